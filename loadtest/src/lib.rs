@@ -1,0 +1,1 @@
+//! A live LL-HLS origin and virtual viewers.
