@@ -1,0 +1,325 @@
+//! What an `edge.toml` means. `file` is what was typed; between the two everything is checked once and all problems
+//! are reported together. A `Config` cannot hold nonsense: whoever has one need not check it again.
+
+mod limits;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use limits::Limits;
+
+/// A whole, checked configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Who this node is.
+    pub node: Node,
+    /// Where it listens.
+    pub listen: Listen,
+    /// HTTP/3 beside HTTPS.
+    pub http3: Http3,
+    /// Certificates for TLS and QUIC.
+    pub tls: Tls,
+    /// The memory cache.
+    pub cache: Cache,
+    /// Where media comes from, in the order of the file.
+    pub origins: Vec<Origin>,
+    /// What is served from where; the first that matches wins.
+    pub routes: Vec<Route>,
+    /// Where requests are logged; `None`: nowhere.
+    pub access_log: Option<AccessLog>,
+    /// Bounds of everything.
+    pub limits: Limits,
+    /// How the node stops.
+    pub shutdown: Shutdown,
+    /// Who may use the admin API off loopback.
+    pub admin: Admin,
+    /// Label cardinality of metrics.
+    pub metrics: Metrics,
+}
+
+/// `[node]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// In Via, Cache-Status, CDN-Loop and events; a token (RFC 9110 §5.6.2). Default: the host name.
+    pub name: String,
+    /// Label of the place it stands in.
+    pub region: Option<String>,
+    /// Folder for what survives a restart.
+    pub state: Option<PathBuf>,
+    /// Worker threads; default: one per core the process may use.
+    pub workers: usize,
+}
+
+/// `[listen]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// Cleartext HTTP/1.1 and HTTP/2 with prior knowledge.
+    pub http: Vec<Listener>,
+    /// HTTP/1.1 and HTTP/2 over TLS, HTTP/3 on the same UDP port.
+    pub https: Vec<Listener>,
+    /// The admin API; `None`: none.
+    pub admin: Option<Address>,
+    /// Health and metrics alone, without credentials.
+    pub monitor: Option<Address>,
+    /// TCP congestion control by the kernel's name; `None`: the kernel's default.
+    pub congestion: Option<String>,
+    /// Who may say where a viewer comes from (Forwarded, X-Forwarded-For).
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// One entry of `listen.http` or `listen.https`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// What is bound or inherited.
+    pub address: Address,
+    /// Peers that begin every connection with a PROXY protocol header; others must not send one.
+    pub proxy_protocol: Vec<IpNet>,
+}
+
+/// Where a listener listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// An IP address and port; `[::]` accepts IPv4 too.
+    Socket(SocketAddr),
+    /// A socket inherited from the service manager, by its name (`fd:NAME`).
+    Inherited(String),
+    /// A Unix stream socket.
+    Unix(PathBuf),
+}
+
+/// `[http3]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Http3 {
+    /// Whether the `https` listeners also answer HTTP/3.
+    pub enabled: bool,
+    /// The port that Alt-Svc names; `None`: the listener's own.
+    pub advertise_port: Option<u16>,
+    /// How long players may remember Alt-Svc.
+    pub max_age: Duration,
+    /// Whether the kernel may split large sends into datagrams (UDP GSO).
+    pub gso: bool,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tls {
+    /// Pairs by SNI; the first serves clients without SNI. Several for one name are chosen by key type.
+    pub certificates: Vec<Certificate>,
+    /// The lowest version on TCP; QUIC is always TLS 1.3.
+    pub min_version: TlsVersion,
+}
+
+/// A certificate chain and its key, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The chain, leaf first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// A TLS version that may be configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (with ECDHE and AEAD only)
+    V12,
+    /// TLS 1.3
+    V13,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cache {
+    /// A hard ceiling for bodies, heads, index and fills, in bytes.
+    pub memory: u64,
+    /// Larger objects pass through and are not stored, in bytes.
+    pub max_object: u64,
+}
+
+/// `[origins.NAME]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// The table's name.
+    pub name: String,
+    /// Its scheme.
+    pub scheme: OriginScheme,
+    /// Host as the URL wrote it: a name, an IPv4 address, or an IPv6 address without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Path prefix without a trailing slash; empty for none.
+    pub base_path: String,
+    /// The Host that is sent.
+    pub host_header: HostHeader,
+    /// Fields set on each request to it.
+    pub set_headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Fields removed from each request to it.
+    pub remove_headers: Vec<http::HeaderName>,
+    /// TLS towards it.
+    pub tls: OriginTls,
+    /// Deadline for TCP and TLS.
+    pub connect: Duration,
+    /// Deadline from request to the first byte of the answer.
+    pub first_byte: Duration,
+    /// Longest silence inside a body.
+    pub idle: Duration,
+    /// Connections at once.
+    pub connections: usize,
+    /// Requests in flight at once; more wait within `first_byte`.
+    pub requests: usize,
+}
+
+/// How an origin is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginScheme {
+    /// Cleartext HTTP/1.1.
+    Http,
+    /// HTTP/2 or HTTP/1.1 over TLS, by ALPN.
+    Https,
+}
+
+/// The Host that an origin sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// The authority of the origin's URL.
+    Origin,
+    /// What the viewer asked for; it then enters the cache key.
+    Viewer,
+    /// A fixed name.
+    Name(String),
+}
+
+/// TLS towards an origin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginTls {
+    /// A PEM file of authorities that replaces the system's.
+    pub ca: Option<PathBuf>,
+    /// A client certificate.
+    pub client: Option<Certificate>,
+    /// The name in SNI and verification; default: the host.
+    pub sni: Option<String>,
+}
+
+/// `[[route]]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Metric label; default: host and path.
+    pub name: String,
+    /// Hosts it serves, lower case; `*.example.com` covers one label or more; empty: any.
+    pub hosts: Vec<String>,
+    /// Path prefix that ends on a segment boundary; may hold one `{stream}`.
+    pub path: String,
+    /// Names of origins in order of preference.
+    pub origins: Vec<String>,
+    /// Path prefix removed before the request goes to the origin.
+    pub strip: String,
+    /// What browsers of other sites may do.
+    pub cors: Cors,
+    /// Only TLS and QUIC; cleartext requests are redirected.
+    pub https_only: bool,
+    /// Largest request body that is forwarded, in bytes.
+    pub max_body: u64,
+}
+
+/// `route.cors`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cors {
+    /// The edge answers for the route and replaces the origin's fields.
+    Edge(CorsRules),
+    /// The origin's own fields pass.
+    Origin,
+}
+
+/// CORS as the edge speaks it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorsRules {
+    /// Allowed origins; `*` alone means all.
+    pub origins: Vec<String>,
+    /// Whether cookies may be sent; never together with `*`.
+    pub credentials: bool,
+    /// Request fields that a preflight allows; empty: whatever it asks for.
+    pub allow_headers: Vec<http::HeaderName>,
+    /// Response fields that scripts may read, beside our own.
+    pub expose_headers: Vec<http::HeaderName>,
+    /// How long a preflight may be remembered.
+    pub max_age: Duration,
+}
+
+/// `[access_log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Where lines go.
+    pub path: LogPath,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogPath {
+    /// Standard output.
+    Stdout,
+    /// A file, reopened on SIGUSR1.
+    File(PathBuf),
+}
+
+/// The access log's format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// The combined log format.
+    Combined,
+    /// W3C extended log format.
+    W3c,
+}
+
+/// `[shutdown]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shutdown {
+    /// Still accepting while balancers learn that the node is not ready.
+    pub delay: Duration,
+    /// After it, what still runs is cut.
+    pub deadline: Duration,
+}
+
+/// `[[admin.tokens]]` and the admin listener's TLS.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Admin {
+    /// Tokens and what each may do.
+    pub tokens: Vec<AdminToken>,
+    /// The certificate of the admin listener off loopback; `None`: the first of `[tls]`.
+    pub certificate: Option<Certificate>,
+    /// Authorities (PEM) whose client certificates are accepted with every role.
+    pub client_ca: Option<PathBuf>,
+    /// Whether `/readyz` counts origins.
+    pub ready_needs_origins: bool,
+}
+
+/// One admin token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminToken {
+    /// File that holds it.
+    pub file: PathBuf,
+    /// What its bearer may do.
+    pub roles: Vec<Role>,
+}
+
+/// What an admin caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Read status, metrics and explanations.
+    View,
+    /// Reload and drain.
+    Operate,
+}
+
+/// `[metrics]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// That many streams get a label of their own; the rest share `other`.
+    pub streams: usize,
+}
