@@ -7,5 +7,6 @@
 pub mod clock;
 pub mod config;
 pub mod request;
+pub mod rules;
 pub mod tasks;
 pub mod transport;

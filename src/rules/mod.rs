@@ -1,0 +1,3 @@
+//! Decisions: pure, synchronous functions of (state, input, now). No socket, lock, task or clock is known here.
+
+pub mod caching;
