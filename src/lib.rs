@@ -9,4 +9,5 @@ pub mod config;
 pub mod request;
 pub mod rules;
 pub mod tasks;
+pub mod telemetry;
 pub mod transport;

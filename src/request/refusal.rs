@@ -1,0 +1,233 @@
+//! Why a request was not served, and whose fault it was: the closed list, each with its status code and its stable
+//! word. Only this file knows status codes of refusals. The word is the same on the wire, in logs and in metrics.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// Whose fault a refusal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The one who asks.
+    Viewer,
+    /// The origin.
+    Origin,
+    /// This node, or how it is configured.
+    Node,
+}
+
+/// Why a request was not served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The request breaks a rule of HTTP.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// The request head has too many or too large fields.
+    #[error("the request head is larger than this node accepts")]
+    HeadTooLarge,
+    /// The request body is larger than the route forwards.
+    #[error("the request body is larger than {limit} octets, the most that this route forwards")]
+    BodyTooLarge {
+        /// The route's bound in octets.
+        limit: u64,
+    },
+    /// A method that is never forwarded.
+    #[error("CONNECT and TRACE are not served here")]
+    MethodNotAllowed,
+    /// An expectation other than 100-continue (RFC 9110 §10.1.1).
+    #[error("the only expectation that is met here is 100-continue")]
+    ExpectationFailed,
+    /// No route serves this host.
+    #[error("this node serves no such host")]
+    MisdirectedHost,
+    /// A host of ours, but no route for the path.
+    #[error("no route serves this path")]
+    NoRoute,
+    /// The request has passed here before (RFC 8586).
+    #[error("the request has already passed this node: an origin leads back to it")]
+    LoopDetected,
+    /// `only-if-cached`, and nothing is stored (RFC 9111 §5.2.1.7).
+    #[error("the request wants a stored answer only, and none is stored")]
+    NotStored,
+    /// The memory ceiling allows no further fill.
+    #[error("this node's memory is full")]
+    MemoryFull,
+    /// Too many objects are being fetched at once.
+    #[error("too many objects are being fetched at once")]
+    TooManyFills,
+    /// Too many viewers wait for one object.
+    #[error("too many viewers are reading this object while it arrives")]
+    TooManyReaders,
+    /// The origin cannot be reached.
+    #[error("origin {origin} cannot be reached")]
+    OriginUnreachable {
+        /// The origin's name in the configuration.
+        origin: String,
+    },
+    /// TLS towards the origin failed.
+    #[error("origin {origin} does not prove who it is")]
+    OriginUntrusted {
+        /// The origin's name in the configuration.
+        origin: String,
+    },
+    /// The origin did not answer in time.
+    #[error("origin {origin} did not answer in time")]
+    OriginTimeout {
+        /// The origin's name in the configuration.
+        origin: String,
+    },
+    /// The origin closed the connection without an answer.
+    #[error("origin {origin} closed the connection without an answer")]
+    OriginReset {
+        /// The origin's name in the configuration.
+        origin: String,
+    },
+    /// The origin's answer ended early.
+    #[error("the origin's answer ended early")]
+    OriginCutShort,
+    /// The origin's answer breaks a rule of HTTP.
+    #[error("the answer of origin {origin} is malformed")]
+    OriginMalformed {
+        /// The origin's name in the configuration.
+        origin: String,
+    },
+    /// As many requests as allowed are in flight to the origin, and as many wait.
+    #[error("too many requests wait for origin {origin}")]
+    OriginBusy {
+        /// The origin's name in the configuration.
+        origin: String,
+    },
+}
+
+impl Refusal {
+    /// One name for each variant, for metrics; the stable word.
+    pub const WORDS: [&'static str; 19] = [
+        "bad-request",
+        "head-too-large",
+        "body-too-large",
+        "method-not-allowed",
+        "expectation-failed",
+        "misdirected-host",
+        "no-route",
+        "loop-detected",
+        "not-stored",
+        "memory-full",
+        "too-many-fills",
+        "too-many-readers",
+        "origin-unreachable",
+        "origin-untrusted",
+        "origin-timeout",
+        "origin-reset",
+        "origin-cut-short",
+        "origin-malformed",
+        "origin-busy",
+    ];
+
+    /// Position in [`Refusal::WORDS`].
+    pub const fn index(&self) -> usize {
+        match self {
+            Self::BadRequest(_) => 0,
+            Self::HeadTooLarge => 1,
+            Self::BodyTooLarge { .. } => 2,
+            Self::MethodNotAllowed => 3,
+            Self::ExpectationFailed => 4,
+            Self::MisdirectedHost => 5,
+            Self::NoRoute => 6,
+            Self::LoopDetected => 7,
+            Self::NotStored => 8,
+            Self::MemoryFull => 9,
+            Self::TooManyFills => 10,
+            Self::TooManyReaders => 11,
+            Self::OriginUnreachable { .. } => 12,
+            Self::OriginUntrusted { .. } => 13,
+            Self::OriginTimeout { .. } => 14,
+            Self::OriginReset { .. } => 15,
+            Self::OriginCutShort => 16,
+            Self::OriginMalformed { .. } => 17,
+            Self::OriginBusy { .. } => 18,
+        }
+    }
+
+    /// The stable word.
+    pub const fn word(&self) -> &'static str {
+        Self::WORDS[self.index()]
+    }
+
+    /// The status code (RFC 9110 §15, RFC 6585, RFC 7540 for 421).
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
+            Self::MisdirectedHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::LoopDetected => StatusCode::LOOP_DETECTED,
+            Self::NotStored | Self::OriginTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::MemoryFull | Self::TooManyFills | Self::TooManyReaders | Self::OriginBusy { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::OriginUnreachable { .. }
+            | Self::OriginUntrusted { .. }
+            | Self::OriginReset { .. }
+            | Self::OriginCutShort
+            | Self::OriginMalformed { .. } => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// Whose fault it is.
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::BadRequest(_)
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge { .. }
+            | Self::MethodNotAllowed
+            | Self::ExpectationFailed
+            | Self::MisdirectedHost
+            | Self::NoRoute
+            | Self::NotStored => Fault::Viewer,
+            Self::LoopDetected | Self::MemoryFull | Self::TooManyFills | Self::TooManyReaders => Fault::Node,
+            Self::OriginUnreachable { .. }
+            | Self::OriginUntrusted { .. }
+            | Self::OriginTimeout { .. }
+            | Self::OriginReset { .. }
+            | Self::OriginCutShort
+            | Self::OriginMalformed { .. }
+            | Self::OriginBusy { .. } => Fault::Origin,
+        }
+    }
+
+    /// When to try again, where trying again can help (RFC 9110 §10.2.3).
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self.status() {
+            StatusCode::SERVICE_UNAVAILABLE => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_stable_lower_case_and_its_own() {
+        let mut words = Refusal::WORDS.to_vec();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Refusal::WORDS.len());
+        for word in words {
+            assert!(word.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'-'), "{word}");
+        }
+    }
+
+    #[test]
+    fn an_overloaded_node_says_when_to_come_back() {
+        for refusal in [Refusal::MemoryFull, Refusal::TooManyFills, Refusal::OriginBusy { origin: "a".into() }] {
+            assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert!(refusal.retry_after().is_some());
+        }
+        assert_eq!(Refusal::NoRoute.retry_after(), None);
+    }
+}
