@@ -32,6 +32,9 @@ pub mod stats;
 pub mod timeline;
 pub mod ts;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

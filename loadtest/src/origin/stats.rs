@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
+use tokio::sync::watch;
 
 /// One request. Status and bytes are those sent so far; status 0 is a request not yet answered, or given up before it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -37,6 +38,7 @@ pub struct Entry {
 pub struct Stats {
     inner: Mutex<Inner>,
     log_limit: usize,
+    changes: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +56,7 @@ const MAX_URLS: usize = 200_000;
 impl Stats {
     /// Keeps at most `log_limit` log entries, the newest.
     pub fn new(log_limit: usize) -> Self {
-        Self { inner: Mutex::default(), log_limit }
+        Self { inner: Mutex::default(), log_limit, changes: watch::Sender::new(()) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -77,6 +79,8 @@ impl Stats {
         if self.log_limit > 0 {
             inner.log.push_back(entry);
         }
+        drop(inner);
+        self.changes.send_replace(());
         seq
     }
 
@@ -88,6 +92,14 @@ impl Stats {
         if let Some(entry) = index.and_then(|index| inner.log.get_mut(index)) {
             change(entry);
         }
+        drop(inner);
+        self.changes.send_replace(());
+    }
+
+    /// Returns once `condition` holds: at once, or after the request or the end of a body that makes it so.
+    pub async fn until(&self, condition: impl Fn(&Self) -> bool) {
+        // The sender is `self`, so that the wait ends by the condition being met.
+        let _ = self.changes.subscribe().wait_for(|()| condition(self)).await;
     }
 
     /// Requests for `url` since the last reset: of exactly that path and query if it has a query, else of the path with any query.
