@@ -59,7 +59,7 @@ impl Segment {
             return Some(Answer::text(StatusCode::RANGE_NOT_SATISFIABLE, "no-store", "not yet, or never"));
         }
         let answer = match to {
-            None => self.stream(track, from, range(asked, tag).is_some_and(|asked| matches!(asked, Asked::Closed(..)))).await,
+            None => self.stream(track, from, range(asked, tag)).await,
             Some(to) => self.fixed(&track, &ends, (from, to)).await,
         };
         Some(
@@ -96,13 +96,13 @@ impl Segment {
             .with(header::CONTENT_RANGE, &format!("bytes {from}-{}/*", to - 1))
     }
 
-    async fn stream(self, track: Track, from: u64, ranged: bool) -> Answer {
+    async fn stream(self, track: Track, from: u64, asked: Option<Asked>) -> Answer {
         let ends = self.ends(&track);
         self.wait_for_byte(&ends, from).await;
         let first = ends.iter().take_while(|end| **end <= from).count();
         let skip = first.checked_sub(1).map_or(from, |before| from - ends[before]);
-        let body = self.from_part(Arc::new(track), first as u64, skip);
-        if ranged {
+        let body = self.rest(Arc::new(track), first as u64, skip);
+        if matches!(asked, Some(Asked::Closed(..))) {
             return Answer::new(StatusCode::PARTIAL_CONTENT, body, None)
                 .with(header::CONTENT_RANGE, &format!("bytes {from}-{FOR_EVER}/*"));
         }
@@ -110,7 +110,7 @@ impl Segment {
     }
 
     /// Parts from `first` on, without the first `skip` bytes, each when it exists.
-    fn from_part(self, track: Arc<Track>, first: u64, skip: u64) -> OriginBody {
+    fn rest(self, track: Arc<Track>, first: u64, skip: u64) -> OriginBody {
         let this = Arc::new(self);
         steps((first, skip), move |(number, skip)| {
             let (this, track) = (this.clone(), track.clone());

@@ -55,9 +55,16 @@ pub struct Orders {
     pub stop: watch::Receiver<bool>,
 }
 
-/// Returns once `flag` is `value`, and not at all if its owner went without that.
-async fn becomes(flag: &mut watch::Receiver<bool>, value: bool) {
-    if flag.wait_for(|flag| *flag == value).await.is_err() {
+/// Returns once `flag` is true, and not at all if its owner went without that.
+async fn raised(flag: &mut watch::Receiver<bool>) {
+    if flag.wait_for(|flag| *flag).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Returns once `flag` is false, and not at all if its owner went without that.
+async fn lowered(flag: &mut watch::Receiver<bool>) {
+    if flag.wait_for(|flag| !*flag).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
@@ -92,8 +99,8 @@ impl Port {
             }
             let mut stop = orders.stop.clone();
             tokio::select! {
-                () = becomes(&mut stop, true) => return,
-                () = becomes(&mut orders.alive, true) => {}
+                () = raised(&mut stop) => return,
+                () = raised(&mut orders.alive) => {}
             }
             listener = rebind(addr).await;
         }
@@ -118,8 +125,8 @@ async fn accept(listener: TcpListener, tls: Option<&TlsAcceptor>, origin: &Arc<O
     let mut alive = orders.alive.clone();
     loop {
         tokio::select! {
-            () = becomes(&mut orders.stop, true) => break,
-            () = becomes(&mut alive, false) => break,
+            () = raised(&mut orders.stop) => break,
+            () = lowered(&mut alive) => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() < MAX_CONNECTIONS => {
@@ -143,7 +150,7 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, origin: Arc<Ori
     let line = Arc::new(Line::default());
     let wire = Wire { stream, line: line.clone(), ahead: Bytes::new() };
     let death = async {
-        becomes(&mut alive, false).await;
+        lowered(&mut alive).await;
         line.reset.store(true, Ordering::Release); // here, for the wire is dropped before a branch is entered
     };
     tokio::select! {
@@ -153,17 +160,23 @@ async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, origin: Arc<Ori
     }
 }
 
+#[derive(Clone, Copy)]
+enum Version {
+    Http1,
+    Http2,
+}
+
 async fn speak(mut wire: Wire, tls: Option<TlsAcceptor>, origin: Arc<Origin>, line: Arc<Line>) {
     let Some(tls) = tls else {
-        let Ok(Ok(h2)) = tokio::time::timeout(OPENING, wire.opens_http2()).await else { return };
-        return http(wire, h2, origin, line).await;
+        let Ok(Ok(version)) = tokio::time::timeout(OPENING, wire.version()).await else { return };
+        return http(wire, version, origin, line).await;
     };
     let Ok(Ok(stream)) = tokio::time::timeout(OPENING, tls.accept(wire)).await else { return };
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    http(stream, h2, origin, line).await;
+    http(stream, if h2 { Version::Http2 } else { Version::Http1 }, origin, line).await;
 }
 
-async fn http<S>(stream: S, h2: bool, origin: Arc<Origin>, line: Arc<Line>)
+async fn http<S>(stream: S, version: Version, origin: Arc<Origin>, line: Arc<Line>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -172,14 +185,17 @@ where
         async move { Ok::<_, Infallible>(origin.serve(line, request).await) }
     });
     // How a connection ended concerns nobody: what was sent is in the log.
-    if h2 {
-        let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
-        let _ = builder.serve_connection(TokioIo::new(stream), service).await;
-    } else {
-        let mut builder = hyper::server::conn::http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_AND_IDLE);
-        let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+    match version {
+        Version::Http1 => {
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_AND_IDLE);
+            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+        }
+        Version::Http2 => {
+            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            builder.timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
+            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+        }
     }
 }
 
@@ -191,12 +207,12 @@ struct Wire {
 }
 
 impl Wire {
-    /// Whether the first bytes are the HTTP/2 preface, `PRI`; no method of HTTP/1.1 that we answer begins so.
-    async fn opens_http2(&mut self) -> io::Result<bool> {
+    /// HTTP/2 if the first bytes are those of its preface, `PRI`; no method of HTTP/1.1 that we answer begins so.
+    async fn version(&mut self) -> io::Result<Version> {
         let mut first = [0; 3];
         self.stream.read_exact(&mut first).await?;
         self.ahead = Bytes::copy_from_slice(&first);
-        Ok(&first == b"PRI")
+        Ok(if &first == b"PRI" { Version::Http2 } else { Version::Http1 })
     }
 }
 

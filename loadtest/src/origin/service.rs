@@ -82,7 +82,10 @@ impl Origin {
     }
 
     fn entry(&self, head: &http::request::Parts) -> Entry {
-        let field = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+        let field = |name: &str| {
+            let values = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+            values.collect::<Vec<_>>().join(", ")
+        };
         Entry {
             time_ms: self.clock.now(),
             method: head.method.to_string(),

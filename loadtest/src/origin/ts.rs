@@ -167,7 +167,8 @@ impl Out {
             let room = PACKET - 4 - with_field;
             let take = room.min(pes.len());
             let stuffing = room - take;
-            self.packet_head(mark.pid, first, with_field > 0 || stuffing > 0);
+            let control = if with_field > 0 || stuffing > 0 { 0x30 } else { 0x10 };
+            self.packet_head(mark.pid, if first { 0x40 } else { 0 }, control);
             if with_field > 0 || stuffing > 0 {
                 let len = (with_field + stuffing) - 1;
                 self.bytes.put_u8(len as u8);
@@ -183,10 +184,8 @@ impl Out {
         }
     }
 
-    fn packet_head(&mut self, pid: u16, start: bool, has_field: bool) {
+    fn packet_head(&mut self, pid: u16, start: u8, control: u8) {
         let counter = if pid == VIDEO_PID { &mut self.counters.video } else { &mut self.counters.audio };
-        let start = if start { 0x40 } else { 0 };
-        let control = if has_field { 0x30 } else { 0x10 };
         self.bytes.put_slice(&[0x47, start | (pid >> 8) as u8, pid as u8, control | (*counter & 15) as u8]);
         *counter += 1;
     }
