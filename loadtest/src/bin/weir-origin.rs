@@ -13,7 +13,9 @@ use weir_loadtest::origin::{Origin, OriginConfig};
 
 /// A live LL-HLS origin that loops an embedded clip as one timeline, with a fault desk.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "\
+#[command(
+    version,
+    after_help = "\
 Example: an origin with parts of 500 ms, played, then broken
   weir-origin --http 127.0.0.1:8090 --control 127.0.0.1:8091 --part-ms 500
   ffplay http://127.0.0.1:8090/live/master.m3u8
@@ -21,7 +23,8 @@ Example: an origin with parts of 500 ms, played, then broken
   curl 'http://127.0.0.1:8091/__stats?log=0'
 
 Actions: delay{ms} hold stall{after} cut{after} reset{after?} status{code,location?} html freeze{hold?} rewind{segments}
-restart part-target{ms} answer-at-once drip{bytes_per_s} die. Take one back with DELETE /__faults/ID, all with DELETE /__faults.")]
+restart part-target{ms} answer-at-once drip{bytes_per_s} die. Take one back with DELETE /__faults/ID, all with DELETE /__faults."
+)]
 struct Args {
     /// Address of HTTP/1.1 and HTTP/2 in clear; port 0 chooses one
     #[arg(long, default_value = "127.0.0.1:8090")]
@@ -61,7 +64,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
     let https = match (&args.tls_cert, &args.tls_key) {
         (Some(cert), Some(key)) => Some((args.https, Arc::new(tls(cert, key)?))),
         _ => None,
@@ -93,6 +99,7 @@ fn tls(cert: &Path, key: &Path) -> Result<rustls::ServerConfig, Box<dyn std::err
     let chain = CertificateDer::pem_file_iter(cert)?.collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_file(key)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?;
     Ok(builder.with_no_client_auth().with_single_cert(chain, key)?)
 }

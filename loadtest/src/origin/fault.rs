@@ -31,17 +31,30 @@ fn everything() -> String {
 impl Rule {
     /// A rule for every request that matches `pattern`.
     pub fn new(pattern: &str, action: Action) -> Self {
-        Self { id: String::new(), pattern: pattern.to_owned(), count: None, action }
+        Self {
+            id: String::new(),
+            pattern: pattern.to_owned(),
+            count: None,
+            action,
+        }
     }
 
     /// The same for the next `count` matching requests only.
     pub fn times(self, count: u64) -> Self {
-        Self { count: Some(count), ..self }
+        Self {
+            count: Some(count),
+            ..self
+        }
     }
 
     /// Whether it applies to a request for `url` (path and query).
     pub fn matches(&self, url: &str) -> bool {
-        if self.action.on_playlists_only() && !url.split('?').next().is_some_and(|path| path.ends_with(".m3u8")) {
+        if self.action.on_playlists_only()
+            && !url
+                .split('?')
+                .next()
+                .is_some_and(|path| path.ends_with(".m3u8"))
+        {
             return false;
         }
         match self.pattern.split_once('*') {
@@ -59,7 +72,9 @@ fn glob(tail: &str, text: &str) -> bool {
         if steps.peek().is_none() {
             return rest.ends_with(step);
         }
-        let Some(found) = rest.find(step) else { return false };
+        let Some(found) = rest.find(step) else {
+            return false;
+        };
         rest = &rest[found + step.len()..];
     }
     true
@@ -133,7 +148,10 @@ pub enum Action {
 
 impl Action {
     fn on_playlists_only(&self) -> bool {
-        matches!(self, Self::Freeze { .. } | Self::Rewind { .. } | Self::AnswerAtOnce)
+        matches!(
+            self,
+            Self::Freeze { .. } | Self::Rewind { .. } | Self::AnswerAtOnce
+        )
     }
 }
 
@@ -165,7 +183,11 @@ impl Barrier {
 
     /// Returns when `count` requests have come.
     pub(super) async fn reached(&self, count: u64) {
-        let _ = self.0.subscribe().wait_for(|(came, _)| *came >= count).await;
+        let _ = self
+            .0
+            .subscribe()
+            .wait_for(|(came, _)| *came >= count)
+            .await;
     }
 }
 
@@ -207,9 +229,14 @@ pub struct Lens {
 impl Lens {
     /// The timeline as it looks.
     pub fn timeline(&self, timeline: Timeline, now: u64) -> Timeline {
-        let Some(epoch_ms) = self.restarted else { return timeline };
+        let Some(epoch_ms) = self.restarted else {
+            return timeline;
+        };
         let frames = timeline.plan.frames(timeline.edge(now).open);
-        Timeline { epoch_ms, plan: PartPlan::new(frames * 1000 / super::clip::FPS) }
+        Timeline {
+            epoch_ms,
+            plan: PartPlan::new(frames * 1000 / super::clip::FPS),
+        }
     }
 }
 
@@ -240,9 +267,13 @@ impl Verdict {
             Action::Cut { after } => self.break_at(*after, Break::Cut),
             Action::Reset { after: Some(after) } => self.break_at(*after, Break::Reset),
             Action::Reset { after: None } => self.replace(Instead::Reset),
-            Action::Status { code, location } => self.replace(Instead::Status(*code, location.clone())),
+            Action::Status { code, location } => {
+                self.replace(Instead::Status(*code, location.clone()))
+            }
             Action::Html => self.replace(Instead::Html),
-            Action::Freeze { hold } => self.lens.frozen = self.lens.frozen.or(Some((since_ms, *hold))),
+            Action::Freeze { hold } => {
+                self.lens.frozen = self.lens.frozen.or(Some((since_ms, *hold)))
+            }
             Action::Rewind { segments } => self.lens.rewind = self.lens.rewind.max(*segments),
             Action::Restart => self.lens.restarted = self.lens.restarted.max(Some(since_ms)),
             Action::AnswerAtOnce => self.lens.at_once = true,
@@ -286,8 +317,13 @@ mod tests {
 
     #[test]
     fn rules_read_as_the_json_of_the_control_port() {
-        let rule: Rule = serde_json::from_str(r#"{"action":"stall","after":100,"pattern":"seg","count":2}"#).unwrap();
-        assert_eq!(rule, Rule::new("seg", Action::Stall { after: 100 }).times(2));
+        let rule: Rule =
+            serde_json::from_str(r#"{"action":"stall","after":100,"pattern":"seg","count":2}"#)
+                .unwrap();
+        assert_eq!(
+            rule,
+            Rule::new("seg", Action::Stall { after: 100 }).times(2)
+        );
         let rule: Rule = serde_json::from_str(r#"{"action":"part-target","ms":500}"#).unwrap();
         assert_eq!(rule, Rule::new("*", Action::PartTarget { ms: 500 }));
         assert!(serde_json::from_str::<Rule>(r#"{"action":"explode"}"#).is_err());
