@@ -63,8 +63,10 @@ fn bandwidth(track: &Track, plan: &PartPlan) -> (u64, u64) {
 }
 
 const BREAK_EVERY: u64 = 15;
-const BREAK_LEN: u64 = 2;
-const ADS: u64 = 8;
+/// Segments of an ad break, and of each ad.
+pub const BREAK_LEN: u64 = 2;
+/// Ads that there are.
+pub const ADS: u64 = 8;
 
 /// DISCONTINUITY tags on the segments before `msn`: one where each break begins (but for the very first segment), one where it ends.
 fn discontinuities_before(msn: u64) -> u64 {

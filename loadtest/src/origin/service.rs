@@ -19,7 +19,7 @@ use super::fault::{Instead, Lens, Verdict};
 use super::growing;
 use super::media;
 use super::modes::{Mode, Target, target};
-use super::multivariant;
+use super::multivariant::{self, ADS, BREAK_LEN};
 use super::playlist::{self, Form, View};
 use super::server::Line;
 use super::stats::{Entry, Stats};
@@ -147,63 +147,58 @@ impl Origin {
             .with(header::ALLOW, "GET, HEAD, OPTIONS");
         }
         let found = match target(ask.path) {
-            Some(Target::Master(mode)) => Some(self.master(mode, ask)),
-            Some(Target::Playlist(mode, rendition)) => match self.track(mode, rendition) {
-                Some(track) => Some(self.playlist(mode, track, ask).await),
-                None => None,
-            },
-            Some(Target::OwnPlaylist { viewer, rendition }) => self
-                .clip
-                .track(rendition)
-                .map(|track| self.own_playlist(viewer, track, ask)),
-            Some(Target::Init(rendition)) => self.clip.track(rendition).map(|track| {
-                answer::media(
-                    &track.init,
-                    mime(track),
-                    &format!("\"{rendition}-init\""),
-                    ask.headers,
-                )
-            }),
-            Some(Target::Segment(mode, rendition, msn)) => match self.track(mode, rendition) {
-                Some(track) => self.segment(mode, track, msn, ask).await,
-                None => None,
-            },
-            Some(Target::Part(rendition, at)) => match self.clip.track(rendition) {
-                Some(track) => self.part(track, at, ask).await,
-                None => None,
-            },
-            Some(Target::Ad {
+            Some(Target::Blob(name)) => Some(self.blob(name, ask).await),
+            Some(target) => self.stream(target, ask).await,
+            None => None,
+        };
+        found.unwrap_or_else(|| {
+            let text = "there is nothing here, or not yet, or no longer";
+            Answer::text(StatusCode::NOT_FOUND, SOON, text)
+        })
+    }
+
+    async fn blob(&self, name: &str, ask: &Ask<'_>) -> Answer {
+        let made = blob::answer(&self.clock, name, ask.query, ask.headers).await;
+        made.unwrap_or_else(|| {
+            let text = "size, delay_ms, over_ms are numbers";
+            Answer::text(StatusCode::BAD_REQUEST, NO_STORE, text)
+        })
+    }
+
+    /// Playlists and media; `None` is what does not exist.
+    async fn stream(&self, target: Target<'_>, ask: &Ask<'_>) -> Option<Answer> {
+        match target {
+            Target::Master(mode) => Some(self.master(mode, ask)),
+            Target::Playlist(mode, rendition) => {
+                let track = self.track(mode, rendition)?;
+                Some(self.playlist(mode, track, ask).await)
+            }
+            Target::OwnPlaylist { viewer, rendition } => {
+                let track = self.clip.track(rendition)?;
+                Some(self.own_playlist(viewer, track, ask))
+            }
+            Target::Init(rendition) => {
+                let track = self.clip.track(rendition)?;
+                let tag = tag(track, "init");
+                Some(answer::media(&track.init, mime(track), &tag, ask.headers))
+            }
+            Target::Segment(mode, rendition, msn) => {
+                let track = self.track(mode, rendition)?;
+                self.segment(mode, track, msn, ask).await
+            }
+            Target::Part(rendition, at) => self.part(self.clip.track(rendition)?, at, ask).await,
+            Target::Ad {
                 ad,
                 rendition,
                 index,
-            }) if ad < 8 && index < 2 => self.clip.track(rendition).map(|track| {
-                let tag = format!("\"ad-{ad}-{rendition}-{index}\"");
-                answer::media(
-                    &media::ad_segment(track, ad, index),
-                    mime(track),
-                    &tag,
-                    ask.headers,
-                )
-            }),
-            Some(Target::Ad { .. }) | None => None,
-            Some(Target::Blob(name)) => {
-                let made = blob::answer(&self.clock, name, ask.query, ask.headers).await;
-                Some(made.unwrap_or_else(|| {
-                    Answer::text(
-                        StatusCode::BAD_REQUEST,
-                        NO_STORE,
-                        "size, delay_ms, over_ms are numbers",
-                    )
-                }))
+            } if ad < ADS && index < BREAK_LEN => {
+                let track = self.clip.track(rendition)?;
+                let tag = tag(track, &format!("ad-{ad}-{index}"));
+                let bytes = media::ad_segment(track, ad, index);
+                Some(answer::media(&bytes, mime(track), &tag, ask.headers))
             }
-        };
-        found.unwrap_or_else(|| {
-            Answer::text(
-                StatusCode::NOT_FOUND,
-                SOON,
-                "there is nothing here, or not yet, or no longer",
-            )
-        })
+            Target::Ad { .. } | Target::Blob(_) => None,
+        }
     }
 
     /// A transport stream has its sound inside, so `/ts/` has no audio rendition.
