@@ -1,0 +1,93 @@
+//! The fills in progress, by key: request coalescing.
+//!
+//! A completed fill is stored first and leaves this table second. Whoever finds nothing stored and no flight looks into
+//! the store once more, under the lock of the table, before it takes the lead: so there is no moment at which an object
+//! is in neither, and exactly one caller leads each flight.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+
+use super::sync::Mutex;
+
+/// The flights of one key; more than one where their responses serve different requests.
+type Flight<F> = Vec<Arc<F>>;
+type Shard<K, F> = Mutex<HashMap<K, Flight<F>, foldhash::fast::RandomState>>;
+
+/// Fills in progress.
+pub(super) struct Flights<K, F> {
+    shards: Box<[Shard<K, F>]>,
+    hasher: foldhash::quality::RandomState,
+}
+
+/// What became of a caller.
+pub(super) enum Boarding<J, S, L> {
+    /// It joined a flight.
+    Joined(J),
+    /// What it wanted has been stored meanwhile.
+    Stored(S),
+    /// It leads a new flight.
+    Leads(L),
+}
+
+impl<K: Hash + Eq + Clone, F> Flights<K, F> {
+    /// A table of `shards` parts, each with a lock of its own.
+    pub fn new(shards: usize) -> Self {
+        let shard = || Mutex::new(HashMap::default());
+        Self { shards: std::iter::repeat_with(shard).take(shards).collect(), hasher: Default::default() }
+    }
+
+    fn shard(&self, key: &K) -> &Shard<K, F> {
+        let hash = self.hasher.hash_one(key) % self.shards.len() as u64;
+        &self.shards[usize::try_from(hash).expect("less than the number of shards")]
+    }
+
+    /// Joins the first flight of `key` that `join` accepts, else takes what `stored` finds, else enters what `lead`
+    /// makes, if anything, of what was missed. All three run under the lock of the table: they are short and touch no
+    /// other flight.
+    pub fn board<J, S, M, L>(
+        &self,
+        key: &K,
+        join: impl Fn(&Arc<F>) -> Option<J>,
+        stored: impl FnOnce() -> Result<S, M>,
+        lead: impl FnOnce(M) -> (L, Option<Arc<F>>),
+    ) -> Boarding<J, S, L> {
+        let mut shard = self.shard(key).lock();
+        if let Some(joined) = shard.get(key).and_then(|flights| flights.iter().find_map(join)) {
+            return Boarding::Joined(joined);
+        }
+        let missed = match stored() {
+            Ok(stored) => return Boarding::Stored(stored),
+            Err(missed) => missed,
+        };
+        let (leads, flight) = lead(missed);
+        if let Some(flight) = flight {
+            shard.entry(key.clone()).or_default().push(flight);
+        }
+        Boarding::Leads(leads)
+    }
+
+    /// Takes a flight out of the table: nobody joins it any more.
+    pub fn land(&self, key: &K, flight: &Arc<F>) {
+        let mut shard = self.shard(key).lock();
+        if let Some(flights) = shard.get_mut(key) {
+            flights.retain(|other| !Arc::ptr_eq(other, flight));
+            if flights.is_empty() {
+                shard.remove(key);
+            }
+        }
+    }
+
+    /// Takes all flights of `key` out of the table.
+    pub fn ground(&self, key: &K) -> Vec<Arc<F>> {
+        self.shard(key).lock().remove(key).unwrap_or_default()
+    }
+
+    /// Takes all flights out of the table whose key is `chosen`.
+    pub fn ground_by(&self, chosen: impl Fn(&K) -> bool) -> Vec<Arc<F>> {
+        let take = |shard: &Shard<K, F>| -> Vec<_> {
+            shard.lock().extract_if(|key, _| chosen(key)).flat_map(|(_, flights)| flights).collect()
+        };
+        self.shards.iter().flat_map(take).collect()
+    }
+}

@@ -1,0 +1,222 @@
+//! The accountant: what the cache holds, by kind, below one ceiling.
+//!
+//! A `Charge` is bytes taken from the ceiling until it is dropped. Chunks carry theirs with them, so an evicted object
+//! that is still being read, or waits in a socket's queue, is counted until its last octet has left.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+
+use bytes::Bytes;
+
+use super::sync::Mutex;
+
+/// What a chunk costs beside its octets: owner, reference count, its place in a list, the allocator's rounding.
+pub(super) const CHUNK_OVERHEAD: u64 = 128;
+
+/// What memory is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bodies,
+    Heads,
+    Index,
+    Fills,
+}
+
+/// What the cache holds, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// What all kinds together may reach.
+    pub ceiling: u64,
+    /// Octets of bodies, stored, arriving or still being sent.
+    pub bodies: u64,
+    /// Heads of stored and arriving responses.
+    pub heads: u64,
+    /// The index of what is stored.
+    pub index: u64,
+    /// Reserved for what has yet to arrive.
+    pub fills: u64,
+}
+
+impl Usage {
+    /// All kinds together.
+    pub const fn total(&self) -> u64 {
+        self.bodies + self.heads + self.index + self.fills
+    }
+}
+
+/// Counts memory.
+pub(super) struct Memory {
+    ceiling: AtomicU64,
+    total: AtomicU64,
+    kinds: [AtomicU64; 4],
+    waiters: AtomicUsize,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl Memory {
+    pub fn new(ceiling: u64) -> Arc<Self> {
+        Arc::new(Self {
+            ceiling: AtomicU64::new(ceiling),
+            total: AtomicU64::new(0),
+            kinds: Default::default(),
+            waiters: AtomicUsize::new(0),
+            waiting: Mutex::new(Vec::new()),
+        })
+    }
+
+    pub fn ceiling(&self) -> u64 {
+        self.ceiling.load(Ordering::Relaxed)
+    }
+
+    pub fn set_ceiling(&self, bytes: u64) {
+        self.ceiling.store(bytes, Ordering::SeqCst);
+        self.wake();
+    }
+
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::SeqCst)
+    }
+
+    pub fn usage(&self) -> Usage {
+        let of = |kind: Kind| self.kinds[kind as usize].load(Ordering::Relaxed);
+        Usage {
+            ceiling: self.ceiling(),
+            bodies: of(Kind::Bodies),
+            heads: of(Kind::Heads),
+            index: of(Kind::Index),
+            fills: of(Kind::Fills),
+        }
+    }
+
+    /// Takes `bytes` where the ceiling allows it.
+    pub fn try_charge(self: &Arc<Self>, kind: Kind, bytes: u64) -> Option<Charge> {
+        let ceiling = self.ceiling();
+        let fits = |total: u64| total.checked_add(bytes).filter(|total| *total <= ceiling);
+        self.total.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).ok()?;
+        Some(self.counted(kind, bytes))
+    }
+
+    /// Takes `bytes` whatever the ceiling says: for small things that follow from what was already let in.
+    pub fn charge(self: &Arc<Self>, kind: Kind, bytes: u64) -> Charge {
+        self.total.fetch_add(bytes, Ordering::SeqCst);
+        self.counted(kind, bytes)
+    }
+
+    fn counted(self: &Arc<Self>, kind: Kind, bytes: u64) -> Charge {
+        self.kinds[kind as usize].fetch_add(bytes, Ordering::Relaxed);
+        Charge { memory: self.clone(), kind, bytes }
+    }
+
+    /// Wakes the task once something was given back. The caller tries again after this call, and only then waits.
+    pub fn wait(&self, waker: &Waker) {
+        let mut waiting = self.waiting.lock();
+        if !waiting.iter().any(|held| held.will_wake(waker)) {
+            waiting.push(waker.clone());
+        }
+        self.waiters.store(waiting.len(), Ordering::SeqCst);
+    }
+
+    fn give_back(&self, kind: Kind, bytes: u64) {
+        self.kinds[kind as usize].fetch_sub(bytes, Ordering::Relaxed);
+        self.total.fetch_sub(bytes, Ordering::SeqCst);
+        // Given back first, looked second: a waiter does the reverse, so one of the two sees the other.
+        if self.waiters.load(Ordering::SeqCst) > 0 {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        let woken = {
+            let mut waiting = self.waiting.lock();
+            self.waiters.store(0, Ordering::SeqCst);
+            std::mem::take(&mut *waiting)
+        };
+        woken.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Bytes taken from the ceiling; dropping it gives them back.
+pub(super) struct Charge {
+    memory: Arc<Memory>,
+    kind: Kind,
+    bytes: u64,
+}
+
+impl Charge {
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    /// Takes `bytes` out of this charge as one of their own; `None` where it holds fewer.
+    pub fn split(&mut self, kind: Kind, bytes: u64) -> Option<Charge> {
+        self.bytes = self.bytes.checked_sub(bytes)?;
+        self.memory.kinds[self.kind as usize].fetch_sub(bytes, Ordering::Relaxed);
+        Some(self.memory.counted(kind, bytes))
+    }
+
+    /// Adds another charge to this one.
+    pub fn absorb(&mut self, mut other: Charge) {
+        let bytes = std::mem::take(&mut other.bytes);
+        self.memory.kinds[other.kind as usize].fetch_sub(bytes, Ordering::Relaxed);
+        self.memory.kinds[self.kind as usize].fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.memory.give_back(self.kind, self.bytes);
+        }
+    }
+}
+
+struct Chunk {
+    octets: Box<[u8]>,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.octets
+    }
+}
+
+/// An allocation of exact size that is accounted for until its last reader has let go of it.
+pub(super) fn chunk(octets: Box<[u8]>, charge: Charge) -> Bytes {
+    Bytes::from_owner(Chunk { octets, _charge: charge })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_charged_above_the_ceiling_and_everything_is_given_back() {
+        let memory = Memory::new(1_000);
+        let mut fill = memory.try_charge(Kind::Fills, 800).unwrap();
+        assert!(memory.try_charge(Kind::Heads, 201).is_none());
+        let body = chunk(vec![7; 300].into(), fill.split(Kind::Bodies, 428).unwrap());
+        let slice = body.slice(10..20);
+        drop((body, fill));
+        assert_eq!(memory.usage(), Usage { ceiling: 1_000, bodies: 428, heads: 0, index: 0, fills: 0 });
+        drop(slice);
+        assert_eq!((memory.usage().total(), memory.total()), (0, 0));
+    }
+
+    #[test]
+    fn a_charge_that_is_absorbed_changes_its_kind_alone() {
+        let memory = Memory::new(100);
+        let mut fill = memory.try_charge(Kind::Fills, 10).unwrap();
+        fill.absorb(memory.try_charge(Kind::Heads, 30).unwrap());
+        assert_eq!(memory.usage(), Usage { ceiling: 100, bodies: 0, heads: 0, index: 0, fills: 40 });
+        assert_eq!(memory.total(), 40);
+        assert!(fill.split(Kind::Bodies, 41).is_none());
+        assert_eq!(fill.bytes(), 40);
+    }
+}

@@ -1,0 +1,203 @@
+//! What was fetched, and what is being fetched: lookup → `Hit`, `Stale`, `Join`, or `Lead` (the caller that must fetch).
+//!
+//! A fill is one fetch that any number of readers follow while it arrives; complete, it becomes an immutable `Object`
+//! in the store. One accountant keeps bodies, heads, index and fills below a ceiling. Lifetimes are the caller's:
+//! the store never expires anything.
+
+mod apart;
+mod arrival;
+pub mod bells;
+mod failure;
+mod fill;
+mod flights;
+mod memory;
+mod object;
+mod parts;
+mod permits;
+mod store;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::clock::Clock;
+use crate::rules::caching::{Freshness, Key};
+
+pub use bells::Bells;
+pub use failure::{FillEnd, FillFailure, Refused};
+pub use fill::{FillAnswer, FillReader, Lead};
+pub use memory::Usage;
+pub use object::{Object, ObjectReader, ResponseHead};
+pub use writer::{FillWriter, Sharing};
+
+use fill::Fill;
+use flights::Boarding;
+use parts::Parts;
+
+/// The bounds of a cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// A hard ceiling for bodies, heads, index and fills, in bytes.
+    pub memory: u64,
+    /// Larger bodies pass through and are not stored, in bytes.
+    pub max_object: u64,
+    /// Fills in progress for one origin group.
+    pub fills_per_group: usize,
+    /// Readers of one fill.
+    pub fill_readers: usize,
+}
+
+/// Objects, and fills in progress.
+pub struct Cache {
+    parts: Arc<Parts>,
+}
+
+/// What became of a look into the cache.
+pub enum Lookup {
+    /// A stored object that is fresh for the time beside it.
+    Hit(Arc<Object>, Duration),
+    /// A stored object that must be validated first.
+    Stale {
+        /// What is stored.
+        object: Arc<Object>,
+        /// For how long it may still be sent where the origin cannot answer; zero: not at all.
+        usable_for: Duration,
+        /// Time since it became stale.
+        age: Duration,
+        /// Who validates it.
+        flight: Flight,
+    },
+    /// Somebody fetches it already.
+    Join(FillReader),
+    /// The caller must fetch it.
+    Lead(Lead),
+    /// A limit of the node leaves no place for the caller.
+    Refused(Refused),
+}
+
+/// Who validates a stale object.
+pub enum Flight {
+    /// Somebody does so already.
+    Join(FillReader),
+    /// The caller must.
+    Lead(Lead),
+    /// A limit of the node leaves no place for the caller.
+    Refused(Refused),
+}
+
+/// A stale object and what may be done with it.
+struct Stale {
+    object: Arc<Object>,
+    usable_for: Duration,
+    age: Duration,
+}
+
+impl Cache {
+    /// An empty cache. `bells` are the node's: readers are woken through them.
+    pub fn new(config: CacheConfig, bells: Arc<Bells>, clock: Clock) -> Self {
+        Self { parts: Parts::new(config, bells, clock) }
+    }
+
+    /// What there is for a request with the fields `request`, and who fetches what there is not. Exactly one caller
+    /// gets the lead of each flight. A flight whose head is still awaited is joined by every request: whoever joined
+    /// compares `head.variant` with its request before it uses the response, and looks anew where it does not fit.
+    pub fn lookup(&self, key: &Key, request: &HeaderMap, judge: impl Fn(&ResponseHead) -> Freshness) -> Lookup {
+        let stale = match self.stored(key, request, &judge) {
+            Ok((object, left)) => return Lookup::Hit(object, left),
+            Err(stale) => stale,
+        };
+        let apart = self.parts.apart.holds(key, self.parts.clock.now());
+        let join = |fill: &Arc<Fill>| if apart { None } else { fill.join(|variant| variant.matches(request)) };
+        let lead = |stale: Option<Stale>| {
+            let expected = stale.as_ref().map(|stale| stale.object.head.variant.clone());
+            let lead = self.lead(key, expected);
+            let flight = lead.as_ref().ok().filter(|_| !apart).map(Lead::flight);
+            ((stale, lead), flight)
+        };
+        let boarding = self.parts.flights.board(key, join, || self.stored(key, request, &judge), lead);
+        let (stale, flight) = match boarding {
+            Boarding::Stored((object, left)) => return Lookup::Hit(object, left),
+            Boarding::Joined(joined) => (stale, joined.map_or_else(Flight::Refused, Flight::Join)),
+            Boarding::Leads((stale, lead)) => (stale, lead.map_or_else(Flight::Refused, Flight::Lead)),
+        };
+        match (stale, flight) {
+            (Some(Stale { object, usable_for, age }), flight) => Lookup::Stale { object, usable_for, age, flight },
+            (None, Flight::Join(reader)) => Lookup::Join(reader),
+            (None, Flight::Lead(lead)) => Lookup::Lead(lead),
+            (None, Flight::Refused(refused)) => Lookup::Refused(refused),
+        }
+    }
+
+    /// A stored object that is fresh, and for how long; else one that is stale, if any.
+    fn stored(
+        &self,
+        key: &Key,
+        request: &HeaderMap,
+        judge: impl Fn(&ResponseHead) -> Freshness,
+    ) -> Result<(Arc<Object>, Duration), Option<Stale>> {
+        let Some(object) = self.parts.store.find(key, request) else { return Err(None) };
+        match judge(&object.head) {
+            Freshness::Fresh { left } => Ok((object, left)),
+            Freshness::Stale { age, usable_for } => Err(Some(Stale { object, usable_for, age })),
+            Freshness::Unusable => Err(None),
+        }
+    }
+
+    fn lead(&self, key: &Key, expected: Option<crate::rules::caching::Variant>) -> Result<Lead, Refused> {
+        let group = key.as_str().split(' ').next().unwrap_or_default();
+        let permit = self.parts.permits.take(group).ok_or(Refused::Fills)?;
+        Ok(Lead::new(Fill::new(key.clone(), expected, self.parts.clone()), permit))
+    }
+
+    /// Lets go of everything under `key`. What is arriving under it still reaches its readers, but is not stored and
+    /// gets no further ones.
+    pub fn remove(&self, key: &Key) {
+        withdraw(self.parts.flights.ground(key));
+        self.parts.store.remove(key);
+    }
+
+    /// As [`Cache::remove`] for every key that is `chosen`. Walks through everything that is stored.
+    pub fn clear_by(&self, chosen: impl Fn(&Key) -> bool) {
+        withdraw(self.parts.flights.ground_by(&chosen));
+        self.parts.store.remove_by(chosen);
+    }
+
+    /// Takes on changed bounds; what is stored stays, as far as it fits.
+    pub fn reconfigure(&self, config: CacheConfig) {
+        self.parts.reconfigure(config);
+    }
+
+    /// The largest body that is stored, in bytes.
+    pub fn max_object(&self) -> u64 {
+        self.parts.max_object()
+    }
+
+    /// What the cache holds, by kind.
+    pub fn usage(&self) -> Usage {
+        self.parts.memory.usage()
+    }
+
+    /// Keys with something stored, as of the last housekeeping.
+    pub fn objects(&self) -> u64 {
+        self.parts.store.objects()
+    }
+
+    /// Housekeeping that must also happen while nobody asks: to be called about once a second.
+    pub fn run_pending(&self) {
+        self.parts.store.run_pending();
+    }
+}
+
+/// Keeps fills from being stored. Set before the store is cleared, and read under the lock under which it is filled:
+/// what was asked for before a purge is not stored after it.
+fn withdraw(fills: Vec<Arc<Fill>>) {
+    for fill in fills {
+        fill.withdrawn.store(true, Ordering::SeqCst);
+    }
+}

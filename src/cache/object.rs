@@ -1,0 +1,121 @@
+//! A complete response: head and chunks. Immutable; many readers share its chunks and copy none.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::clock::{Tick, WallTime};
+use crate::rules::caching::Variant;
+
+use super::memory::{CHUNK_OVERHEAD, Charge, Kind};
+
+/// A response's head, as it was received, and when.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its fields, without those of a connection.
+    pub headers: HeaderMap,
+    /// When the request was sent that it answers.
+    pub requested: Tick,
+    /// When it was received.
+    pub responded: Tick,
+    /// The calendar time at which it was received.
+    pub responded_wall: WallTime,
+    /// The requests that it was selected for.
+    pub variant: Variant,
+}
+
+impl ResponseHead {
+    /// What it takes in memory, in bytes: an estimate on the high side.
+    pub(super) fn weight(&self) -> u64 {
+        const BASE: usize = 512;
+        const FIELD: usize = 160;
+        let fields = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
+        (BASE + fields.sum::<usize>()) as u64
+    }
+}
+
+/// A piece of a body and the offset of the octet behind it.
+#[derive(Clone)]
+pub(super) struct Piece {
+    pub end: u64,
+    pub octets: Bytes,
+}
+
+/// A complete response.
+pub struct Object {
+    /// Its head.
+    pub head: Arc<ResponseHead>,
+    pieces: Arc<[Piece]>,
+    charge: Charge,
+}
+
+impl Object {
+    /// A response of `pieces` in order and without a gap; `charge` is what its head takes.
+    pub(super) fn new(head: Arc<ResponseHead>, pieces: Arc<[Piece]>, charge: Charge) -> Arc<Self> {
+        Arc::new(Self { head, pieces, charge })
+    }
+
+    /// The same body under a new head: what validation left of a stored response (RFC 9111 §4.3.4).
+    pub fn with_head(&self, head: ResponseHead) -> Arc<Self> {
+        let charge = self.charge.memory().charge(Kind::Heads, head.weight());
+        Self::new(Arc::new(head), self.pieces.clone(), charge)
+    }
+
+    /// Octets of the body.
+    pub fn length(&self) -> u64 {
+        self.pieces.last().map_or(0, |piece| piece.end)
+    }
+
+    /// The octets of `range`, cut to those that exist, chunk by chunk and without a copy.
+    pub fn reader(self: &Arc<Self>, range: Range<u64>) -> ObjectReader {
+        let end = range.end.min(self.length());
+        let next = self.pieces.partition_point(|piece| piece.end <= range.start);
+        ObjectReader { object: self.clone(), next, range: range.start.min(end)..end }
+    }
+
+    /// What it takes in memory, in bytes.
+    pub(super) fn weight(&self) -> u64 {
+        self.length() + self.pieces.len() as u64 * CHUNK_OVERHEAD + self.charge.bytes()
+    }
+}
+
+/// Reads a range of an object.
+#[derive(Clone)]
+pub struct ObjectReader {
+    object: Arc<Object>,
+    next: usize,
+    range: Range<u64>,
+}
+
+impl ObjectReader {
+    /// Octets still to come.
+    pub fn remaining(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+}
+
+impl Iterator for ObjectReader {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if self.range.is_empty() {
+            return None;
+        }
+        let piece = self.object.pieces.get(self.next)?;
+        let start = piece.end - piece.octets.len() as u64;
+        let octets = slice(&piece.octets, start, self.range.clone());
+        self.next += 1;
+        self.range.start = piece.end.min(self.range.end);
+        Some(octets)
+    }
+}
+
+/// The part of `octets`, which start at offset `start`, that lies in `range`; `range` starts inside them.
+pub(super) fn slice(octets: &Bytes, start: u64, range: Range<u64>) -> Bytes {
+    let within = |offset: u64| usize::try_from(offset - start).unwrap_or(usize::MAX).min(octets.len());
+    octets.slice(within(range.start)..within(range.end))
+}

@@ -1,0 +1,232 @@
+//! Bounded memory of objects. moka says what is let go (least recently used first), never for how long a thing lives.
+//!
+//! One key holds a few variants. moka frees what it removed at a later time of its own; so each entry is emptied by
+//! hand when it goes, and its memory is given back at once, save what somebody still reads. Beside moka stands a queue
+//! in the order of insertion, by which room is made at once when the ceiling is near.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::HeaderMap;
+use moka::policy::EvictionPolicy;
+
+use crate::rules::caching::Key;
+
+use super::memory::{Charge, Kind, Memory};
+use super::object::Object;
+use super::sync::Mutex;
+
+/// Variants kept of one key; the oldest goes.
+const VARIANTS: usize = 32;
+
+/// What an entry takes beside key and objects: moka's node and queues, the entry, its place in our queue.
+const ENTRY: u64 = 512;
+
+/// moka weighs in units of this many bytes, as its weights are 32 bits wide.
+const UNIT: u64 = 64;
+
+/// Stale places that the queue may hold beside the living.
+const SLACK: usize = 1_024;
+
+type Moka = moka::sync::Cache<Key, Arc<Entry>, foldhash::quality::RandomState>;
+
+/// Complete objects by key.
+pub(super) struct Store {
+    moka: ArcSwap<Moka>,
+    memory: Arc<Memory>,
+    stored: Arc<AtomicU64>,
+    ledger: Mutex<Ledger>,
+}
+
+#[derive(Default)]
+struct Ledger {
+    queue: VecDeque<(Key, Weak<Entry>)>,
+    /// Bytes inserted since moka was last made to do its housekeeping.
+    inserted: u64,
+}
+
+struct Entry {
+    /// Newest first; `None` once the entry was let go.
+    variants: ArcSwapOption<Vec<Arc<Object>>>,
+    /// Read since the queue last passed it.
+    used: AtomicBool,
+    weight: u64,
+    stored: Arc<AtomicU64>,
+    _charge: Charge,
+}
+
+impl Entry {
+    fn empty(&self) {
+        if self.variants.swap(None).is_some() {
+            self.stored.fetch_sub(self.weight, Ordering::Relaxed);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.variants.load().is_none()
+    }
+
+    fn is_read(&self) -> bool {
+        let variants = self.variants.load();
+        variants.as_ref().is_some_and(|variants| variants.iter().any(|object| Arc::strong_count(object) > 1))
+    }
+}
+
+/// What moka may hold: the rest of the ceiling is for fills, heads, index, and what is evicted but still being read.
+const fn share(ceiling: u64) -> u64 {
+    ceiling / 4 * 3
+}
+
+fn moka(ceiling: u64) -> Moka {
+    moka::sync::Cache::builder()
+        .max_capacity(share(ceiling) / UNIT)
+        .eviction_policy(EvictionPolicy::lru())
+        .weigher(|_, entry: &Arc<Entry>| u32::try_from(entry.weight.div_ceil(UNIT)).unwrap_or(u32::MAX))
+        .eviction_listener(|_, entry, _| entry.empty())
+        .build_with_hasher(foldhash::quality::RandomState::default())
+}
+
+impl Store {
+    pub fn new(memory: Arc<Memory>) -> Self {
+        Self {
+            moka: ArcSwap::from_pointee(moka(memory.ceiling())),
+            memory,
+            stored: Arc::default(),
+            ledger: Mutex::default(),
+        }
+    }
+
+    /// The newest object under `key` whose variant fits `request`.
+    pub fn find(&self, key: &Key, request: &HeaderMap) -> Option<Arc<Object>> {
+        let entry = self.moka.load().get(key)?;
+        let variants = entry.variants.load();
+        let found = variants.as_ref()?.iter().find(|object| object.head.variant.matches(request))?;
+        // Looked at before it is written: the line stays shared among workers.
+        if !entry.used.load(Ordering::Relaxed) {
+            entry.used.store(true, Ordering::Relaxed);
+        }
+        Some(found.clone())
+    }
+
+    /// Stores an object in place of its variant's last one, unless `withdrawn` says that it was purged meanwhile.
+    pub fn insert(&self, key: &Key, object: &Arc<Object>, withdrawn: &AtomicBool) {
+        let mut ledger = self.ledger.lock();
+        if withdrawn.load(Ordering::SeqCst) {
+            return;
+        }
+        let moka = self.moka.load_full();
+        let old = moka.get(key);
+        let mut variants = vec![object.clone()];
+        if let Some(others) = old.as_ref().and_then(|entry| entry.variants.load_full()) {
+            let others = others.iter().filter(|other| other.head.variant != object.head.variant).cloned();
+            variants.extend(others.take(VARIANTS - 1));
+        }
+        let entry = self.entry(key, variants);
+        moka.insert(key.clone(), entry.clone());
+        if let Some(old) = old {
+            old.empty();
+        }
+        ledger.queue.push_back((key.clone(), Arc::downgrade(&entry)));
+        ledger.prune(usize::try_from(moka.entry_count()).unwrap_or(usize::MAX));
+        ledger.inserted += entry.weight;
+        if ledger.inserted >= self.memory.ceiling() / 50 {
+            ledger.inserted = 0;
+            drop(ledger);
+            moka.run_pending_tasks();
+        }
+    }
+
+    fn entry(&self, key: &Key, variants: Vec<Arc<Object>>) -> Arc<Entry> {
+        let index = ENTRY + key.as_str().len() as u64;
+        let weight = index + variants.iter().map(|object| object.weight()).sum::<u64>();
+        self.stored.fetch_add(weight, Ordering::Relaxed);
+        Arc::new(Entry {
+            variants: ArcSwapOption::from_pointee(variants),
+            used: AtomicBool::new(false),
+            weight,
+            stored: self.stored.clone(),
+            _charge: self.memory.charge(Kind::Index, index),
+        })
+    }
+
+    /// Lets go of everything under `key`.
+    pub fn remove(&self, key: &Key) {
+        let _alone = self.ledger.lock();
+        if let Some(entry) = self.moka.load().remove(key) {
+            entry.empty();
+        }
+    }
+
+    /// Lets go of everything whose key is `chosen`.
+    pub fn remove_by(&self, chosen: impl Fn(&Key) -> bool) {
+        let _alone = self.ledger.lock();
+        let moka = self.moka.load_full();
+        for (key, entry) in moka.iter().filter(|(key, _)| chosen(key)) {
+            moka.invalidate(&*key);
+            entry.empty();
+        }
+    }
+
+    /// Lets go of stored objects until `bytes` more fit below the ceiling: oldest first, sparing once what was read
+    /// since. Frees nothing and says `false` where all that could go would not be enough.
+    pub fn make_room(&self, bytes: u64) -> bool {
+        let mut ledger = self.ledger.lock();
+        let fits = |total: u64| total.saturating_add(bytes) <= self.memory.ceiling();
+        if !fits(self.memory.total().saturating_sub(self.stored.load(Ordering::Relaxed))) {
+            return false;
+        }
+        let moka = self.moka.load_full();
+        for _ in 0..2 * ledger.queue.len() {
+            if fits(self.memory.total()) {
+                break;
+            }
+            let Some((key, place)) = ledger.queue.pop_front() else { break };
+            let Some(entry) = place.upgrade().filter(|entry| !entry.is_empty()) else { continue };
+            // What is being read would give nothing back yet.
+            if entry.used.swap(false, Ordering::Relaxed) || entry.is_read() {
+                ledger.queue.push_back((key, place));
+                continue;
+            }
+            moka.invalidate(&key);
+            entry.empty();
+        }
+        fits(self.memory.total())
+    }
+
+    /// Takes on a changed ceiling of the accountant. moka cannot be resized, so its entries move to a new one.
+    pub fn resize(&self) {
+        let ledger = self.ledger.lock();
+        let resized = moka(self.memory.ceiling());
+        for (key, place) in &ledger.queue {
+            if let Some(entry) = place.upgrade().filter(|entry| !entry.is_empty()) {
+                resized.insert(key.clone(), entry);
+            }
+        }
+        resized.run_pending_tasks();
+        self.moka.store(Arc::new(resized));
+    }
+
+    /// moka's housekeeping, which otherwise waits for calls.
+    pub fn run_pending(&self) {
+        self.moka.load_full().run_pending_tasks();
+    }
+
+    pub fn objects(&self) -> u64 {
+        self.moka.load().entry_count()
+    }
+}
+
+impl Ledger {
+    /// Drops places of entries that moka let go: those in front at each call, all of them where they outnumber the rest.
+    fn prune(&mut self, living: usize) {
+        let lives = |place: &Weak<Entry>| place.upgrade().is_some_and(|entry| !entry.is_empty());
+        while self.queue.front().is_some_and(|(_, place)| !lives(place)) {
+            self.queue.pop_front();
+        }
+        if self.queue.len() > 2 * living + SLACK {
+            self.queue.retain(|(_, place)| lives(place));
+        }
+    }
+}
