@@ -20,8 +20,8 @@ const LONG_DAYS: [&[u8]; 7] =
 const LAST_SECOND: u64 = 253_402_300_799;
 const SECONDS_PER_DAY: u64 = 86_400;
 
-/// The moment that `value` names. `now` decides the century of RFC 850's two-digit years: more than 50 years ahead
-/// means the past century. Moments before 1970 become 1970.
+/// The moment that `value` names. `now` decides the century of RFC 850's two-digit years: at most 50 years ahead.
+/// Moments before 1970 become 1970.
 pub fn parse(value: &[u8], now: WallTime) -> Option<WallTime> {
     imf_fixdate(value).or_else(|| rfc850(value, now)).or_else(|| asctime(value))
 }
@@ -53,7 +53,12 @@ pub fn ensure_date(headers: &mut HeaderMap, received: WallTime) {
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 fn imf_fixdate(value: &[u8]) -> Option<WallTime> {
-    if value.len() != 29 || &value[3..5] != b", " || value[7] != b' ' || value[11] != b' ' || value[16] != b' ' {
+    if value.len() != 29
+        || &value[3..5] != b", "
+        || value[7] != b' '
+        || value[11] != b' '
+        || value[16] != b' '
+    {
         return None;
     }
     name(&DAYS, &value[..3])?;
@@ -77,6 +82,8 @@ fn rfc850(value: &[u8], now: WallTime) -> Option<WallTime> {
     let mut year = this_year - this_year % 100 + number(&rest[8..10])?;
     if year > this_year + 50 {
         year -= 100;
+    } else if year + 50 <= this_year {
+        year += 100;
     }
     moment(year, month, day, time_of_day(&rest[11..19])?, zone(&rest[19..]))
 }

@@ -5,9 +5,23 @@ use http::{HeaderMap, HeaderName};
 
 /// Whether `byte` may stand in a token (RFC 9110 §5.6.2).
 pub const fn is_token_byte(byte: u8) -> bool {
-    matches!(byte,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
-        || byte.is_ascii_alphanumeric()
+    matches!(
+        byte,
+        b'!' | b'#'
+            | b'$'
+            | b'%'
+            | b'&'
+            | b'\''
+            | b'*'
+            | b'+'
+            | b'-'
+            | b'.'
+            | b'^'
+            | b'_'
+            | b'`'
+            | b'|'
+            | b'~'
+    ) || byte.is_ascii_alphanumeric()
 }
 
 /// Whether `text` is a token.
@@ -27,7 +41,7 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
 }
 
 /// The members of all lines of field `name`, in order.
-pub fn field<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+pub fn field<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> + use<'h> {
     headers.get_all(name).iter().flat_map(|line| Members::of(line.as_bytes()))
 }
 

@@ -2,5 +2,7 @@
 //! `None` or an error where the grammar is broken.
 
 pub mod date;
+pub mod hop;
 pub mod list;
+pub mod loops;
 pub mod structured;

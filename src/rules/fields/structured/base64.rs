@@ -11,7 +11,7 @@ pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
         padding += 1;
     }
     // A lone digit holds no byte; padding, where given, fills up to four.
-    if digits.len() % 4 == 1 || (padding > 0 && (padding > 2 || text.len() % 4 != 0)) {
+    if digits.len() % 4 == 1 || (padding > 0 && (padding > 2 || !text.len().is_multiple_of(4))) {
         return None;
     }
     let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
