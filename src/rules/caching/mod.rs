@@ -1,9 +1,14 @@
 //! RFC 9111 and 9110 for a shared cache.
 
+pub mod control;
 pub mod freshness;
 pub mod key;
+pub mod range;
+pub mod storable;
+pub mod validator;
 pub mod vary;
 
+pub use control::{Control, Directive, Wish};
 pub use freshness::Freshness;
 pub use key::Key;
 pub use vary::Variant;

@@ -1,0 +1,385 @@
+//! What may be stored, and what may be shared while it still arrives (RFC 9111 §3, §4).
+//!
+//! The two questions differ: a response that no cache may keep can still answer those who were waiting when it began,
+//! as long as nothing in it is meant for one of them alone.
+
+use http::header::{EXPIRES, SET_COOKIE, VARY};
+use http::{HeaderMap, Method, StatusCode};
+
+use super::control::{Control, Directive, Source};
+use super::freshness::{Freshness, Lifetime, Policy, Received};
+use crate::rules::fields::list;
+
+/// What matters of the request that a response answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestFacts {
+    /// Its method, as the origin saw it.
+    pub method: Method,
+    /// Whether the origin saw Authorization (RFC 9111 §3.5).
+    pub authorization: bool,
+    /// Whether the viewer said `no-store` and is heard (§5.2.1.5).
+    pub no_store: bool,
+}
+
+/// What is done with Set-Cookie in a response that could be shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetCookie {
+    /// It is stored like any other field, as the standard has it.
+    Share,
+    /// It is removed first: an object that many see carries none.
+    Strip,
+    /// A response that has it is neither stored nor shared.
+    Bypass,
+}
+
+/// Why a response is not stored, or not shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum WhyNot {
+    /// Answers to this method are not kept.
+    #[error("only answers to GET are kept")]
+    Method,
+    /// It is interim, partial or an answer to a condition.
+    #[error("this status is no whole answer of its own")]
+    NotWhole,
+    /// RFC 6585 forbids it.
+    #[error("a response with this status is never stored")]
+    Status,
+    /// `must-understand` with a status of which no rule is known.
+    #[error("must-understand, and the status is not understood")]
+    NotUnderstood,
+    /// `no-store` in response or request.
+    #[error("no-store")]
+    NoStore,
+    /// `private`.
+    #[error("private")]
+    Private,
+    /// The request had Authorization, and nothing in the response allows sharing.
+    #[error("authorized, and neither public, must-revalidate nor s-maxage allows it")]
+    Authorization,
+    /// It varies on everything.
+    #[error("Vary is *")]
+    VaryAll,
+    /// It sets a cookie.
+    #[error("it sets a cookie")]
+    SetCookie,
+    /// Nothing says that it may be kept.
+    #[error("no lifetime, and no status that has one by default")]
+    NoLifetime,
+    /// It was out of date on arrival and is for those who waited alone.
+    #[error("it must be validated before each use")]
+    NotFresh,
+    /// It is neither fresh nor identified by anything, so that it could never be used.
+    #[error("it is neither fresh nor can it be validated")]
+    OfNoUse,
+}
+
+/// Who may get a response while it arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// All who ask while it arrives.
+    Anyone,
+    /// Those who asked before its head came, and nobody after; the reason is why.
+    Waiting(WhyNot),
+    /// Only the request that brought it; all others ask for themselves.
+    Nobody(WhyNot),
+}
+
+/// Statuses with a lifetime of their own where none is given (RFC 9110 §15.1).
+pub const fn is_heuristically_cacheable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+}
+
+/// All that the head of a response decides about keeping it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// How long it lives.
+    pub lifetime: Lifetime,
+    /// Whether it is stored once it is complete.
+    pub storable: Result<(), WhyNot>,
+    /// Who may get it while it arrives.
+    pub sharing: Sharing,
+}
+
+/// Judges a response whose head has arrived: its lifetime, [`storable`], and [`shareable_in_flight`].
+pub fn verdict(
+    request: &RequestFacts,
+    response: &Received<'_>,
+    control: &Control,
+    policy: &Policy,
+    cookies: SetCookie,
+) -> Verdict {
+    let lifetime = Lifetime::of(response, control, policy);
+    // What can neither be used nor validated is not worth its memory.
+    let is_of_use = lifetime.freshness(response.times.responded) != Freshness::Unusable;
+    let of_use = if is_of_use { Ok(()) } else { Err(WhyNot::OfNoUse) };
+    Verdict {
+        lifetime,
+        storable: storable(request, response, control, cookies).and(of_use),
+        sharing: shareable_in_flight(request, response, control, cookies, &lifetime),
+    }
+}
+
+/// Whether the response may be stored (RFC 9111 §3).
+pub fn storable(
+    request: &RequestFacts,
+    response: &Received<'_>,
+    control: &Control,
+    cookies: SetCookie,
+) -> Result<(), WhyNot> {
+    prohibition(request, response, control)?;
+    if cookies == SetCookie::Bypass && response.headers.contains_key(SET_COOKIE) {
+        return Err(WhyNot::SetCookie);
+    }
+    let has_lifetime = has_explicit_lifetime(response.headers, control)
+        || control.says(Directive::Public)
+        || is_heuristically_cacheable(response.status);
+    if has_lifetime { Ok(()) } else { Err(WhyNot::NoLifetime) }
+}
+
+/// Who may get a response while it arrives (RFC 9111 §4: a response that is storable may satisfy several requests).
+/// Without any word about caching all may: they get what they would have got by asking at that moment.
+pub fn shareable_in_flight(
+    request: &RequestFacts,
+    response: &Received<'_>,
+    control: &Control,
+    cookies: SetCookie,
+    lifetime: &Lifetime,
+) -> Sharing {
+    if let Err(reason) = prohibition(request, response, control) {
+        return match reason {
+            // These statuses say something of the origin's load or the network's, not of one viewer.
+            WhyNot::Status | WhyNot::NotUnderstood => Sharing::Waiting(reason),
+            _ => Sharing::Nobody(reason),
+        };
+    }
+    if cookies != SetCookie::Strip && response.headers.contains_key(SET_COOKIE) {
+        return Sharing::Nobody(WhyNot::SetCookie);
+    }
+    let has_lifetime = has_explicit_lifetime(response.headers, control);
+    let is_fresh = matches!(lifetime.freshness(response.times.responded), Freshness::Fresh { .. });
+    if control.says(Directive::NoCache) || (has_lifetime && !is_fresh) {
+        return Sharing::Waiting(WhyNot::NotFresh);
+    }
+    if !has_lifetime && !is_heuristically_cacheable(response.status) {
+        return Sharing::Waiting(WhyNot::NoLifetime);
+    }
+    Sharing::Anyone
+}
+
+/// What forbids keeping the response, whatever its lifetime.
+fn prohibition(request: &RequestFacts, response: &Received<'_>, control: &Control) -> Result<(), WhyNot> {
+    let Received { status, headers, .. } = *response;
+    if request.method != Method::GET {
+        return Err(WhyNot::Method);
+    }
+    match status.as_u16() {
+        0..=199 | 206 | 304 => return Err(WhyNot::NotWhole),
+        428 | 429 | 431 | 511 => return Err(WhyNot::Status),
+        _ => {}
+    }
+    if control.says(Directive::MustUnderstand) && !is_understood(status) {
+        return Err(WhyNot::NotUnderstood);
+    }
+    let no_store = control.says(Directive::NoStore) && !control.says(Directive::MustUnderstand);
+    if request.no_store || no_store {
+        return Err(WhyNot::NoStore);
+    }
+    if control.says(Directive::Private) {
+        return Err(WhyNot::Private);
+    }
+    if request.authorization && !control.permits_authorized() {
+        return Err(WhyNot::Authorization);
+    }
+    if list::field(headers, &VARY).any(|name| name == b"*") {
+        return Err(WhyNot::VaryAll);
+    }
+    Ok(())
+}
+
+fn has_explicit_lifetime(headers: &HeaderMap, control: &Control) -> bool {
+    control.max_age.is_some()
+        || control.s_maxage.is_some()
+        || (control.source != Source::Targeted && headers.contains_key(EXPIRES))
+}
+
+/// Statuses whose caching rules are followed here (§5.2.2.3): all that RFC 9110 defines, partial ones excepted.
+const fn is_understood(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200..=205 | 300..=303 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 500..=505)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::clock::{Tick, WallTime};
+    use crate::rules::caching::control::TARGETS;
+    use crate::rules::caching::freshness::Times;
+
+    const GET: RequestFacts = RequestFacts { method: Method::GET, authorization: false, no_store: false };
+    const AUTHORIZED: RequestFacts = RequestFacts { authorization: true, ..GET };
+
+    fn judged(request: &RequestFacts, status: u16, lines: &[(&'static str, &'static str)]) -> Verdict {
+        judged_with(request, status, lines, SetCookie::Share)
+    }
+
+    fn judged_with(
+        request: &RequestFacts,
+        status: u16,
+        lines: &[(&'static str, &'static str)],
+        cookies: SetCookie,
+    ) -> Verdict {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        let times = Times {
+            requested: Tick::default(),
+            responded: Tick::default(),
+            responded_wall: WallTime::at(std::time::Duration::from_secs(1_763_000_000)),
+        };
+        let response = Received { status: StatusCode::from_u16(status).unwrap(), headers: &headers, times };
+        verdict(request, &response, &Control::of(&headers, &TARGETS), &Policy::PLAIN, cookies)
+    }
+
+    fn stored(status: u16, cache_control: &'static str) -> Result<(), WhyNot> {
+        judged(&GET, status, &[("cache-control", cache_control), ("etag", "\"a\"")]).storable
+    }
+
+    #[test]
+    fn any_final_status_is_stored_with_an_explicit_lifetime() {
+        for status in
+            [200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 403, 404, 410, 499, 500, 502, 503, 504, 599]
+        {
+            assert_eq!(stored(status, "max-age=3600"), Ok(()), "status-{status}-fresh");
+            assert_eq!(stored(status, "s-maxage=3600"), Ok(()), "{status}");
+        }
+    }
+
+    #[test]
+    fn without_a_lifetime_only_some_statuses_are_stored() {
+        for status in [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501] {
+            assert_eq!(stored(status, ""), Ok(()), "heuristic-{status}-cached");
+        }
+        for status in [201, 202, 302, 307, 403, 500, 502, 503, 504, 599] {
+            assert_eq!(stored(status, ""), Err(WhyNot::NoLifetime), "heuristic-{status}-not_cached");
+            assert_eq!(stored(status, "public"), Ok(()), "{status}");
+        }
+    }
+
+    #[test]
+    fn partial_interim_and_conditional_answers_are_not_whole() {
+        for status in [100, 102, 103, 206, 304] {
+            let verdict = judged(&GET, status, &[("cache-control", "max-age=60")]);
+            assert_eq!(verdict.storable, Err(WhyNot::NotWhole), "{status}");
+            assert_eq!(verdict.sharing, Sharing::Nobody(WhyNot::NotWhole), "{status}");
+        }
+    }
+
+    #[test]
+    fn statuses_of_rfc_6585_are_never_stored() {
+        for status in [428, 429, 431, 511] {
+            assert_eq!(stored(status, "max-age=60, public"), Err(WhyNot::Status), "{status}");
+        }
+    }
+
+    #[test]
+    fn prohibitions_win_over_lifetimes() {
+        for (line, reason) in [
+            ("no-store", WhyNot::NoStore),
+            ("max-age=3600, No-StOrE", WhyNot::NoStore),
+            ("no-store, public, s-maxage=60", WhyNot::NoStore),
+            ("private, max-age=3600", WhyNot::Private),
+            (r#"private="a, b", max-age=3600"#, WhyNot::Private),
+        ] {
+            assert_eq!(stored(200, line), Err(reason), "{line}");
+        }
+        let no_store = RequestFacts { no_store: true, ..GET };
+        assert_eq!(judged(&no_store, 200, &[("cache-control", "max-age=60")]).storable, Err(WhyNot::NoStore));
+        let post = RequestFacts { method: Method::POST, ..GET };
+        let explicit = [("cache-control", "max-age=60"), ("content-location", "/")];
+        assert_eq!(judged(&post, 200, &explicit).storable, Err(WhyNot::Method));
+        for vary in ["*", "a, *", ", *"] {
+            let verdict = judged(&GET, 200, &[("cache-control", "max-age=60"), ("vary", vary)]);
+            assert_eq!(verdict.storable, Err(WhyNot::VaryAll));
+            assert_eq!(verdict.sharing, Sharing::Nobody(WhyNot::VaryAll));
+        }
+    }
+
+    #[test]
+    fn must_understand_lifts_no_store_for_statuses_that_are_understood() {
+        assert_eq!(stored(200, "max-age=3600, no-store, must-understand"), Ok(()));
+        assert_eq!(stored(599, "max-age=3600, no-store, must-understand"), Err(WhyNot::NotUnderstood));
+        assert_eq!(stored(599, "max-age=3600, must-understand"), Err(WhyNot::NotUnderstood));
+    }
+
+    #[test]
+    fn authorized_answers_are_stored_only_where_the_response_allows_it() {
+        for (line, storable) in [
+            ("max-age=3600", Err(WhyNot::Authorization)),
+            ("max-age=3600, public", Ok(())),
+            ("max-age=3600, must-revalidate", Ok(())),
+            ("s-maxage=3600", Ok(())),
+            ("max-age=3600, proxy-revalidate", Err(WhyNot::Authorization)),
+        ] {
+            assert_eq!(judged(&AUTHORIZED, 200, &[("cache-control", line)]).storable, storable, "{line}");
+        }
+    }
+
+    #[test]
+    fn expires_allows_storing_unless_a_targeted_field_speaks() {
+        let expires = ("expires", "Thu, 18 Aug 2050 02:01:18 GMT");
+        assert_eq!(judged(&GET, 500, &[expires]).storable, Ok(()));
+        let targeted = [expires, ("cdn-cache-control", "none")];
+        assert_eq!(judged(&GET, 500, &targeted).storable, Err(WhyNot::NoLifetime));
+        let beaten = [("cache-control", "no-store"), ("cdn-cache-control", "max-age=10000")];
+        assert_eq!(judged(&GET, 200, &beaten).storable, Ok(()));
+    }
+
+    #[test]
+    fn what_could_never_be_used_is_not_stored() {
+        assert_eq!(judged(&GET, 200, &[]).storable, Err(WhyNot::OfNoUse));
+        assert_eq!(judged(&GET, 200, &[("cache-control", "no-cache")]).storable, Err(WhyNot::OfNoUse));
+        assert_eq!(judged(&GET, 200, &[("etag", "\"a\"")]).storable, Ok(()));
+        assert_eq!(judged(&GET, 200, &[("cache-control", "max-age=1")]).storable, Ok(()));
+    }
+
+    #[test]
+    fn cookies_follow_the_route() {
+        let lines = [("cache-control", "max-age=60"), ("set-cookie", "a=b")];
+        for (cookies, storable, sharing) in [
+            (SetCookie::Share, Ok(()), Sharing::Nobody(WhyNot::SetCookie)),
+            (SetCookie::Strip, Ok(()), Sharing::Anyone),
+            (SetCookie::Bypass, Err(WhyNot::SetCookie), Sharing::Nobody(WhyNot::SetCookie)),
+        ] {
+            let verdict = judged_with(&GET, 200, &lines, cookies);
+            assert_eq!((verdict.storable, verdict.sharing), (storable, sharing), "{cookies:?}");
+        }
+    }
+
+    #[test]
+    fn what_arrives_is_shared_unless_it_is_meant_for_one() {
+        let sharing = |status, line| judged(&GET, status, &[("cache-control", line)]).sharing;
+        for (status, line, expected) in [
+            (200, "", Sharing::Anyone),
+            (404, "", Sharing::Anyone),
+            (200, "max-age=60", Sharing::Anyone),
+            (503, "max-age=1", Sharing::Anyone),
+            (200, "max-age=0", Sharing::Waiting(WhyNot::NotFresh)),
+            (200, "no-cache", Sharing::Waiting(WhyNot::NotFresh)),
+            (200, "no-cache, max-age=60", Sharing::Waiting(WhyNot::NotFresh)),
+            (503, "", Sharing::Waiting(WhyNot::NoLifetime)),
+            (502, "", Sharing::Waiting(WhyNot::NoLifetime)),
+            (429, "", Sharing::Waiting(WhyNot::Status)),
+            (200, "no-store", Sharing::Nobody(WhyNot::NoStore)),
+            (503, "no-store", Sharing::Nobody(WhyNot::NoStore)),
+            (200, "private", Sharing::Nobody(WhyNot::Private)),
+        ] {
+            assert_eq!(sharing(status, line), expected, "{status} {line}");
+        }
+        assert_eq!(judged(&AUTHORIZED, 200, &[]).sharing, Sharing::Nobody(WhyNot::Authorization));
+        assert_eq!(judged(&GET, 200, &[("expires", "0")]).sharing, Sharing::Waiting(WhyNot::NotFresh));
+        let old = [("cache-control", "max-age=60"), ("age", "61")];
+        assert_eq!(judged(&GET, 200, &old).sharing, Sharing::Waiting(WhyNot::NotFresh));
+    }
+}

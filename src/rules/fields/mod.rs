@@ -1,0 +1,8 @@
+//! Grammars of field values that every rule may use. Each reads bytes as they came, never panics on them, and says
+//! `None` or an error where the grammar is broken.
+
+pub mod date;
+pub mod hop;
+pub mod list;
+pub mod loops;
+pub mod structured;
