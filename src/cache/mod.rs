@@ -66,6 +66,8 @@ pub enum Lookup {
     Stale {
         /// What is stored.
         object: Arc<Object>,
+        /// For how long it may still be sent at once, while it is validated; zero: not at all.
+        while_asking: Duration,
         /// For how long it may still be sent where the origin cannot answer; zero: not at all.
         usable_for: Duration,
         /// Time since it became stale.
@@ -94,6 +96,7 @@ pub enum Flight {
 /// A stale object and what may be done with it.
 struct Stale {
     object: Arc<Object>,
+    while_asking: Duration,
     usable_for: Duration,
     age: Duration,
 }
@@ -127,7 +130,9 @@ impl Cache {
             Boarding::Leads((stale, lead)) => (stale, lead.map_or_else(Flight::Refused, Flight::Lead)),
         };
         match (stale, flight) {
-            (Some(Stale { object, usable_for, age }), flight) => Lookup::Stale { object, usable_for, age, flight },
+            (Some(Stale { object, while_asking, usable_for, age }), flight) => {
+                Lookup::Stale { object, while_asking, usable_for, age, flight }
+            }
             (None, Flight::Join(reader)) => Lookup::Join(reader),
             (None, Flight::Lead(lead)) => Lookup::Lead(lead),
             (None, Flight::Refused(refused)) => Lookup::Refused(refused),
@@ -144,7 +149,9 @@ impl Cache {
         let Some(object) = self.parts.store.find(key, request) else { return Err(None) };
         match judge(&object.head) {
             Freshness::Fresh { left } => Ok((object, left)),
-            Freshness::Stale { age, usable_for } => Err(Some(Stale { object, usable_for, age })),
+            Freshness::Stale { age, while_asking, usable_for } => {
+                Err(Some(Stale { object, while_asking, usable_for, age }))
+            }
             Freshness::Unusable => Err(None),
         }
     }

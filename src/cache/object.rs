@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::clock::{Tick, WallTime};
 use crate::rules::caching::Variant;
+use crate::rules::caching::freshness::Lifetime;
+use crate::rules::caching::validator::Validators;
 
 use super::memory::{CHUNK_OVERHEAD, Charge, Kind};
 
@@ -18,12 +19,10 @@ pub struct ResponseHead {
     pub status: StatusCode,
     /// Its fields, without those of a connection.
     pub headers: HeaderMap,
-    /// When the request was sent that it answers.
-    pub requested: Tick,
-    /// When it was received.
-    pub responded: Tick,
-    /// The calendar time at which it was received.
-    pub responded_wall: WallTime,
+    /// How long it lives and how old it is, worked out when it was received or validated.
+    pub lifetime: Lifetime,
+    /// What identifies it to those who have it already.
+    pub validators: Validators,
     /// The requests that it was selected for.
     pub variant: Variant,
 }

@@ -10,7 +10,9 @@ use http::{HeaderValue, StatusCode};
 
 use super::*;
 use crate::clock::{Tick, WallTime};
-use crate::rules::caching::Variant;
+use crate::rules::caching::freshness::{Lifetime, Policy, Received, Times};
+use crate::rules::caching::validator::Validators;
+use crate::rules::caching::{Control, Variant};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -60,11 +62,16 @@ fn head_with(headers: HeaderMap, request: &HeaderMap) -> ResponseHead {
     ResponseHead {
         status: StatusCode::OK,
         variant: Variant::of(&headers, request).unwrap(),
+        lifetime: lifetime_from(Tick::default()),
+        validators: Validators::of(&headers, WallTime::default()),
         headers,
-        requested: Tick::default(),
-        responded: Tick::default(),
-        responded_wall: WallTime::default(),
     }
+}
+
+fn lifetime_from(tick: Tick) -> Lifetime {
+    let times = Times { requested: tick, responded: tick, responded_wall: WallTime::default() };
+    let received = Received { status: StatusCode::OK, headers: &HeaderMap::new(), times };
+    Lifetime::of(&received, &Control::default(), &Policy::MEDIA)
 }
 
 fn accepting(encoding: &'static str) -> HeaderMap {
@@ -77,7 +84,11 @@ fn varying(encoding: &'static str) -> ResponseHead {
 }
 
 const FRESH: Freshness = Freshness::Fresh { left: Duration::from_secs(5) };
-const STALE: Freshness = Freshness::Stale { age: Duration::from_secs(1), usable_for: Duration::from_secs(9) };
+const STALE: Freshness = Freshness::Stale {
+    age: Duration::from_secs(1),
+    while_asking: Duration::ZERO,
+    usable_for: Duration::from_secs(9),
+};
 const STORED: Sharing = Sharing::Shared { store: true };
 
 pub(super) fn look(cache: &Cache, name: &str) -> Lookup {
@@ -349,10 +360,10 @@ fn a_stale_object_is_validated_once_and_its_new_head_reaches_everyone() {
     assert_eq!(usable_for, Duration::from_secs(9));
     let Lookup::Stale { flight: Flight::Join(mut joiner), .. } = stale() else { panic!("not joined") };
     let (writer, _leader) = lead.start();
-    let confirmed = ResponseHead { responded: Tick::at(Duration::from_secs(7)), ..head() };
+    let confirmed = ResponseHead { lifetime: lifetime_from(Tick::at(Duration::from_secs(7))), ..head() };
     writer.refreshed(object.with_head(confirmed));
     let Poll::Ready(Ok(FillAnswer::Complete(object))) = now(|cx| joiner.poll_head(cx)) else { panic!("no object") };
-    assert_eq!(object.head.responded, Tick::at(Duration::from_secs(7)));
+    assert_eq!(object.head.lifetime, lifetime_from(Tick::at(Duration::from_secs(7))));
     assert_eq!(body(&object), octets(100 * KIB));
     assert!(Arc::ptr_eq(&object, &hit(look(&cache, "/a"))));
 }

@@ -59,44 +59,26 @@ pub enum Refusal {
     #[error("too many viewers are reading this object while it arrives")]
     TooManyReaders,
     /// The origin cannot be reached.
-    #[error("origin {origin} cannot be reached")]
-    OriginUnreachable {
-        /// The origin's name in the configuration.
-        origin: String,
-    },
+    #[error("the origin cannot be reached")]
+    OriginUnreachable,
     /// TLS towards the origin failed.
-    #[error("origin {origin} does not prove who it is")]
-    OriginUntrusted {
-        /// The origin's name in the configuration.
-        origin: String,
-    },
+    #[error("the origin does not prove who it is")]
+    OriginUntrusted,
     /// The origin did not answer in time.
-    #[error("origin {origin} did not answer in time")]
-    OriginTimeout {
-        /// The origin's name in the configuration.
-        origin: String,
-    },
+    #[error("the origin did not answer in time")]
+    OriginTimeout,
     /// The origin closed the connection without an answer.
-    #[error("origin {origin} closed the connection without an answer")]
-    OriginReset {
-        /// The origin's name in the configuration.
-        origin: String,
-    },
+    #[error("the origin closed the connection without an answer")]
+    OriginReset,
     /// The origin's answer ended early.
     #[error("the origin's answer ended early")]
     OriginCutShort,
     /// The origin's answer breaks a rule of HTTP.
-    #[error("the answer of origin {origin} is malformed")]
-    OriginMalformed {
-        /// The origin's name in the configuration.
-        origin: String,
-    },
+    #[error("the origin's answer is malformed")]
+    OriginMalformed,
     /// As many requests as allowed are in flight to the origin, and as many wait.
-    #[error("too many requests wait for origin {origin}")]
-    OriginBusy {
-        /// The origin's name in the configuration.
-        origin: String,
-    },
+    #[error("too many requests wait for the origin")]
+    OriginBusy,
 }
 
 impl Refusal {
@@ -138,13 +120,13 @@ impl Refusal {
             Self::MemoryFull => 9,
             Self::TooManyFills => 10,
             Self::TooManyReaders => 11,
-            Self::OriginUnreachable { .. } => 12,
-            Self::OriginUntrusted { .. } => 13,
-            Self::OriginTimeout { .. } => 14,
-            Self::OriginReset { .. } => 15,
+            Self::OriginUnreachable => 12,
+            Self::OriginUntrusted => 13,
+            Self::OriginTimeout => 14,
+            Self::OriginReset => 15,
             Self::OriginCutShort => 16,
-            Self::OriginMalformed { .. } => 17,
-            Self::OriginBusy { .. } => 18,
+            Self::OriginMalformed => 17,
+            Self::OriginBusy => 18,
         }
     }
 
@@ -164,15 +146,15 @@ impl Refusal {
             Self::MisdirectedHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
-            Self::NotStored | Self::OriginTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::MemoryFull | Self::TooManyFills | Self::TooManyReaders | Self::OriginBusy { .. } => {
+            Self::NotStored | Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::MemoryFull | Self::TooManyFills | Self::TooManyReaders | Self::OriginBusy => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::OriginUnreachable { .. }
-            | Self::OriginUntrusted { .. }
-            | Self::OriginReset { .. }
+            Self::OriginUnreachable
+            | Self::OriginUntrusted
+            | Self::OriginReset
             | Self::OriginCutShort
-            | Self::OriginMalformed { .. } => StatusCode::BAD_GATEWAY,
+            | Self::OriginMalformed => StatusCode::BAD_GATEWAY,
         }
     }
 
@@ -188,13 +170,13 @@ impl Refusal {
             | Self::NoRoute
             | Self::NotStored => Fault::Viewer,
             Self::LoopDetected | Self::MemoryFull | Self::TooManyFills | Self::TooManyReaders => Fault::Node,
-            Self::OriginUnreachable { .. }
-            | Self::OriginUntrusted { .. }
-            | Self::OriginTimeout { .. }
-            | Self::OriginReset { .. }
+            Self::OriginUnreachable
+            | Self::OriginUntrusted
+            | Self::OriginTimeout
+            | Self::OriginReset
             | Self::OriginCutShort
-            | Self::OriginMalformed { .. }
-            | Self::OriginBusy { .. } => Fault::Origin,
+            | Self::OriginMalformed
+            | Self::OriginBusy => Fault::Origin,
         }
     }
 
@@ -224,7 +206,7 @@ mod tests {
 
     #[test]
     fn an_overloaded_node_says_when_to_come_back() {
-        for refusal in [Refusal::MemoryFull, Refusal::TooManyFills, Refusal::OriginBusy { origin: "a".into() }] {
+        for refusal in [Refusal::MemoryFull, Refusal::TooManyFills, Refusal::OriginBusy] {
             assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert!(refusal.retry_after().is_some());
         }
