@@ -1,6 +1,9 @@
 //! Bounds of everything that could grow, with the defaults of a live edge.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use super::file::{Section, ms};
 
 /// `[limits]`: times, counts and sizes (bytes).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,5 +80,61 @@ impl Default for Limits {
             quic_handshakes: 4_096,
             origin_queue: 10_000,
         }
+    }
+}
+
+const HOUR_MS: u64 = 3_600_000;
+
+/// `[limits]`: each key is the name of its field.
+pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
+    let mut limits = Limits::default();
+    let Some(mut section) = section else { return limits };
+    let s = &mut section;
+    time(s, "handshake", &mut limits.handshake);
+    time(s, "first_byte", &mut limits.first_byte);
+    time(s, "head", &mut limits.head);
+    time(s, "idle", &mut limits.idle);
+    time(s, "quic_idle", &mut limits.quic_idle);
+    time(s, "write_progress", &mut limits.write_progress);
+    // hyper reads heads into a buffer of 8 KiB at least, and counts at most 65,535 fields.
+    size(s, "head_size", 8 << 10..=1 << 20, &mut limits.head_size);
+    count(s, "head_fields", 16..=10_000, &mut limits.head_fields);
+    count(s, "h2_streams", 1..=10_000, &mut limits.h2_streams);
+    count(s, "h3_streams", 1..=10_000, &mut limits.h3_streams);
+    size(s, "h2_send_buffer", 16 << 10..=64 << 20, &mut limits.h2_send_buffer);
+    size(s, "quic_send_window", 64 << 10..=1 << 30, &mut limits.quic_send_window);
+    // RFC 9113 §6.9.2: a window of a stream is 65,535 octets by default and 2^31-1 at most.
+    size(s, "stream_window", 64 << 10..=1 << 30, &mut limits.stream_window);
+    size(s, "connection_window", 64 << 10..=1 << 30, &mut limits.connection_window);
+    count(s, "connections", 1..=10_000_000, &mut limits.connections);
+    count(s, "connections_per_prefix", 0..=10_000_000, &mut limits.connections_per_prefix);
+    time(s, "connection_age", &mut limits.connection_age);
+    count(s, "fills", 1..=1_000_000, &mut limits.fills);
+    count(s, "fill_readers", 1..=10_000_000, &mut limits.fill_readers);
+    count(s, "quic_retry_above", 0..=1_000_000, &mut limits.quic_retry_above);
+    count(s, "quic_handshakes", 1..=1_000_000, &mut limits.quic_handshakes);
+    count(s, "origin_queue", 1..=1_000_000, &mut limits.origin_queue);
+    section.finish();
+    limits
+}
+
+fn time(section: &mut Section<'_>, key: &'static str, limit: &mut Duration) {
+    let most = if key == "connection_age" { 24 * HOUR_MS } else { HOUR_MS };
+    if let Some(time) = section.value(key).and_then(|value| value.time(ms(1..most))) {
+        *limit = time;
+    }
+}
+
+fn size<T: TryFrom<u64>>(section: &mut Section<'_>, key: &'static str, bounds: RangeInclusive<u64>, limit: &mut T) {
+    let size = section.value(key).and_then(|value| value.size(bounds));
+    if let Some(size) = size.and_then(|size| T::try_from(size).ok()) {
+        *limit = size;
+    }
+}
+
+fn count<T: TryFrom<u64>>(section: &mut Section<'_>, key: &'static str, bounds: RangeInclusive<u64>, limit: &mut T) {
+    let count = section.value(key).and_then(|value| value.count(bounds));
+    if let Some(count) = count.and_then(|count| T::try_from(count).ok()) {
+        *limit = count;
     }
 }

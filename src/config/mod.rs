@@ -1,7 +1,18 @@
 //! What an `edge.toml` means. `file` is what was typed; between the two everything is checked once and all problems
 //! are reported together. A `Config` cannot hold nonsense: whoever has one need not check it again.
 
+mod checks;
+mod file;
+mod finding;
 mod limits;
+mod listen;
+mod machine;
+mod material;
+mod origin;
+mod read;
+mod route;
+mod tables;
+pub mod value;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +20,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use finding::{Finding, Problems};
 pub use limits::Limits;
+pub use machine::Machine;
+pub use material::Secret;
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +61,6 @@ pub struct Node {
     pub name: String,
     /// Label of the place it stands in.
     pub region: Option<String>,
-    /// Folder for what survives a restart.
-    pub state: Option<PathBuf>,
     /// Worker threads; default: one per core the process may use.
     pub workers: usize,
 }
@@ -302,8 +314,8 @@ pub struct Admin {
 /// One admin token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminToken {
-    /// File that holds it.
-    pub file: PathBuf,
+    /// What its bearer presents.
+    pub secret: Secret,
     /// What its bearer may do.
     pub roles: Vec<Role>,
 }

@@ -1,0 +1,192 @@
+//! What no table can know alone: names that must exist elsewhere, addresses that collide, doors without a lock.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use super::finding::{Complaint, Place, Report};
+use super::route::Typed;
+use super::{Address, Config, Origin, file};
+
+/// Checks the whole against its parts.
+pub(super) fn whole<'a>(
+    config: &Config,
+    report: &'a Report,
+    addresses: &[(Place<'a>, Address)],
+    origins: &[(Place<'a>, Origin)],
+    routes: &[Typed<'a>],
+) {
+    doors(config, report, addresses);
+    names(origins, routes);
+    for (index, later) in routes.iter().enumerate() {
+        if let Some(earlier) = routes[..index].iter().find(|earlier| takes_all(earlier, later)) {
+            let place = later.path.as_ref().unwrap_or(&later.place);
+            let complaint = Complaint::new("no request reaches this route");
+            let found = format!("the earlier route `{}` takes all of it", earlier.route.name);
+            place.warn(complaint.found(found).remedy("put the more specific route first"));
+        }
+    }
+    if routes.is_empty() {
+        let complaint = Complaint::new("there is no route, so nothing is served");
+        report.file().refuse(complaint.remedy("add a `[[route]]` with `origins = [\"NAME\"]`"));
+    }
+}
+
+fn doors<'a>(config: &Config, report: &'a Report, addresses: &[(Place<'a>, Address)]) {
+    let listen = &config.listen;
+    if listen.http.is_empty() && listen.https.is_empty() {
+        let complaint = Complaint::new("there is no listener for viewers");
+        report.file().refuse(complaint.remedy("add `[listen]` with `http = [\"[::]:8080\"]`"));
+    }
+    let place_of = |address: &Address| addresses.iter().find(|(_, other)| other == address).map(|(place, _)| place.clone());
+    if let Some(first) = listen.https.first()
+        && config.tls.certificates.is_empty()
+    {
+        let complaint = Complaint::new("`https` needs a certificate, and there is none");
+        let remedy = "add `[tls]` with `certificates = [{ cert = \"edge.pem\", key = \"edge.key\" }]`";
+        place_of(&first.address).unwrap_or_else(|| report.file()).refuse(complaint.remedy(remedy));
+    }
+    for (index, (place, address)) in addresses.iter().enumerate() {
+        if let Some((earlier, other)) = addresses[..index].iter().find(|(_, other)| collide(address, other)) {
+            let complaint = Complaint::new(format!("`{}` already listens there", earlier.key));
+            let found = format!("{address} beside {other}");
+            place.refuse(complaint.found(found).remedy("give each listener a port of its own"));
+        }
+    }
+    if let Some(admin @ Address::Socket(address)) = &listen.admin
+        && !address.ip().is_loopback()
+    {
+        let place = place_of(admin).unwrap_or_else(|| report.file());
+        let complaint = || Complaint::new("the admin API off loopback needs a lock").found(admin.to_string());
+        if config.admin.tokens.is_empty() && config.admin.client_ca.is_none() {
+            let remedy = "add `[[admin.tokens]]`, or `client_ca` in `[admin]`, or listen on 127.0.0.1 or \"unix:…\"";
+            place.refuse(complaint().accepted("TLS, with a token or a client certificate").remedy(remedy));
+        }
+        if config.admin.certificate.is_none() && config.tls.certificates.is_empty() {
+            let remedy = "add `certificate = { cert = …, key = … }` in `[admin]`, or a certificate in `[tls]`";
+            place.refuse(complaint().accepted("TLS, with a token or a client certificate").remedy(remedy));
+        }
+    }
+}
+
+/// Whether two listeners cannot both have what they ask for.
+fn collide(left: &Address, right: &Address) -> bool {
+    match (left, right) {
+        (Address::Socket(left), Address::Socket(right)) => {
+            left.port() == right.port() && left.port() != 0 && (covers(left, right) || covers(right, left))
+        }
+        _ => left == right,
+    }
+}
+
+/// Whether a socket at `wide` also takes what is sent to `narrow`; `[::]` is dual-stack.
+fn covers(wide: &SocketAddr, narrow: &SocketAddr) -> bool {
+    match (wide.ip(), narrow.ip()) {
+        (IpAddr::V6(wide), _) if wide.is_unspecified() => true,
+        (IpAddr::V4(wide), IpAddr::V4(_)) if wide.is_unspecified() => true,
+        (wide, narrow) => wide == narrow,
+    }
+}
+
+fn names<'a>(origins: &[(Place<'a>, Origin)], routes: &[Typed<'a>]) {
+    let mut unused: BTreeMap<&str, &Place<'a>> =
+        origins.iter().map(|(place, origin)| (origin.name.as_str(), place)).collect();
+    let defined: Vec<&str> = unused.keys().copied().collect();
+    let mut labels: BTreeMap<&str, &Typed<'a>> = BTreeMap::new();
+    for typed in routes {
+        let mut seen: Vec<&str> = Vec::new();
+        for value in &typed.origins {
+            let name = value.as_text().unwrap_or_default();
+            if seen.contains(&name) {
+                let complaint = Complaint::new(format!("the origin `{name}` is named twice"));
+                value.place.refuse(complaint.remedy("name it once"));
+            } else if !defined.contains(&name) {
+                let meant = file::nearest(name, defined.iter().copied());
+                let remedy = match meant {
+                    Some(meant) => format!("did you mean \"{meant}\"?"),
+                    None => format!("add `[origins.{name}]`, or name another"),
+                };
+                let complaint = Complaint::new(format!("there is no origin `{name}`"));
+                value.place.refuse(complaint.accepted(known(&defined)).remedy(remedy));
+            }
+            seen.push(name);
+            unused.remove(name);
+        }
+        if let (Some(place), Some(earlier)) = (&typed.name, labels.get(typed.route.name.as_str())) {
+            let complaint = Complaint::new(format!("the name `{}` is taken", typed.route.name));
+            let line = format!("route on `{}` has it", earlier.route.path);
+            place.refuse(complaint.found(line).remedy("metrics tell routes apart by name: choose another"));
+        }
+        labels.insert(&typed.route.name, typed);
+    }
+    for (name, place) in unused {
+        let complaint = Complaint::new(format!("no route uses the origin `{name}`"));
+        place.warn(complaint.remedy("name it in the `origins` of a route, or remove it"));
+    }
+}
+
+fn known(names: &[&str]) -> String {
+    if names.is_empty() {
+        return "a name under `[origins.NAME]`; there is none yet".to_owned();
+    }
+    names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether every request that `later` could serve is served by `earlier`.
+fn takes_all(earlier: &Typed<'_>, later: &Typed<'_>) -> bool {
+    let hosts = |later: &String| earlier.route.hosts.iter().any(|earlier| host_covers(earlier, later));
+    let all_hosts =
+        earlier.route.hosts.is_empty() || (!later.route.hosts.is_empty() && later.route.hosts.iter().all(hosts));
+    all_hosts && path_covers(&earlier.route.path, &later.route.path)
+}
+
+fn host_covers(earlier: &str, later: &str) -> bool {
+    earlier == later || earlier.strip_prefix('*').is_some_and(|suffix| later.ends_with(suffix))
+}
+
+fn path_covers(earlier: &str, later: &str) -> bool {
+    let segments = |path: &str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let (earlier, later) = (segments(earlier), segments(later));
+    earlier.len() <= later.len() && earlier.iter().zip(&later).all(|(wide, narrow)| wide == "{stream}" || wide == narrow)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_collides_with_whatever_takes_its_packets() {
+        let socket = |text: &str| Address::Socket(text.parse().unwrap());
+        for (left, right, collides) in [
+            ("[::]:80", "0.0.0.0:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            assert_eq!(collide(&socket(left), &socket(right)), collides, "{left} {right}");
+            assert_eq!(collide(&socket(right), &socket(left)), collides, "{right} {left}");
+        }
+    }
+
+    #[test]
+    fn an_earlier_path_covers_what_begins_with_its_segments() {
+        for (earlier, later, covers) in [
+            ("/", "/live/", true),
+            ("/live/", "/live/{stream}/", true),
+            ("/live", "/lively/", false),
+            ("/live/{stream}/", "/live/", false),
+            ("/{stream}/", "/live/", true),
+            ("/live/{stream}/", "/live/one/", true),
+        ] {
+            assert_eq!(path_covers(earlier, later), covers, "{earlier} {later}");
+        }
+        for (earlier, later, covers) in
+            [("*.example.com", "a.example.com", true), ("*.example.com", "example.com", false), ("a.b", "*.a.b", false), ("*.b", "*.a.b", true)]
+        {
+            assert_eq!(host_covers(earlier, later), covers, "{earlier} {later}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Files that a configuration names: certificates, keys, authorities and secrets. Each is opened while the
+//! configuration is read, so that a missing one is a finding with a line and not a surprise at the first handshake.
+
+use std::env;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs as provider;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::Certificate;
+use super::file::{Section, Value};
+use super::finding::Complaint;
+
+/// More than any chain or bundle of authorities has.
+const LARGEST_FILE: u64 = 16 << 20;
+/// Shorter secrets can be guessed.
+const SHORTEST_SECRET: usize = 16;
+
+/// A secret that was read from where the configuration said. It never appears in a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Whether a caller presents this secret; takes the same time wherever the two differ.
+    pub fn matches(&self, presented: &[u8]) -> bool {
+        verify_slices_are_equal(self.0.as_bytes(), presented).is_ok()
+    }
+
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// A whole file of bounded size.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 16 MiB"));
+    }
+    Ok(bytes)
+}
+
+/// A file name, relative to `base`, and the file's bytes; unreadable files are reported.
+fn named_file(value: &Value<'_>, base: &Path, what: &str) -> Option<(PathBuf, Vec<u8>)> {
+    let path = base.join(value.text()?);
+    match read(&path) {
+        Ok(bytes) => Some((path, bytes)),
+        Err(error) => {
+            let complaint = Complaint::new(format!("{what} cannot be read: {error}")).found(path.display().to_string());
+            value.place.refuse(complaint.remedy(match error.kind() {
+                io::ErrorKind::NotFound => "relative names start at the folder of this file",
+                io::ErrorKind::PermissionDenied => "let the node's user read it",
+                _ => "name a readable file",
+            }));
+            None
+        }
+    }
+}
+
+/// `{ cert, key }`: both exist, hold what they should, and belong together.
+pub(super) fn certificate(mut section: Section<'_>, base: &Path) -> Option<Certificate> {
+    let cert = section.required("cert", "\"edge.pem\"");
+    let key = section.required("key", "\"edge.key\"");
+    section.finish();
+    pair(&cert?, &key?, base)
+}
+
+/// A chain and its key, from the two values that name them.
+pub(super) fn pair(cert: &Value<'_>, key: &Value<'_>, base: &Path) -> Option<Certificate> {
+    let chain = named_file(cert, base, "the certificate");
+    let secret = named_file(key, base, "the private key");
+    let (cert_path, chain) = chain?;
+    let (key_path, secret) = secret?;
+    let chain = chain_of(&chain).map_err(|complaint| cert.place.refuse(complaint));
+    let secret = PrivateKeyDer::from_pem_slice(&secret).map_err(|error| {
+        let complaint = Complaint::new(format!("no usable private key: {error}")).found(key_path.display().to_string());
+        key.place.refuse(complaint.accepted("PEM with PKCS#8, SEC1 or PKCS#1, not encrypted"));
+    });
+    let (chain, secret) = (chain.ok()?, secret.ok()?);
+    match CertifiedKey::from_der(chain, secret, &provider::default_provider()) {
+        Ok(_) => Some(Certificate { cert: cert_path, key: key_path }),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            let complaint = Complaint::new("the key does not belong to the certificate");
+            let found = format!("{} beside {}", key_path.display(), cert_path.display());
+            key.place.refuse(complaint.found(found).remedy("name the key that the certificate was issued for"));
+            None
+        }
+        Err(error) => {
+            let complaint = Complaint::new(format!("certificate and key cannot be used: {error}"));
+            cert.place.refuse(complaint.found(cert_path.display().to_string()));
+            None
+        }
+    }
+}
+
+fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Complaint> {
+    let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let accepted = "PEM with at least one CERTIFICATE, the leaf first";
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        Ok(_) => Err(Complaint::new("there is no certificate in this file").accepted(accepted)),
+        Err(error) => Err(Complaint::new(format!("no usable certificate: {error}")).accepted(accepted)),
+    }
+}
+
+/// A PEM file of authorities.
+pub(super) fn authorities(value: &Value<'_>, base: &Path) -> Option<PathBuf> {
+    let (path, pem) = named_file(value, base, "the file of authorities")?;
+    let chain = chain_of(&pem).map_err(|complaint| value.place.refuse(complaint)).ok()?;
+    let mut store = RootCertStore::empty();
+    for authority in chain {
+        if let Err(error) = store.add(authority) {
+            let complaint = Complaint::new(format!("an authority cannot be used: {error}"));
+            value.place.refuse(complaint.found(path.display().to_string()));
+            return None;
+        }
+    }
+    Some(path)
+}
+
+/// A secret: `"file"` or `{ env = "NAME" }`. White space around it is not part of it.
+pub(super) fn secret(value: &Value<'_>, base: &Path) -> Option<Secret> {
+    let text = if value.is_table() {
+        let mut section = value.table()?;
+        let name = section.required("env", "\"NAME\"");
+        section.finish();
+        let name = name?;
+        match env::var(name.text()?) {
+            Ok(text) => text,
+            Err(error) => {
+                let complaint = Complaint::new("the secret's environment variable cannot be read");
+                name.place.refuse(complaint.found(error.to_string()).remedy("set it in the node's environment"));
+                return None;
+            }
+        }
+    } else {
+        let (_, bytes) = named_file(value, base, "the secret")?;
+        String::from_utf8(bytes).unwrap_or_default()
+    };
+    let text = text.trim();
+    let visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if !visible {
+        let complaint = Complaint::new("the secret is empty, or holds more than one line of visible ASCII");
+        value.place.refuse(complaint.accepted("one line of visible ASCII"));
+        return None;
+    }
+    if text.len() < SHORTEST_SECRET {
+        let complaint = Complaint::new(format!("the secret has fewer than {SHORTEST_SECRET} characters"));
+        value.place.warn(complaint.remedy("make one with `openssl rand -hex 32`"));
+    }
+    Some(Secret(text.to_owned()))
+}

@@ -1,0 +1,221 @@
+//! `[origins.NAME]`: where media comes from.
+
+use std::path::Path;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Uri};
+
+use super::file::{Section, Value, ms};
+use super::finding::{Complaint, Place};
+use super::machine::is_token;
+use super::{HostHeader, Origin, OriginScheme, OriginTls, material};
+
+/// Fields that belong to the connection or to the message's framing; whoever sets them breaks it (RFC 9110 §7.6.1).
+const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+const HOUR_MS: u64 = 3_600_000;
+
+/// All origins, in the order of the file, each with its place.
+pub(super) fn origins<'a>(section: Option<Section<'a>>, base: &Path) -> Vec<(Place<'a>, Origin)> {
+    let tables = section.map(Section::named_tables).unwrap_or_default();
+    tables
+        .into_iter()
+        .filter_map(|(name, section)| {
+            let place = section.place.clone();
+            Some((place, origin(name, section, base)?))
+        })
+        .collect()
+}
+
+fn origin(name: String, mut section: Section<'_>, base: &Path) -> Option<Origin> {
+    if !is_token(&name) {
+        let complaint = Complaint::new("an origin's name is a label").found(name.clone());
+        section.place.refuse(complaint.accepted("letters, digits, `-`, `_` and `.`"));
+    }
+    let url = section.required("url", "\"https://packager.example\"");
+    let parts = url.and_then(|url| url_parts(&url));
+    let host_header = section.value("host").and_then(|value| host_header(&value)).unwrap_or(HostHeader::Origin);
+    let (set_headers, remove_headers) = headers(&mut section, base);
+    let tls_section = section.table("tls");
+    let tls_place = tls_section.as_ref().map(|tls| tls.place.clone());
+    let tls = tls(tls_section, base);
+    let time = |value: Option<Value<'_>>, default_s| {
+        value.and_then(|value| value.time(ms(1..HOUR_MS))).unwrap_or(Duration::from_secs(default_s))
+    };
+    let (connect, first_byte) = (time(section.value("connect"), 2), time(section.value("first_byte"), 5));
+    let idle = time(section.value("idle"), 10);
+    let count = |value: Option<Value<'_>>, default| {
+        let count = value.and_then(|value| value.count(1..=1_000_000));
+        count.and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
+    };
+    let (connections, requests) = (count(section.value("connections"), 64), count(section.value("requests"), 512));
+    section.finish();
+    let UrlParts { scheme, host, port, base_path } = parts?;
+    if let (Some(place), OriginScheme::Http) = (tls_place, scheme) {
+        let complaint = Complaint::new("`tls` is set, but the origin is asked in cleartext");
+        place.refuse(complaint.remedy("write `url = \"https://…\"`, or remove `tls`"));
+    }
+    Some(Origin {
+        name,
+        scheme,
+        host,
+        port,
+        base_path,
+        host_header,
+        set_headers,
+        remove_headers,
+        tls,
+        connect,
+        first_byte,
+        idle,
+        connections,
+        requests,
+    })
+}
+
+struct UrlParts {
+    scheme: OriginScheme,
+    host: String,
+    port: u16,
+    base_path: String,
+}
+
+fn url_parts(value: &Value<'_>) -> Option<UrlParts> {
+    let text = value.text()?;
+    let refuse = |message: &str, remedy: &str| {
+        let complaint = Complaint::new(message).found(value.place.typed());
+        value.place.refuse(complaint.accepted("\"https://HOST[:PORT][/PATH]\" or \"http://…\"").remedy(remedy));
+        None::<UrlParts>
+    };
+    let Ok(uri) = text.parse::<Uri>() else { return refuse("not a URL", "write \"https://packager.example\"") };
+    let scheme = match uri.scheme_str() {
+        Some("http") => OriginScheme::Http,
+        Some("https") => OriginScheme::Https,
+        Some(_) => return refuse("origins are asked over HTTP", "use an http or https URL"),
+        None => return refuse("the URL has no scheme", &format!("did you mean \"https://{text}\"?")),
+    };
+    let Some(authority) = uri.authority() else { return refuse("the URL has no host", "name the origin's host") };
+    if authority.as_str().contains('@') {
+        return refuse("the URL carries credentials", "use `auth = { header = …, value_file = … }`");
+    }
+    if uri.query().is_some() || text.contains('#') {
+        return refuse("the URL carries a query or a fragment", "end it with the path prefix");
+    }
+    let default_port = if scheme == OriginScheme::Http { 80 } else { 443 };
+    let explicit = authority.as_str().len() > authority.host().len();
+    let port = authority.port_u16().unwrap_or(if explicit { 0 } else { default_port });
+    if port == 0 {
+        return refuse("the URL's port is not one", "write a port from 1 to 65535, or leave it out");
+    }
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    Some(UrlParts { scheme, host, port, base_path: uri.path().trim_end_matches('/').to_owned() })
+}
+
+fn host_header(value: &Value<'_>) -> Option<HostHeader> {
+    match value.text()? {
+        "viewer" => Some(HostHeader::Viewer),
+        name if name.parse::<http::uri::Authority>().is_ok_and(|name| !name.as_str().contains('@')) => {
+            Some(HostHeader::Name(name.to_ascii_lowercase()))
+        }
+        _ => {
+            let complaint = Complaint::new("not a Host").found(value.place.typed());
+            value.place.refuse(complaint.accepted("\"viewer\", or a host name with an optional port"));
+            None
+        }
+    }
+}
+
+type Fields = Vec<(HeaderName, HeaderValue)>;
+
+/// `headers = { set, remove }` and `auth`, which is one more field to set.
+fn headers(section: &mut Section<'_>, base: &Path) -> (Fields, Vec<HeaderName>) {
+    let (mut set, mut remove) = (Fields::new(), Vec::new());
+    if let Some(mut headers) = section.table("headers") {
+        for (name, value) in headers.table("set").map(Section::named_values).unwrap_or_default() {
+            let field = field_name(&name, &value.place);
+            let text = value.text().and_then(|text| field_value(text, &value.place));
+            set.extend(field.zip(text));
+        }
+        let names = headers.value("remove").and_then(|value| value.list()).unwrap_or_default();
+        remove.extend(names.iter().filter_map(|name| field_name(name.text()?, &name.place)));
+        headers.finish();
+    }
+    if let Some(mut auth) = section.table("auth") {
+        let header = auth.required("header", "\"X-CDN-Identifier\"");
+        let secret = auth.required("value_file", "\"origin.secret\"");
+        auth.finish();
+        let name = header.as_ref().and_then(|header| field_name(header.text()?, &header.place));
+        let secret = secret.and_then(|value| material::secret(&value, base));
+        if let (Some(header), Some(name)) = (&header, &name)
+            && set.iter().any(|(other, _)| other == name)
+        {
+            header.place.refuse(Complaint::new("the field is also in `headers.set`").remedy("keep one of the two"));
+        }
+        if let (Some(name), Some(secret)) = (name, secret) {
+            let mut value = HeaderValue::from_str(secret.reveal()).expect("a secret is visible ASCII");
+            value.set_sensitive(true);
+            set.push((name, value));
+        }
+    }
+    (set, remove)
+}
+
+/// A field that may be set or removed.
+pub(super) fn field_name(text: &str, place: &Place<'_>) -> Option<HeaderName> {
+    let name = HeaderName::from_bytes(text.as_bytes()).ok();
+    match &name {
+        None => place.refuse(Complaint::new("not a field name").found(text).accepted("letters, digits and `-`")),
+        Some(name) if FRAMING.contains(&name.as_str()) => {
+            let complaint = Complaint::new(format!("`{name}` belongs to the connection, not to a configuration"));
+            place.refuse(complaint.remedy(if name == "host" { "use the origin's key `host`" } else { "remove it" }));
+            return None;
+        }
+        Some(_) => {}
+    }
+    name
+}
+
+fn field_value(text: &str, place: &Place<'_>) -> Option<HeaderValue> {
+    let value = HeaderValue::from_str(text).ok();
+    if value.is_none() {
+        place.refuse(Complaint::new("not a field value").found(place.typed()).accepted("one line of visible text"));
+    }
+    value
+}
+
+fn tls(section: Option<Section<'_>>, base: &Path) -> OriginTls {
+    let Some(mut section) = section else { return OriginTls::default() };
+    let ca = section.value("ca").and_then(|value| material::authorities(&value, base));
+    let (cert, key) = (section.value("cert"), section.value("key"));
+    let client = match (&cert, &key) {
+        (Some(cert), Some(key)) => material::pair(cert, key, base),
+        (Some(alone), None) | (None, Some(alone)) => {
+            let complaint = Complaint::new("a client certificate is a pair").remedy("give both `cert` and `key`");
+            alone.place.refuse(complaint);
+            None
+        }
+        (None, None) => None,
+    };
+    let sni = section.value("sni").and_then(|value| server_name(&value));
+    section.finish();
+    OriginTls { ca, client, sni }
+}
+
+fn server_name(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    let valid = rustls_pki_types::DnsName::try_from(text).is_ok();
+    if !valid {
+        let complaint = Complaint::new("not a server name").found(value.place.typed());
+        value.place.refuse(complaint.accepted("a DNS name, like \"packager.example\""));
+    }
+    valid.then(|| text.to_ascii_lowercase())
+}

@@ -1,0 +1,105 @@
+//! From a text to a `Config`, or to every problem of it at once.
+
+use std::path::Path;
+
+use super::file::{self, Section};
+use super::finding::{Complaint, Finding, Problems, Report};
+use super::machine::Machine;
+use super::{Config, checks, limits, listen, material, origin, route, tables};
+
+impl Config {
+    /// Reads a file. Relative names in it start at its folder. Warnings come with a configuration that works.
+    ///
+    /// # Errors
+    /// Every problem of the file, in its order.
+    pub fn load(path: &Path) -> Result<(Self, Vec<Finding>), Problems> {
+        let outcome = match material::read(path).map(String::from_utf8) {
+            Ok(Ok(text)) => Self::parse(&text, path.parent().unwrap_or(Path::new(""))),
+            Ok(Err(_)) => Err(whole_file("the configuration is not UTF-8", "save it as UTF-8")),
+            Err(error) => {
+                let message = format!("the configuration cannot be read: {error}");
+                Err(whole_file(&message, "name the file with --config"))
+            }
+        };
+        outcome.map_err(|problems| Problems { file: path.to_owned(), ..problems })
+    }
+
+    /// Reads a text; relative names in it start at `base`.
+    ///
+    /// # Errors
+    /// Every problem of the text, in its order.
+    pub fn parse(text: &str, base: &Path) -> Result<(Self, Vec<Finding>), Problems> {
+        Self::parse_on(&Machine::here(), text, base)
+    }
+
+    /// Reads a text as another machine would.
+    ///
+    /// # Errors
+    /// Every problem of the text, in its order.
+    pub fn parse_on(machine: &Machine, text: &str, base: &Path) -> Result<(Self, Vec<Finding>), Problems> {
+        let report = Report::of(text);
+        let config = read(&report, machine, text, base);
+        let (problems, warnings) = report.close();
+        if problems.is_empty() {
+            return Ok((config, warnings));
+        }
+        Err(Problems { file: base.join("edge.toml"), text: text.to_owned(), problems, warnings })
+    }
+
+    /// What differs from `new` and takes effect only with a restart, as keys.
+    pub fn restart_differences(&self, new: &Config) -> Vec<&'static str> {
+        let (old_listen, new_listen) = (&self.listen, &new.listen);
+        let differences = [
+            ("node.workers", self.node.workers != new.node.workers),
+            ("listen.http", old_listen.http != new_listen.http),
+            ("listen.https", old_listen.https != new_listen.https),
+            ("listen.admin", old_listen.admin != new_listen.admin),
+            ("listen.monitor", old_listen.monitor != new_listen.monitor),
+            ("listen.congestion", old_listen.congestion != new_listen.congestion),
+            ("http3.enabled", self.http3.enabled != new.http3.enabled),
+            ("http3.gso", self.http3.gso != new.http3.gso),
+        ];
+        differences.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect()
+    }
+}
+
+fn whole_file(message: &str, remedy: &str) -> Problems {
+    let report = Report::of("");
+    report.file().refuse(Complaint::new(message).remedy(remedy));
+    Problems { file: Default::default(), text: String::new(), problems: report.close().0, warnings: Vec::new() }
+}
+
+/// Where there are problems, the result holds defaults in their place and must not be used.
+fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Config {
+    let document = file::parse(text, report);
+    let mut whole = Section::whole(document.get_ref(), report);
+    let node = tables::node(whole.table("node"), machine);
+    let (listen, addresses) = listen::listen(whole.table("listen"), base);
+    let http3 = listen::http3(whole.table("http3"));
+    let tls = listen::tls(whole.table("tls"), base);
+    let cache = tables::cache(whole.table("cache"), machine);
+    let origins = origin::origins(whole.table("origins"), base);
+    let routes = route::routes(whole.value("route"));
+    let access_log = tables::access_log(whole.table("access_log"), base);
+    let limits = limits::limits(whole.table("limits"));
+    let shutdown = tables::shutdown(whole.table("shutdown"));
+    let admin = tables::admin(whole.table("admin"), base);
+    let metrics = tables::metrics(whole.table("metrics"));
+    whole.finish();
+    let config = Config {
+        node,
+        listen,
+        http3,
+        tls,
+        cache,
+        origins: origins.iter().map(|(_, origin)| origin.clone()).collect(),
+        routes: routes.iter().map(|typed| typed.route.clone()).collect(),
+        access_log,
+        limits,
+        shutdown,
+        admin,
+        metrics,
+    };
+    checks::whole(&config, report, &addresses, &origins, &routes);
+    config
+}

@@ -1,0 +1,157 @@
+//! The small tables: `[node]`, `[cache]`, `[access_log]`, `[shutdown]`, `[metrics]`, `[admin]`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::file::{Section, Value, ms};
+use super::finding::Complaint;
+use super::machine::{Machine, is_token};
+use super::{AccessLog, Admin, AdminToken, Cache, LogFormat, LogPath, Metrics, Node, Role, Shutdown, material, value};
+
+const DAY_MS: u64 = 86_400_000;
+/// Below this nothing useful fits.
+const LEAST_MEMORY: u64 = 8 << 20;
+
+/// `[node]`
+pub(super) fn node(section: Option<Section<'_>>, machine: &Machine) -> Node {
+    let mut node = Node { name: machine.name.clone(), region: None, workers: machine.cores };
+    let Some(mut section) = section else { return node };
+    if let Some(name) = section.value("name") {
+        node.name = token(&name).unwrap_or(node.name);
+    }
+    node.region = section.value("region").and_then(|value| token(&value));
+    if let Some(value) = section.value("workers") {
+        let workers = value.count(1..=255).and_then(|count| usize::try_from(count).ok());
+        node.workers = workers.unwrap_or(node.workers);
+        if node.workers > machine.cores {
+            let complaint = Complaint::new(format!("more workers than the {} cores of this machine", machine.cores));
+            value.place.warn(complaint.found(value.place.typed()).remedy("leave the key out: one worker per core"));
+        }
+    }
+    section.finish();
+    node
+}
+
+fn token(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    if !is_token(text) {
+        let complaint = Complaint::new("not a token (RFC 9110 §5.6.2)").found(value.place.typed());
+        value.place.refuse(complaint.accepted("letters, digits, and `-`, `_` or `.` between them"));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// `[cache]`
+pub(super) fn cache(section: Option<Section<'_>>, machine: &Machine) -> Cache {
+    let mut cache = Cache { memory: (machine.memory / 2).max(LEAST_MEMORY), max_object: 128 << 20 };
+    let Some(mut section) = section else { return fitted(cache) };
+    if let Some(value) = section.value("memory") {
+        if let Some(memory) = value.size(LEAST_MEMORY..=1 << 50) {
+            cache.memory = memory;
+        }
+        if cache.memory > machine.memory {
+            let most = value::rough_size(machine.memory);
+            let complaint = Complaint::new(format!("more memory than the {most} that this process may use"));
+            let half = value::rough_size(machine.memory / 2);
+            let remedy = format!("connections and TLS come on top: half, {half}, is the default");
+            value.place.refuse(complaint.found(value.place.typed()).remedy(remedy));
+        } else if cache.memory > machine.memory / 10 * 8 {
+            let complaint = Complaint::new("more than 80 % of the memory that this process may use");
+            value.place.warn(complaint.found(value.place.typed()).remedy("leave room for connections and TLS"));
+        }
+    }
+    let max_object = section.value("max_object");
+    let size = max_object.as_ref().and_then(|value| value.size(1 << 10..=1 << 50));
+    match (max_object, size) {
+        (Some(value), Some(size)) if size > cache.memory => {
+            let complaint = Complaint::new("an object of this size never fits into the memory cache");
+            let accepted = format!("at most `memory`, {}", value::rough_size(cache.memory));
+            value.place.refuse(complaint.found(value.place.typed()).accepted(accepted));
+        }
+        (_, Some(size)) => cache.max_object = size,
+        (_, None) => cache = fitted(cache),
+    }
+    section.finish();
+    cache
+}
+
+/// The default for the largest object is no more than half of a small cache.
+fn fitted(cache: Cache) -> Cache {
+    Cache { max_object: cache.max_object.min(cache.memory / 2), ..cache }
+}
+
+/// `[access_log]`
+pub(super) fn access_log(section: Option<Section<'_>>, base: &Path) -> Option<AccessLog> {
+    let mut section = section?;
+    let path = section.value("path").and_then(|value| log_path(&value, base));
+    let words = [("json", LogFormat::Json), ("combined", LogFormat::Combined), ("w3c", LogFormat::W3c)];
+    let format = section.value("format").and_then(|value| value.choice(&words));
+    section.finish();
+    Some(AccessLog { path: path.unwrap_or(LogPath::Stdout), format: format.unwrap_or(LogFormat::Json) })
+}
+
+fn log_path(value: &Value<'_>, base: &Path) -> Option<LogPath> {
+    let text = value.text()?;
+    if text == "stdout" {
+        return Some(LogPath::Stdout);
+    }
+    let path = base.join(text);
+    let folder = path.parent().unwrap_or(base);
+    if !folder.is_dir() {
+        let complaint = Complaint::new("the log's folder does not exist").found(folder.display().to_string());
+        value.place.refuse(complaint.accepted("\"stdout\", or a file in a folder that exists").remedy("make the folder"));
+        return None;
+    }
+    Some(LogPath::File(path))
+}
+
+/// `[shutdown]`
+pub(super) fn shutdown(section: Option<Section<'_>>) -> Shutdown {
+    let mut shutdown = Shutdown { delay: Duration::ZERO, deadline: Duration::from_secs(30) };
+    let Some(mut section) = section else { return shutdown };
+    let mut time = |key, default| section.value(key).and_then(|value| value.time(ms(0..DAY_MS))).unwrap_or(default);
+    shutdown.delay = time("delay", shutdown.delay);
+    shutdown.deadline = time("deadline", shutdown.deadline);
+    section.finish();
+    shutdown
+}
+
+/// `[metrics]`
+pub(super) fn metrics(section: Option<Section<'_>>) -> Metrics {
+    let mut metrics = Metrics { streams: 500 };
+    let Some(mut section) = section else { return metrics };
+    let streams = section.value("streams").and_then(|value| value.count(0..=100_000));
+    metrics.streams = streams.and_then(|streams| usize::try_from(streams).ok()).unwrap_or(metrics.streams);
+    section.finish();
+    metrics
+}
+
+/// `[admin]`
+pub(super) fn admin(section: Option<Section<'_>>, base: &Path) -> Admin {
+    let mut admin = Admin::default();
+    let Some(mut section) = section else { return admin };
+    let tokens = section.value("tokens").map(|value| value.tables()).unwrap_or_default();
+    admin.tokens = tokens.into_iter().filter_map(|token| admin_token(token, base)).collect();
+    admin.certificate = section.table("certificate").and_then(|pair| material::certificate(pair, base));
+    admin.client_ca = section.value("client_ca").and_then(|value| material::authorities(&value, base));
+    admin.ready_needs_origins = section.value("ready_needs_origins").and_then(|value| value.flag()).unwrap_or(false);
+    section.finish();
+    admin
+}
+
+fn admin_token(mut section: Section<'_>, base: &Path) -> Option<AdminToken> {
+    let file = section.required("file", "\"admin.token\"");
+    let roles = section.required("roles", "[\"view\"]");
+    section.finish();
+    let secret = file.and_then(|value| material::secret(&value, base));
+    let words = [("view", Role::View), ("operate", Role::Operate)];
+    let roles = roles?;
+    let list = roles.list()?;
+    if list.is_empty() {
+        let complaint = Complaint::new("a token without a role can do nothing");
+        roles.place.refuse(complaint.accepted("\"view\", \"operate\"").remedy("name a role, or remove the token"));
+    }
+    let roles = list.iter().filter_map(|role| role.choice(&words)).collect();
+    Some(AdminToken { secret: secret?, roles })
+}
