@@ -5,14 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::finding::{Complaint, Place, Report};
 use super::route::Typed;
-use super::{Address, Config, Origin, file};
+use super::suggest::nearest;
+use super::{Address, Config, origin};
 
 /// Checks the whole against its parts.
 pub(super) fn whole<'a>(
     config: &Config,
     report: &'a Report,
     addresses: &[(Place<'a>, Address)],
-    origins: &[(Place<'a>, Origin)],
+    origins: &[origin::Typed<'a>],
     routes: &[Typed<'a>],
 ) {
     doors(config, report, addresses);
@@ -27,7 +28,7 @@ pub(super) fn whole<'a>(
     }
     if routes.is_empty() {
         let complaint = Complaint::new("there is no route, so nothing is served");
-        report.file().refuse(complaint.remedy("add a `[[route]]` with `origins = [\"NAME\"]`"));
+        report.refuse_absence(&report.file(), "route", complaint.remedy("add a `[[route]]` with `origins = [\"NAME\"]`"));
     }
 }
 
@@ -35,7 +36,7 @@ fn doors<'a>(config: &Config, report: &'a Report, addresses: &[(Place<'a>, Addre
     let listen = &config.listen;
     if listen.http.is_empty() && listen.https.is_empty() {
         let complaint = Complaint::new("there is no listener for viewers");
-        report.file().refuse(complaint.remedy("add `[listen]` with `http = [\"[::]:8080\"]`"));
+        report.refuse_absence(&report.file(), "listen", complaint.remedy("add `[listen]` with `http = [\"[::]:8080\"]`"));
     }
     let place_of = |address: &Address| addresses.iter().find(|(_, other)| other == address).map(|(place, _)| place.clone());
     if let Some(first) = listen.https.first()
@@ -43,7 +44,8 @@ fn doors<'a>(config: &Config, report: &'a Report, addresses: &[(Place<'a>, Addre
     {
         let complaint = Complaint::new("`https` needs a certificate, and there is none");
         let remedy = "add `[tls]` with `certificates = [{ cert = \"edge.pem\", key = \"edge.key\" }]`";
-        place_of(&first.address).unwrap_or_else(|| report.file()).refuse(complaint.remedy(remedy));
+        let place = place_of(&first.address).unwrap_or_else(|| report.file());
+        report.refuse_absence(&place, "tls", complaint.remedy(remedy));
     }
     for (index, (place, address)) in addresses.iter().enumerate() {
         if let Some((earlier, other)) = addresses[..index].iter().find(|(_, other)| collide(address, other)) {
@@ -55,16 +57,17 @@ fn doors<'a>(config: &Config, report: &'a Report, addresses: &[(Place<'a>, Addre
     if let Some(admin @ Address::Socket(address)) = &listen.admin
         && !address.ip().is_loopback()
     {
-        let place = place_of(admin).unwrap_or_else(|| report.file());
-        let complaint = || Complaint::new("the admin API off loopback needs a lock").found(admin.to_string());
-        if config.admin.tokens.is_empty() && config.admin.client_ca.is_none() {
-            let remedy = "add `[[admin.tokens]]`, or `client_ca` in `[admin]`, or listen on 127.0.0.1 or \"unix:…\"";
-            place.refuse(complaint().accepted("TLS, with a token or a client certificate").remedy(remedy));
-        }
-        if config.admin.certificate.is_none() && config.tls.certificates.is_empty() {
-            let remedy = "add `certificate = { cert = …, key = … }` in `[admin]`, or a certificate in `[tls]`";
-            place.refuse(complaint().accepted("TLS, with a token or a client certificate").remedy(remedy));
-        }
+        let no_key = config.admin.tokens.is_empty() && config.admin.client_ca.is_none();
+        let no_tls = config.admin.certificate.is_none() && config.tls.certificates.is_empty();
+        let remedy = match (no_key, no_tls) {
+            (false, false) => return,
+            (true, false) => "add `[[admin.tokens]]`, or `client_ca` in `[admin]`",
+            (false, true) => "add `certificate = { cert = …, key = … }` in `[admin]`, or a certificate in `[tls]`",
+            (true, true) => "listen on 127.0.0.1 or \"unix:…\", or add a certificate and `[[admin.tokens]]`",
+        };
+        let complaint = Complaint::new("the admin API off loopback needs a lock").found(admin.to_string());
+        let complaint = complaint.accepted("TLS, with a token or a client certificate").remedy(remedy);
+        report.refuse_absence(&place_of(admin).unwrap_or_else(|| report.file()), "admin", complaint);
     }
 }
 
@@ -87,9 +90,9 @@ fn covers(wide: &SocketAddr, narrow: &SocketAddr) -> bool {
     }
 }
 
-fn names<'a>(origins: &[(Place<'a>, Origin)], routes: &[Typed<'a>]) {
+fn names<'a>(origins: &[origin::Typed<'a>], routes: &[Typed<'a>]) {
     let mut unused: BTreeMap<&str, &Place<'a>> =
-        origins.iter().map(|(place, origin)| (origin.name.as_str(), place)).collect();
+        origins.iter().map(|typed| (typed.name.as_str(), &typed.place)).collect();
     let defined: Vec<&str> = unused.keys().copied().collect();
     let mut labels: BTreeMap<&str, &Typed<'a>> = BTreeMap::new();
     for typed in routes {
@@ -100,7 +103,7 @@ fn names<'a>(origins: &[(Place<'a>, Origin)], routes: &[Typed<'a>]) {
                 let complaint = Complaint::new(format!("the origin `{name}` is named twice"));
                 value.place.refuse(complaint.remedy("name it once"));
             } else if !defined.contains(&name) {
-                let meant = file::nearest(name, defined.iter().copied());
+                let meant = nearest(name, defined.iter().copied());
                 let remedy = match meant {
                     Some(meant) => format!("did you mean \"{meant}\"?"),
                     None => format!("add `[origins.{name}]`, or name another"),
@@ -133,6 +136,9 @@ fn known(names: &[&str]) -> String {
 
 /// Whether every request that `later` could serve is served by `earlier`.
 fn takes_all(earlier: &Typed<'_>, later: &Typed<'_>) -> bool {
+    if !earlier.comparable || !later.comparable {
+        return false;
+    }
     let hosts = |later: &String| earlier.route.hosts.iter().any(|earlier| host_covers(earlier, later));
     let all_hosts =
         earlier.route.hosts.is_empty() || (!later.route.hosts.is_empty() && later.route.hosts.iter().all(hosts));

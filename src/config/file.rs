@@ -11,30 +11,10 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::finding::{Complaint, Place, Report};
+use super::suggest::nearest;
 use super::value::{self, ValueError};
 
-/// Parses a text, reports its syntax errors, and hands on what could be understood.
-pub(super) fn parse<'a>(text: &'a str, report: &Report) -> Spanned<DeTable<'a>> {
-    let (document, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let span = error.span().unwrap_or(0..0);
-        if !report.spoke_of_line(span.start) {
-            let complaint = Complaint::new(format!("not TOML: {}", error.message().replace('\n', ", ")));
-            report.file().inside("", span).refuse(complaint.perhaps(syntax_remedy(error.message())));
-        }
-    }
-    document
-}
-
-fn syntax_remedy(message: &str) -> Option<String> {
-    let remedy = match message {
-        text if text.contains("duplicate key") => "keep one of the two; a second `[[route]]` is how to add a route",
-        text if text.contains("string values must be quoted") => "put the value in double quotes",
-        _ => return None,
-    };
-    Some(remedy.to_owned())
-}
-
+/// A table, with the memory of what was asked of it.
 /// A table, with the memory of what was asked of it.
 #[derive(Debug)]
 pub(super) struct Section<'a> {
@@ -62,7 +42,7 @@ impl<'a> Section<'a> {
         let value = self.value(key);
         if value.is_none() {
             let complaint = Complaint::new(format!("`{key}` is missing")).remedy(format!("add `{key} = {example}`"));
-            self.place.refuse(complaint);
+            self.place.refuse_absence(complaint);
         }
         value
     }
@@ -81,12 +61,6 @@ impl<'a> Section<'a> {
             (name.to_string(), Value::at(&self.place, name, node))
         };
         values.into_iter().map(value).collect()
-    }
-
-    /// Every table inside this one, as [`Section::named_values`].
-    pub(super) fn named_tables(self) -> Vec<(String, Section<'a>)> {
-        let values = self.named_values().into_iter();
-        values.filter_map(|(name, value)| Some((name, value.table()?))).collect()
     }
 
     /// Refuses every key that was never asked for.
@@ -117,6 +91,10 @@ pub(super) struct Value<'a> {
 impl<'a> Value<'a> {
     fn at(outer: &Place<'a>, key: &str, node: &'a Spanned<DeValue<'a>>) -> Self {
         Self { place: outer.inside(key, node.span()), node: node.get_ref() }
+    }
+
+    fn item(&self, index: usize, node: &'a Spanned<DeValue<'a>>) -> Self {
+        Self { place: self.place.item(index, node.span()), node: node.get_ref() }
     }
 
     /// Reports that the value is not of the kind that the key takes.
@@ -165,6 +143,11 @@ impl<'a> Value<'a> {
     /// The string, where this is one; any other kind is not reported.
     pub(super) fn as_text(&self) -> Option<&'a str> {
         self.node.as_str()
+    }
+
+    /// What was typed, where this is a whole number; any other kind is not reported.
+    pub(super) fn as_digits(&self) -> Option<&'a str> {
+        self.node.is_integer().then(|| self.place.typed())
     }
 
     /// Whether this is a table; nothing is reported.
@@ -263,13 +246,9 @@ impl<'a> Value<'a> {
     /// The items of a list.
     pub(super) fn list(&self) -> Option<Vec<Value<'a>>> {
         match self.node {
-            DeValue::Array(items) => Some(
-                items
-                    .iter()
-                    .enumerate()
-                    .map(|(index, item)| Value::at(&self.place, &format!("[{index}]"), item))
-                    .collect(),
-            ),
+            DeValue::Array(items) => {
+                Some(items.iter().enumerate().map(|(index, item)| self.item(index, item)).collect())
+            }
             _ => {
                 let remedy = match self.node {
                     DeValue::Table(_) => None,
@@ -292,9 +271,7 @@ impl<'a> Value<'a> {
     /// The tables of a `[[list]]`.
     pub(super) fn tables(&self) -> Vec<Section<'a>> {
         match self.node {
-            DeValue::Array(items) if items.iter().all(|item| item.get_ref().is_table()) => {
-                self.list().unwrap_or_default().iter().filter_map(Value::table).collect()
-            }
+            DeValue::Array(_) => self.list().unwrap_or_default().iter().filter_map(Value::table).collect(),
             _ => {
                 let key = &self.place.key;
                 self.wrong_kind(&format!("a list of tables, each under [[{key}]]"), Some(format!("write [[{key}]]")));
@@ -308,80 +285,16 @@ impl<'a> Value<'a> {
         match self.node {
             DeValue::Table(table) => Some(Section { place: self.place.clone(), table, asked: Vec::new() }),
             _ => {
-                self.wrong_kind(&format!("a table, under [{}]", self.place.key), None);
+                let key = &self.place.key;
+                let accepted = if key.ends_with(']') { "a table, `{ … }`".to_owned() } else { format!("a table, under [{key}]") };
+                self.wrong_kind(&accepted, None);
                 None
             }
         }
     }
 }
 
-/// The word that was probably meant: the nearest by edits, where it is near enough to be more than chance.
-pub(super) fn nearest<'w>(typed: &str, words: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    /// Longer words are not compared: the price of an edit distance is the product of both lengths.
-    const LONGEST: usize = 64;
-    if typed.len() > LONGEST {
-        return None;
-    }
-    let bound = typed.chars().count().max(3) / 3;
-    words
-        .map(|word| (edits(&typed.to_ascii_lowercase(), word), word))
-        .filter(|(edits, _)| *edits <= bound)
-        .min_by_key(|(edits, _)| *edits)
-        .map(|(_, word)| word)
-}
-
-/// Edits (insert, remove, replace, swap neighbours) between two words.
-fn edits(left: &str, right: &str) -> usize {
-    let left: Vec<char> = left.chars().collect();
-    let right: Vec<char> = right.chars().collect();
-    let mut before_last = Vec::new();
-    let mut last: Vec<usize> = (0..=right.len()).collect();
-    for i in 1..=left.len() {
-        let mut row = vec![i];
-        for j in 1..=right.len() {
-            let replaced = last[j - 1] + usize::from(left[i - 1] != right[j - 1]);
-            let mut least = replaced.min(last[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
-                let earlier: &Vec<usize> = &before_last;
-                least = least.min(earlier[j - 2] + 1);
-            }
-            row.push(least);
-        }
-        before_last = std::mem::replace(&mut last, row);
-    }
-    last[right.len()]
-}
-
 /// A range of times, in milliseconds.
 pub(super) fn ms(range: Range<u64>) -> RangeInclusive<Duration> {
     Duration::from_millis(range.start)..=Duration::from_millis(range.end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_word_that_was_meant_is_found_and_chance_is_not() {
-        let keys = ["memory", "max_object", "cert", "key"];
-        for (typed, meant) in [
-            ("memroy", Some("memory")),
-            ("Memory", Some("memory")),
-            ("max-object", Some("max_object")),
-            ("keys", Some("key")),
-            ("certs", Some("cert")),
-            ("disk", None),
-            ("x", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(typed, keys.into_iter()), meant, "{typed}");
-        }
-    }
-
-    #[test]
-    fn edits_are_counted() {
-        for (left, right, count) in [("", "", 0), ("a", "", 1), ("ab", "ba", 1), ("kitten", "sitting", 3)] {
-            assert_eq!(edits(left, right), count);
-        }
-    }
 }

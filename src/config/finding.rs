@@ -1,7 +1,7 @@
 //! What is wrong, or odd, about a configuration: each finding with its place, what was found, what is accepted and the
 //! remedy. `Report` gathers findings while a file is read; reading never stops at the first one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -112,6 +112,8 @@ impl Complaint {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     text: String,
+    /// Whether parts of the file could not be understood, so that nothing can be said about what is missing.
+    partial: Cell<bool>,
     problems: RefCell<Vec<Finding>>,
     warnings: RefCell<Vec<Finding>>,
 }
@@ -126,10 +128,18 @@ impl Report {
         Place { report: self, key: String::new(), span: 0..0 }
     }
 
-    /// Whether a problem starts on the line that holds byte `at`.
-    pub(super) fn spoke_of_line(&self, at: usize) -> bool {
-        let (line, _) = position(&self.text, at);
-        self.problems.borrow().iter().any(|problem| problem.line == line)
+    /// From now on no absence is reported.
+    pub(super) fn know_in_part(&self) {
+        self.partial.set(true);
+    }
+
+    /// Reports that something is missing, unless what would have filled the gap is already known to be wrong:
+    /// `filler` begins the keys of it.
+    pub(super) fn refuse_absence(&self, place: &Place<'_>, filler: &str, complaint: Complaint) {
+        let spoken = self.problems.borrow().iter().any(|problem| problem.key.starts_with(filler));
+        if !spoken && !self.partial.get() {
+            place.refuse(complaint);
+        }
     }
 
     /// What was found, problems and warnings, each in the order of the file.
@@ -170,12 +180,32 @@ pub(super) struct Place<'a> {
 impl<'a> Place<'a> {
     /// A place inside this one.
     pub(super) fn inside(&self, key: &str, span: Range<usize>) -> Self {
-        let key = match self.key.as_str() {
-            "" => key.to_owned(),
-            outer if key.starts_with('[') => format!("{outer}{key}"),
-            outer => format!("{outer}.{key}"),
-        };
+        let bare = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        let key = if bare { key.to_owned() } else { format!("\"{key}\"") };
+        let key = if self.key.is_empty() { key } else { format!("{}.{key}", self.key) };
         Self { report: self.report, key, span }
+    }
+
+    /// A place of the file that belongs to no key.
+    pub(super) fn at(&self, span: Range<usize>) -> Self {
+        Self { report: self.report, key: self.key.clone(), span }
+    }
+
+    /// Its line, from 1.
+    pub(super) fn line(&self) -> usize {
+        position(&self.report.text, self.span.start).0
+    }
+
+    /// The item of a list here.
+    pub(super) fn item(&self, index: usize, span: Range<usize>) -> Self {
+        Self { report: self.report, key: format!("{}[{index}]", self.key), span }
+    }
+
+    /// Reports that a key of this table is missing.
+    pub(super) fn refuse_absence(&self, complaint: Complaint) {
+        if !self.report.partial.get() {
+            self.refuse(complaint);
+        }
     }
 
     /// Reports a problem: the configuration is refused.

@@ -85,7 +85,7 @@ fn single<'a>(value: &Value<'a>, base: &Path, places: &mut Vec<(Place<'a>, Addre
 }
 
 fn address(value: &Value<'_>, base: &Path) -> Option<Address> {
-    let text = value.text()?;
+    let text = value.as_digits().map_or_else(|| value.text(), Some)?;
     let refuse = |message: &str, remedy: Option<String>| {
         let complaint = Complaint::new(message).found(value.place.typed()).accepted(ADDRESSES);
         value.place.refuse(complaint.perhaps(remedy));

@@ -11,6 +11,8 @@ mod material;
 mod origin;
 mod read;
 mod route;
+mod suggest;
+mod syntax;
 mod tables;
 pub mod value;
 

@@ -24,16 +24,22 @@ const FRAMING: [&str; 9] = [
 ];
 const HOUR_MS: u64 = 3_600_000;
 
-/// All origins, in the order of the file, each with its place.
-pub(super) fn origins<'a>(section: Option<Section<'a>>, base: &Path) -> Vec<(Place<'a>, Origin)> {
-    let tables = section.map(Section::named_tables).unwrap_or_default();
-    tables
-        .into_iter()
-        .filter_map(|(name, section)| {
-            let place = section.place.clone();
-            Some((place, origin(name, section, base)?))
-        })
-        .collect()
+/// An origin as it was typed: its name exists even where the rest is no origin.
+pub(super) struct Typed<'a> {
+    pub(super) place: Place<'a>,
+    pub(super) name: String,
+    pub(super) origin: Option<Origin>,
+}
+
+/// All origins, in the order of the file.
+pub(super) fn origins<'a>(section: Option<Section<'a>>, base: &Path) -> Vec<Typed<'a>> {
+    let values = section.map(Section::named_values).unwrap_or_default();
+    let typed = |(name, value): (String, Value<'a>)| Typed {
+        place: value.place.clone(),
+        origin: value.table().and_then(|section| origin(name.clone(), section, base)),
+        name,
+    };
+    values.into_iter().map(typed).collect()
 }
 
 fn origin(name: String, mut section: Section<'_>, base: &Path) -> Option<Origin> {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::file::{self, Section};
+use super::file::Section;
 use super::finding::{Complaint, Finding, Problems, Report};
 use super::machine::Machine;
-use super::{Config, checks, limits, listen, material, origin, route, tables};
+use super::{Config, checks, limits, listen, material, origin, route, syntax, tables};
 
 impl Config {
     /// Reads a file. Relative names in it start at its folder. Warnings come with a configuration that works.
@@ -40,7 +40,7 @@ impl Config {
         let report = Report::of(text);
         let config = read(&report, machine, text, base);
         let (problems, warnings) = report.close();
-        if problems.is_empty() {
+        if let (Some(config), true) = (config, problems.is_empty()) {
             return Ok((config, warnings));
         }
         Err(Problems { file: base.join("edge.toml"), text: text.to_owned(), problems, warnings })
@@ -69,9 +69,10 @@ fn whole_file(message: &str, remedy: &str) -> Problems {
     Problems { file: Default::default(), text: String::new(), problems: report.close().0, warnings: Vec::new() }
 }
 
-/// Where there are problems, the result holds defaults in their place and must not be used.
-fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Config {
-    let document = file::parse(text, report);
+/// `None` where the text could not be judged. Where there are problems, defaults stand in their place and the result
+/// must not be used.
+fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<Config> {
+    let document = syntax::parse(text, report)?;
     let mut whole = Section::whole(document.get_ref(), report);
     let node = tables::node(whole.table("node"), machine);
     let (listen, addresses) = listen::listen(whole.table("listen"), base);
@@ -92,7 +93,7 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Config {
         http3,
         tls,
         cache,
-        origins: origins.iter().map(|(_, origin)| origin.clone()).collect(),
+        origins: origins.iter().filter_map(|typed| typed.origin.clone()).collect(),
         routes: routes.iter().map(|typed| typed.route.clone()).collect(),
         access_log,
         limits,
@@ -101,5 +102,5 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Config {
         metrics,
     };
     checks::whole(&config, report, &addresses, &origins, &routes);
-    config
+    Some(config)
 }

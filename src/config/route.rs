@@ -23,6 +23,8 @@ pub(super) struct Typed<'a> {
     pub(super) path: Option<Place<'a>>,
     /// The names of its origins.
     pub(super) origins: Vec<Value<'a>>,
+    /// Whether host and path are as typed, so that routes can be compared.
+    pub(super) comparable: bool,
 }
 
 /// All routes, in the order of the file.
@@ -33,9 +35,12 @@ pub(super) fn routes(value: Option<Value<'_>>) -> Vec<Typed<'_>> {
 fn route(mut section: Section<'_>) -> Typed<'_> {
     let name = section.value("name");
     let hosts = section.value("host").and_then(|value| value.one_or_many()).unwrap_or_default();
+    let typed_hosts = hosts.len();
     let hosts: Vec<String> = hosts.iter().filter_map(host).collect();
     let typed_path = section.value("path");
-    let path = typed_path.as_ref().and_then(path).unwrap_or_else(|| "/".to_owned());
+    let good_path = typed_path.as_ref().map_or_else(|| Some("/".to_owned()), path);
+    let comparable = good_path.is_some() && hosts.len() == typed_hosts;
+    let path = good_path.unwrap_or_default();
     let origins = section.required("origins", "[\"primary\"]");
     let strip = section.value("strip").and_then(|value| strip(&value, &path)).unwrap_or_default();
     let cors = section.value("cors").map(cors).unwrap_or_else(|| Cors::Edge(CorsRules::default()));
@@ -67,7 +72,8 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
         https_only,
         max_body,
     };
-    Typed { route, place, name: name.map(|name| name.place), path: typed_path.map(|path| path.place), origins }
+    let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
+    Typed { route, place, name, path, origins, comparable }
 }
 
 /// A host or a wildcard, in lower case.
@@ -156,6 +162,9 @@ fn escapes_hold(path: &str) -> bool {
 /// A prefix of the route's path, without its last slash.
 fn strip(value: &Value<'_>, path: &str) -> Option<String> {
     let text = value.text()?.trim_end_matches('/');
+    if path.is_empty() {
+        return None; // the path is no path: said already
+    }
     let fixed = path.split("/{stream}").next().unwrap_or_default();
     let rest = fixed.strip_prefix(text);
     let whole = text.is_empty() || (text.starts_with('/') && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
@@ -182,8 +191,11 @@ impl Default for CorsRules {
 }
 
 fn cors(value: Value<'_>) -> Cors {
-    if value.as_text().is_some() {
-        _ = value.choice(&[("origin", ())]);
+    if let Some(word) = value.as_text() {
+        if word != "origin" {
+            let complaint = Complaint::new("unknown word").found(value.place.typed());
+            value.place.refuse(complaint.accepted("\"origin\", or a table `{ origins = […], … }`"));
+        }
         return Cors::Origin;
     }
     let mut rules = CorsRules::default();

@@ -55,7 +55,7 @@ pub(super) fn cache(section: Option<Section<'_>>, machine: &Machine) -> Cache {
             let complaint = Complaint::new(format!("more memory than the {most} that this process may use"));
             let half = value::rough_size(machine.memory / 2);
             let remedy = format!("connections and TLS come on top: half, {half}, is the default");
-            value.place.refuse(complaint.found(value.place.typed()).remedy(remedy));
+            value.place.refuse(complaint.found(value.place.typed()).accepted(format!("at most {most}")).remedy(remedy));
         } else if cache.memory > machine.memory / 10 * 8 {
             let complaint = Complaint::new("more than 80 % of the memory that this process may use");
             value.place.warn(complaint.found(value.place.typed()).remedy("leave room for connections and TLS"));
