@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod clock;
 pub mod config;
+pub mod ops;
 pub mod request;
 pub mod rules;
 pub mod tasks;

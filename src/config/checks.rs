@@ -116,7 +116,7 @@ fn names<'a>(origins: &[origin::Typed<'a>], routes: &[Typed<'a>]) {
         }
         if let (Some(place), Some(earlier)) = (&typed.name, labels.get(typed.route.name.as_str())) {
             let complaint = Complaint::new(format!("the name `{}` is taken", typed.route.name));
-            let line = format!("route on `{}` has it", earlier.route.path);
+            let line = format!("the route on line {} has it", earlier.place.line());
             place.refuse(complaint.found(line).remedy("metrics tell routes apart by name: choose another"));
         }
         labels.insert(&typed.route.name, typed);

@@ -32,7 +32,7 @@ pub(super) fn listen<'a>(section: Option<Section<'a>>, base: &Path) -> (Listen, 
     let mut listen = Listen {
         http: Vec::new(),
         https: Vec::new(),
-        admin: Some(Address::Socket(ADMIN)),
+        admin: admin(None, base),
         monitor: None,
         congestion: None,
         trusted_proxies: Vec::new(),
@@ -41,14 +41,28 @@ pub(super) fn listen<'a>(section: Option<Section<'a>>, base: &Path) -> (Listen, 
     let mut places = Vec::new();
     listen.http = listeners(section.value("http"), base, &mut places);
     listen.https = listeners(section.value("https"), base, &mut places);
-    if let Some(admin) = section.value("admin") {
-        listen.admin = if admin.is_false() { None } else { single(&admin, base, &mut places) };
-    }
+    listen.admin = admin_of(&mut section, base, &mut places);
     listen.monitor = section.value("monitor").and_then(|monitor| single(&monitor, base, &mut places));
     listen.congestion = section.value("congestion").and_then(|word| congestion(&word));
     listen.trusted_proxies = prefixes(section.value("trusted_proxies"));
     section.finish();
     (listen, places)
+}
+
+/// `listen.admin` alone.
+pub(super) fn admin(section: Option<Section<'_>>, base: &Path) -> Option<Address> {
+    match section {
+        None => Some(Address::Socket(ADMIN)),
+        Some(mut section) => admin_of(&mut section, base, &mut Vec::new()),
+    }
+}
+
+fn admin_of<'a>(section: &mut Section<'a>, base: &Path, places: &mut Vec<(Place<'a>, Address)>) -> Option<Address> {
+    match section.value("admin") {
+        None => Some(Address::Socket(ADMIN)),
+        Some(off) if off.is_false() => None,
+        Some(admin) => single(&admin, base, places),
+    }
 }
 
 fn listeners<'a>(

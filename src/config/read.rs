@@ -5,7 +5,7 @@ use std::path::Path;
 use super::file::Section;
 use super::finding::{Complaint, Finding, Problems, Report};
 use super::machine::Machine;
-use super::{Config, checks, limits, listen, material, origin, route, syntax, tables};
+use super::{Address, Config, checks, limits, listen, material, origin, route, syntax, tables};
 
 impl Config {
     /// Reads a file. Relative names in it start at its folder. Warnings come with a configuration that works.
@@ -13,14 +13,7 @@ impl Config {
     /// # Errors
     /// Every problem of the file, in its order.
     pub fn load(path: &Path) -> Result<(Self, Vec<Finding>), Problems> {
-        let outcome = match material::read(path).map(String::from_utf8) {
-            Ok(Ok(text)) => Self::parse(&text, path.parent().unwrap_or(Path::new(""))),
-            Ok(Err(_)) => Err(whole_file("the configuration is not UTF-8", "save it as UTF-8")),
-            Err(error) => {
-                let message = format!("the configuration cannot be read: {error}");
-                Err(whole_file(&message, "name the file with --config"))
-            }
-        };
+        let outcome = Self::parse(&text_of(path)?, path.parent().unwrap_or(Path::new("")));
         outcome.map_err(|problems| Problems { file: path.to_owned(), ..problems })
     }
 
@@ -46,6 +39,27 @@ impl Config {
         Err(Problems { file: base.join("edge.toml"), text: text.to_owned(), problems, warnings })
     }
 
+    /// Where the admin API of a file listens. The rest of the file is not judged: who asks a node need not be able to
+    /// read its keys.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, is not TOML, or its `listen.admin` is no address.
+    pub fn admin_address(path: &Path) -> Result<Option<Address>, Problems> {
+        let text = text_of(path)?;
+        let report = Report::of(&text);
+        let base = path.parent().unwrap_or(Path::new(""));
+        let document = syntax::parse(&text, &report);
+        let whole = document.as_ref().map(|document| Section::whole(document.get_ref(), &report));
+        let listen = whole.and_then(|mut whole| whole.table("listen"));
+        let admin = listen::admin(listen, base);
+        drop(document);
+        let (problems, warnings) = report.close();
+        if problems.is_empty() {
+            return Ok(admin);
+        }
+        Err(Problems { file: path.to_owned(), text, problems, warnings })
+    }
+
     /// What differs from `new` and takes effect only with a restart, as keys.
     pub fn restart_differences(&self, new: &Config) -> Vec<&'static str> {
         let (old_listen, new_listen) = (&self.listen, &new.listen);
@@ -63,10 +77,16 @@ impl Config {
     }
 }
 
-fn whole_file(message: &str, remedy: &str) -> Problems {
+fn text_of(path: &Path) -> Result<String, Problems> {
+    let (message, remedy) = match material::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => return Ok(text),
+        Ok(Err(_)) => ("the configuration is not UTF-8".to_owned(), "save it as UTF-8"),
+        Err(error) => (format!("the configuration cannot be read: {error}"), "name the file with --config"),
+    };
     let report = Report::of("");
     report.file().refuse(Complaint::new(message).remedy(remedy));
-    Problems { file: Default::default(), text: String::new(), problems: report.close().0, warnings: Vec::new() }
+    let (problems, warnings) = report.close();
+    Err(Problems { file: path.to_owned(), text: String::new(), problems, warnings })
 }
 
 /// `None` where the text could not be judged. Where there are problems, defaults stand in their place and the result

@@ -1,0 +1,335 @@
+//! What the admin API answers, and how each answer reads on a terminal.
+//!
+//! Every field may be missing: a tool may be older or newer than the node it asks. Names come from the outside
+//! (a stream is named by whoever asks for it), so control characters are never written as they are.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::summary::count;
+use crate::config::value::rough_size;
+
+/// `GET /status`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Status {
+    node: String,
+    release: String,
+    uptime_seconds: u64,
+    draining: bool,
+    /// By protocol.
+    connections: BTreeMap<String, u64>,
+    /// Counts and sizes; names that end in `bytes` are sizes.
+    cache: BTreeMap<String, Value>,
+    /// Bytes by kind, and the `ceiling`.
+    memory: BTreeMap<String, u64>,
+    origins: Vec<OriginStatus>,
+    streams: Vec<StreamStatus>,
+    listeners: Vec<ListenerStatus>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct OriginStatus {
+    name: String,
+    healthy: bool,
+    in_flight: u64,
+    connections: u64,
+    requests: u64,
+    errors: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct StreamStatus {
+    name: String,
+    viewers: u64,
+    requests: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ListenerStatus {
+    kind: String,
+    address: String,
+}
+
+impl Status {
+    /// Connections of viewers, all protocols.
+    pub(super) fn connections(&self) -> u64 {
+        self.connections.values().sum()
+    }
+
+    /// Whether the node sends its viewers away.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    pub(super) fn text(&self) -> String {
+        let state = if self.draining { "draining" } else { "serving" };
+        let mut text = format!("{} ({}), up {}, {state}\n", plain(&self.node), plain(&self.release), up(self.uptime_seconds));
+        let kinds = self.connections.iter().map(|(kind, number)| format!("{} {number}", plain(kind)));
+        row(&mut text, "connections", &list(kinds));
+        row(&mut text, "memory", &self.memory_text());
+        let cache = self.cache.iter().map(|(name, value)| format!("{} {}", plain(name), fact(name, value)));
+        row(&mut text, "cache", &list(cache));
+        let listeners = self.listeners.iter().map(|door| format!("{} {}", plain(&door.kind), plain(&door.address)));
+        row(&mut text, "listeners", &list(listeners));
+        for origin in &self.origins {
+            let health = if origin.healthy { "well" } else { "NOT WELL" };
+            let facts = format!(
+                "{health}, {} in flight on {}, {} in all, {}",
+                origin.in_flight,
+                count(origin.connections as usize, "connection"),
+                count(origin.requests as usize, "request"),
+                count(origin.errors as usize, "error"),
+            );
+            row(&mut text, &format!("origin {}", plain(&origin.name)), &facts);
+        }
+        for stream in &self.streams {
+            let facts =
+                format!("{}, {}", count(stream.viewers as usize, "viewer"), count(stream.requests as usize, "request"));
+            row(&mut text, &format!("stream {}", plain(&stream.name)), &facts);
+        }
+        text
+    }
+
+    fn memory_text(&self) -> String {
+        let kinds = self.memory.iter().filter(|(kind, _)| *kind != "ceiling");
+        let kinds = list(kinds.map(|(kind, bytes)| format!("{} {}", plain(kind), rough_size(*bytes))));
+        match self.memory.get("ceiling") {
+            Some(ceiling) => format!("{kinds}; ceiling {}", rough_size(*ceiling)),
+            None => kinds,
+        }
+    }
+}
+
+/// `GET /explain`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Explanation {
+    url: String,
+    route: Option<String>,
+    class: Option<String>,
+    key: Option<String>,
+    left_out: Vec<String>,
+    origin: Option<String>,
+    origin_url: Option<String>,
+    lifetime: Option<String>,
+    limits: Vec<String>,
+    verdict: String,
+}
+
+impl Explanation {
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("{}\n", plain(&self.url));
+        for (name, fact) in [
+            ("route", &self.route),
+            ("class", &self.class),
+            ("key", &self.key),
+            ("origin", &self.origin),
+            ("asked for", &self.origin_url),
+            ("lifetime", &self.lifetime),
+        ] {
+            row(&mut text, name, &plain(fact.as_deref().unwrap_or_default()));
+        }
+        row(&mut text, "not in the key", &list(self.left_out.iter().map(|name| plain(name))));
+        row(&mut text, "limits", &list(self.limits.iter().map(|limit| plain(limit))));
+        row(&mut text, "verdict", &plain(&self.verdict));
+        text
+    }
+}
+
+/// `POST /reload`: 200 with what changed, or 422 with problems and nothing changed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Reload {
+    changed: Vec<String>,
+    problems: Vec<Remark>,
+    warnings: Vec<Remark>,
+}
+
+/// A problem or a warning of the node's configuration.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Remark {
+    file: Option<String>,
+    line: Option<u64>,
+    column: Option<u64>,
+    key: String,
+    found: Option<String>,
+    accepted: Option<String>,
+    message: String,
+    remedy: Option<String>,
+}
+
+impl Reload {
+    /// Whether the node took the configuration.
+    pub(super) fn is_taken(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        for (kind, remarks) in [("problem", &self.problems), ("warning", &self.warnings)] {
+            for remark in remarks {
+                _ = writeln!(text, "{kind}: {}", remark.text());
+            }
+        }
+        let changed = list(self.changed.iter().map(|name| plain(name)));
+        text += &match (self.is_taken(), self.changed.is_empty()) {
+            (false, _) => "refused: the old configuration goes on\n".to_owned(),
+            (true, true) => "taken: nothing changed\n".to_owned(),
+            (true, false) => format!("taken: {changed}\n"),
+        };
+        text
+    }
+}
+
+impl Remark {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if let Some(file) = &self.file {
+            text += &plain(file);
+            for number in [self.line, self.column].into_iter().flatten() {
+                _ = write!(text, ":{number}");
+            }
+            text += ": ";
+        }
+        if !self.key.is_empty() {
+            text += &format!("{}: ", plain(&self.key));
+        }
+        text += &plain(&self.message);
+        for (word, fact) in [("found", &self.found), ("accepted", &self.accepted), ("remedy", &self.remedy)] {
+            if let Some(fact) = fact {
+                _ = write!(text, "\n  {word}: {}", plain(fact));
+            }
+        }
+        text
+    }
+}
+
+/// What any answer with another status says: a refusal's words.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Refused {
+    reason: String,
+    detail: String,
+}
+
+impl Refused {
+    pub(super) fn text(&self) -> String {
+        match (self.reason.is_empty(), self.detail.is_empty()) {
+            (true, true) => String::new(),
+            (false, true) => format!(": {}", plain(&self.reason)),
+            (true, false) => format!(": {}", plain(&self.detail)),
+            (false, false) => format!(": {} ({})", plain(&self.reason), plain(&self.detail)),
+        }
+    }
+}
+
+fn row(text: &mut String, name: &str, facts: &str) {
+    if !facts.is_empty() {
+        _ = writeln!(text, "  {name:<16} {facts}");
+    }
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+fn fact(name: &str, value: &Value) -> String {
+    match value.as_u64() {
+        Some(bytes) if name.ends_with("bytes") => rough_size(bytes),
+        _ => plain(&value.to_string()),
+    }
+}
+
+fn up(seconds: u64) -> String {
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min"),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+/// The text without anything that a terminal would obey.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            plain.extend(character.escape_default());
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_reads_like_a_page() {
+        let status: Status = serde_json::from_str(
+            r#"{"node":"edge-1","release":"0.1.0","uptime_seconds":7500,"draining":false,
+                "connections":{"h1":2,"h2":1,"h3":40},"cache":{"hits":12,"object_bytes":3145728},
+                "memory":{"bodies":1048576,"heads":2048,"ceiling":2147483648},
+                "origins":[{"name":"primary","healthy":true,"in_flight":3,"connections":1,"requests":7,"errors":0}],
+                "streams":[{"name":"one\u001b[2J","viewers":1,"requests":9}],
+                "listeners":[{"kind":"http","address":"[::]:8080"}],"later":true}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            status.text(),
+            "edge-1 (0.1.0), up 2 h 5 min, serving
+  connections      h1 2, h2 1, h3 40
+  memory           bodies 1 MiB, heads 2 KiB; ceiling 2 GiB
+  cache            hits 12, object_bytes 3 MiB
+  listeners        http [::]:8080
+  origin primary   well, 3 in flight on 1 connection, 7 requests in all, 0 errors
+  stream one\\u{1b}[2J 1 viewer, 9 requests
+"
+        );
+        assert_eq!(status.connections(), 43);
+    }
+
+    #[test]
+    fn an_explanation_leaves_out_what_is_not_known() {
+        let explanation: Explanation = serde_json::from_str(
+            r#"{"url":"http://a/x","route":"live","key":"k","left_out":["cookie"],"verdict":"would be served"}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            explanation.text(),
+            "http://a/x
+  route            live
+  key              k
+  not in the key   cookie
+  verdict          would be served
+"
+        );
+    }
+
+    #[test]
+    fn a_refused_reload_says_that_nothing_changed() {
+        let reload: Reload = serde_json::from_str(
+            r#"{"problems":[{"file":"edge.toml","line":3,"column":1,"key":"node.nmae","message":"unknown key","remedy":"did you mean `name`?"}]}"#,
+        )
+        .unwrap();
+        assert!(!reload.is_taken());
+        assert_eq!(
+            reload.text(),
+            "problem: edge.toml:3:1: node.nmae: unknown key
+  remedy: did you mean `name`?
+refused: the old configuration goes on
+"
+        );
+    }
+}

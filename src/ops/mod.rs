@@ -1,0 +1,232 @@
+//! The command line: arguments to `Command`, and every command that is not the node itself.
+//!
+//! What these commands know of a running node they ask over its admin API. Exit codes are 0 for good, 1 for a
+//! finding, 2 for wrong use; `--json` prints facts for machines.
+
+mod answers;
+pub mod check;
+pub mod client;
+mod picture;
+mod probe;
+mod summary;
+mod wire;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::clock::Clock;
+use crate::config::value;
+
+/// What was typed after `weir`.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, about = "An edge node for live video", subcommand_required = true)]
+#[command(after_help = "Example: weir demo\n         weir check --config edge.toml\n         weir serve --config edge.toml")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs a whole working system on loopback: a live origin, a node and a player page
+    #[command(after_help = "Example: weir demo --no-open")]
+    Demo(DemoArguments),
+    /// Runs a node
+    #[command(after_help = "Example: weir serve --config /etc/weir/edge.toml")]
+    Serve(ServeArguments),
+    /// A command that works on a configuration or on a running node.
+    #[command(flatten)]
+    Tool(Tool),
+}
+
+/// A command that is not the node itself.
+#[derive(Debug, Subcommand)]
+pub enum Tool {
+    /// Reports every problem of a configuration at once, and says what the node will do
+    #[command(after_help = "Example: weir check --config edge.toml --strict")]
+    Check(CheckArguments),
+    /// Says what a running node would do with a request, and why
+    #[command(after_help = "Example: weir explain https://live.example.com/live/one/index.m3u8")]
+    Explain(ExplainArguments),
+    /// Shows how a running node does
+    #[command(after_help = "Example: weir status --admin unix:/run/weir/admin.sock --json")]
+    Status(NodeArguments),
+    /// Lets a running node read its configuration again
+    #[command(after_help = "Example: weir reload --config edge.toml")]
+    Reload(NodeArguments),
+    /// Lets viewers leave a running node
+    #[command(after_help = "Example: weir drain --by 10m\n         weir drain --cancel")]
+    Drain(DrainArguments),
+}
+
+/// `weir demo`
+#[derive(Args, Clone, Debug)]
+pub struct DemoArguments {
+    /// Cleartext address of the node
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    pub http: SocketAddr,
+    /// TLS and QUIC address of the node
+    #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDRESS")]
+    pub https: SocketAddr,
+    /// Admin address of the node
+    #[arg(long, default_value = "127.0.0.1:9180", value_name = "ADDRESS")]
+    pub admin: SocketAddr,
+    /// Address of the origin
+    #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDRESS")]
+    pub origin: SocketAddr,
+    /// Leave the browser closed
+    #[arg(long)]
+    pub no_open: bool,
+}
+
+/// `weir serve`
+#[derive(Args, Clone, Debug)]
+pub struct ServeArguments {
+    /// The configuration
+    #[arg(long, default_value = "edge.toml", value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// `weir check`
+#[derive(Args, Clone, Debug)]
+pub struct CheckArguments {
+    /// The configuration
+    #[arg(long, default_value = "edge.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// Ask each origin for its base path too
+    #[arg(long)]
+    pub probe: bool,
+    /// Count warnings as findings
+    #[arg(long)]
+    pub strict: bool,
+    /// Print facts as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which node, and how to be let in.
+#[derive(Args, Clone, Debug)]
+pub struct NodeArguments {
+    /// Address of the node's admin API; default: the one in --config
+    #[arg(long, env = "WEIR_ADMIN", value_name = "URL|unix:PATH")]
+    pub admin: Option<String>,
+    /// File that holds a token for it
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+    /// Authorities (PEM) that its certificate is judged by; default: the system's
+    #[arg(long, value_name = "FILE")]
+    pub admin_ca: Option<PathBuf>,
+    /// The configuration that says where the admin API listens
+    #[arg(long, default_value = "edge.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// Print facts as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `weir explain`
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArguments {
+    /// What a viewer would ask for
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// A field that the viewer would send
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub headers: Vec<String>,
+    /// Which node
+    #[command(flatten)]
+    pub node: NodeArguments,
+}
+
+/// `weir drain`
+#[derive(Args, Clone, Debug)]
+pub struct DrainArguments {
+    /// When the last viewer must have left; shows how many are left until then
+    #[arg(long, value_name = "TIME", value_parser = value::time, conflicts_with = "cancel")]
+    pub by: Option<Duration>,
+    /// Let viewers in again
+    #[arg(long)]
+    pub cancel: bool,
+    /// Which node
+    #[command(flatten)]
+    pub node: NodeArguments,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing to complain about.
+    Good,
+    /// Something was found, or a node could not be asked.
+    Finding,
+    /// The command was used wrongly.
+    WrongUse,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Good => ExitCode::SUCCESS,
+            Outcome::Finding => ExitCode::from(1),
+            Outcome::WrongUse => ExitCode::from(2),
+        }
+    }
+}
+
+/// Runs a command to its end. Facts go to `out`, complaints to `complaints`.
+///
+/// # Errors
+/// Where `out` or `complaints` cannot be written, or no runtime can be made.
+pub fn run(tool: Tool, out: &mut dyn Write, complaints: &mut dyn Write) -> io::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let clock = Clock::system();
+    match tool {
+        Tool::Check(arguments) => runtime.block_on(check::run(&arguments, &clock, out)),
+        Tool::Explain(arguments) => runtime.block_on(client::explain(&arguments, &clock, out, complaints)),
+        Tool::Status(arguments) => runtime.block_on(client::status(&arguments, &clock, out, complaints)),
+        Tool::Reload(arguments) => runtime.block_on(client::reload(&arguments, &clock, out, complaints)),
+        Tool::Drain(arguments) => runtime.block_on(client::drain(&arguments, &clock, out, complaints)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_an_example_and_the_arguments_are_sound() {
+        let mut command = Arguments::command();
+        command.clone().debug_assert();
+        for command in command.get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            assert!(help.contains("Example: weir "), "{help}");
+        }
+    }
+
+    #[test]
+    fn wrong_use_is_told_from_asking_for_help() {
+        let code = |line: &[&str]| Arguments::try_parse_from(line).map_err(|error| error.exit_code()).err();
+        assert_eq!(code(&["weir", "check", "--strict"]), None);
+        assert_eq!(code(&["weir", "--help"]), Some(0));
+        for line in [
+            &["weir"][..],
+            &["weir", "chek"],
+            &["weir", "check", "--jsn"],
+            &["weir", "drain", "--by", "10"],
+            &["weir", "drain", "--by", "10m", "--cancel"],
+            &["weir", "explain"],
+            &["weir", "demo", "--http", "8080"],
+        ] {
+            assert_eq!(code(line), Some(2), "{line:?}");
+        }
+    }
+}
