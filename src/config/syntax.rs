@@ -4,6 +4,8 @@
 //! next table header, and nothing else is said about the file; other errors concern their own line alone, and what
 //! stands around them is judged as usual.
 
+use std::ops::Range;
+
 use toml::Spanned;
 use toml::de::{DeTable, Error};
 
@@ -19,25 +21,25 @@ pub(super) fn parse<'a>(text: &'a str, report: &Report) -> Option<Spanned<DeTabl
         return Some(document);
     }
     report.know_in_part();
-    let mut torn = tell(&errors, 0, report);
+    let mut torn = tell(text, &errors, 0, report);
     let sound = torn.is_none();
     let mut told = 1;
     while let Some(start) = torn.and_then(|at| next_header(text, at))
         && told < MOST_ERRORS
     {
         let (_, errors) = DeTable::parse_recoverable(&text[start..]);
-        torn = tell(&errors, start, report);
+        torn = tell(text, &errors, start, report);
         told += 1;
     }
     sound.then_some(document)
 }
 
 /// Reports errors up to the first that makes nonsense of what follows, and returns the place of that one.
-fn tell(errors: &[Error], offset: usize, report: &Report) -> Option<usize> {
+fn tell(text: &str, errors: &[Error], offset: usize, report: &Report) -> Option<usize> {
     let mut last_line = None;
     for error in errors.iter().take(MOST_ERRORS) {
         let span = error.span().unwrap_or(0..0);
-        let span = span.start + offset..span.end + offset;
+        let span = visible(text, span.start + offset..span.end + offset);
         let place = report.file().at(span.clone());
         let message = error.message().replace('\n', ", ");
         if last_line.replace(place.line()) != Some(place.line()) {
@@ -49,6 +51,19 @@ fn tell(errors: &[Error], offset: usize, report: &Report) -> Option<usize> {
         }
     }
     None
+}
+
+/// A span of one character at least, so that there is something to point at.
+fn visible(text: &str, span: Range<usize>) -> Range<usize> {
+    if !span.is_empty() {
+        return span;
+    }
+    let (before, after) = text.split_at_checked(span.start).unwrap_or((text, ""));
+    match (after.chars().next(), before.chars().next_back()) {
+        (Some(next), _) => span.start..span.start + next.len_utf8(),
+        (None, Some(last)) => before.len() - last.len_utf8()..before.len(),
+        (None, None) => 0..0,
+    }
 }
 
 /// The next line that starts with a table header, as a byte.
@@ -67,7 +82,8 @@ fn remedy(message: &str) -> Option<String> {
         text if text.contains("duplicate key") => "keep one of the two",
         text if text.contains("must be quoted") => "put the value in double quotes",
         text if text.contains("between array elements") => "close the list with `]`, or write the comma",
-        _ => return None,
+        text if text.contains("string") => "close the text with the quote that opened it",
+        text => return text.split_once("expected ").map(|(_, expected)| format!("write {expected} here")),
     };
     Some(remedy.to_owned())
 }

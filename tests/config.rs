@@ -1,0 +1,130 @@
+//! Configurations as people write them: the shipped one, and ten broken ones with the diagnostics they deserve.
+//!
+//! `WEIR_BLESS=1 cargo test --test config` writes the expected diagnostics anew; read the difference before you commit.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use weir::config::{Config, Finding, Machine, Problems};
+use weir::ops::check::{Colour, picture};
+
+const FIXTURES: &str = "tests/fixtures/config";
+
+fn machine() -> Machine {
+    Machine { name: "edge-1".to_owned(), cores: 4, memory: 8 << 30 }
+}
+
+fn parse(text: &str, base: &Path) -> Result<(Config, Vec<Finding>), Problems> {
+    Config::parse_on(&machine(), text, base)
+}
+
+#[test]
+fn each_problem_of_a_broken_file_is_named_with_line_and_remedy() {
+    for number in 1..=10 {
+        let file = PathBuf::from(format!("{FIXTURES}/broken-{number:02}.toml"));
+        let text = fs::read_to_string(&file).unwrap();
+        let problems = parse(&text, Path::new(FIXTURES)).unwrap_err();
+        let problems = Problems { file: file.clone(), ..problems };
+        assert!(problems.problems.len() > 2, "{file:?} has several problems");
+        for problem in &problems.problems {
+            let line = text.lines().nth(problem.line - 1).unwrap();
+            assert!(problem.key.is_empty() || line.contains(&text[problem.span.clone()]), "{problem}");
+            assert!(problem.remedy.is_some() || problem.accepted.is_some(), "{problem}");
+        }
+        let drawing = picture(&problems, Colour::No);
+        let expected = file.with_extension("txt");
+        if std::env::var_os("WEIR_BLESS").is_some() {
+            fs::write(&expected, &drawing).unwrap();
+        }
+        assert_eq!(drawing, fs::read_to_string(&expected).unwrap(), "{file:?}");
+    }
+}
+
+/// `#key = value`: a default.
+fn default_of(line: &str) -> Option<&str> {
+    line.strip_prefix('#').filter(|rest| rest.starts_with(|first: char| first.is_ascii_lowercase()))
+}
+
+/// `# key = value` or `# [table]`: an example.
+fn example_of(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("# ")?;
+    let key = rest.split(" = ").next().filter(|key| key.len() < rest.len());
+    let is_key = key.is_some_and(|key| key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+    (is_key || rest.starts_with('[')).then_some(rest)
+}
+
+/// The shipped file with some of its comments turned into lines. An example replaces what is set before it.
+fn shipped(uncomment: impl Fn(&str) -> Option<&str>) -> String {
+    let text = fs::read_to_string("edge.toml").unwrap();
+    text.lines().map(|line| uncomment(line).unwrap_or(line)).fold(String::new(), |text, line| text + line + "\n")
+}
+
+#[test]
+fn the_shipped_file_says_what_is_built_in() {
+    let (bare, warnings) = parse(&shipped(|_| None), Path::new("")).unwrap();
+    assert_eq!(warnings, []);
+    let (spelled_out, warnings) = parse(&shipped(default_of), Path::new("")).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(bare, spelled_out);
+    assert!(shipped(default_of).lines().filter(|line| line.contains(" = ")).count() > 40);
+}
+
+#[test]
+fn the_examples_of_the_shipped_file_work() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("certs")).unwrap();
+    for name in ["edge", "client", "admin", "ca"] {
+        let issued = rcgen::generate_simple_self_signed(vec!["edge.example".to_owned()]).unwrap();
+        fs::write(folder.path().join(format!("certs/{name}.pem")), issued.cert.pem()).unwrap();
+        fs::write(folder.path().join(format!("certs/{name}.key")), issued.signing_key.serialize_pem()).unwrap();
+    }
+    fs::write(folder.path().join("admin.token"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    fs::write(folder.path().join("origin.secret"), "fedcba9876543210fedcba9876543210\n").unwrap();
+    let text = shipped(example_of)
+        .replace("url = \"http:", "url = \"https:")
+        .replace("path = \"/\"", "path = \"/live/{stream}/\"");
+    let (config, warnings) = parse(&text, folder.path()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(warnings, []);
+    assert_eq!(config.node.name, "edge-ams-1");
+    assert_eq!(config.admin.tokens.len(), 1);
+    assert!(config.admin.tokens[0].secret.matches(b"0123456789abcdef0123456789abcdef"));
+    assert!(!config.admin.tokens[0].secret.matches(b"0123456789abcdef0123456789abcdee"));
+    assert!(!format!("{config:?}").contains("fedcba98"), "a secret is never printed");
+    assert_eq!(config.origins[0].set_headers[0].1, "fedcba9876543210fedcba9876543210");
+    assert_eq!(config.routes[0].strip, "/live");
+}
+
+/// The keys of every table, as the diagnostics list them.
+fn known_keys() -> BTreeMap<String, Vec<String>> {
+    let text = "zzz = 1\nnode.zzz = 1\nlisten.zzz = 1\nhttp3.zzz = 1\ntls.zzz = 1\ncache.zzz = 1\norigins.o.zzz = 1
+        origins.o.tls.zzz = 1\norigins.o.headers.zzz = 1\norigins.o.auth.zzz = 1\nroute = [{ zzz = 1, cors = { zzz = 1 } }]
+        access_log.zzz = 1\nlimits.zzz = 1\nshutdown.zzz = 1\nmetrics.zzz = 1\nadmin.zzz = 1\nadmin.tokens = [{ zzz = 1 }]\n";
+    let problems = parse(text, Path::new("")).unwrap_err().problems;
+    let unknown = problems.into_iter().filter(|problem| problem.message == "unknown key `zzz`");
+    let keys = |list: Option<String>| list.unwrap().split(", ").map(str::to_owned).collect();
+    unknown.map(|problem| (problem.key.clone(), keys(problem.accepted))).collect()
+}
+
+#[test]
+fn the_shipped_file_names_every_key() {
+    let text = fs::read_to_string("edge.toml").unwrap();
+    let tables = known_keys();
+    assert_eq!(tables.len(), 18, "{tables:?}");
+    for key in tables.values().flatten() {
+        let named = |line: &str| {
+            let line = default_of(line).or(example_of(line)).unwrap_or(line);
+            line.starts_with(&format!("{key} = ")) || line.contains(&format!(" {key} = ")) || line.starts_with('[') && line.contains(key)
+        };
+        assert!(text.lines().any(named), "edge.toml does not name {key}");
+    }
+}
+
+#[test]
+fn keys_of_limits_are_the_fields_of_limits() {
+    let fields = format!("{:?}", weir::config::Limits::default());
+    for key in &known_keys()["limits.zzz"] {
+        assert!(fields.contains(&format!("{key}: ")), "{key}");
+    }
+    assert_eq!(known_keys()["limits.zzz"].len(), fields.matches(": ").count());
+}
