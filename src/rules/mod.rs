@@ -1,3 +1,6 @@
 //! Decisions: pure, synchronous functions of (state, input, now). No socket, lock, task or clock is known here.
 
 pub mod caching;
+pub mod forwarded;
+pub mod http1;
+pub mod proxy_protocol;
