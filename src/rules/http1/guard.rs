@@ -40,7 +40,7 @@ enum State {
     /// In a body in chunks; how large its trailers are.
     Chunks(Chunked, usize),
     /// Nothing more is looked at.
-    Refused(Fault),
+    Refused { fault: Fault, in_body: bool },
 }
 
 /// What is known of a head so far.
@@ -72,7 +72,7 @@ impl Guard {
         match self.state {
             State::Between { .. } => !self.line.is_empty() && self.line != b"\r",
             State::Fields(_) => true,
-            State::Length(_) | State::Chunks(..) | State::Refused(_) => false,
+            State::Length(_) | State::Chunks(..) | State::Refused { .. } => false,
         }
     }
 
@@ -84,6 +84,11 @@ impl Guard {
     /// Whether the octets of a body are expected.
     pub fn in_body(&self) -> bool {
         matches!(self.state, State::Length(_) | State::Chunks(..))
+    }
+
+    /// Whether what was refused is a body, whose head has passed.
+    pub fn refused_in_body(&self) -> bool {
+        matches!(self.state, State::Refused { in_body: true, .. })
     }
 
     /// How many heads are complete.
@@ -104,8 +109,12 @@ impl Guard {
             match self.advance(&octets[at..]) {
                 Ok(taken) => at += taken,
                 Err(fault) => {
-                    let pass = if self.in_body() { at } else { message };
-                    self.state = State::Refused(fault);
+                    let in_body = match self.state {
+                        State::Refused { in_body, .. } => in_body,
+                        _ => self.in_body(),
+                    };
+                    let pass = if in_body { at } else { message };
+                    self.state = State::Refused { fault, in_body };
                     self.line = Vec::new();
                     return Step::Refuse { pass, fault };
                 }
@@ -117,7 +126,7 @@ impl Guard {
     /// Takes the octets up to the next border; at least one.
     fn advance(&mut self, octets: &[u8]) -> Result<usize, Fault> {
         match &mut self.state {
-            State::Refused(fault) => Err(*fault),
+            State::Refused { fault, .. } => Err(*fault),
             State::Length(left) => {
                 let taken = take(left, octets.len());
                 if *left == 0 {
@@ -168,7 +177,8 @@ impl Guard {
             State::Fields(head) if head.size + line > self.bounds.head_size => Err(Fault::HeadTooLarge),
             State::Chunks(chunked, _) if line > chunked.line_max() => Err(Fault::Chunk),
             State::Chunks(_, trailers) if trailers + line > self.bounds.head_size => Err(Fault::HeadTooLarge),
-            State::Between { .. } | State::Fields(_) | State::Chunks(..) | State::Length(_) | State::Refused(_) => Ok(()),
+            State::Between { .. } | State::Fields(_) | State::Chunks(..) | State::Length(_) => Ok(()),
+            State::Refused { .. } => Ok(()),
         }
     }
 
@@ -213,7 +223,7 @@ impl Guard {
                 }
                 Phase::Data(_) => unreachable!("octets of a chunk are counted, not read as lines"),
             },
-            State::Length(_) | State::Refused(_) => unreachable!("no lines are read there"),
+            State::Length(_) | State::Refused { .. } => unreachable!("no lines are read there"),
         }
         Ok(())
     }
