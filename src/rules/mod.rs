@@ -2,3 +2,6 @@
 
 pub mod caching;
 pub mod fields;
+pub mod forwarded;
+pub mod http1;
+pub mod proxy_protocol;

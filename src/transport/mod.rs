@@ -1,6 +1,17 @@
 //! Bytes of any protocol become one `Head` and one `Upload`, pass one service, and leave as its response.
 
+pub mod admission;
+pub mod drain;
+mod flush;
+mod guard;
+pub mod head;
+pub mod inherited;
+pub mod listener;
 pub mod quic;
+mod stream;
+pub mod tcp;
+pub mod timer;
+pub mod tls;
 
 use std::future::Future;
 use std::pin::Pin;

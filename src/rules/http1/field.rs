@@ -1,0 +1,138 @@
+//! One line of a head: the request line, or a field.
+
+use super::Fault;
+
+/// The version of a request line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Minor {
+    /// HTTP/1.0
+    Zero,
+    /// HTTP/1.1
+    One,
+}
+
+/// What a field means for the framing of its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// Host
+    Host,
+    /// Content-Length, as a number
+    Length(u64),
+    /// Transfer-Encoding: chunked
+    Chunked,
+    /// Anything else
+    Other,
+}
+
+/// Whether an octet may stand in a token (RFC 9110 §5.6.2).
+pub(super) const fn is_token_octet(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric()
+        || matches!(
+            octet,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
+}
+
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        table[octet] = is_token_octet(octet as u8);
+        octet += 1;
+    }
+    table
+};
+
+fn is_token(octets: &[u8]) -> bool {
+    !octets.is_empty() && octets.iter().all(|octet| TOKEN[usize::from(*octet)])
+}
+
+/// A whole line with its end → the line without it.
+pub(super) fn line(with_end: &[u8]) -> Result<&[u8], Fault> {
+    let Some(line) = with_end.strip_suffix(b"\r\n") else { return Err(Fault::LineEnd) };
+    match memchr::memchr2(b'\r', 0, line) {
+        None => Ok(line),
+        Some(at) if line[at] == 0 => Err(Fault::Nul),
+        Some(_) => Err(Fault::LineEnd),
+    }
+}
+
+/// `method SP target SP version` (RFC 9112 §3), with single spaces.
+pub(super) fn request_line(line: &[u8]) -> Result<Minor, Fault> {
+    if matches!(line.first(), Some(b' ' | b'\t')) {
+        return Err(Fault::RequestLine);
+    }
+    let method_end = memchr::memchr(b' ', line).ok_or(Fault::RequestLine)?;
+    let (method, rest) = (&line[..method_end], &line[method_end + 1..]);
+    if !is_token(method) {
+        return Err(Fault::Method);
+    }
+    let target_end = memchr::memchr(b' ', rest).ok_or(Fault::RequestLine)?;
+    let (target, version) = (&rest[..target_end], &rest[target_end + 1..]);
+    judge_target(method, target)?;
+    match version {
+        b"HTTP/1.1" => Ok(Minor::One),
+        b"HTTP/1.0" => Ok(Minor::Zero),
+        _ if version.contains(&b' ') => Err(Fault::RequestLine),
+        _ => Err(Fault::Version),
+    }
+}
+
+fn judge_target(method: &[u8], target: &[u8]) -> Result<(), Fault> {
+    if target.is_empty() {
+        return Err(Fault::RequestLine);
+    }
+    if !target.iter().all(|octet| matches!(octet, 0x21..=0x7e) && *octet != b'#') {
+        return Err(Fault::Target);
+    }
+    let absolute = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let known = match target[0] {
+        b'/' => true,
+        b'*' => target.len() == 1 && method == b"OPTIONS",
+        _ => method == b"CONNECT" || absolute(b"http://") || absolute(b"https://"),
+    };
+    if known { Ok(()) } else { Err(Fault::Target) }
+}
+
+/// `name: value` (RFC 9112 §5).
+pub(super) fn field(line: &[u8]) -> Result<Meaning, Fault> {
+    if matches!(line.first(), Some(b' ' | b'\t')) {
+        return Err(Fault::Folded);
+    }
+    let colon = memchr::memchr(b':', line).ok_or(Fault::FieldName)?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    if !is_token(name) {
+        return Err(Fault::FieldName);
+    }
+    match name.len() {
+        4 if name.eq_ignore_ascii_case(b"host") => Ok(Meaning::Host),
+        14 if name.eq_ignore_ascii_case(b"content-length") => number(trim(value)).map(Meaning::Length),
+        17 if name.eq_ignore_ascii_case(b"transfer-encoding") => match trim(value).eq_ignore_ascii_case(b"chunked") {
+            true => Ok(Meaning::Chunked),
+            false => Err(Fault::TransferEncoding),
+        },
+        _ => Ok(Meaning::Other),
+    }
+}
+
+/// Optional white space is SP and HTAB, nothing else (RFC 9110 §5.6.3).
+fn trim(value: &[u8]) -> &[u8] {
+    let is_blank = |octet: &u8| matches!(octet, b' ' | b'\t');
+    let Some(start) = value.iter().position(|octet| !is_blank(octet)) else { return &[] };
+    let end = value.iter().rposition(|octet| !is_blank(octet)).expect("there is an octet that is no blank");
+    &value[start..=end]
+}
+
+/// Digits alone; no sign, no list, no more than 64 bits.
+fn number(digits: &[u8]) -> Result<u64, Fault> {
+    if digits.is_empty() {
+        return Err(Fault::ContentLength);
+    }
+    digits.iter().try_fold(0u64, |sum, octet| match octet {
+        b'0'..=b'9' => sum
+            .checked_mul(10)
+            .and_then(|sum| sum.checked_add(u64::from(octet - b'0')))
+            .ok_or(Fault::ContentLength),
+        _ => Err(Fault::ContentLength),
+    })
+}

@@ -1,0 +1,449 @@
+//! The state machine that follows a connection from head to body to head.
+
+use super::chunked::{Chunked, Phase};
+use super::field::{self, Meaning, Minor};
+use super::{Bounds, Fault};
+
+/// What became of the octets that were fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// All of them may pass.
+    Pass,
+    /// Only the first `pass` octets belong to what may pass; the message after them is refused.
+    /// Where its head began in an earlier piece, `pass` is 0.
+    Refuse {
+        /// Octets of this piece that may still pass.
+        pass: usize,
+        /// Why the rest may not.
+        fault: Fault,
+    },
+}
+
+/// Follows the requests of one HTTP/1.x connection.
+#[derive(Debug)]
+pub struct Guard {
+    bounds: Bounds,
+    state: State,
+    /// An unfinished line from earlier pieces.
+    line: Vec<u8>,
+    heads: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Between two messages; whether an empty line came already.
+    Between { after_empty_line: bool },
+    /// In the fields of a head.
+    Fields(Head),
+    /// In a body of known length.
+    Length(u64),
+    /// In a body in chunks; how large its trailers are.
+    Chunks(Chunked, usize),
+    /// Nothing more is looked at.
+    Refused { fault: Fault, in_body: bool },
+}
+
+/// What is known of a head so far.
+#[derive(Debug)]
+struct Head {
+    minor: Minor,
+    size: usize,
+    fields: usize,
+    hosts: usize,
+    length: Option<u64>,
+    chunked: bool,
+}
+
+/// A body or its end.
+enum Body {
+    None,
+    Length(u64),
+    Chunks,
+}
+
+impl Guard {
+    /// A guard before the first octet of a connection.
+    pub fn new(bounds: Bounds) -> Self {
+        Self { bounds, state: State::Between { after_empty_line: false }, line: Vec::new(), heads: 0 }
+    }
+
+    /// Whether a head has begun and is not complete.
+    pub fn in_head(&self) -> bool {
+        match self.state {
+            State::Between { .. } => !self.line.is_empty() && self.line != b"\r",
+            State::Fields(_) => true,
+            State::Length(_) | State::Chunks(..) | State::Refused { .. } => false,
+        }
+    }
+
+    /// Whether the next octet begins a message.
+    pub fn between(&self) -> bool {
+        matches!(self.state, State::Between { .. }) && self.line.is_empty()
+    }
+
+    /// Whether the octets of a body are expected.
+    pub fn in_body(&self) -> bool {
+        matches!(self.state, State::Length(_) | State::Chunks(..))
+    }
+
+    /// Whether what was refused is a body, whose head has passed.
+    pub fn refused_in_body(&self) -> bool {
+        matches!(self.state, State::Refused { in_body: true, .. })
+    }
+
+    /// How many heads are complete.
+    pub fn heads(&self) -> u64 {
+        self.heads
+    }
+
+    /// Judges the next octets of the connection.
+    pub fn feed(&mut self, octets: &[u8]) -> Step {
+        let mut at = 0;
+        // Where the message that is being read began, as far as this piece shows it. In a body everything before the
+        // faulty line has its place in a message that was let through.
+        let mut message = 0;
+        while at < octets.len() {
+            if self.between() {
+                message = at;
+            }
+            match self.advance(&octets[at..]) {
+                Ok(taken) => at += taken,
+                Err(fault) => {
+                    let in_body = match self.state {
+                        State::Refused { in_body, .. } => in_body,
+                        _ => self.in_body(),
+                    };
+                    let pass = if in_body { at } else { message };
+                    self.state = State::Refused { fault, in_body };
+                    self.line = Vec::new();
+                    return Step::Refuse { pass, fault };
+                }
+            }
+        }
+        Step::Pass
+    }
+
+    /// Takes the octets up to the next border; at least one.
+    fn advance(&mut self, octets: &[u8]) -> Result<usize, Fault> {
+        match &mut self.state {
+            State::Refused { fault, .. } => Err(*fault),
+            State::Length(left) => {
+                let taken = take(left, octets.len());
+                if *left == 0 {
+                    self.next_message();
+                }
+                Ok(taken)
+            }
+            State::Chunks(Chunked { phase: phase @ Phase::Data(_), .. }, _) => {
+                let Phase::Data(left) = phase else { unreachable!("matched above") };
+                let taken = take(left, octets.len());
+                if *left == 0 {
+                    *phase = Phase::DataEnd;
+                }
+                Ok(taken)
+            }
+            State::Between { .. } | State::Fields(_) | State::Chunks(..) => self.take_line(octets),
+        }
+    }
+
+    fn take_line(&mut self, octets: &[u8]) -> Result<usize, Fault> {
+        let Some(end) = memchr::memchr(b'\n', octets) else {
+            self.judge_size(octets.len())?;
+            self.line.extend_from_slice(octets);
+            return Ok(octets.len());
+        };
+        let piece = &octets[..=end];
+        self.judge_size(piece.len())?;
+        if self.line.is_empty() {
+            self.judge_line(piece)?;
+        } else {
+            let mut line = std::mem::take(&mut self.line);
+            line.extend_from_slice(piece);
+            self.judge_line(&line)?;
+            // Keep the allocation for the rest of this head only; an idle connection holds none.
+            if !matches!(self.state, State::Between { .. }) {
+                line.clear();
+                self.line = line;
+            }
+        }
+        Ok(piece.len())
+    }
+
+    /// The bounds hold before a line is complete, so that a line without an end cannot grow.
+    fn judge_size(&self, more: usize) -> Result<(), Fault> {
+        let line = self.line.len() + more;
+        match &self.state {
+            State::Between { .. } if line > self.bounds.request_line => Err(Fault::TargetTooLong),
+            State::Fields(head) if head.size + line > self.bounds.head_size => Err(Fault::HeadTooLarge),
+            State::Chunks(chunked, _) if line > chunked.line_max() => Err(Fault::Chunk),
+            State::Chunks(_, trailers) if trailers + line > self.bounds.head_size => Err(Fault::HeadTooLarge),
+            State::Between { .. } | State::Fields(_) | State::Chunks(..) | State::Length(_) => Ok(()),
+            State::Refused { .. } => Ok(()),
+        }
+    }
+
+    fn judge_line(&mut self, with_end: &[u8]) -> Result<(), Fault> {
+        let line = field::line(with_end)?;
+        match &mut self.state {
+            State::Between { after_empty_line } if line.is_empty() => match after_empty_line {
+                true => return Err(Fault::EmptyLines),
+                false => *after_empty_line = true,
+            },
+            State::Between { .. } => {
+                let minor = field::request_line(line)?;
+                let size = with_end.len();
+                let head = Head { minor, size, fields: 0, hosts: 0, length: None, chunked: false };
+                self.state = State::Fields(head);
+            }
+            State::Fields(head) if line.is_empty() => {
+                let body = head.body()?;
+                self.heads += 1;
+                match body {
+                    Body::None => self.next_message(),
+                    Body::Length(length) => self.state = State::Length(length),
+                    Body::Chunks => self.state = State::Chunks(Chunked::START, 0),
+                }
+            }
+            State::Fields(head) => {
+                head.size += with_end.len();
+                head.fields += 1;
+                if head.fields > self.bounds.fields {
+                    return Err(Fault::HeadTooLarge);
+                }
+                head.take(field::field(line)?)?;
+            }
+            State::Chunks(chunked, trailers) => match chunked.phase {
+                Phase::Size => chunked.size_line(line)?,
+                Phase::DataEnd if line.is_empty() => chunked.phase = Phase::Size,
+                Phase::DataEnd => return Err(Fault::Chunk),
+                Phase::Trailers if line.is_empty() => self.next_message(),
+                Phase::Trailers => {
+                    *trailers += with_end.len();
+                    field::field(line)?;
+                }
+                Phase::Data(_) => unreachable!("octets of a chunk are counted, not read as lines"),
+            },
+            State::Length(_) | State::Refused { .. } => unreachable!("no lines are read there"),
+        }
+        Ok(())
+    }
+
+    fn next_message(&mut self) {
+        self.state = State::Between { after_empty_line: false };
+    }
+}
+
+impl Head {
+    fn take(&mut self, meaning: Meaning) -> Result<(), Fault> {
+        match meaning {
+            Meaning::Other => Ok(()),
+            Meaning::Host => {
+                self.hosts += 1;
+                if self.hosts > 1 { Err(Fault::Host) } else { Ok(()) }
+            }
+            // An identical second length could be folded into one; refusing it is simpler to reason about.
+            Meaning::Length(_) if self.length.is_some() => Err(Fault::ContentLength),
+            Meaning::Length(length) => {
+                self.length = Some(length);
+                if self.chunked { Err(Fault::TwoLengths) } else { Ok(()) }
+            }
+            Meaning::Chunked if self.chunked || self.minor == Minor::Zero => Err(Fault::TransferEncoding),
+            Meaning::Chunked => {
+                self.chunked = true;
+                if self.length.is_some() { Err(Fault::TwoLengths) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// What follows a complete head.
+    fn body(&self) -> Result<Body, Fault> {
+        if self.minor == Minor::One && self.hosts == 0 {
+            return Err(Fault::Host);
+        }
+        Ok(match self.length {
+            _ if self.chunked => Body::Chunks,
+            None | Some(0) => Body::None,
+            Some(length) => Body::Length(length),
+        })
+    }
+}
+
+/// Counts down by at most `available`; what was counted.
+fn take(left: &mut u64, available: usize) -> usize {
+    let taken = usize::try_from(*left).map_or(available, |left| left.min(available));
+    *left -= taken as u64;
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { head_size: 1_000, fields: 10, request_line: 300 };
+
+    fn fault(octets: &[u8]) -> Option<Fault> {
+        match Guard::new(BOUNDS).feed(octets) {
+            Step::Pass => None,
+            Step::Refuse { fault, .. } => Some(fault),
+        }
+    }
+
+    #[test]
+    fn plain_requests_pass_and_are_counted() {
+        let mut guard = Guard::new(BOUNDS);
+        let requests = b"GET /a?b HTTP/1.1\r\nHost: x\r\nA:\r\n\r\n\
+            POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nGET /\
+            POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n5;a=b\r\n\r\n\n12\r\n0\r\nT: 1\r\n\r\n\
+            \r\nGET http://x/ HTTP/1.0\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n";
+        assert_eq!(guard.feed(requests), Step::Pass);
+        assert_eq!(guard.heads(), 5);
+        assert!(guard.between());
+        assert!(!guard.in_head());
+        assert_eq!(guard.feed(b"G"), Step::Pass);
+        assert!(guard.in_head());
+    }
+
+    #[test]
+    fn what_a_lenient_reader_would_forgive_is_refused() {
+        let head = |fields: &str| format!("POST / HTTP/1.1\r\nHost: x\r\n{fields}\r\n\r\n").into_bytes();
+        let cases: &[(&[u8], Fault)] = &[
+            (b"GET / HTTP/1.1\nHost: x\n\n", Fault::LineEnd),
+            (b"GET / HTTP/1.1\r\nHost: x\n\r\n", Fault::LineEnd),
+            (b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", Fault::LineEnd),
+            (b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n", Fault::Nul),
+            (b"GET / HTTP/1.1\r\n Host: x\r\n\r\n", Fault::Folded),
+            (b"GET / HTTP/1.1\r\nHost: x\r\n\tfolded\r\n\r\n", Fault::Folded),
+            (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", Fault::FieldName),
+            (b"GET / HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n", Fault::FieldName),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n", Fault::FieldName),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", Fault::Host),
+            (b"GET / HTTP/1.1\r\n\r\n", Fault::Host),
+            (b"GET  / HTTP/1.1\r\nHost: x\r\n\r\n", Fault::RequestLine),
+            (b"GET / HTTP/1.1 \r\nHost: x\r\n\r\n", Fault::RequestLine),
+            (b" GET / HTTP/1.1\r\nHost: x\r\n\r\n", Fault::RequestLine),
+            (b"GET /\r\n\r\n", Fault::RequestLine),
+            (b"G(T / HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Method),
+            (b"GET\t/ HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Method),
+            (b"GET /#f HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
+            (b"GET /\xc3\xa4 HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
+            (b"GET /\x7f HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
+            (b"GET a HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
+            (b"GET * HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
+            (b"GET / http/1.1\r\nHost: x\r\n\r\n", Fault::Version),
+            (b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", Fault::Version),
+            (b"GET / HTTP/1.01\r\nHost: x\r\n\r\n", Fault::Version),
+            (b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", Fault::EmptyLines),
+            (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Fault::TransferEncoding),
+        ];
+        for (octets, expected) in cases {
+            assert_eq!(fault(octets), Some(*expected), "{}", String::from_utf8_lossy(octets));
+        }
+        for (fields, expected) in [
+            ("Content-Length: +1", Fault::ContentLength),
+            ("Content-Length: -1", Fault::ContentLength),
+            ("Content-Length: 0x1", Fault::ContentLength),
+            ("Content-Length:", Fault::ContentLength),
+            ("Content-Length: 1, 1", Fault::ContentLength),
+            ("Content-Length: 1 1", Fault::ContentLength),
+            ("Content-Length: 18446744073709551616", Fault::ContentLength),
+            ("Content-Length: 1\r\nContent-Length: 1", Fault::ContentLength),
+            ("Content-Length: 1\r\nTransfer-Encoding: chunked", Fault::TwoLengths),
+            ("Transfer-Encoding: chunked\r\nContent-Length: 1", Fault::TwoLengths),
+            ("Transfer-Encoding: gzip, chunked", Fault::TransferEncoding),
+            ("Transfer-Encoding: identity", Fault::TransferEncoding),
+            ("Transfer-Encoding: xchunked", Fault::TransferEncoding),
+            ("Transfer-Encoding: \x0bchunked", Fault::TransferEncoding),
+            ("Transfer-Encoding: chunked;a=b", Fault::TransferEncoding),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Fault::TransferEncoding),
+            ("Transfer-Encoding:", Fault::TransferEncoding),
+        ] {
+            assert_eq!(fault(&head(fields)), Some(expected), "{fields}");
+        }
+    }
+
+    #[test]
+    fn chunks_are_plain_hexadecimal_and_end_where_they_say() {
+        let body = |chunks: &str| {
+            let mut octets = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            octets.extend_from_slice(chunks.as_bytes());
+            fault(&octets)
+        };
+        let long = "a".repeat(300);
+        for (chunks, expected) in [
+            ("5\r\nhello\r\n0\r\n\r\n", None),
+            ("5 ;x\r\nhello\r\n000\r\nA: b\r\n\r\n", None),
+            ("0x5\r\n", Some(Fault::Chunk)),
+            ("+5\r\n", Some(Fault::Chunk)),
+            (" 5\r\n", Some(Fault::Chunk)),
+            ("5 \r\n", Some(Fault::Chunk)),
+            ("\r\n", Some(Fault::Chunk)),
+            ("00000000000000005\r\n", Some(Fault::Chunk)),
+            ("5\nhello", Some(Fault::LineEnd)),
+            ("5\r\nhelloX\r\n", Some(Fault::Chunk)),
+            ("5\r\nhello\n", Some(Fault::LineEnd)),
+            ("0\r\n folded\r\n", Some(Fault::Folded)),
+            (long.as_str(), Some(Fault::Chunk)),
+        ] {
+            assert_eq!(body(chunks), expected, "{chunks:?}");
+        }
+        assert_eq!(body(&format!("1;{long}\r\n")), Some(Fault::Chunk));
+        assert_eq!(body(&format!("1;{}\r\nx\r\n", "a".repeat(200)).repeat(30)), Some(Fault::Chunk));
+    }
+
+    #[test]
+    fn bounds_hold_before_a_line_is_complete() {
+        assert_eq!(fault(&[b'a'; 301]), Some(Fault::TargetTooLong));
+        let mut octets = b"GET / HTTP/1.1\r\nHost: x\r\nA: ".to_vec();
+        octets.resize(1_001, b'a');
+        assert_eq!(fault(&octets), Some(Fault::HeadTooLarge));
+        let fields = format!("GET / HTTP/1.1\r\n{}", "A: b\r\n".repeat(11));
+        assert_eq!(fault(fields.as_bytes()), Some(Fault::HeadTooLarge));
+    }
+
+    #[test]
+    fn what_precedes_a_refused_message_may_pass() {
+        let mut guard = Guard::new(BOUNDS);
+        let good = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let octets = [good.as_slice(), b"GET / HTTP/1.1\nHost: x\r\n\r\n"].concat();
+        assert_eq!(guard.feed(&octets), Step::Refuse { pass: good.len(), fault: Fault::LineEnd });
+        assert_eq!(guard.feed(b"GET"), Step::Refuse { pass: 0, fault: Fault::LineEnd });
+    }
+
+    fn stream() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            8 => Just(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
+            4 => Just(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".to_vec()),
+            4 => Just(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_vec()),
+            1 => Just(b"\r\n".to_vec()),
+            1 => Just(b"GET / HTTP/1.1\r\nHost: x\nB: c\r\n\r\n".to_vec()),
+            1 => Just(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n".to_vec()),
+            1 => proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b':'), Just(b' '), any::<u8>()], 0..40),
+        ];
+        proptest::collection::vec(piece, 1..8).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn the_verdict_does_not_depend_on_how_the_octets_were_split(
+            octets in stream(),
+            cuts in proptest::collection::vec(1usize..50, 1..60),
+        ) {
+            let mut whole = Guard::new(BOUNDS);
+            let verdict = whole.feed(&octets);
+            let mut split = Guard::new(BOUNDS);
+            let (mut at, mut cuts) = (0, cuts.iter().cycle());
+            let mut last = Step::Pass;
+            while at < octets.len() && last == Step::Pass {
+                let to = (at + cuts.next().unwrap()).min(octets.len());
+                last = split.feed(&octets[at..to]);
+                at = to;
+            }
+            let kind = |step| match step { Step::Pass => None, Step::Refuse { fault, .. } => Some(fault) };
+            prop_assert_eq!(kind(verdict), kind(last));
+            prop_assert_eq!(whole.heads(), split.heads());
+            prop_assert_eq!(whole.in_head(), split.in_head());
+        }
+    }
+}

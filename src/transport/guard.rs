@@ -1,0 +1,239 @@
+//! What stands between the socket and hyper on the way in: the strict reader of HTTP/1.x framing, the clock of a head,
+//! and the watch for a viewer that leaves.
+//!
+//! hyper reads nothing while an HTTP/1.1 request waits for its answer (`half_close`), which saves a read buffer for
+//! each held request; so whoever drives the connection calls [`Inlet::poll_watch`], which reads ahead a bounded piece
+//! and sees the end of the stream. After a refusal hyper sees the end of the stream, finishes what came before,
+//! and the driver answers for the refused request.
+
+use std::cell::RefCell;
+use std::io::{self, BufRead};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use hyper::rt::ReadBufCursor;
+use rustls::ServerConnection;
+
+use crate::clock::Tick;
+use crate::rules::http1::{Fault, Guard, Step};
+use crate::transport::flush::Session;
+use crate::transport::stream::{Blocking, Socket};
+
+/// Octets read ahead while a request waits.
+const AHEAD: usize = 16 << 10;
+/// One read of a cleartext socket.
+const READ: usize = 16 << 10;
+
+thread_local! {
+    // Connections read into one buffer and copy what came: an idle connection holds no read buffer of ours.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
+
+/// The way into a connection.
+pub(super) struct Inlet {
+    guard: Option<Guard>,
+    ahead: BytesMut,
+    /// Whether `ahead` begins with a new message rather than the rest of a body.
+    ahead_is_next: bool,
+    /// Whether the connection itself waits for octets, and so sees the end of the stream by itself.
+    reading: bool,
+    state: Input,
+    head_since: Option<Tick>,
+    last_read: Option<Tick>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    Open,
+    Ended,
+    Refused { fault: Fault, in_body: bool },
+}
+
+impl Inlet {
+    /// Without a guard octets pass unseen (HTTP/2).
+    pub(super) fn new(guard: Option<Guard>) -> Self {
+        Self {
+            guard,
+            ahead: BytesMut::new(),
+            ahead_is_next: false,
+            reading: false,
+            state: Input::Open,
+            head_since: None,
+            last_read: None,
+        }
+    }
+
+    /// Since when a head has been arriving.
+    pub(super) fn head_since(&self) -> Option<Tick> {
+        self.head_since
+    }
+
+    /// When octets came last.
+    pub(super) fn last_read(&self) -> Option<Tick> {
+        self.last_read
+    }
+
+    /// The fault in a head, which nobody above has seen.
+    pub(super) fn refused_head(&self) -> Option<Fault> {
+        match self.state {
+            Input::Refused { fault, in_body: false } => Some(fault),
+            Input::Refused { in_body: true, .. } | Input::Open | Input::Ended => None,
+        }
+    }
+
+    /// Whether octets were refused, in a head or a body.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.state, Input::Refused { .. })
+    }
+
+    /// Whether the viewer has closed its side and nothing of the present request is left to read.
+    pub(super) fn has_left(&self) -> bool {
+        self.state == Input::Ended && (self.ahead.is_empty() || self.ahead_is_next)
+    }
+
+    /// Whether the viewer has closed its side.
+    pub(super) fn has_ended(&self) -> bool {
+        self.state == Input::Ended
+    }
+
+    /// Forgets that the connection waits for octets; called before each poll of it.
+    pub(super) fn begin_pass(&mut self) {
+        self.reading = false;
+    }
+
+    /// hyper's read.
+    pub(super) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        (socket, session): (&mut Socket, &mut Session),
+        mut cursor: ReadBufCursor<'_>,
+        now: Tick,
+    ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let taken = self.ahead.len().min(cursor.remaining());
+            cursor.put_slice(&self.ahead[..taken]);
+            self.ahead.advance(taken);
+            self.ahead_is_next = false;
+            if self.ahead.is_empty() {
+                self.ahead = BytesMut::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let max = cursor.remaining();
+        let received = self.poll_receive(cx, (socket, session), max, now, |octets| cursor.put_slice(octets));
+        self.reading = received.is_pending();
+        received
+    }
+
+    /// Reads ahead where the connection does not read, until the socket has nothing, the viewer has left, or enough
+    /// is held.
+    pub(super) fn poll_watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        (socket, session): (&mut Socket, &mut Session),
+        now: Tick,
+    ) -> io::Result<()> {
+        if self.guard.is_none() || self.reading {
+            return Ok(());
+        }
+        while self.state == Input::Open && self.ahead.len() < AHEAD {
+            if self.ahead.is_empty() {
+                self.ahead_is_next = self.guard.as_ref().is_some_and(Guard::between);
+            }
+            let room = AHEAD - self.ahead.len();
+            let mut ahead = std::mem::take(&mut self.ahead);
+            let received =
+                self.poll_receive(cx, (&mut *socket, &mut *session), room, now, |octets| ahead.extend_from_slice(octets));
+            self.ahead = ahead;
+            match received {
+                Poll::Ready(result) => result?,
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the next octets that may pass to `take`; none at the end.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        (socket, session): (&mut Socket, &mut Session),
+        max: usize,
+        now: Tick,
+        mut take: impl FnMut(&[u8]),
+    ) -> Poll<io::Result<()>> {
+        if self.state != Input::Open {
+            return Poll::Ready(Ok(()));
+        }
+        let mut judged = |octets: &[u8]| {
+            let pass = self.judge(octets, now);
+            take(&octets[..pass]);
+        };
+        match session {
+            Session::Clear => SCRATCH.with_borrow_mut(|scratch| {
+                let room = max.min(scratch.len());
+                let read = ready!(socket.poll_read(cx, &mut scratch[..room]))?;
+                judged(&scratch[..read]);
+                Poll::Ready(Ok(()))
+            }),
+            Session::Tls(tls) => poll_opened(cx, socket, tls, max, judged),
+        }
+    }
+
+    /// How many of the octets may pass. No octets are the end.
+    fn judge(&mut self, octets: &[u8], now: Tick) -> usize {
+        if octets.is_empty() {
+            self.state = Input::Ended;
+            self.head_since = None;
+            return 0;
+        }
+        self.last_read = Some(now);
+        let Some(guard) = &mut self.guard else { return octets.len() };
+        let heads = guard.heads();
+        let step = guard.feed(octets);
+        if guard.heads() != heads {
+            self.head_since = None;
+        }
+        self.head_since = if guard.in_head() { self.head_since.or(Some(now)) } else { None };
+        match step {
+            Step::Pass => octets.len(),
+            Step::Refuse { pass, fault } => {
+                let in_body = guard.refused_in_body();
+                self.state = Input::Refused { fault, in_body };
+                pass
+            }
+        }
+    }
+}
+
+/// The next plaintext of a TLS connection; no octets at its end, which a viewer may leave unannounced: every message
+/// of HTTP says itself where it ends.
+fn poll_opened(
+    cx: &mut Context<'_>,
+    socket: &mut Socket,
+    tls: &mut ServerConnection,
+    max: usize,
+    mut take: impl FnMut(&[u8]),
+) -> Poll<io::Result<()>> {
+    loop {
+        match tls.reader().into_first_chunk() {
+            Ok(chunk) => {
+                let taken = chunk.len().min(max);
+                take(&chunk[..taken]);
+                tls.reader().consume(taken);
+                return Poll::Ready(Ok(()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                take(&[]);
+                return Poll::Ready(Ok(()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+        match tls.read_tls(&mut Blocking { socket, cx }) {
+            Ok(_) => _ = tls.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(error) => return Poll::Ready(Err(error)),
+        }
+    }
+}

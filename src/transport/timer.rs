@@ -1,0 +1,104 @@
+//! Time for connections: hyper's timer over our clock, and an alarm whose deadline may move without a new sleep.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::rt::Sleep;
+
+use crate::clock::{Clock, Tick};
+
+/// hyper's view of a clock.
+#[derive(Clone)]
+pub struct Timer(Clock);
+
+impl Timer {
+    /// A timer that follows `clock`.
+    pub fn new(clock: Clock) -> Self {
+        Self(clock)
+    }
+}
+
+impl hyper::rt::Timer for Timer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Sleeping(Box::pin(self.0.sleep(duration))))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Sleeping(Box::pin(self.0.sleep_until(self.0.tick(deadline)))))
+    }
+
+    fn now(&self) -> Instant {
+        self.0.instant(self.0.now())
+    }
+}
+
+struct Sleeping<F>(Pin<Box<F>>);
+
+impl<F: Future<Output = ()>> Future for Sleeping<F> {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<F: Future<Output = ()> + Send + Sync> Sleep for Sleeping<F> {}
+
+/// Wakes its task at a deadline that moves, mostly outwards. A deadline that moved outwards costs nothing until the
+/// earlier one has come.
+pub struct Alarm {
+    clock: Clock,
+    armed: Option<(Tick, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+}
+
+impl Alarm {
+    /// An alarm without a deadline.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, armed: None }
+    }
+
+    /// Ready once the clock has reached `deadline`; until then the task is woken by it at the latest.
+    pub fn poll_at(&mut self, cx: &mut Context<'_>, deadline: Tick) -> Poll<()> {
+        loop {
+            if let Some((at, sleep)) = &mut self.armed
+                && *at <= deadline
+            {
+                if sleep.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.armed = None;
+            }
+            if self.clock.now() >= deadline {
+                return Poll::Ready(());
+            }
+            self.armed = Some((deadline, Box::pin(self.clock.sleep_until(deadline))));
+        }
+    }
+
+    /// Completes when the clock has reached `deadline`.
+    pub async fn at(&mut self, deadline: Tick) {
+        std::future::poll_fn(|cx| self.poll_at(cx, deadline)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::WallTime;
+
+    #[tokio::test]
+    async fn an_alarm_follows_a_deadline_that_moves_either_way() {
+        let clock = Clock::manual(WallTime::default());
+        let mut alarm = Alarm::new(clock.clone());
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let at = |seconds| Tick::at(Duration::from_secs(seconds));
+        assert!(alarm.poll_at(&mut cx, at(10)).is_pending());
+        assert!(alarm.poll_at(&mut cx, at(20)).is_pending());
+        clock.advance(Duration::from_secs(12));
+        assert!(alarm.poll_at(&mut cx, at(20)).is_pending());
+        assert!(alarm.poll_at(&mut cx, at(15)).is_pending());
+        clock.advance(Duration::from_secs(3));
+        assert!(alarm.poll_at(&mut cx, at(15)).is_ready());
+    }
+}
