@@ -238,9 +238,7 @@ impl Wish {
             b"max-age" => _ = self.max_age.get_or_insert(number.unwrap_or_default()),
             b"min-fresh" => self.min_fresh = self.min_fresh.or(number),
             b"stale-if-error" => self.stale_if_error = self.stale_if_error.or(number),
-            b"max-stale" if matches!(directive.argument, Argument::Absent) => {
-                self.max_stale = Some(Duration::MAX)
-            }
+            b"max-stale" if matches!(directive.argument, Argument::Absent) => self.max_stale = Some(Duration::MAX),
             b"max-stale" => self.max_stale = self.max_stale.or(number),
             _ => {}
         }
@@ -284,8 +282,7 @@ pub(super) fn delta_seconds(text: &[u8]) -> Option<u64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let seconds =
-        text.iter().fold(0u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+    let seconds = text.iter().fold(0u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
     Some(seconds.min(LONGEST))
 }
 
@@ -363,9 +360,7 @@ mod tests {
 
     #[test]
     fn restrictive_directives_count_in_any_form_and_permissive_ones_only_in_theirs() {
-        for line in
-            ["no-store", "No-StOrE", "max-age=1, NO-STORE", "no-store=x", r#"no-store="a""#, "no-store =x"]
-        {
+        for line in ["no-store", "No-StOrE", "max-age=1, NO-STORE", "no-store=x", r#"no-store="a""#, "no-store =x"] {
             assert!(control(line).says(Directive::NoStore), "{line}");
         }
         assert!(control(r#"private="set-cookie, x""#).says(Directive::Private));

@@ -248,9 +248,9 @@ mod tests {
         for (name, value) in lines {
             let value = match value {
                 Text(text) => HeaderValue::from_static(text),
-                At(offset) => date::format(WallTime::at(Duration::from_secs(
-                    EPOCH.as_secs().saturating_add_signed(*offset),
-                ))),
+                At(offset) => {
+                    date::format(WallTime::at(Duration::from_secs(EPOCH.as_secs().saturating_add_signed(*offset))))
+                }
             };
             headers.append(*name, value);
         }
@@ -285,7 +285,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::too_many_lines, reason = "one table, a row for each case of the public suite")]
     fn the_first_lifetime_that_exists_counts() {
         for (case, lines, seconds) in [
             ("freshness-none", vec![], 0),
@@ -294,33 +293,21 @@ mod tests {
             ("freshness-max-age-0", vec![cc("max-age=0")], 0),
             ("freshness-max-age-age", vec![("date", At(0)), cc("max-age=3600"), ("age", Text("7200"))], 0),
             ("freshness-max-age-date", vec![("date", At(-7200)), cc("max-age=3600")], 0),
-            (
-                "freshness-max-age-expires",
-                vec![cc("max-age=3600"), ("expires", At(-7200)), ("date", At(0))],
-                3_597,
-            ),
+            ("freshness-max-age-expires", vec![cc("max-age=3600"), ("expires", At(-7200)), ("date", At(0))], 3_597),
             ("freshness-max-age-expires-invalid", vec![cc("max-age=3600"), ("expires", Text("0"))], 3_597),
             ("freshness-max-age-0-expires", vec![("expires", At(3600)), cc("max-age=0"), ("date", At(0))], 0),
             ("freshness-max-age-negative", vec![cc("max-age=-3600")], 0),
             ("freshness-s-maxage-shared", vec![cc("s-maxage=3600")], 3_597),
             ("freshness-max-age-s-maxage-shared-longer", vec![cc("max-age=3600, s-maxage=1")], 0),
             ("freshness-max-age-s-maxage-shared-longer-reversed", vec![cc("s-maxage=1, max-age=3600")], 0),
-            (
-                "freshness-max-age-s-maxage-shared-longer-multiple",
-                vec![cc("max-age=3600"), cc("s-maxage=1")],
-                0,
-            ),
+            ("freshness-max-age-s-maxage-shared-longer-multiple", vec![cc("max-age=3600"), cc("s-maxage=1")], 0),
             ("freshness-max-age-s-maxage-shared-shorter", vec![cc("max-age=1, s-maxage=3600")], 3_597),
             (
                 "freshness-max-age-s-maxage-shared-shorter-expires",
                 vec![("expires", At(-10)), cc("max-age=0, s-maxage=3600")],
                 3_597,
             ),
-            (
-                "max-age broken beside expires",
-                vec![cc("max-age=x"), ("expires", At(3600)), ("date", At(0))],
-                0,
-            ),
+            ("max-age broken beside expires", vec![cc("max-age=x"), ("expires", At(3600)), ("date", At(0))], 0),
             ("freshness-expires-future", vec![("expires", At(2_592_000)), ("date", At(0))], 2_591_997),
             ("freshness-expires-past", vec![("expires", At(-2_592_000)), ("date", At(0))], 0),
             ("freshness-expires-present", vec![("expires", At(0)), ("date", At(0))], 0),
@@ -328,27 +315,15 @@ mod tests {
             ("freshness-expires-invalid", vec![("expires", Text("0")), ("date", At(0))], 0),
             ("freshness-expires-invalid-date", vec![("expires", At(10)), ("date", Text("foo"))], 7),
             ("expires without date", vec![("expires", At(10))], 7),
-            (
-                "freshness-expires-age-slow-date",
-                vec![("date", At(-10)), ("expires", At(10)), ("age", Text("25"))],
-                0,
-            ),
-            (
-                "freshness-expires-age-fast-date",
-                vec![("date", At(10)), ("expires", At(20)), ("age", Text("15"))],
-                0,
-            ),
+            ("freshness-expires-age-slow-date", vec![("date", At(-10)), ("expires", At(10)), ("age", Text("25"))], 0),
+            ("freshness-expires-age-fast-date", vec![("date", At(10)), ("expires", At(20)), ("age", Text("15"))], 0),
             ("a clock ahead of ours", vec![("date", At(10)), ("expires", At(20))], 7),
             (
                 "freshness-expires-invalid-multiple-lines",
                 vec![("expires", At(3600)), ("expires", At(3601)), ("date", At(0))],
                 0,
             ),
-            (
-                "cdn-cache-control beats expires",
-                vec![("cdn-cache-control", Text("none")), ("expires", At(3600))],
-                0,
-            ),
+            ("cdn-cache-control beats expires", vec![("cdn-cache-control", Text("none")), ("expires", At(3600))], 0),
             ("cdn-fresh-cc-nostore", vec![("cdn-cache-control", Text("max-age=100")), cc("no-store")], 97),
             ("no-cache", vec![cc("no-cache, max-age=3600")], 0),
         ] {
@@ -432,9 +407,7 @@ mod tests {
 
     #[test]
     fn a_guess_is_a_tenth_of_the_time_since_the_last_change() {
-        for (delta, seconds) in
-            [(50, 2), (600, 57), (86_400, 8_637), (864_000, 86_397), (100_000_000, 86_397)]
-        {
+        for (delta, seconds) in [(50, 2), (600, 57), (86_400, 8_637), (864_000, 86_397), (100_000_000, 86_397)] {
             let lines = [("last-modified", At(-delta)), ("date", At(0))];
             assert_eq!(left(&lifetime(&lines)), seconds, "{delta}");
         }
@@ -495,10 +468,7 @@ mod tests {
                 };
                 let is_usable = !usable_for.is_zero();
                 assert_eq!(is_usable, usable > 0, "{line} {extra}");
-                assert!(
-                    usable > 0 || line.contains("stale-if-error") || while_asking.is_zero(),
-                    "{line} {extra}"
-                );
+                assert!(usable > 0 || line.contains("stale-if-error") || while_asking.is_zero(), "{line} {extra}");
             }
         }
     }
@@ -517,9 +487,7 @@ mod tests {
         let mut lifetime = lifetime(&[cc("max-age=60, stale-while-revalidate=60"), ("etag", Text("\"a\""))]);
         assert!(matches!(lifetime.freshness(after(1)), Freshness::Fresh { .. }));
         lifetime.expire();
-        let Freshness::Stale { while_asking, usable_for, .. } = lifetime.freshness(after(1)) else {
-            panic!("stale")
-        };
+        let Freshness::Stale { while_asking, usable_for, .. } = lifetime.freshness(after(1)) else { panic!("stale") };
         assert_eq!((while_asking, usable_for), (Duration::ZERO, Duration::ZERO));
     }
 

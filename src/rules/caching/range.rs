@@ -132,9 +132,7 @@ impl RangeSet {
     pub fn while_arriving(&self, arrived: u64) -> Arriving {
         match self.0.as_slice() {
             [RangeSpec::From(0)] => Arriving::Whole,
-            [RangeSpec::Closed(first, last)] if *last < arrived => {
-                Arriving::Part(Part { first: *first, last: *last })
-            }
+            [RangeSpec::Closed(first, last)] if *last < arrived => Arriving::Part(Part { first: *first, last: *last }),
             _ => Arriving::Later,
         }
     }
@@ -180,9 +178,7 @@ fn position(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(
-        digits.iter().fold(0u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))),
-    )
+    Some(digits.iter().fold(0u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
 }
 
 /// What to send of a stored response of `length` octets: [`RangeSet::of`] and [`RangeSet::of_length`] in one.
@@ -350,8 +346,7 @@ mod tests {
 
     #[test]
     fn what_still_arrives_answers_as_soon_as_it_can() {
-        let arriving =
-            |value: &str, arrived| RangeSet::parse(value.as_bytes()).unwrap().while_arriving(arrived);
+        let arriving = |value: &str, arrived| RangeSet::parse(value.as_bytes()).unwrap().while_arriving(arrived);
         let part = |first, last| Arriving::Part(Part { first, last });
         for (value, arrived, answer) in [
             ("bytes=0-", 0, Arriving::Whole),
@@ -413,11 +408,7 @@ mod tests {
         ] {
             let validators = Validators::of(&request(stored), RECEIVED);
             let request = request(&[("range", "bytes=0-1"), ("if-range", condition)]);
-            assert_eq!(
-                judge_range(&request, &Method::GET, StatusCode::OK, &validators, 10),
-                answer,
-                "{condition}"
-            );
+            assert_eq!(judge_range(&request, &Method::GET, StatusCode::OK, &validators, 10), answer, "{condition}");
         }
     }
 
@@ -443,9 +434,11 @@ mod tests {
         body.extend(frame.after());
         assert_eq!(body.len() as u64, frame.length(&parts));
         let text = String::from_utf8(body).unwrap();
-        assert!(text.starts_with(
-            "\r\n--b0b\r\nContent-Type: video/mp4\r\nContent-Range: bytes 0-1/10\r\n\r\nxx\r\n--b0b\r\n"
-        ));
+        assert!(
+            text.starts_with(
+                "\r\n--b0b\r\nContent-Type: video/mp4\r\nContent-Range: bytes 0-1/10\r\n\r\nxx\r\n--b0b\r\n"
+            )
+        );
         assert!(text.ends_with("\r\n--b0b--\r\n"));
         assert_eq!(frame.content_type(), "multipart/byteranges; boundary=b0b");
     }

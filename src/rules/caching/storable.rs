@@ -248,9 +248,7 @@ mod tests {
 
     #[test]
     fn any_final_status_is_stored_with_an_explicit_lifetime() {
-        for status in
-            [200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 403, 404, 410, 499, 500, 502, 503, 504, 599]
-        {
+        for status in [200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 403, 404, 410, 499, 500, 502, 503, 504, 599] {
             assert_eq!(stored(status, "max-age=3600"), Ok(()), "status-{status}-fresh");
             assert_eq!(stored(status, "s-maxage=3600"), Ok(()), "{status}");
         }

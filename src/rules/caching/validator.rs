@@ -4,9 +4,8 @@
 //! again. If-Match and If-Unmodified-Since are the origin's alone: they are forwarded and never judged here.
 
 use http::header::{
-    ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED, TRAILER,
-    TRANSFER_ENCODING,
+    ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
+    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED, TRAILER, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
@@ -196,11 +195,7 @@ pub fn judge_preconditions(
             (true, false) => Precondition::Failed,
         };
     }
-    if is_read && is_unmodified_since(request, stored) {
-        Precondition::NotModified
-    } else {
-        Precondition::Proceed
-    }
+    if is_read && is_unmodified_since(request, stored) { Precondition::NotModified } else { Precondition::Proceed }
 }
 
 /// Whether a line of If-None-Match names the stored response: `*`, or its tag by weak comparison.
@@ -279,8 +274,7 @@ pub fn conditional_request<'s>(
         let value = HeaderValue::from_bytes(&tags).expect("tags were field values, and so are they joined");
         return Some((IF_NONE_MATCH, value));
     }
-    let modified =
-        stored.into_iter().filter_map(|stored| stored.modified.as_ref()).max_by_key(|modified| modified.at);
+    let modified = stored.into_iter().filter_map(|stored| stored.modified.as_ref()).max_by_key(|modified| modified.at);
     modified.map(|modified| (IF_MODIFIED_SINCE, modified.written.clone()))
 }
 
@@ -295,9 +289,7 @@ pub fn select_for_304(stored: &[&Validators], from_304: &HeaderMap) -> Option<us
     if let Some(tag) = from_304.get(ETAG) {
         let tag = EntityTag::of(tag.as_bytes());
         return match tag.strength {
-            Strength::Strong => {
-                most_recent(&|one| one.entity_tag().is_some_and(|own| own.equals_strongly(&tag)))
-            }
+            Strength::Strong => most_recent(&|one| one.entity_tag().is_some_and(|own| own.equals_strongly(&tag))),
             Strength::Weak | Strength::Broken => {
                 most_recent(&|one| one.entity_tag().is_some_and(|own| own.equals_weakly(&tag)))
             }
@@ -355,10 +347,7 @@ mod tests {
         Validators::of(&headers(lines), RECEIVED)
     }
 
-    fn judge(
-        stored: &[(&'static str, &'static str)],
-        request: &[(&'static str, &'static str)],
-    ) -> Precondition {
+    fn judge(stored: &[(&'static str, &'static str)], request: &[(&'static str, &'static str)]) -> Precondition {
         judge_preconditions(&headers(request), &Method::GET, StatusCode::OK, &validators(stored))
     }
 
@@ -508,10 +497,7 @@ mod tests {
         let tags = |text: &str| Some(format!("if-none-match: {text}"));
         assert_eq!(ask(&[&[("etag", "\"a\""), ("last-modified", MODIFIED)]]), tags("\"a\""));
         assert_eq!(ask(&[&[("etag", "W/\"a\"")]]), tags("W/\"a\""));
-        assert_eq!(
-            ask(&[&[("etag", "\"a\"")], &[("etag", "W/\"b\"")], &[("etag", "\"a\"")]]),
-            tags("\"a\", W/\"b\"")
-        );
+        assert_eq!(ask(&[&[("etag", "\"a\"")], &[("etag", "W/\"b\"")], &[("etag", "\"a\"")]]), tags("\"a\", W/\"b\""));
         assert_eq!(ask(&[&[("etag", "unquoted")]]), tags("unquoted"));
         let written = "Sunday, 06-Nov-94 08:49:37 GMT";
         assert_eq!(ask(&[&[("last-modified", written)]]), Some(format!("if-modified-since: {written}")));
@@ -536,8 +522,7 @@ mod tests {
     #[test]
     fn a_304_updates_the_response_that_it_names() {
         let old = [("date", "Sun, 06 Nov 1994 08:00:00 GMT")];
-        let select = |stored: &[&[(&'static str, &'static str)]],
-                      from_304: &[(&'static str, &'static str)]| {
+        let select = |stored: &[&[(&'static str, &'static str)]], from_304: &[(&'static str, &'static str)]| {
             let stored: Vec<_> = stored.iter().map(|lines| validators(lines)).collect();
             select_for_304(&stored.iter().collect::<Vec<_>>(), &headers(from_304))
         };

@@ -14,8 +14,7 @@ use crate::clock::WallTime;
 const MONTHS: [&[u8]; 12] =
     [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
 const DAYS: [&[u8]; 7] = [b"mon", b"tue", b"wed", b"thu", b"fri", b"sat", b"sun"];
-const LONG_DAYS: [&[u8]; 7] =
-    [b"monday", b"tuesday", b"wednesday", b"thursday", b"friday", b"saturday", b"sunday"];
+const LONG_DAYS: [&[u8]; 7] = [b"monday", b"tuesday", b"wednesday", b"thursday", b"friday", b"saturday", b"sunday"];
 /// 9999-12-31T23:59:59Z, the last second that the format can write.
 const LAST_SECOND: u64 = 253_402_300_799;
 const SECONDS_PER_DAY: u64 = 86_400;
@@ -53,12 +52,7 @@ pub fn ensure_date(headers: &mut HeaderMap, received: WallTime) {
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 fn imf_fixdate(value: &[u8]) -> Option<WallTime> {
-    if value.len() != 29
-        || &value[3..5] != b", "
-        || value[7] != b' '
-        || value[11] != b' '
-        || value[16] != b' '
-    {
+    if value.len() != 29 || &value[3..5] != b", " || value[7] != b' ' || value[11] != b' ' || value[16] != b' ' {
         return None;
     }
     name(&DAYS, &value[..3])?;

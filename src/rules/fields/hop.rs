@@ -1,8 +1,8 @@
 //! Fields that concern one connection only (RFC 9110 §7.6.1): what must not be forwarded or stored.
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY, VIA,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY, VIA,
 };
 use http::{HeaderMap, HeaderName};
 
@@ -13,8 +13,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
 
-const HOP_BY_HOP: [HeaderName; 6] =
-    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+const HOP_BY_HOP: [HeaderName; 6] = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
 
 /// What Connection cannot take away: a sender could otherwise hide credentials, lengths, lifetimes or loops from those
 /// who must see them.
@@ -65,8 +64,7 @@ mod tests {
 
     #[test]
     fn what_connection_names_goes_before_connection_itself() {
-        let mut headers =
-            of(&[("connection", "a, B"), ("connection", "close"), ("a", "1"), ("b", "2"), ("c", "3")]);
+        let mut headers = of(&[("connection", "a, B"), ("connection", "close"), ("a", "1"), ("b", "2"), ("c", "3")]);
         strip_hop_by_hop(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["c"]);
     }
@@ -87,10 +85,7 @@ mod tests {
     #[test]
     fn connection_cannot_hide_what_others_must_see() {
         let mut headers = of(&[
-            (
-                "connection",
-                "authorization, cookie, cache-control, content-length, host, via, cdn-loop, vary, x",
-            ),
+            ("connection", "authorization, cookie, cache-control, content-length, host, via, cdn-loop, vary, x"),
             ("authorization", "1"),
             ("cookie", "2"),
             ("cache-control", "3"),
@@ -108,8 +103,7 @@ mod tests {
 
     #[test]
     fn what_a_proxy_says_for_itself_is_not_stored() {
-        let names =
-            ["proxy-authenticate", "proxy-authentication-info", "proxy-authorization", "trailer", "upgrade"];
+        let names = ["proxy-authenticate", "proxy-authentication-info", "proxy-authorization", "trailer", "upgrade"];
         for name in names {
             let mut headers = of(&[(name, "x"), ("content-foo", "y")]);
             strip_unstorable(&mut headers);

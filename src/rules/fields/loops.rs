@@ -122,8 +122,7 @@ mod tests {
 
     #[test]
     fn any_name_becomes_a_token() {
-        for (name, written) in
-            [("edge 1", "edge-1"), ("kante-münchen", "kante-m-nchen"), ("", "weir"), ("a,b", "a-b")]
+        for (name, written) in [("edge 1", "edge-1"), ("kante-münchen", "kante-m-nchen"), ("", "weir"), ("a,b", "a-b")]
         {
             assert_eq!(Pseudonym::of(name).as_str(), written);
         }
