@@ -1,5 +1,6 @@
 //! Memory: what is let go, what is refused, and that everything is given back.
 
+use super::super::memory::{Kind, Memory, chunk};
 use super::*;
 
 fn emptied(cache: &Cache) {
@@ -158,4 +159,28 @@ fn a_changed_ceiling_keeps_what_fits_and_lets_the_rest_go() {
     store(&cache, "/40", MIB);
     _ = hit(look(&cache, "/40"));
     emptied(&cache);
+}
+
+#[test]
+fn nothing_is_charged_above_the_ceiling_and_everything_is_given_back() {
+    let memory = Memory::new(1_000);
+    let mut fill = memory.try_charge(Kind::Fills, 800).unwrap();
+    assert!(memory.try_charge(Kind::Heads, 201).is_none());
+    let body = chunk(vec![7; 300].into(), fill.split(Kind::Bodies, 428).unwrap());
+    let slice = body.slice(10..20);
+    drop((body, fill));
+    assert_eq!(memory.usage(), Usage { ceiling: 1_000, bodies: 428, heads: 0, index: 0, fills: 0 });
+    drop(slice);
+    assert_eq!((memory.usage().total(), memory.total()), (0, 0));
+}
+
+#[test]
+fn a_charge_that_is_absorbed_changes_its_kind_alone() {
+    let memory = Memory::new(100);
+    let mut fill = memory.try_charge(Kind::Fills, 10).unwrap();
+    fill.absorb(memory.try_charge(Kind::Heads, 30).unwrap());
+    assert_eq!(memory.usage(), Usage { ceiling: 100, bodies: 0, heads: 0, index: 0, fills: 40 });
+    assert_eq!(memory.total(), 40);
+    assert!(fill.split(Kind::Bodies, 41).is_none());
+    assert_eq!(fill.bytes(), 40);
 }
