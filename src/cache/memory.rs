@@ -4,12 +4,12 @@
 //! that is still being read, or waits in a socket's queue, is counted until its last octet has left.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use bytes::Bytes;
 
-use super::sync::Mutex;
+use super::sync::{AtomicU64, AtomicUsize, Mutex, fence};
 
 /// What a chunk costs beside its octets: owner, reference count, its place in a list, the allocator's rounding.
 pub(super) const CHUNK_OVERHEAD: u64 = 128;
@@ -70,12 +70,12 @@ impl Memory {
     }
 
     pub fn set_ceiling(&self, bytes: u64) {
-        self.ceiling.store(bytes, Ordering::SeqCst);
+        self.ceiling.store(bytes, Ordering::Relaxed);
         self.wake();
     }
 
     pub fn total(&self) -> u64 {
-        self.total.load(Ordering::SeqCst)
+        self.total.load(Ordering::Relaxed)
     }
 
     pub fn usage(&self) -> Usage {
@@ -93,13 +93,13 @@ impl Memory {
     pub fn try_charge(self: &Arc<Self>, kind: Kind, bytes: u64) -> Option<Charge> {
         let ceiling = self.ceiling();
         let fits = |total: u64| total.checked_add(bytes).filter(|total| *total <= ceiling);
-        self.total.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits).ok()?;
+        self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
         Some(self.counted(kind, bytes))
     }
 
     /// Takes `bytes` whatever the ceiling says: for small things that follow from what was already let in.
     pub fn charge(self: &Arc<Self>, kind: Kind, bytes: u64) -> Charge {
-        self.total.fetch_add(bytes, Ordering::SeqCst);
+        self.total.fetch_add(bytes, Ordering::Relaxed);
         self.counted(kind, bytes)
     }
 
@@ -114,14 +114,16 @@ impl Memory {
         if !waiting.iter().any(|held| held.will_wake(waker)) {
             waiting.push(waker.clone());
         }
-        self.waiters.store(waiting.len(), Ordering::SeqCst);
+        self.waiters.store(waiting.len(), Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 
     fn give_back(&self, kind: Kind, bytes: u64) {
         self.kinds[kind as usize].fetch_sub(bytes, Ordering::Relaxed);
-        self.total.fetch_sub(bytes, Ordering::SeqCst);
+        self.total.fetch_sub(bytes, Ordering::Relaxed);
         // Given back first, looked second: a waiter does the reverse, so one of the two sees the other.
-        if self.waiters.load(Ordering::SeqCst) > 0 {
+        fence(Ordering::SeqCst);
+        if self.waiters.load(Ordering::Relaxed) > 0 {
             self.wake();
         }
     }
@@ -129,7 +131,7 @@ impl Memory {
     fn wake(&self) {
         let woken = {
             let mut waiting = self.waiting.lock();
-            self.waiters.store(0, Ordering::SeqCst);
+            self.waiters.store(0, Ordering::Relaxed);
             std::mem::take(&mut *waiting)
         };
         woken.into_iter().for_each(Waker::wake);
@@ -190,33 +192,4 @@ impl AsRef<[u8]> for Chunk {
 /// An allocation of exact size that is accounted for until its last reader has let go of it.
 pub(super) fn chunk(octets: Box<[u8]>, charge: Charge) -> Bytes {
     Bytes::from_owner(Chunk { octets, _charge: charge })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_charged_above_the_ceiling_and_everything_is_given_back() {
-        let memory = Memory::new(1_000);
-        let mut fill = memory.try_charge(Kind::Fills, 800).unwrap();
-        assert!(memory.try_charge(Kind::Heads, 201).is_none());
-        let body = chunk(vec![7; 300].into(), fill.split(Kind::Bodies, 428).unwrap());
-        let slice = body.slice(10..20);
-        drop((body, fill));
-        assert_eq!(memory.usage(), Usage { ceiling: 1_000, bodies: 428, heads: 0, index: 0, fills: 0 });
-        drop(slice);
-        assert_eq!((memory.usage().total(), memory.total()), (0, 0));
-    }
-
-    #[test]
-    fn a_charge_that_is_absorbed_changes_its_kind_alone() {
-        let memory = Memory::new(100);
-        let mut fill = memory.try_charge(Kind::Fills, 10).unwrap();
-        fill.absorb(memory.try_charge(Kind::Heads, 30).unwrap());
-        assert_eq!(memory.usage(), Usage { ceiling: 100, bodies: 0, heads: 0, index: 0, fills: 40 });
-        assert_eq!(memory.total(), 40);
-        assert!(fill.split(Kind::Bodies, 41).is_none());
-        assert_eq!(fill.bytes(), 40);
-    }
 }

@@ -45,12 +45,19 @@ use parts::Parts;
 pub struct CacheConfig {
     /// A hard ceiling for bodies, heads, index and fills, in bytes.
     pub memory: u64,
-    /// Larger bodies pass through and are not stored, in bytes.
+    /// Larger bodies pass through and are not stored, in bytes; so do those above half of `memory`.
     pub max_object: u64,
     /// Fills in progress for one origin group.
     pub fills_per_group: usize,
     /// Readers of one fill.
     pub fill_readers: usize,
+}
+
+impl CacheConfig {
+    /// The largest body that is stored: one that takes most of the memory would drive everything else out.
+    fn largest(&self) -> u64 {
+        self.max_object.min(self.memory / 2)
+    }
 }
 
 /// Objects, and fills in progress.

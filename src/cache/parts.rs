@@ -18,7 +18,7 @@ use super::store::Store;
 /// Parts of the table of flights, so that workers seldom meet at one lock.
 const SHARDS: usize = 64;
 
-/// Tries to take what was just made room for, before somebody else's claim on it is accepted.
+/// How often room is made anew where others took it first.
 const TRIES: usize = 4;
 
 pub(super) struct Parts {
@@ -44,13 +44,13 @@ impl Parts {
             permits: Permits::new(config.fills_per_group),
             bells,
             clock,
-            max_object: AtomicU64::new(config.max_object),
+            max_object: AtomicU64::new(config.largest()),
             fill_readers: AtomicUsize::new(config.fill_readers),
         })
     }
 
     pub fn reconfigure(&self, config: CacheConfig) {
-        self.max_object.store(config.max_object, Ordering::Relaxed);
+        self.max_object.store(config.largest(), Ordering::Relaxed);
         self.fill_readers.store(config.fill_readers, Ordering::Relaxed);
         self.permits.set_limit(config.fills_per_group);
         if self.memory.ceiling() != config.memory {
@@ -69,12 +69,12 @@ impl Parts {
 
     /// Takes `bytes` below the ceiling, where need be in place of stored objects.
     pub fn reserve(&self, kind: Kind, bytes: u64) -> Option<Charge> {
-        (0..TRIES).find_map(|_| {
+        for _ in 0..TRIES {
             let charge = self.memory.try_charge(kind, bytes);
-            if charge.is_none() {
-                self.store.make_room(bytes);
+            if charge.is_some() || !self.store.make_room(bytes) {
+                return charge;
             }
-            charge
-        })
+        }
+        None
     }
 }

@@ -97,7 +97,7 @@ struct Run {
 
 impl FillWriter {
     pub(super) fn new(helm: Helm) -> Self {
-        let purse = helm.fill.parts.memory.charge(Kind::Fills, FILL);
+        let purse = helm.fill.parts.memory.charge(Kind::Fills, 0);
         Self {
             helm,
             head: None,
@@ -151,7 +151,7 @@ impl FillWriter {
     fn reserve_for(&mut self, length: Option<u64>, sharing: Sharing) -> Option<Mode> {
         let parts = &self.helm.fill.parts;
         let keeps = sharing != Sharing::Private && length.is_none_or(|length| length <= parts.max_object());
-        let whole = length.map_or(STEP, cost);
+        let whole = FILL + length.map_or(STEP, cost);
         if keeps && let Some(charge) = parts.reserve(Kind::Fills, whole) {
             self.purse.absorb(charge);
             return Some(Mode::Keeping);

@@ -1,5 +1,9 @@
 //! Stories of fills and what becomes of them. Polls are made by hand; a waker that counts stands for a waiting task.
 
+mod bounds;
+mod interleavings;
+mod workers;
+
 use std::future::poll_fn;
 use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll, Wake, Waker};

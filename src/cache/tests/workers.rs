@@ -1,0 +1,121 @@
+//! Readers on several worker threads, as the node runs them: woken through bells, never lost.
+
+#![expect(clippy::disallowed_methods, reason = "these tests play the node, which owns worker threads")]
+
+use std::sync::Barrier;
+
+use crate::tasks::Tasks;
+
+use super::*;
+
+const WORKERS: usize = 2;
+const READERS: usize = 300;
+
+fn worker<F: Future<Output = ()>>(bells: &Arc<Bells>, index: usize, work: impl FnOnce(Tasks) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        bells.register_worker(index);
+        let tasks = Tasks::current();
+        tasks.spawn("ringer", bells.ringer(index));
+        work(tasks.clone()).await;
+        bells.close();
+        tasks.close();
+        tasks.joined().await;
+    });
+}
+
+async fn read(mut reader: FillReader) -> u64 {
+    poll_fn(|cx| reader.poll_head(cx)).await.map(drop).unwrap();
+    let mut read = 0;
+    while let Some(octets) = poll_fn(|cx| reader.poll_chunk(cx)).await {
+        read += octets.unwrap().len() as u64;
+    }
+    read
+}
+
+#[test]
+fn readers_on_every_worker_read_a_fill_to_its_end() {
+    let clock = Clock::manual(WallTime::default());
+    let bells = Bells::new(WORKERS);
+    let bounds = CacheConfig { fill_readers: 10_000, ..config() };
+    let cache = Arc::new(Cache::new(bounds, bells.clone(), clock));
+    let (mut writer, first) = lead(look(&cache, "/a"));
+    let (joined, done) = (Barrier::new(WORKERS), Barrier::new(WORKERS));
+    let follow = |tasks: &Tasks| -> Vec<_> {
+        (0..READERS).map(|_| tasks.spawn("reader", read(join(look(&cache, "/a"))))).collect()
+    };
+    let all_read = async |readers: Vec<tokio::task::JoinHandle<u64>>| {
+        for reader in readers {
+            assert_eq!(reader.await.unwrap(), 2_000_000);
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            worker(&bells, 1, async |tasks| {
+                let readers = follow(&tasks);
+                tokio::task::yield_now().await;
+                joined.wait();
+                all_read(readers).await;
+                done.wait();
+            });
+        });
+        worker(&bells, 0, async |tasks| {
+            let readers = follow(&tasks);
+            tokio::task::yield_now().await;
+            joined.wait();
+            writer.head(head(), Some(2_000_000), STORED).unwrap();
+            for _ in 0..200 {
+                writer.push(octets(10_000)).unwrap();
+                tokio::task::yield_now().await;
+            }
+            writer.complete();
+            all_read(readers).await;
+            assert_eq!(read(first).await, 2_000_000);
+            done.wait();
+        });
+    });
+}
+
+#[test]
+fn a_worker_whose_ringer_has_ended_is_woken_directly() {
+    let bells = Bells::new(1);
+    let (task, waker) = Task::new();
+    let ringer = bells.ringer(0);
+    let lanes = || {
+        let mut lanes = bells::Lanes::default();
+        lanes.enter(1, waker.clone());
+        lanes
+    };
+    bells.ring(lanes());
+    assert_eq!(task.woken(), 0);
+    drop(ringer);
+    assert_eq!(task.woken(), 1);
+    bells.ring(lanes());
+    assert_eq!(task.woken(), 1);
+}
+
+#[test]
+fn a_ringer_wakes_its_waiting_in_batches() {
+    let bells = Bells::new(1);
+    let (task, waker) = Task::new();
+    let mut ringer = Box::pin(bells.ringer(0));
+    let (ring, ringing) = Task::new();
+    let mut cx = Context::from_waker(&ringing);
+    assert!(ringer.as_mut().poll(&mut cx).is_pending());
+    let mut lanes = bells::Lanes::default();
+    (0..300).for_each(|_| _ = lanes.enter(1, waker.clone()));
+    bells.ring(lanes);
+    assert_eq!((ring.woken(), task.woken()), (1, 0));
+    let mut batches = Vec::new();
+    loop {
+        assert!(ringer.as_mut().poll(&mut cx).is_pending());
+        batches.push(task.woken());
+        if ring.woken() == 0 {
+            break;
+        }
+    }
+    assert_eq!(batches, [128, 128, 44]);
+    bells.close();
+    assert_eq!(ring.woken(), 1);
+    assert!(ringer.as_mut().poll(&mut cx).is_ready());
+}
