@@ -40,10 +40,7 @@ impl Fill {
     }
 
     /// One more reader where the fill takes one; `None` where it is not for this request.
-    pub fn join(
-        self: &Arc<Self>,
-        fits: impl Fn(&Variant) -> bool,
-    ) -> Option<Result<FillReader, Refused>> {
+    pub fn join(self: &Arc<Self>, fits: impl Fn(&Variant) -> bool) -> Option<Result<FillReader, Refused>> {
         if !self.expected.as_ref().is_none_or(&fits) {
             return None;
         }

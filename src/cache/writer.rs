@@ -252,8 +252,7 @@ impl FillWriter {
         };
         let parts = &self.helm.fill.parts;
         let step = if self.length.is_some() { SMALL_STEP } else { STEP };
-        let charge =
-            parts.reserve(Kind::Fills, missing.max(step)).or_else(|| parts.reserve(Kind::Fills, missing));
+        let charge = parts.reserve(Kind::Fills, missing.max(step)).or_else(|| parts.reserve(Kind::Fills, missing));
         let affords = charge.is_some();
         charge.into_iter().for_each(|charge| self.purse.absorb(charge));
         affords

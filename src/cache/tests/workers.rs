@@ -76,6 +76,62 @@ fn readers_on_every_worker_read_a_fill_to_its_end() {
     });
 }
 
+/// Fetches, joins or hits as a node would, and checks every octet.
+async fn visit(cache: &Cache, number: u64) -> u64 {
+    let (name, length) = (format!("/{number}"), 1 + number * 7_919);
+    match look(cache, &name) {
+        Lookup::Hit(object, _) => {
+            assert_eq!(body(&object), octets(length));
+            0
+        }
+        Lookup::Join(reader) => {
+            assert_eq!(read(reader).await, length);
+            0
+        }
+        Lookup::Lead(lead) => {
+            let (mut writer, reader) = lead.start();
+            drop(reader);
+            writer.head(head(), (number % 2 == 0).then_some(length), STORED).unwrap();
+            for octets in octets(length).chunks(20_000) {
+                poll_fn(|cx| writer.poll_ready(cx)).await;
+                writer.push(Bytes::copy_from_slice(octets)).unwrap();
+                tokio::task::yield_now().await;
+            }
+            writer.complete();
+            1
+        }
+        other => panic!("unexpected {}", said(&other)),
+    }
+}
+
+#[test]
+fn threads_that_fetch_join_hit_and_purge_at_once_see_right_octets_below_the_ceiling() {
+    let bells = Bells::new(WORKERS);
+    let bounds = CacheConfig { memory: 8 * MIB, fills_per_group: 100, fill_readers: 100, ..config() };
+    let cache = Cache::new(bounds, bells.clone(), Clock::manual(WallTime::default()));
+    std::thread::scope(|scope| {
+        for index in 0..WORKERS {
+            let (cache, bells) = (&cache, &bells);
+            scope.spawn(move || {
+                worker(bells, index, async |_| {
+                    for round in 0..1_500_u64 {
+                        visit(cache, (round * (7 + index as u64 * 4)) % 40).await;
+                        if round % 50 == index as u64 {
+                            cache.remove(&key(&format!("/{}", round % 40)));
+                        }
+                        let usage = cache.usage();
+                        assert!(usage.total() <= 8 * MIB + 64 * KIB, "{usage:?}");
+                    }
+                });
+            });
+        }
+    });
+    cache.clear_by(|_| true);
+    cache.run_pending();
+    let usage = cache.usage();
+    assert_eq!((usage.bodies, usage.heads, usage.fills), (0, 0, 0));
+}
+
 #[test]
 fn a_worker_whose_ringer_has_ended_is_woken_directly() {
     let bells = Bells::new(1);
