@@ -1,6 +1,6 @@
-//! The fill's state machine under a model checker: loom runs each story in every order that matters (two forced switches
-//! deep) and reports a task that is never woken as a deadlock. The files are the node's own, compiled over loom's locks
-//! and atomics; only objects are stand-ins.
+//! The fill's state machine under a model checker: loom runs each story in every order that matters (three forced
+//! switches deep) and reports a task that is never woken as a deadlock. The files are the node's own, compiled over
+//! loom's locks and atomics; only objects are stand-ins.
 
 #![expect(dead_code, reason = "the stories use a part of each file")]
 
@@ -79,7 +79,7 @@ use sync::Mutex;
 
 fn model(story: impl Fn() + Send + Sync + 'static) {
     let mut checker = loom::model::Builder::new();
-    checker.preemption_bound = Some(2);
+    checker.preemption_bound = Some(3);
     checker.check(story);
 }
 

@@ -1,7 +1,5 @@
 //! Readers on several worker threads, as the node runs them: woken through bells, never lost.
 
-#![expect(clippy::disallowed_methods, reason = "these tests play the node, which owns worker threads")]
-
 use std::sync::Barrier;
 
 use crate::tasks::Tasks;
@@ -77,30 +75,39 @@ fn readers_on_every_worker_read_a_fill_to_its_end() {
 }
 
 /// Fetches, joins or hits as a node would, and checks every octet.
-async fn visit(cache: &Cache, number: u64) -> u64 {
+async fn visit(cache: &Cache, number: u64) {
     let (name, length) = (format!("/{number}"), 1 + number * 7_919);
     match look(cache, &name) {
         Lookup::Hit(object, _) => {
             assert_eq!(body(&object), octets(length));
-            0
         }
         Lookup::Join(reader) => {
             assert_eq!(read(reader).await, length);
-            0
         }
         Lookup::Lead(lead) => {
             let (mut writer, reader) = lead.start();
             drop(reader);
-            writer.head(head(), (number % 2 == 0).then_some(length), STORED).unwrap();
+            writer.head(head(), number.is_multiple_of(2).then_some(length), STORED).unwrap();
             for octets in octets(length).chunks(20_000) {
                 poll_fn(|cx| writer.poll_ready(cx)).await;
                 writer.push(Bytes::copy_from_slice(octets)).unwrap();
                 tokio::task::yield_now().await;
             }
             writer.complete();
-            1
         }
         other => panic!("unexpected {}", said(&other)),
+    }
+}
+
+async fn visits(cache: &Cache, worker: u64) {
+    for round in 0..1_500 {
+        visit(cache, round * (7 + worker * 4) % 40).await;
+        if round % 50 == worker {
+            cache.remove(&key(&format!("/{}", round % 40)));
+        }
+        // The index of what was just stored is let in whatever the ceiling says.
+        let usage = cache.usage();
+        assert!(usage.total() <= 8 * MIB + 64 * KIB, "{usage:?}");
     }
 }
 
@@ -112,18 +119,7 @@ fn threads_that_fetch_join_hit_and_purge_at_once_see_right_octets_below_the_ceil
     std::thread::scope(|scope| {
         for index in 0..WORKERS {
             let (cache, bells) = (&cache, &bells);
-            scope.spawn(move || {
-                worker(bells, index, async |_| {
-                    for round in 0..1_500_u64 {
-                        visit(cache, (round * (7 + index as u64 * 4)) % 40).await;
-                        if round % 50 == index as u64 {
-                            cache.remove(&key(&format!("/{}", round % 40)));
-                        }
-                        let usage = cache.usage();
-                        assert!(usage.total() <= 8 * MIB + 64 * KIB, "{usage:?}");
-                    }
-                });
-            });
+            scope.spawn(move || worker(bells, index, async |_| visits(cache, index as u64).await));
         }
     });
     cache.clear_by(|_| true);
