@@ -92,9 +92,7 @@ fn bound(address: SocketAddr, sharing: Sharing) -> io::Result<UdpSocket> {
 /// `A = long header ? octet 6 : octet 1; return A % workers`: the first octet of the destination connection ID (RFC 8999
 /// §5) by remainder. Of a client's first packets it is random, and the same in each of them.
 fn program(workers: NonZeroU8) -> [libc::sock_filter; 7] {
-    use libc::{
-        BPF_A, BPF_ABS, BPF_ALU, BPF_B, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_MOD, BPF_RET, sock_filter,
-    };
+    use libc::{BPF_A, BPF_ABS, BPF_ALU, BPF_B, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_MOD, BPF_RET, sock_filter};
     let step = |code: u32, jt: u8, jf: u8, k: u32| sock_filter { code: code as u16, jt, jf, k };
     [
         step(BPF_LD | BPF_B | BPF_ABS, 0, 0, 0),

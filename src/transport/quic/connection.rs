@@ -264,7 +264,9 @@ impl<L: Layer> Connection<L> {
                     self.drop_layer(core);
                 }
                 Event::Stream(event) => self.stream_event(core, event),
-                Event::HandshakeDataReady | Event::DatagramReceived | Event::DatagramsUnblocked => continue,
+                Event::HandshakeDataReady | Event::DatagramReceived | Event::DatagramsUnblocked => {
+                    continue;
+                }
             }
             any = true;
         }
@@ -316,7 +318,9 @@ impl<L: Layer> Connection<L> {
 
     /// Calls the layer with the connection's streams. If it panics or closes the connection, it is dropped.
     fn lend<M: MakeLayer<Layer = L>>(&mut self, core: &mut Core<M>, call: impl FnOnce(&mut L, &mut dyn Streams)) {
-        let Stage::Open(layer) = &mut self.stage else { return };
+        let Stage::Open(layer) = &mut self.stage else {
+            return;
+        };
         let (now, tick) = (core.instant(), core.now);
         let mut wire = Wire { quic: &mut self.quic, uptake: &mut self.uptake, now, tick };
         // The layer is not looked at again after a panic, and each of the wire's calls leaves QUIC whole.

@@ -174,7 +174,9 @@ impl<M: MakeLayer> Running<M> {
 
     fn expire(&mut self) -> bool {
         for _ in 0..EXPIRIES {
-            let Some(key) = self.table.timers.take_due(self.core.now) else { return false };
+            let Some(key) = self.table.timers.take_due(self.core.now) else {
+                return false;
+            };
             self.table.with(&mut self.core, key, |connection, core| connection.expire(core));
             self.table.wants_turn(key);
         }
@@ -203,7 +205,9 @@ impl<M: MakeLayer> Running<M> {
 
     fn serve(&mut self) -> bool {
         for _ in 0..SERVED {
-            let Some(key) = self.table.next_turn() else { return false };
+            let Some(key) = self.table.next_turn() else {
+                return false;
+            };
             let turn = self.table.with(&mut self.core, key, |connection, core| connection.turn(core));
             match turn {
                 Some(Turn::Goes) => self.table.wants_to_send(key),
@@ -227,7 +231,9 @@ impl<M: MakeLayer> Running<M> {
             return false;
         }
         for _ in 0..SENDS {
-            let Some(key) = self.table.next_to_send() else { return false };
+            let Some(key) = self.table.next_to_send() else {
+                return false;
+            };
             let (socket, buffer) = (&self.socket, &mut self.buffer);
             buffer.clear();
             let transmit = self.table.with(&mut self.core, key, |connection, core| {
@@ -248,11 +254,15 @@ impl<M: MakeLayer> Running<M> {
 
     /// Waits for the nearest deadline; says whether it has come already.
     fn sleep(&mut self, context: &mut Context<'_>) -> Turn {
-        let Some(due) = self.table.timers.next() else { return Turn::Goes };
+        let Some(due) = self.table.timers.next() else {
+            return Turn::Goes;
+        };
         if !matches!(&self.sleep, Some((armed, _)) if *armed <= due) {
             self.sleep = Some((due, Box::pin(self.core.clock.sleep_until(due))));
         }
-        let Some((_, sleep)) = &mut self.sleep else { return Turn::Goes };
+        let Some((_, sleep)) = &mut self.sleep else {
+            return Turn::Goes;
+        };
         if sleep.as_mut().poll(context).is_pending() {
             return Turn::Goes;
         }

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use quinn_proto::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
 use quinn_proto::{
-    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TimeSource, TransportConfig,
-    ValidationTokenConfig, congestion,
+    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TimeSource, TransportConfig, ValidationTokenConfig,
+    congestion,
 };
 
 use super::cid::{Seat, WorkerCids};

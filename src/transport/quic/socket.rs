@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -71,18 +72,50 @@ impl From<Transmit> for Outgoing {
     }
 }
 
-impl Outgoing {
-    /// The octets that the next system call sends.
-    fn call(&self, segmentation: Segmentation) -> (usize, Option<usize>) {
-        match (self.segment, segmentation) {
-            (Some(size), Segmentation::Own) => (self.end.min(self.start + size), None),
-            (segment, _) => (self.end, segment),
-        }
-    }
+/// What came of one attempt to send.
+#[derive(Debug, PartialEq, Eq)]
+enum Attempt {
+    Over,
+    NoRoom,
+    /// The system cannot split the batch; nothing of it was sent.
+    NotSplit(i32),
+}
 
-    fn datagrams(&self, until: usize) -> u64 {
-        let size = self.segment.unwrap_or(until - self.start).max(1);
-        (until - self.start).div_ceil(size) as u64
+impl Outgoing {
+    /// Sends from its place on, by `call`, which gets octets and the size of a datagram where it is to split them.
+    fn advance(
+        &mut self,
+        segmentation: Segmentation,
+        counters: &Counters,
+        mut call: impl FnMut(&Self, Range<usize>, Option<usize>) -> io::Result<()>,
+    ) -> Attempt {
+        while self.start < self.end {
+            let (until, segment) = match (self.segment, segmentation) {
+                (Some(size), Segmentation::Own) => (self.end.min(self.start + size), None),
+                (segment, _) => (self.end, segment),
+            };
+            match call(self, self.start..until, segment) {
+                Ok(()) => {
+                    let size = segment.unwrap_or(until - self.start).max(1);
+                    counters.datagrams_out.add((until - self.start).div_ceil(size) as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Attempt::NoRoom,
+                Err(error) => match error.raw_os_error() {
+                    // What network drivers say that claim to split and fail at it.
+                    Some(code @ (libc::EIO | libc::EINVAL)) if segment.is_some() => {
+                        return Attempt::NotSplit(code);
+                    }
+                    // What a probe of the path's size is answered with; it counts as lost, as it should.
+                    Some(libc::EMSGSIZE) => {}
+                    _ => {
+                        counters.send_errors.add(1);
+                        debug!(%error, "send failed");
+                    }
+                },
+            }
+            self.start = until;
+        }
+        Attempt::Over
     }
 }
 
@@ -145,29 +178,34 @@ impl Socket {
 
     /// Sends `outgoing`, whose octets are in `buffer`.
     pub(super) fn send(&mut self, context: &mut Context<'_>, mut outgoing: Outgoing, buffer: &[u8]) -> Sent {
-        while outgoing.start < outgoing.end {
-            let (until, segment) = outgoing.call(self.segmentation);
-            match self.send_once(&outgoing, &buffer[outgoing.start..until], segment) {
-                Ok(()) => {
-                    self.counters.datagrams_out.add(outgoing.datagrams(until));
-                    outgoing.start = until;
+        let mut segmentation = self.segmentation;
+        let mut refused = None;
+        loop {
+            let attempt = outgoing.advance(segmentation, &self.counters, |outgoing, range, segment| {
+                self.call(outgoing, &buffer[range], segment)
+            });
+            match attempt {
+                Attempt::Over => break,
+                Attempt::NoRoom if self.io.poll_send_ready(context).is_pending() => {
+                    self.counters.send_waits.add(1);
+                    return Sent::Blocked(outgoing);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.io.poll_send_ready(context).is_pending() {
-                        self.counters.send_waits.add(1);
-                        return Sent::Blocked(outgoing);
-                    }
-                }
-                Err(error) if segment.is_some() && cannot_split(&error) => self.split_ourselves(&error),
-                Err(error) => {
-                    // Lost, as a datagram may be. EMSGSIZE is what a probe of the path's size is answered with.
-                    if error.raw_os_error() != Some(libc::EMSGSIZE) {
-                        self.counters.send_errors.add(1);
-                        debug!(%error, "send failed");
-                    }
-                    outgoing.start = until;
+                Attempt::NoRoom => {}
+                Attempt::NotSplit(code) => {
+                    segmentation = Segmentation::Own;
+                    refused = Some((code, self.counters.send_errors.value()));
                 }
             }
+        }
+        // Only if the same datagrams went out one by one was the splitting at fault, and not, say, an address of ours
+        // that is gone.
+        if let Some((code, errors)) = refused
+            && errors == self.counters.send_errors.value()
+        {
+            self.segmentation = Segmentation::Own;
+            self.counters.offloaded.store(false, Relaxed);
+            let error = io::Error::from_raw_os_error(code);
+            warn!(%error, "udp segmentation offload failed and is off");
         }
         Sent::Done
     }
@@ -175,13 +213,13 @@ impl Socket {
     /// Sends an answer that needs no connection; without room it is lost, and the peer asks again.
     pub(super) fn answer(&self, transmit: Transmit, buffer: &[u8]) {
         let outgoing = Outgoing::from(transmit);
-        match self.send_once(&outgoing, &buffer[..outgoing.end], None) {
+        match self.call(&outgoing, &buffer[..outgoing.end], None) {
             Ok(()) => self.counters.datagrams_out.add(1),
             Err(_) => self.counters.send_errors.add(1),
         }
     }
 
-    fn send_once(&self, outgoing: &Outgoing, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
+    fn call(&self, outgoing: &Outgoing, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
         let transmit = quinn_udp::Transmit {
             destination: outgoing.destination,
             ecn: outgoing.ecn,
@@ -190,12 +228,6 @@ impl Socket {
             src_ip: outgoing.source,
         };
         self.io.try_io(Interest::WRITABLE, || self.state.try_send((&self.io).into(), &transmit))
-    }
-
-    fn split_ourselves(&mut self, error: &io::Error) {
-        self.segmentation = Segmentation::Own;
-        self.counters.offloaded.store(false, Relaxed);
-        warn!(%error, "udp segmentation offload failed and is off");
     }
 }
 
@@ -211,7 +243,72 @@ fn enlarge_buffers(socket: &std::net::UdpSocket) -> io::Result<()> {
     Ok(())
 }
 
-/// What drivers say that claim segmentation offload and fail at it.
-fn cannot_split(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch() -> Outgoing {
+        Outgoing {
+            destination: ([127, 0, 0, 1], 1).into(),
+            ecn: None,
+            source: None,
+            segment: Some(100),
+            start: 0,
+            end: 250,
+        }
+    }
+
+    #[test]
+    fn a_batch_that_the_system_cannot_split_is_split_by_us_and_nothing_is_sent_twice() {
+        let counters = Counters::default();
+        let mut outgoing = batch();
+        let attempt = outgoing.advance(Segmentation::Offloaded, &counters, |_, range, segment| {
+            assert_eq!((range, segment), (0..250, Some(100)));
+            Err(io::Error::from_raw_os_error(libc::EIO))
+        });
+        assert_eq!(attempt, Attempt::NotSplit(libc::EIO));
+        let mut sent = Vec::new();
+        let attempt = outgoing.advance(Segmentation::Own, &counters, |_, range, segment| {
+            sent.push((range, segment));
+            Ok(())
+        });
+        assert_eq!((attempt, sent), (Attempt::Over, vec![(0..100, None), (100..200, None), (200..250, None)]));
+        assert_eq!((counters.datagrams_out.value(), counters.send_errors.value()), (3, 0));
+    }
+
+    #[test]
+    fn a_send_without_room_goes_on_where_it_stopped() {
+        let counters = Counters::default();
+        let mut outgoing = batch();
+        let mut room = 2;
+        let mut sent = Vec::new();
+        let mut call = |_: &Outgoing, range: Range<usize>, _| {
+            if room == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            room -= 1;
+            sent.push(range);
+            Ok(())
+        };
+        assert_eq!(outgoing.advance(Segmentation::Own, &counters, &mut call), Attempt::NoRoom);
+        assert_eq!(
+            outgoing.advance(Segmentation::Own, &counters, |_, range, _| {
+                assert_eq!(range, 200..250);
+                Ok(())
+            }),
+            Attempt::Over
+        );
+        assert_eq!(sent, [0..100, 100..200]);
+    }
+
+    #[test]
+    fn a_probe_that_is_too_large_is_no_fault_and_another_refusal_is_counted() {
+        let counters = Counters::default();
+        for code in [libc::EMSGSIZE, libc::EPERM] {
+            let attempt =
+                batch().advance(Segmentation::Offloaded, &counters, |_, _, _| Err(io::Error::from_raw_os_error(code)));
+            assert_eq!(attempt, Attempt::Over);
+        }
+        assert_eq!((counters.datagrams_out.value(), counters.send_errors.value()), (0, 1));
+    }
 }

@@ -22,13 +22,7 @@ pub(super) struct Table<L> {
 
 impl<L> Default for Table<L> {
     fn default() -> Self {
-        Self {
-            slots: Vec::new(),
-            living: 0,
-            turns: VecDeque::new(),
-            sends: VecDeque::new(),
-            timers: Timers::default(),
-        }
+        Self { slots: Vec::new(), living: 0, turns: VecDeque::new(), sends: VecDeque::new(), timers: Timers::default() }
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) enum Told {
     Reset(u64),
     Drain(Drain),
     Waits,
+    /// A write found no room, after that many octets on the connection.
+    Full(usize),
     Gone,
 }
 
@@ -50,7 +52,8 @@ impl MakeLayer for MakeEcho {
 
     fn layer(&mut self, arrival: Arrival) -> Echo {
         _ = self.told.send(Told::Arrived(arrival));
-        Echo { told: self.told.clone(), signal: self.signal.clone(), streams: BTreeMap::new(), waiting: Vec::new() }
+        let (told, signal) = (self.told.clone(), self.signal.clone());
+        Echo { told, signal, streams: BTreeMap::new(), waiting: Vec::new(), written: 0 }
     }
 }
 
@@ -61,6 +64,7 @@ pub(super) struct Echo {
     signal: Arc<Mutex<Signal>>,
     streams: BTreeMap<StreamId, Answer>,
     waiting: Vec<StreamId>,
+    written: usize,
 }
 
 #[derive(Default)]
@@ -96,16 +100,27 @@ impl Echo {
     }
 
     fn write(&mut self, id: StreamId, streams: &mut dyn Streams) {
-        let Some(answer) = self.streams.get_mut(&id) else { return };
+        let Some(answer) = self.streams.get_mut(&id) else {
+            return;
+        };
         loop {
             if answer.endless && answer.chunks.is_empty() {
                 answer.chunks.push_back(Bytes::from_static(&[7; 65_536]));
             }
-            let Some(chunk) = answer.chunks.front_mut() else { break };
+            let Some(chunk) = answer.chunks.front_mut() else {
+                break;
+            };
             match streams.write(id, std::slice::from_mut(chunk)) {
-                Written::Octets(_) if chunk.is_empty() => _ = answer.chunks.pop_front(),
-                Written::Octets(_) => {}
-                Written::Blocked => return,
+                Written::Octets(octets) => {
+                    self.written += octets;
+                    if chunk.is_empty() {
+                        answer.chunks.pop_front();
+                    }
+                }
+                Written::Blocked => {
+                    _ = self.told.send(Told::Full(self.written));
+                    return;
+                }
                 Written::Stopped(code) => return streams.reset(id, code),
             }
         }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU8;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -81,7 +82,9 @@ pub(super) struct Node {
     pub(super) told: UnboundedReceiver<Told>,
     pub(super) signal: Arc<Mutex<Signal>>,
     pub(super) running: JoinHandle<std::io::Result<()>>,
-    client: quinn::ClientConfig,
+    trust: Trust,
+    /// What clients take on a stream before it is read.
+    pub(super) window: u32,
 }
 
 impl Node {
@@ -100,13 +103,24 @@ impl Node {
         let address = group.address().unwrap();
         let (driver, handle) = Driver::new(group.sockets.remove(0), Seat::ALONE, &settings, make).unwrap();
         let running = Tasks::current().spawn("quic", driver.run());
-        Self { address, handle, told: told_here, signal, running, client: trust.client(1 << 20) }
+        Self { address, handle, told: told_here, signal, running, trust, window: 1 << 20 }
     }
 
     pub(super) fn client(&self) -> quinn::Endpoint {
-        let mut client = quinn::Endpoint::client(loopback()).unwrap();
-        client.set_default_client_config(self.client.clone());
+        self.client_of(quinn::EndpointConfig::default())
+    }
+
+    pub(super) fn client_of(&self, config: quinn::EndpointConfig) -> quinn::Endpoint {
+        let socket = std::net::UdpSocket::bind(loopback()).unwrap();
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let mut client = quinn::Endpoint::new(config, None, socket, runtime).unwrap();
+        client.set_default_client_config(self.trust.client(self.window));
         client
+    }
+
+    /// Waits until the driver has ended.
+    pub(super) async fn over(&mut self) {
+        tokio::time::timeout(PATIENCE, &mut self.running).await.expect("it ends").unwrap().unwrap();
     }
 
     pub(super) async fn connect(&self) -> quinn::Connection {
@@ -129,6 +143,39 @@ impl Node {
             }
         };
         tokio::time::timeout(PATIENCE, listen).await.expect("it happens")
+    }
+}
+
+/// Carries datagrams between clients and a node until it is cut: then what the node says is lost.
+pub(super) struct Relay {
+    pub(super) address: SocketAddr,
+    cut: Arc<AtomicBool>,
+}
+
+impl Relay {
+    pub(super) async fn to(node: SocketAddr) -> Self {
+        let socket = tokio::net::UdpSocket::bind(loopback()).await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let cut = Arc::new(AtomicBool::new(false));
+        let is_cut = cut.clone();
+        Tasks::current().spawn("relay", async move {
+            let mut client = None;
+            let mut buffer = [0; 65_535];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+                let to = if from == node { client } else { Some(node) };
+                if from != node {
+                    client = Some(from);
+                } else if is_cut.load(Relaxed) {
+                    continue;
+                }
+                _ = socket.send_to(&buffer[..length], to.unwrap()).await;
+            }
+        });
+        Self { address, cut }
+    }
+
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Relaxed);
     }
 }
 
