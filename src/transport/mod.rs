@@ -8,6 +8,8 @@ pub mod head;
 pub mod inherited;
 pub mod listener;
 pub mod quic;
+pub mod socket;
+pub mod steer;
 mod stream;
 pub mod tcp;
 pub mod timer;
