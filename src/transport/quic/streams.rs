@@ -36,7 +36,7 @@ pub enum Written {
 pub enum StreamEvent {
     /// The handshake is complete.
     Connected,
-    /// The peer opened this stream.
+    /// The peer opened this stream. Read it at once: what came with the opening is not told as `Readable` again.
     Opened(StreamId),
     /// There is something to read.
     Readable(StreamId),
@@ -51,12 +51,17 @@ pub enum StreamEvent {
 }
 
 /// The streams of one QUIC connection.
+///
+/// A stream of the peer is given back to its credit only when both halves are over: the receiving one read to `Finished`
+/// or `Reset` or refused with `stop_sending`, the sending one finished or reset and acknowledged. A sending half that
+/// was `Stopped` must still be ended: `finish` and `reset` both do.
 pub trait Streams {
     /// Opens a unidirectional stream; `None` where the peer allows no more at present.
     fn open_uni(&mut self) -> Option<StreamId>;
     /// Reads up to `max` octets in order.
     fn read(&mut self, id: StreamId, max: usize) -> Read;
-    /// Writes from the front of `chunks` without copying them.
+    /// Writes from the front of `chunks` without copying them. Not more is taken than the peer has room for and than
+    /// the congestion window with 256 KiB of reserve holds.
     fn write(&mut self, id: StreamId, chunks: &mut [Bytes]) -> Written;
     /// Ends a stream after what was written.
     fn finish(&mut self, id: StreamId);
