@@ -1,5 +1,6 @@
 //! Bytes of any protocol become one `Head` and one `Upload`, pass one service, and leave as its response.
 
+pub mod h3;
 pub mod quic;
 
 use std::future::Future;
