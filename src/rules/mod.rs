@@ -4,4 +4,5 @@ pub mod caching;
 pub mod fields;
 pub mod forwarded;
 pub mod http1;
+pub mod priority;
 pub mod proxy_protocol;

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod drain;
 mod flush;
 mod guard;
+pub mod h3;
 pub mod head;
 pub mod inherited;
 pub mod listener;

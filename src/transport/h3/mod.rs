@@ -1,0 +1,25 @@
+//! HTTP/3 for servers (RFC 9114, 9204, 9218), over the streams of one QUIC connection and without any I/O of its own.
+//!
+//! `connection` is what the driver calls; `request_stream` is one request; `frame`, `qpack` and `message` judge what
+//! comes; `response` and `upload` carry bodies; `abuse` says when it is enough.
+
+mod abuse;
+pub mod code;
+mod connection;
+mod control;
+pub mod counters;
+mod frame;
+mod message;
+mod priority;
+pub mod qpack;
+mod request_stream;
+mod response;
+mod upload;
+mod wake;
+
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
+
+pub use connection::{Connection, Maker};
