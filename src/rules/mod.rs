@@ -5,3 +5,4 @@ pub mod fields;
 pub mod forwarded;
 pub mod http1;
 pub mod proxy_protocol;
+pub mod uri;
