@@ -1,8 +1,10 @@
 //! Decisions: pure, synchronous functions of (state, input, now). No socket, lock, task or clock is known here.
 
 pub mod caching;
+pub mod cors;
 pub mod fields;
 pub mod forwarded;
 pub mod http1;
 pub mod priority;
 pub mod proxy_protocol;
+pub mod uri;
