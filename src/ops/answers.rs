@@ -70,7 +70,8 @@ impl Status {
 
     pub(super) fn text(&self) -> String {
         let state = if self.draining { "draining" } else { "serving" };
-        let mut text = format!("{} ({}), up {}, {state}\n", plain(&self.node), plain(&self.release), up(self.uptime_seconds));
+        let mut text =
+            format!("{} ({}), up {}, {state}\n", plain(&self.node), plain(&self.release), up(self.uptime_seconds));
         let kinds = self.connections.iter().map(|(kind, number)| format!("{} {number}", plain(kind)));
         row(&mut text, "connections", &list(kinds));
         row(&mut text, "memory", &self.memory_text());
