@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use weir::config::{Config, Finding, Machine, Problems};
 use weir::ops::check::{Colour, picture};
@@ -129,4 +130,20 @@ fn keys_of_limits_are_the_fields_of_limits() {
         assert!(fields.contains(&format!("{key}: ")), "{key}");
     }
     assert_eq!(known_keys()["limits.zzz"].len(), fields.matches(": ").count());
+}
+
+#[test]
+fn exit_codes_tell_good_from_findings_and_wrong_use() {
+    for (arguments, code) in [
+        (&["check"][..], 0),
+        (&["check", "--config", "tests/fixtures/config/broken-01.toml"], 1),
+        (&["check", "--config", "nowhere.toml", "--json"], 1),
+        (&["check", "--confg", "edge.toml"], 2),
+        (&["status", "--admin", "ftp://127.0.0.1"], 2),
+        (&["drain", "--by", "soon"], 2),
+        (&["explain", "--help"], 0),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_weir")).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+    }
 }

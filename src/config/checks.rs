@@ -17,7 +17,7 @@ pub(super) fn whole<'a>(
     routes: &[Typed<'a>],
 ) {
     doors(config, report, addresses);
-    names(origins, routes);
+    names(report, origins, routes);
     for (index, later) in routes.iter().enumerate() {
         if let Some(earlier) = routes[..index].iter().find(|earlier| takes_all(earlier, later)) {
             let place = later.path.as_ref().unwrap_or(&later.place);
@@ -99,7 +99,7 @@ fn covers(wide: &SocketAddr, narrow: &SocketAddr) -> bool {
     }
 }
 
-fn names<'a>(origins: &[origin::Typed<'a>], routes: &[Typed<'a>]) {
+fn names<'a>(report: &Report, origins: &[origin::Typed<'a>], routes: &[Typed<'a>]) {
     let mut unused: BTreeMap<&str, &Place<'a>> =
         origins.iter().map(|typed| (typed.name.as_str(), &typed.place)).collect();
     let defined: Vec<&str> = unused.keys().copied().collect();
@@ -129,6 +129,9 @@ fn names<'a>(origins: &[origin::Typed<'a>], routes: &[Typed<'a>]) {
             place.refuse(complaint.found(line).remedy("metrics tell routes apart by name: choose another"));
         }
         labels.insert(&typed.route.name, typed);
+    }
+    if !report.is_sure_of("route") {
+        return;
     }
     for (name, place) in unused {
         let complaint = Complaint::new(format!("no route uses the origin `{name}`"));

@@ -9,6 +9,8 @@ pub mod client;
 mod picture;
 mod probe;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::io::{self, Write};
@@ -200,7 +202,7 @@ pub fn run(tool: Tool, out: &mut dyn Write, complaints: &mut dyn Write) -> io::R
 }
 
 #[cfg(test)]
-mod tests {
+mod command_line {
     use clap::CommandFactory;
 
     use super::*;
