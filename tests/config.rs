@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use weir::config::{Config, Finding, Machine, Problems};
 use weir::ops::check::{Colour, picture};
@@ -56,7 +57,7 @@ fn example_of(line: &str) -> Option<&str> {
 
 /// The shipped file with some of its comments turned into lines. An example replaces what is set before it.
 fn shipped(uncomment: impl Fn(&str) -> Option<&str>) -> String {
-    let text = fs::read_to_string("edge.toml").unwrap();
+    let text = fs::read_to_string("edge.toml").expect("the checkout holds it");
     text.lines().map(|line| uncomment(line).unwrap_or(line)).fold(String::new(), |text, line| text + line + "\n")
 }
 
@@ -100,9 +101,9 @@ fn known_keys() -> BTreeMap<String, Vec<String>> {
     let text = "zzz = 1\nnode.zzz = 1\nlisten.zzz = 1\nhttp3.zzz = 1\ntls.zzz = 1\ncache.zzz = 1\norigins.o.zzz = 1
         origins.o.tls.zzz = 1\norigins.o.headers.zzz = 1\norigins.o.auth.zzz = 1\nroute = [{ zzz = 1, cors = { zzz = 1 } }]
         access_log.zzz = 1\nlimits.zzz = 1\nshutdown.zzz = 1\nmetrics.zzz = 1\nadmin.zzz = 1\nadmin.tokens = [{ zzz = 1 }]\n";
-    let problems = parse(text, Path::new("")).unwrap_err().problems;
+    let problems = parse(text, Path::new("")).expect_err("every key is unknown").problems;
     let unknown = problems.into_iter().filter(|problem| problem.message == "unknown key `zzz`");
-    let keys = |list: Option<String>| list.unwrap().split(", ").map(str::to_owned).collect();
+    let keys = |list: Option<String>| list.expect("known keys are listed").split(", ").map(str::to_owned).collect();
     unknown.map(|problem| (problem.key.clone(), keys(problem.accepted))).collect()
 }
 
@@ -114,7 +115,9 @@ fn the_shipped_file_names_every_key() {
     for key in tables.values().flatten() {
         let named = |line: &str| {
             let line = default_of(line).or(example_of(line)).unwrap_or(line);
-            line.starts_with(&format!("{key} = ")) || line.contains(&format!(" {key} = ")) || line.starts_with('[') && line.contains(key)
+            line.starts_with(&format!("{key} = "))
+                || line.contains(&format!(" {key} = "))
+                || line.starts_with('[') && line.contains(key)
         };
         assert!(text.lines().any(named), "edge.toml does not name {key}");
     }
@@ -127,4 +130,20 @@ fn keys_of_limits_are_the_fields_of_limits() {
         assert!(fields.contains(&format!("{key}: ")), "{key}");
     }
     assert_eq!(known_keys()["limits.zzz"].len(), fields.matches(": ").count());
+}
+
+#[test]
+fn exit_codes_tell_good_from_findings_and_wrong_use() {
+    for (arguments, code) in [
+        (&["check"][..], 0),
+        (&["check", "--config", "tests/fixtures/config/broken-01.toml"], 1),
+        (&["check", "--config", "nowhere.toml", "--json"], 1),
+        (&["check", "--confg", "edge.toml"], 2),
+        (&["status", "--admin", "ftp://127.0.0.1"], 2),
+        (&["drain", "--by", "soon"], 2),
+        (&["explain", "--help"], 0),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_weir")).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+    }
 }

@@ -17,7 +17,7 @@ pub(super) fn whole<'a>(
     routes: &[Typed<'a>],
 ) {
     doors(config, report, addresses);
-    names(origins, routes);
+    names(report, origins, routes);
     for (index, later) in routes.iter().enumerate() {
         if let Some(earlier) = routes[..index].iter().find(|earlier| takes_all(earlier, later)) {
             let place = later.path.as_ref().unwrap_or(&later.place);
@@ -28,7 +28,11 @@ pub(super) fn whole<'a>(
     }
     if routes.is_empty() {
         let complaint = Complaint::new("there is no route, so nothing is served");
-        report.refuse_absence(&report.file(), "route", complaint.remedy("add a `[[route]]` with `origins = [\"NAME\"]`"));
+        report.refuse_absence(
+            &report.file(),
+            "route",
+            complaint.remedy("add a `[[route]]` with `origins = [\"NAME\"]`"),
+        );
     }
 }
 
@@ -36,9 +40,14 @@ fn doors<'a>(config: &Config, report: &'a Report, addresses: &[(Place<'a>, Addre
     let listen = &config.listen;
     if listen.http.is_empty() && listen.https.is_empty() {
         let complaint = Complaint::new("there is no listener for viewers");
-        report.refuse_absence(&report.file(), "listen", complaint.remedy("add `[listen]` with `http = [\"[::]:8080\"]`"));
+        report.refuse_absence(
+            &report.file(),
+            "listen",
+            complaint.remedy("add `[listen]` with `http = [\"[::]:8080\"]`"),
+        );
     }
-    let place_of = |address: &Address| addresses.iter().find(|(_, other)| other == address).map(|(place, _)| place.clone());
+    let place_of =
+        |address: &Address| addresses.iter().find(|(_, other)| other == address).map(|(place, _)| place.clone());
     if let Some(first) = listen.https.first()
         && config.tls.certificates.is_empty()
     {
@@ -90,7 +99,7 @@ fn covers(wide: &SocketAddr, narrow: &SocketAddr) -> bool {
     }
 }
 
-fn names<'a>(origins: &[origin::Typed<'a>], routes: &[Typed<'a>]) {
+fn names<'a>(report: &Report, origins: &[origin::Typed<'a>], routes: &[Typed<'a>]) {
     let mut unused: BTreeMap<&str, &Place<'a>> =
         origins.iter().map(|typed| (typed.name.as_str(), &typed.place)).collect();
     let defined: Vec<&str> = unused.keys().copied().collect();
@@ -120,6 +129,9 @@ fn names<'a>(origins: &[origin::Typed<'a>], routes: &[Typed<'a>]) {
             place.refuse(complaint.found(line).remedy("metrics tell routes apart by name: choose another"));
         }
         labels.insert(&typed.route.name, typed);
+    }
+    if !report.is_sure_of("route") {
+        return;
     }
     for (name, place) in unused {
         let complaint = Complaint::new(format!("no route uses the origin `{name}`"));
@@ -152,7 +164,8 @@ fn host_covers(earlier: &str, later: &str) -> bool {
 fn path_covers(earlier: &str, later: &str) -> bool {
     let segments = |path: &str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
     let (earlier, later) = (segments(earlier), segments(later));
-    earlier.len() <= later.len() && earlier.iter().zip(&later).all(|(wide, narrow)| wide == "{stream}" || wide == narrow)
+    earlier.len() <= later.len()
+        && earlier.iter().zip(&later).all(|(wide, narrow)| wide == "{stream}" || wide == narrow)
 }
 
 #[cfg(test)]
@@ -189,9 +202,12 @@ mod tests {
         ] {
             assert_eq!(path_covers(earlier, later), covers, "{earlier} {later}");
         }
-        for (earlier, later, covers) in
-            [("*.example.com", "a.example.com", true), ("*.example.com", "example.com", false), ("a.b", "*.a.b", false), ("*.b", "*.a.b", true)]
-        {
+        for (earlier, later, covers) in [
+            ("*.example.com", "a.example.com", true),
+            ("*.example.com", "example.com", false),
+            ("a.b", "*.a.b", false),
+            ("*.b", "*.a.b", true),
+        ] {
             assert_eq!(host_covers(earlier, later), covers, "{earlier} {later}");
         }
     }

@@ -68,12 +68,12 @@ impl<'a> Section<'a> {
         for (name, _) in self.table {
             let key = name.get_ref().as_ref();
             if !self.asked.contains(&key) {
-                let complaint = Complaint::new(format!("unknown key `{key}`"))
-                    .accepted(self.asked.join(", "))
-                    .remedy(match nearest(key, self.asked.iter().copied()) {
+                let complaint = Complaint::new(format!("unknown key `{key}`")).accepted(self.asked.join(", ")).remedy(
+                    match nearest(key, self.asked.iter().copied()) {
                         Some(meant) => format!("did you mean `{meant}`?"),
                         None => "remove it".to_owned(),
-                    });
+                    },
+                );
                 self.place.inside(key, name.span()).refuse(complaint);
             }
         }
@@ -211,7 +211,9 @@ impl<'a> Value<'a> {
     pub(super) fn time(&self, bounds: RangeInclusive<Duration>) -> Option<Duration> {
         let DeValue::String(text) = self.node else {
             let quoted = match self.node {
-                DeValue::Integer(_) => Some(format!("write \"{0}s\" for seconds, \"{0}ms\" for milliseconds", self.place.typed())),
+                DeValue::Integer(_) => {
+                    Some(format!("write \"{0}s\" for seconds, \"{0}ms\" for milliseconds", self.place.typed()))
+                }
                 _ => None,
             };
             self.wrong_kind(value::TIMES, quoted);
@@ -286,7 +288,11 @@ impl<'a> Value<'a> {
             DeValue::Table(table) => Some(Section { place: self.place.clone(), table, asked: Vec::new() }),
             _ => {
                 let key = &self.place.key;
-                let accepted = if key.ends_with(']') { "a table, `{ … }`".to_owned() } else { format!("a table, under [{key}]") };
+                let accepted = if key.ends_with(']') {
+                    "a table, `{ … }`".to_owned()
+                } else {
+                    format!("a table, under [{key}]")
+                };
                 self.wrong_kind(&accepted, None);
                 None
             }

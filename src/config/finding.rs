@@ -48,11 +48,12 @@ impl fmt::Display for Finding {
 }
 
 /// Why a configuration was refused: every problem of it, in the order of the file.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 pub struct Problems {
     /// The file; empty for a text that has none.
     pub file: PathBuf,
     /// Its text, for those who show source lines; empty where it could not be read.
+    #[serde(skip)]
     pub text: String,
     /// What is wrong; never empty.
     pub problems: Vec<Finding>,
@@ -66,7 +67,10 @@ impl fmt::Display for Problems {
             if index > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{}: {problem}", self.file.display())?;
+            if !self.file.as_os_str().is_empty() {
+                write!(f, "{}: ", self.file.display())?;
+            }
+            write!(f, "{problem}")?;
         }
         Ok(())
     }
@@ -136,10 +140,14 @@ impl Report {
     /// Reports that something is missing, unless what would have filled the gap is already known to be wrong:
     /// `filler` begins the keys of it.
     pub(super) fn refuse_absence(&self, place: &Place<'_>, filler: &str, complaint: Complaint) {
-        let spoken = self.problems.borrow().iter().any(|problem| problem.key.starts_with(filler));
-        if !spoken && !self.partial.get() {
+        if self.is_sure_of(filler) {
             place.refuse(complaint);
         }
+    }
+
+    /// Whether everything under keys that begin with `filler` is as it was typed.
+    pub(super) fn is_sure_of(&self, filler: &str) -> bool {
+        !self.partial.get() && !self.problems.borrow().iter().any(|problem| problem.key.starts_with(filler))
     }
 
     /// What was found, problems and warnings, each in the order of the file.

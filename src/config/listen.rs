@@ -65,11 +65,7 @@ fn admin_of<'a>(section: &mut Section<'a>, base: &Path, places: &mut Vec<(Place<
     }
 }
 
-fn listeners<'a>(
-    value: Option<Value<'a>>,
-    base: &Path,
-    places: &mut Vec<(Place<'a>, Address)>,
-) -> Vec<Listener> {
+fn listeners<'a>(value: Option<Value<'a>>, base: &Path, places: &mut Vec<(Place<'a>, Address)>) -> Vec<Listener> {
     let entries = value.and_then(|value| value.list()).unwrap_or_default();
     entries.iter().filter_map(|entry| listener(entry, base, places)).collect()
 }
@@ -122,7 +118,10 @@ fn address(value: &Value<'_>, base: &Path) -> Option<Address> {
     }
     let meant = match text.rsplit_once(':') {
         _ if text.parse::<IpAddr>().is_ok() => {
-            return refuse("the address has no port", Some(format!("did you mean \"{}\"?", SocketAddr::new(text.parse().ok()?, 8080))));
+            return refuse(
+                "the address has no port",
+                Some(format!("did you mean \"{}\"?", SocketAddr::new(text.parse().ok()?, 8080))),
+            );
         }
         None if text.parse::<u16>().is_ok() => Some(format!("[::]:{text}")),
         Some(("" | "*", port)) => Some(format!("[::]:{port}")),

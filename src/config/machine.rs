@@ -108,7 +108,10 @@ mod tests {
             (&[meminfo, v2, ("sys/fs/cgroup/edge.slice/weir.service/memory.max", "max\n")], 8 << 30),
             (&[meminfo, v2, ("sys/fs/cgroup/edge.slice/memory.max", "1073741824\n")], 1 << 30),
             (&[meminfo, v1, ("sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912\n")], 512 << 20),
-            (&[meminfo, v1, ("sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "9223372036854771712\n")], 8 << 30),
+            (
+                &[meminfo, v1, ("sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "9223372036854771712\n")],
+                8 << 30,
+            ),
         ];
         for (files, memory) in cases {
             assert_eq!(memory_under(root(files).path()), memory, "{files:?}");
@@ -117,7 +120,9 @@ mod tests {
 
     #[test]
     fn a_host_name_becomes_a_token() {
-        for (name, token) in [("edge-1.example", "edge-1.example"), ("edge 1", "edge-1"), ("", "weir"), ("kölsch", "k-lsch")] {
+        for (name, token) in
+            [("edge-1.example", "edge-1.example"), ("edge 1", "edge-1"), ("", "weir"), ("kölsch", "k-lsch")]
+        {
             assert_eq!(token_of(name), token);
         }
     }

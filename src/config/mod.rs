@@ -14,6 +14,8 @@ mod route;
 mod suggest;
 mod syntax;
 mod tables;
+#[cfg(test)]
+mod tests;
 pub mod value;
 
 use std::net::SocketAddr;

@@ -1,6 +1,6 @@
 //! From a text to a `Config`, or to every problem of it at once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::file::Section;
 use super::finding::{Complaint, Finding, Problems, Report};
@@ -36,7 +36,7 @@ impl Config {
         if let (Some(config), true) = (config, problems.is_empty()) {
             return Ok((config, warnings));
         }
-        Err(Problems { file: base.join("edge.toml"), text: text.to_owned(), problems, warnings })
+        Err(Problems { file: PathBuf::new(), text: text.to_owned(), problems, warnings })
     }
 
     /// Where the admin API of a file listens. The rest of the file is not judged: who asks a node need not be able to

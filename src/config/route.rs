@@ -167,7 +167,8 @@ fn strip(value: &Value<'_>, path: &str) -> Option<String> {
     }
     let fixed = path.split("/{stream}").next().unwrap_or_default();
     let rest = fixed.strip_prefix(text);
-    let whole = text.is_empty() || (text.starts_with('/') && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
+    let whole =
+        text.is_empty() || (text.starts_with('/') && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
     if !whole {
         let complaint = Complaint::new("only what every path of the route begins with can be stripped");
         let accepted = format!("whole segments from the start of \"{path}\", before any placeholder");
@@ -206,7 +207,9 @@ fn cors(value: Value<'_>) -> Cors {
         rules.origins = list.iter().filter_map(cors_origin).collect();
         let all = rules.origins.iter().any(|origin| origin == "*");
         if all && rules.origins.len() > 1 {
-            place.place.refuse(Complaint::new("`*` already allows every site").remedy("keep `*`, or the list without it"));
+            place
+                .place
+                .refuse(Complaint::new("`*` already allows every site").remedy("keep `*`, or the list without it"));
         }
     }
     rules.credentials = credentials.as_ref().and_then(|value| value.flag()).unwrap_or(false);
@@ -215,7 +218,9 @@ fn cors(value: Value<'_>) -> Cors {
         && rules.origins.iter().any(|origin| origin == "*")
     {
         let complaint = Complaint::new("credentials for every site would let any page read with a viewer's cookies");
-        value.place.refuse(complaint.found("credentials = true with origins = [\"*\"]").remedy("list the sites in `origins`"));
+        value
+            .place
+            .refuse(complaint.found("credentials = true with origins = [\"*\"]").remedy("list the sites in `origins`"));
     }
     let names = |value: Option<Value<'_>>| -> Vec<http::HeaderName> {
         let items = value.and_then(|value| value.list()).unwrap_or_default();
@@ -235,7 +240,8 @@ fn cors_origin(value: &Value<'_>) -> Option<String> {
         return Some(text.to_owned());
     }
     let meant = text.parse::<Uri>().ok().and_then(|uri| {
-        let (scheme, authority) = (uri.scheme_str()?.to_ascii_lowercase(), uri.authority()?.as_str().to_ascii_lowercase());
+        let (scheme, authority) =
+            (uri.scheme_str()?.to_ascii_lowercase(), uri.authority()?.as_str().to_ascii_lowercase());
         let default = if scheme == "https" { ":443" } else { ":80" };
         Some(format!("{scheme}://{}", authority.strip_suffix(default).unwrap_or(&authority)))
     });
@@ -245,6 +251,8 @@ fn cors_origin(value: &Value<'_>) -> Option<String> {
     let complaint = Complaint::new("browsers send no such origin").found(value.place.typed());
     let meant = meant.or_else(|| format!("https://{text}").parse::<Uri>().ok().map(|_| format!("https://{text}")));
     let remedy = meant.filter(|meant| !meant.contains('*')).map(|meant| format!("did you mean \"{meant}\"?"));
-    value.place.refuse(complaint.accepted("\"*\", \"null\", or a scheme and host like \"https://www.example.com\"").perhaps(remedy));
+    value.place.refuse(
+        complaint.accepted("\"*\", \"null\", or a scheme and host like \"https://www.example.com\"").perhaps(remedy),
+    );
     None
 }

@@ -74,7 +74,10 @@ fn next_header(text: &str, after: usize) -> Option<usize> {
 
 /// A line of a nested list may also start with a bracket; a header ends with one.
 fn is_header(text: &str, start: usize) -> bool {
-    text[start..].lines().next().is_some_and(|line| line.split('#').next().unwrap_or_default().trim_end().ends_with(']'))
+    text[start..]
+        .lines()
+        .next()
+        .is_some_and(|line| line.split('#').next().unwrap_or_default().trim_end().ends_with(']'))
 }
 
 fn remedy(message: &str) -> Option<String> {

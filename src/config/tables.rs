@@ -100,7 +100,9 @@ fn log_path(value: &Value<'_>, base: &Path) -> Option<LogPath> {
     let folder = path.parent().unwrap_or(base);
     if !folder.is_dir() {
         let complaint = Complaint::new("the log's folder does not exist").found(folder.display().to_string());
-        value.place.refuse(complaint.accepted("\"stdout\", or a file in a folder that exists").remedy("make the folder"));
+        value
+            .place
+            .refuse(complaint.accepted("\"stdout\", or a file in a folder that exists").remedy("make the folder"));
         return None;
     }
     Some(LogPath::File(path))

@@ -137,8 +137,7 @@ pub fn write_size(bytes: u64) -> String {
 
 /// A size rounded for people: three figures at least, binary units.
 pub fn rough_size(bytes: u64) -> String {
-    let (unit, factor) =
-        SIZE_UNITS[5..].iter().rev().find(|(_, factor)| bytes >= *factor).unwrap_or(&SIZE_UNITS[0]);
+    let (unit, factor) = SIZE_UNITS[5..].iter().rev().find(|(_, factor)| bytes >= *factor).unwrap_or(&SIZE_UNITS[0]);
     let whole = bytes / factor;
     match bytes % factor {
         0 => format!("{whole} {unit}"),
@@ -203,11 +202,14 @@ mod tests {
 
     #[test]
     fn times_carry_units() {
-        for (text, ms) in [("0s", 0), ("400ms", 400), ("10s", 10_000), ("2m", 120_000), ("1h", 3_600_000), ("1d", 86_400_000)]
+        for (text, ms) in
+            [("0s", 0), ("400ms", 400), ("10s", 10_000), ("2m", 120_000), ("1h", 3_600_000), ("1d", 86_400_000)]
         {
             assert_eq!(time(text), Ok(Duration::from_millis(ms)), "{text}");
         }
-        for (text, meant) in [("10", None), ("10 sec", Some("10s")), ("5min", Some("5m")), ("1h30m", None), ("999999999d", None)] {
+        for (text, meant) in
+            [("10", None), ("10 sec", Some("10s")), ("5min", Some("5m")), ("1h30m", None), ("999999999d", None)]
+        {
             assert_eq!(time(text).unwrap_err().meant.as_deref(), meant, "{text}");
         }
     }
@@ -224,7 +226,9 @@ mod tests {
 
     #[test]
     fn rough_sizes_are_for_people() {
-        for (bytes, text) in [(0, "0 B"), (900, "900 B"), (1536, "1.5 KiB"), (3 << 30, "3 GiB"), (150_000_000, "143 MiB")] {
+        for (bytes, text) in
+            [(0, "0 B"), (900, "900 B"), (1536, "1.5 KiB"), (3 << 30, "3 GiB"), (150_000_000, "143 MiB")]
+        {
             assert_eq!(rough_size(bytes), text);
         }
     }

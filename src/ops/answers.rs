@@ -70,7 +70,8 @@ impl Status {
 
     pub(super) fn text(&self) -> String {
         let state = if self.draining { "draining" } else { "serving" };
-        let mut text = format!("{} ({}), up {}, {state}\n", plain(&self.node), plain(&self.release), up(self.uptime_seconds));
+        let mut text =
+            format!("{} ({}), up {}, {state}\n", plain(&self.node), plain(&self.release), up(self.uptime_seconds));
         let kinds = self.connections.iter().map(|(kind, number)| format!("{} {number}", plain(kind)));
         row(&mut text, "connections", &list(kinds));
         row(&mut text, "memory", &self.memory_text());
@@ -143,10 +144,11 @@ impl Explanation {
     }
 }
 
-/// `POST /reload`: 200 with what changed, or 422 with problems and nothing changed.
+/// `POST /reload`: 200 with what changed, or 422 with the file, its problems, and nothing changed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Reload {
+    file: Option<String>,
     changed: Vec<String>,
     problems: Vec<Remark>,
     warnings: Vec<Remark>,
@@ -156,7 +158,6 @@ pub(super) struct Reload {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Remark {
-    file: Option<String>,
     line: Option<u64>,
     column: Option<u64>,
     key: String,
@@ -176,7 +177,7 @@ impl Reload {
         let mut text = String::new();
         for (kind, remarks) in [("problem", &self.problems), ("warning", &self.warnings)] {
             for remark in remarks {
-                _ = writeln!(text, "{kind}: {}", remark.text());
+                _ = writeln!(text, "{kind}: {}", remark.text(self.file.as_ref()));
             }
         }
         let changed = list(self.changed.iter().map(|name| plain(name)));
@@ -190,9 +191,9 @@ impl Reload {
 }
 
 impl Remark {
-    fn text(&self) -> String {
+    fn text(&self, file: Option<&String>) -> String {
         let mut text = String::new();
-        if let Some(file) = &self.file {
+        if let Some(file) = file {
             text += &plain(file);
             for number in [self.line, self.column].into_iter().flatten() {
                 _ = write!(text, ":{number}");
@@ -320,7 +321,7 @@ mod tests {
     #[test]
     fn a_refused_reload_says_that_nothing_changed() {
         let reload: Reload = serde_json::from_str(
-            r#"{"problems":[{"file":"edge.toml","line":3,"column":1,"key":"node.nmae","message":"unknown key","remedy":"did you mean `name`?"}]}"#,
+            r#"{"file":"edge.toml","problems":[{"line":3,"column":1,"key":"node.nmae","message":"unknown key","remedy":"did you mean `name`?"}]}"#,
         )
         .unwrap();
         assert!(!reload.is_taken());

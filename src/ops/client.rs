@@ -92,7 +92,7 @@ pub async fn explain(
         node.ok(Method::GET, &target, "").await
     };
     let show = |answer: &Explanation| (answer.text(), Outcome::Good);
-    shown(ask.await, arguments.node.json, show, out, complaints)
+    shown(ask.await, &arguments.node, show, out, complaints)
 }
 
 /// `weir status`
@@ -107,7 +107,7 @@ pub async fn status(
 ) -> io::Result<Outcome> {
     let ask = async { Node::of(arguments, clock)?.ok(Method::GET, "/status", "").await };
     let show = |answer: &Status| (answer.text(), Outcome::Good);
-    shown(ask.await, arguments.json, show, out, complaints)
+    shown(ask.await, arguments, show, out, complaints)
 }
 
 /// `weir reload`
@@ -126,7 +126,7 @@ pub async fn reload(
         if answer.status == StatusCode::UNPROCESSABLE_ENTITY { node.read(answer) } else { node.good(answer) }
     };
     let show = |answer: &Reload| (answer.text(), if answer.is_taken() { Outcome::Good } else { Outcome::Finding });
-    shown(ask.await, arguments.json, show, out, complaints)
+    shown(ask.await, arguments, show, out, complaints)
 }
 
 /// `weir drain`
@@ -155,7 +155,7 @@ pub async fn drain(
         (false, None) => "viewers are asked to leave\n".to_owned(),
     };
     let good = asked.is_ok();
-    let outcome = shown(asked, arguments.node.json, |_| (text, Outcome::Good), out, complaints)?;
+    let outcome = shown(asked, &arguments.node, |_| (text, Outcome::Good), out, complaints)?;
     match arguments.by {
         Some(by) if good && !arguments.node.json => watch(&node, by, out, complaints).await,
         _ => Ok(outcome),
@@ -195,7 +195,7 @@ async fn watch(node: &Node<'_>, by: Duration, out: &mut dyn Write, complaints: &
 /// Prints an answer as facts or as text, or why there is none.
 fn shown<T>(
     answer: Result<(T, Bytes), ClientError>,
-    json: bool,
+    arguments: &NodeArguments,
     show: impl FnOnce(&T) -> (String, Outcome),
     out: &mut dyn Write,
     complaints: &mut dyn Write,
@@ -205,7 +205,7 @@ fn shown<T>(
         Err(error) => return complain(&error, complaints),
     };
     let (text, outcome) = show(&answer);
-    if json {
+    if arguments.json {
         out.write_all(facts.trim_ascii_end())?;
         out.write_all(b"\n")?;
     } else {
@@ -250,7 +250,12 @@ impl<'a> Node<'a> {
     }
 
     /// Asks, and reads the answer if it is a good one.
-    async fn ok<T: DeserializeOwned>(&self, method: Method, target: &str, body: &str) -> Result<(T, Bytes), ClientError> {
+    async fn ok<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        target: &str,
+        body: &str,
+    ) -> Result<(T, Bytes), ClientError> {
         let answer = self.ask(method, target, body).await?;
         self.good(answer)
     }

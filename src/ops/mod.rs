@@ -9,6 +9,8 @@ pub mod client;
 mod picture;
 mod probe;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::io::{self, Write};
@@ -25,7 +27,9 @@ use crate::config::value;
 /// What was typed after `weir`.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, about = "An edge node for live video", subcommand_required = true)]
-#[command(after_help = "Example: weir demo\n         weir check --config edge.toml\n         weir serve --config edge.toml")]
+#[command(
+    after_help = "Example: weir demo\n         weir check --config edge.toml\n         weir serve --config edge.toml"
+)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -96,6 +100,7 @@ pub struct ServeArguments {
 
 /// `weir check`
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct CheckArguments {
     /// The configuration
     #[arg(long, default_value = "edge.toml", value_name = "FILE")]
@@ -197,7 +202,7 @@ pub fn run(tool: Tool, out: &mut dyn Write, complaints: &mut dyn Write) -> io::R
 }
 
 #[cfg(test)]
-mod tests {
+mod command_line {
     use clap::CommandFactory;
 
     use super::*;

@@ -81,9 +81,8 @@ fn listeners(config: &Config) -> Vec<String> {
         };
         let certificates = count(config.tls.certificates.len(), "certificate");
         let doors = doors(&listen.https);
-        sentences.push(format!(
-            "Viewers over TLS (HTTP/1.1, HTTP/2{http3}) come to {doors}; {certificates}, {version}."
-        ));
+        sentences
+            .push(format!("Viewers over TLS (HTTP/1.1, HTTP/2{http3}) come to {doors}; {certificates}, {version}."));
     }
     if !listen.trusted_proxies.is_empty() {
         let prefixes: Vec<String> = listen.trusted_proxies.iter().map(ToString::to_string).collect();
