@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod origin;
 pub mod outbound;
 pub mod request;
 pub mod rules;
