@@ -8,6 +8,8 @@ pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod ops;
+pub mod origin;
+pub mod outbound;
 pub mod request;
 pub mod rules;
 pub mod tasks;

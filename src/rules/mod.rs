@@ -7,4 +7,5 @@ pub mod forwarded;
 pub mod http1;
 pub mod priority;
 pub mod proxy_protocol;
+pub mod upstream;
 pub mod uri;

@@ -1,0 +1,218 @@
+//! One request to a group of origins: deadlines, one retry on a fresh connection, the next origin where one fails.
+//!
+//! A request is sent a second time only if no octet of an answer came and nothing can happen twice: it was not sent at
+//! all, or it is idempotent and has no body (RFC 9110 §9.2.2, HC-72). Only such a request goes on to the next origin.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::clock::{Clock, Tick};
+use crate::origin::Upstream;
+use crate::origin::answer::{Answer, AnswerBody, Expects, Settles, Timing, judge, keep_end_to_end};
+use crate::origin::ask::Ask;
+use crate::origin::failure::{FetchError, Outcome, Wait};
+use crate::origin::places::Want;
+use crate::origin::pool::{Lease, LeaseError};
+use crate::origin::select::in_order;
+use crate::outbound::link::{Broken, Driver, SendError};
+use crate::outbound::payload::{Payload, Uptake};
+use crate::tasks::Tasks;
+
+/// A request on its way through a group.
+struct Errand<'a> {
+    tasks: &'a Tasks,
+    ask: Ask,
+    began: Tick,
+    repeatable: bool,
+}
+
+/// A failed attempt.
+struct Failed {
+    error: FetchError,
+    next: Next,
+}
+
+/// What may follow a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// The same origin, on a fresh connection; or another origin.
+    Again,
+    /// Another origin.
+    Elsewhere,
+    /// Nothing: it could happen twice, or is not the origin's fault.
+    GiveUp,
+}
+
+/// Asks the origins of `group` in order, until one answers.
+///
+/// # Errors
+/// The last origin's failure, where none answered.
+pub(super) async fn fetch(tasks: &Tasks, group: &[Arc<Upstream>], ask: Ask) -> Result<Answer, FetchError> {
+    let Some(clock) = group.first().map(|upstream| upstream.clock.clone()) else { return Err(FetchError::NoOrigin) };
+    let repeatable = ask.is_repeatable();
+    let mut errand = Errand { tasks, ask, began: clock.now(), repeatable };
+    let candidates = in_order(group, errand.began);
+    let mut unwell_answer = None;
+    let mut last_error = FetchError::NoOrigin;
+    for (index, upstream) in candidates.iter().enumerate() {
+        let is_last = index + 1 == candidates.len();
+        match errand.run(upstream).await {
+            Ok(answer) if is_unwell(answer.status) => {
+                upstream.memory.failed(clock.now());
+                if is_last || !repeatable {
+                    return Ok(answer);
+                }
+                unwell_answer = Some(answer);
+            }
+            Ok(answer) => {
+                upstream.memory.succeeded();
+                return Ok(answer);
+            }
+            Err(Failed { error, next }) => {
+                upstream.figures.count(error.outcome());
+                if error.blames_origin() {
+                    upstream.memory.failed(clock.now());
+                }
+                last_error = error;
+                if next == Next::GiveUp {
+                    break;
+                }
+            }
+        }
+        if !is_last {
+            upstream.figures.failed_over();
+        }
+    }
+    unwell_answer.ok_or(last_error)
+}
+
+/// An answer that speaks of the origin, not of what was asked for.
+fn is_unwell(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+}
+
+impl Errand<'_> {
+    /// One origin: one attempt, and one more on a fresh connection.
+    async fn run(&mut self, upstream: &Arc<Upstream>) -> Result<Answer, Failed> {
+        match self.attempt(upstream, Want::Any).await {
+            Err(failed) if failed.next == Next::Again => {
+                upstream.figures.retried();
+                self.attempt(upstream, Want::Fresh).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn attempt(&mut self, upstream: &Arc<Upstream>, want: Want) -> Result<Answer, Failed> {
+        let clock = &upstream.clock;
+        let driver = Driver { clock, tasks: self.tasks };
+        let leased = upstream.pool.lease(driver, want).await;
+        let mut lease = leased.map_err(|error| Failed { error: not_leased(upstream, error), next: Next::Elsewhere })?;
+        let (payload, uptake) = match self.ask.body.take() {
+            Some(source) => {
+                let (payload, uptake) = Payload::new(source, clock);
+                (payload, Some(uptake))
+            }
+            None => (Payload::none(), None),
+        };
+        let Some(request) = self.ask.written(&upstream.config, lease.protocol(), payload) else {
+            let error = FetchError::Unaskable { origin: upstream.name.clone() };
+            return Err(Failed { error, next: Next::GiveUp });
+        };
+        let settles = if uptake.is_some() { Settles::AtOnce } else { Settles::WithTheConnection };
+        let sent_at = clock.now();
+        let limit = self.ask.first_byte.unwrap_or_default().max(upstream.config.first_byte);
+        let response = tokio::select! {
+            biased;
+            response = lease.send(request) => response.map_err(|error| self.not_answered(upstream, &lease, error))?,
+            () = silence(clock, sent_at, limit, uptake) => {
+                lease.retire_if_silent();
+                let error = FetchError::Timeout { origin: upstream.name.clone(), which: Wait::FirstByte };
+                return Err(Failed { error, next: self.if_repeatable(Next::Elsewhere) });
+            }
+        };
+        let first_byte = clock.now().since(sent_at);
+        upstream.figures.first_byte(first_byte);
+        let timing = Timing { before: sent_at.since(self.began), first_byte };
+        self.judged(upstream, lease, response, (settles, timing)).map_err(|what| {
+            let error = FetchError::Malformed { origin: upstream.name.clone(), what };
+            Failed { error, next: self.if_repeatable(Next::Elsewhere) }
+        })
+    }
+
+    fn not_answered(&mut self, upstream: &Upstream, lease: &Lease, error: SendError) -> Failed {
+        let broken = match error {
+            SendError::Unsent(request) => {
+                self.ask.body = request.into_body().into_source();
+                let detail = "the connection ended before the request".into();
+                let error = FetchError::Reset { origin: upstream.name.clone(), detail };
+                return Failed { error, next: Next::Again };
+            }
+            SendError::Broken(broken) => broken,
+        };
+        let next = match &broken {
+            Broken::Source => Next::GiveUp,
+            Broken::Malformed(_) => self.if_repeatable(Next::Elsewhere),
+            Broken::Refused | Broken::Reset(_) if lease.began_to_answer() => self.if_repeatable(Next::Elsewhere),
+            Broken::Refused | Broken::Reset(_) => self.if_repeatable(Next::Again),
+        };
+        if broken == Broken::Refused {
+            lease.retire();
+        }
+        Failed { error: FetchError::broken(&upstream.name, broken), next }
+    }
+
+    fn if_repeatable(&self, next: Next) -> Next {
+        if self.repeatable { next } else { Next::GiveUp }
+    }
+
+    fn judged(
+        &self,
+        upstream: &Arc<Upstream>,
+        lease: Lease,
+        response: Response<Incoming>,
+        (settles, timing): (Settles, Timing),
+    ) -> Result<Answer, String> {
+        let judged = judge(&response, &self.ask.method, &lease)?;
+        let (mut head, incoming) = response.into_parts();
+        keep_end_to_end(&mut head.headers);
+        upstream.figures.count(if head.status.is_server_error() { Outcome::ServerError } else { Outcome::Answered });
+        let expects = Expects { octets: judged.expected, settles };
+        Ok(Answer {
+            status: head.status,
+            version: head.version,
+            headers: head.headers,
+            body: AnswerBody::new(incoming, lease, upstream, expects),
+            origin: upstream.name.clone(),
+            announced_length: judged.announced_length,
+            framing: judged.framing,
+            timing,
+        })
+    }
+}
+
+fn not_leased(upstream: &Upstream, error: LeaseError) -> FetchError {
+    let origin = upstream.name.clone();
+    match error {
+        LeaseError::QueueFull => FetchError::QueueFull { origin },
+        LeaseError::Timeout(which) => FetchError::Timeout { origin, which },
+        LeaseError::Dial(error) => FetchError::dial(&origin, error),
+        LeaseError::Broken(broken) => FetchError::broken(&origin, broken),
+    }
+}
+
+/// Completes when the origin has neither answered nor taken a piece of the request's body for `limit`.
+async fn silence(clock: &Clock, sent_at: Tick, limit: Duration, uptake: Option<Uptake>) {
+    let mut since = sent_at;
+    loop {
+        clock.sleep_until(since + limit).await;
+        let last = uptake.as_ref().map_or(sent_at, |uptake| uptake.silent_since().max(sent_at));
+        if last <= since {
+            return;
+        }
+        since = last;
+    }
+}

@@ -1,0 +1,148 @@
+//! What is counted of each origin: raw numbers, read at a scrape.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::origin::failure::Outcome;
+use crate::rules::upstream::select::Standing;
+
+/// Upper bounds of the duration buckets, in seconds; one more bucket has none.
+pub const BOUNDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Counters of one origin; they outlive a change of its configuration.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    outcomes: [AtomicU64; Outcome::ALL.len()],
+    retries: AtomicU64,
+    failovers: AtomicU64,
+    connect: Durations,
+    first_byte: Durations,
+}
+
+#[derive(Debug, Default)]
+struct Durations {
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    nanos: AtomicU64,
+}
+
+/// The figures of one origin at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OriginFigures {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How it stands in the memory of health.
+    pub standing: Standing,
+    /// Requests by how they ended.
+    pub outcomes: [(Outcome, u64); Outcome::ALL.len()],
+    /// Requests sent again on a fresh connection.
+    pub retries: u64,
+    /// Requests that went on to the next origin from here.
+    pub failovers: u64,
+    /// Connections, those being opened included.
+    pub connections: usize,
+    /// Requests that hold a place.
+    pub in_flight: usize,
+    /// Requests that wait for a place.
+    pub waiting: usize,
+    /// How long TCP and TLS took.
+    pub connect: Spread,
+    /// How long the head of an answer took, from the request.
+    pub first_byte: Spread,
+}
+
+/// A histogram's numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spread {
+    /// Counts by the buckets of [`BOUNDS`], not cumulative.
+    pub buckets: [u64; BOUNDS.len() + 1],
+    /// The sum of all durations.
+    pub sum: Duration,
+}
+
+/// What of an origin's places is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub connections: usize,
+    pub in_flight: usize,
+    pub waiting: usize,
+}
+
+impl Figures {
+    pub fn count(&self, outcome: Outcome) {
+        self.outcomes[outcome as usize].fetch_add(1, Relaxed);
+    }
+
+    pub fn retried(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    pub fn failed_over(&self) {
+        self.failovers.fetch_add(1, Relaxed);
+    }
+
+    pub fn connected(&self, took: Duration) {
+        self.connect.record(took);
+    }
+
+    pub fn first_byte(&self, took: Duration) {
+        self.first_byte.record(took);
+    }
+
+    pub fn snapshot(&self, name: &Arc<str>, standing: Standing, taken: Taken) -> OriginFigures {
+        OriginFigures {
+            name: name.clone(),
+            standing,
+            outcomes: Outcome::ALL.map(|outcome| (outcome, self.outcomes[outcome as usize].load(Relaxed))),
+            retries: self.retries.load(Relaxed),
+            failovers: self.failovers.load(Relaxed),
+            connections: taken.connections,
+            in_flight: taken.in_flight,
+            waiting: taken.waiting,
+            connect: self.connect.spread(),
+            first_byte: self.first_byte.spread(),
+        }
+    }
+}
+
+impl Durations {
+    fn record(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.nanos.fetch_add(took.as_nanos() as u64, Relaxed);
+    }
+
+    fn spread(&self) -> Spread {
+        Spread {
+            buckets: std::array::from_fn(|bucket| self.buckets[bucket].load(Relaxed)),
+            sum: Duration::from_nanos(self.nanos.load(Relaxed)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_has_its_own_number() {
+        let figures = Figures::default();
+        for (times, outcome) in Outcome::ALL.into_iter().enumerate() {
+            (0..times).for_each(|_| figures.count(outcome));
+        }
+        let counted = figures.snapshot(&"a".into(), Standing::Well, Taken::default()).outcomes;
+        assert!(counted.iter().enumerate().all(|(times, (_, count))| *count == times as u64));
+    }
+
+    #[test]
+    fn a_duration_falls_into_its_bucket() {
+        let durations = Durations::default();
+        durations.record(Duration::from_millis(3));
+        durations.record(Duration::from_secs(60));
+        let spread = durations.spread();
+        assert_eq!(spread.buckets[3], 1);
+        assert_eq!(spread.buckets[BOUNDS.len()], 1);
+    }
+}

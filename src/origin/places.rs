@@ -1,0 +1,294 @@
+//! Who gets a place at an origin: the state behind a pool's lock, without sockets, tasks or waiting of its own.
+//!
+//! A request holds one of `requests` places and a connection. It gets, in this order: a share of an HTTP/2 connection
+//! (the one with the fewest requests), the HTTP/1.1 connection that was idle for the shortest time, or leave to open
+//! one. Else it queues, first come, first served. Whatever frees something serves the queue.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::clock::Tick;
+use crate::origin::figures::Taken;
+use crate::outbound::dial::{DialError, Protocol};
+use crate::outbound::link::{ManyLink, OneLink};
+
+/// An idle connection is not used again after this long: servers close theirs after 60 s and more.
+const IDLE: Duration = Duration::from_secs(60);
+/// Requests in flight on one HTTP/2 connection, at most, whatever the peer allows.
+const STREAMS: usize = 100;
+/// Requests that one HTTP/2 connection serves before it is replaced: some of a peer's counters never fall.
+const SERVED: u64 = 10_000;
+
+/// Bounds of one origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Connections at once.
+    pub connections: usize,
+    /// Requests in flight at once.
+    pub requests: usize,
+    /// Requests waiting at once.
+    pub queue: usize,
+    /// Age after which an HTTP/2 connection is replaced.
+    pub age: Duration,
+}
+
+/// Whether a request takes any connection or only a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Any.
+    Any,
+    /// One that nothing was sent on: an older one just failed.
+    Fresh,
+}
+
+/// What a request gets. It holds a place from then on.
+pub enum Grant {
+    /// An idle HTTP/1.1 connection.
+    Reuse(OneLink),
+    /// A share of an HTTP/2 connection.
+    Share(Arc<ManyLink>),
+    /// Leave to open a connection.
+    Open,
+}
+
+/// An HTTP/2 connection that takes requests.
+struct Seat {
+    link: Arc<ManyLink>,
+    opened: Tick,
+    last_used: Tick,
+    load: usize,
+    served: u64,
+}
+
+/// What an asker is told.
+pub enum Asked {
+    /// It has a place.
+    Granted(Grant),
+    /// It will be told.
+    Queued(oneshot::Receiver<Result<Grant, DialError>>),
+    /// The queue is full.
+    Full,
+}
+
+/// The places of one origin.
+pub struct Places {
+    bounds: Bounds,
+    spoken: Option<Protocol>,
+    open: usize,
+    opening: usize,
+    in_flight: usize,
+    idle: Vec<(OneLink, Tick)>,
+    shared: Vec<Seat>,
+    queue: VecDeque<Waiter>,
+}
+
+struct Waiter {
+    want: Want,
+    hand: oneshot::Sender<Result<Grant, DialError>>,
+}
+
+impl Seat {
+    fn has_room(&self) -> bool {
+        self.load < self.link.streams().min(STREAMS)
+    }
+
+    /// Whether it should be replaced where there is room for another.
+    fn is_worn(&self, age: Duration, now: Tick) -> bool {
+        now.since(self.opened) >= age || self.served >= SERVED
+    }
+
+    fn is_stale(&self, now: Tick) -> bool {
+        self.load == 0 && now.since(self.last_used) >= IDLE
+    }
+}
+
+impl Places {
+    /// Nothing open; `spoken` is the protocol where it is known beforehand (cleartext).
+    pub fn new(bounds: Bounds, spoken: Option<Protocol>) -> Self {
+        Self {
+            bounds,
+            spoken,
+            open: 0,
+            opening: 0,
+            in_flight: 0,
+            idle: Vec::new(),
+            shared: Vec::new(),
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// Asks for a place.
+    pub fn ask(&mut self, want: Want, now: Tick) -> Asked {
+        if self.queue.is_empty()
+            && let Some(grant) = self.grant(want, now)
+        {
+            return Asked::Granted(grant);
+        }
+        if self.queue.len() >= self.bounds.queue {
+            self.queue.retain(|waiter| !waiter.hand.is_closed());
+        }
+        if self.queue.len() >= self.bounds.queue {
+            return Asked::Full;
+        }
+        let (hand, told) = oneshot::channel();
+        self.queue.push_back(Waiter { want, hand });
+        Asked::Queued(told)
+    }
+
+    fn grant(&mut self, want: Want, now: Tick) -> Option<Grant> {
+        if self.in_flight >= self.bounds.requests {
+            return None;
+        }
+        let grant = match want {
+            Want::Any => self.existing(now).or_else(|| self.leave_to_open())?,
+            Want::Fresh => self.fresh()?,
+        };
+        self.in_flight += 1;
+        Some(grant)
+    }
+
+    fn existing(&mut self, now: Tick) -> Option<Grant> {
+        let room = self.open < self.bounds.connections;
+        let age = self.bounds.age;
+        self.shared.retain(|seat| {
+            let replaced = seat.is_worn(age, now) && (room || seat.load == 0);
+            !seat.link.is_closed() && !replaced && !seat.is_stale(now)
+        });
+        if let Some(seat) = self.shared.iter_mut().filter(|seat| seat.has_room()).min_by_key(|seat| seat.load) {
+            seat.load += 1;
+            seat.served += 1;
+            return Some(Grant::Share(seat.link.clone()));
+        }
+        while let Some((link, since)) = self.idle.pop() {
+            if link.is_idle() && now.since(since) < IDLE {
+                return Some(Grant::Reuse(link));
+            }
+        }
+        None
+    }
+
+    /// While it is unknown whether the origin speaks HTTP/2, or known that it does, one connection at a time is opened:
+    /// it will carry those who wait.
+    fn leave_to_open(&mut self) -> Option<Grant> {
+        let wait_for_protocol = self.spoken != Some(Protocol::H1) && self.opening > 0;
+        if self.open >= self.bounds.connections || wait_for_protocol {
+            return None;
+        }
+        self.open += 1;
+        self.opening += 1;
+        Some(Grant::Open)
+    }
+
+    /// Where all connections are open, an idle one makes room: the queue is served when it has ended.
+    fn fresh(&mut self) -> Option<Grant> {
+        let grant = self.leave_to_open();
+        if grant.is_none() {
+            self.idle.pop();
+        }
+        grant
+    }
+
+    /// An opened HTTP/1.1 connection.
+    pub fn opened_one(&mut self, now: Tick) {
+        self.opening -= 1;
+        self.spoken = Some(Protocol::H1);
+        self.serve(now);
+    }
+
+    /// An opened HTTP/2 connection, its first request on it.
+    pub fn opened_many(&mut self, link: &Arc<ManyLink>, now: Tick) {
+        self.opening -= 1;
+        self.spoken = Some(Protocol::H2);
+        self.shared.push(Seat { link: link.clone(), opened: now, last_used: now, load: 1, served: 1 });
+        self.serve(now);
+    }
+
+    /// A connection was not opened: by `error`, or because the request went away. Where there is no other connection,
+    /// those who wait would only wait for the same error.
+    pub fn not_opened(&mut self, error: Option<&DialError>, now: Tick) {
+        self.opening -= 1;
+        self.in_flight -= 1;
+        match error {
+            Some(error) if self.open == 1 => {
+                for waiter in self.queue.drain(..) {
+                    _ = waiter.hand.send(Err(error.clone()));
+                }
+            }
+            Some(_) | None => self.serve(now),
+        }
+    }
+
+    /// A connection has ended.
+    pub fn ended(&mut self, now: Tick) {
+        self.open -= 1;
+        self.idle.retain(|(link, _)| !link.is_closed());
+        self.shared.retain(|seat| !seat.link.is_closed());
+        self.serve(now);
+    }
+
+    /// A request ended and left its HTTP/1.1 connection ready for another one.
+    pub fn put_back_one(&mut self, link: OneLink, now: Tick) {
+        self.in_flight -= 1;
+        self.idle.retain(|(link, since)| !link.is_closed() && now.since(*since) < IDLE);
+        self.idle.push((link, now));
+        self.serve(now);
+    }
+
+    /// A request on a shared connection ended.
+    pub fn put_back_many(&mut self, link: &Arc<ManyLink>, now: Tick) {
+        self.in_flight -= 1;
+        if let Some(seat) = self.shared.iter_mut().find(|seat| Arc::ptr_eq(&seat.link, link)) {
+            seat.load -= 1;
+            seat.last_used = now;
+        }
+        self.serve(now);
+    }
+
+    /// A request ended, and its HTTP/1.1 connection with it.
+    pub fn put_back_none(&mut self, now: Tick) {
+        self.in_flight -= 1;
+        self.serve(now);
+    }
+
+    /// What was granted is not wanted any more.
+    pub fn take_back(&mut self, grant: Grant, now: Tick) {
+        match grant {
+            Grant::Reuse(link) => self.put_back_one(link, now),
+            Grant::Share(link) => self.put_back_many(&link, now),
+            Grant::Open => {
+                self.open -= 1;
+                self.opening -= 1;
+                self.put_back_none(now);
+            }
+        }
+    }
+
+    /// No further request goes to this connection.
+    pub fn retire(&mut self, link: &Arc<ManyLink>) {
+        self.shared.retain(|seat| !Arc::ptr_eq(&seat.link, link));
+    }
+
+    /// What is taken.
+    pub fn taken(&self) -> Taken {
+        let waiting = self.queue.iter().filter(|waiter| !waiter.hand.is_closed()).count();
+        Taken { connections: self.open, in_flight: self.in_flight, waiting }
+    }
+
+    fn serve(&mut self, now: Tick) {
+        while let Some(waiter) = self.queue.pop_front() {
+            if waiter.hand.is_closed() {
+                continue;
+            }
+            let Some(grant) = self.grant(waiter.want, now) else {
+                self.queue.push_front(waiter);
+                return;
+            };
+            if let Err(Ok(unwanted)) = waiter.hand.send(Ok(grant)) {
+                self.take_back(unwanted, now);
+            }
+        }
+    }
+}

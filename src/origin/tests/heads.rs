@@ -1,0 +1,102 @@
+//! What of an answer's head is refused, and what of it is let be.
+
+use super::*;
+
+/// Fetches one answer, said as it stands, from an origin that closes after it.
+async fn said(answer: impl AsRef<[u8]>) -> Result<(http::StatusCode, Bytes), FetchError> {
+    let origin = ByHand::new().await;
+    let edge = Edge::new(&[origin_at(origin.port)]);
+    let fetch = edge.fetching(get("/"));
+    let (mut hand, _) = origin.asked().await;
+    hand.say(answer).await;
+    drop(hand);
+    let answer = fetch.await.unwrap()?;
+    Ok((answer.status, whole(answer).await?))
+}
+
+#[tokio::test]
+async fn a_malformed_answer_is_refused() {
+    let table = [
+        ("two lengths that differ", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
+        ("two lengths that agree", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
+        ("a list of lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello"),
+        ("a signed length", "HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello"),
+        ("a negative length", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello"),
+        ("a hexadecimal length", "HTTP/1.1 200 OK\r\nContent-Length: 0x5\r\n\r\nhello"),
+        ("an empty length", "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nhello"),
+        ("a length beyond 64 bits", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\nhello"),
+        (
+            "a length beside chunks",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ),
+        ("an unknown coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: x-chunked\r\n\r\nhello"),
+        ("identity", "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nhello"),
+        ("two codings", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        (
+            "chunked twice",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        ),
+        ("chunks in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+        ("a folded field", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: 1\r\n  2\r\n\r\nhello"),
+        ("a blank before the colon", "HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\nhello"),
+        ("a blank before the first field", "HTTP/1.1 200 OK\r\n Content-Length: 5\r\n\r\nhello"),
+        ("a field without a name", "HTTP/1.1 200 OK\r\n: 5\r\n\r\nhello"),
+        ("a NUL in a value", "HTTP/1.1 200 OK\r\nX-A: a\0b\r\nContent-Length: 5\r\n\r\nhello"),
+        ("a bare CR in a value", "HTTP/1.1 200 OK\r\nX-A: a\rb\r\nContent-Length: 5\r\n\r\nhello"),
+        ("no version", "hello"),
+        ("HTTP/2 in letters", "HTTP/2 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+        ("a status of two digits", "HTTP/1.1 20 OK\r\nContent-Length: 5\r\n\r\nhello"),
+        ("a protocol switch unasked", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhello"),
+        ("a chunk size that is no number", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nhello\r\n0\r\n\r\n"),
+        ("a signed chunk size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n"),
+        (
+            "a chunk size beyond 64 bits",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\nhello\r\n0\r\n\r\n",
+        ),
+        ("a chunk longer than it says", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello!\r\n0\r\n\r\n"),
+        ("octets after the body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello!"),
+        ("octets after the last body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello!"),
+        ("a second answer", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    ];
+    for (what, answer) in table {
+        let outcome = said(answer).await;
+        assert!(matches!(outcome, Err(FetchError::Malformed { .. })), "{what}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_beyond_its_bounds_is_refused() {
+    let many = (0..201).map(|n| format!("X-{n}: 1\r\n")).collect::<String>();
+    let large = format!("X-Large: {}\r\n", "a".repeat(70 << 10));
+    let endless = format!("HTTP/1.1 200 OK\r\nX-Large: {}", "a".repeat(300 << 10));
+    let table = [
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{many}\r\n"),
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{large}\r\n"),
+        endless,
+    ];
+    for head in table {
+        let origin = ByHand::new().await;
+        let edge = Edge::new(&[origin_at(origin.port)]);
+        let fetch = edge.fetching(get("/"));
+        let (mut hand, _) = origin.asked().await;
+        // The edge may close before all of it is taken.
+        _ = hand.0.write_all(head.as_bytes()).await;
+        let outcome = fetch.await.unwrap().map(|answer| answer.status);
+        assert!(matches!(outcome, Err(FetchError::Malformed { .. })), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn interim_answers_are_passed_over() {
+    let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    let outcome = said(format!("{interim}HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")).await.unwrap();
+    assert_eq!(outcome, (http::StatusCode::OK, Bytes::from_static(b"hello")));
+}
+
+#[tokio::test]
+async fn redirects_and_codings_are_left_to_others() {
+    let (status, body) = said("HTTP/1.1 302 Found\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    assert_eq!((status.as_u16(), body), (302, Bytes::new()));
+    let coded = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(said(coded).await.unwrap().1, "hello");
+}

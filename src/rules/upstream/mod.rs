@@ -1,0 +1,3 @@
+//! Which origin is asked, and whether it is well.
+
+pub mod select;
