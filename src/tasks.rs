@@ -54,6 +54,11 @@ impl Tasks {
         Self::on(Handle::current())
     }
 
+    /// Tasks of the same runtime that are counted and joined by themselves.
+    pub fn apart(&self) -> Self {
+        Self::on(self.runtime.clone())
+    }
+
     /// Starts a task. The name is one of a fixed set: it labels a metric. May be called from any thread.
     pub fn spawn<F>(&self, name: &'static str, future: F) -> JoinHandle<F::Output>
     where

@@ -169,6 +169,11 @@ impl Cache {
         Ok(Lead::new(Fill::new(key.clone(), expected, self.parts.clone()), permit))
     }
 
+    /// What is stored for a request with the fields `request`, without a word about using it.
+    pub fn peek(&self, key: &Key, request: &HeaderMap) -> Option<Arc<Object>> {
+        self.parts.store.find(key, request)
+    }
+
     /// Lets go of everything under `key`. What is arriving under it still reaches its readers, but is not stored and
     /// gets no further ones.
     pub fn remove(&self, key: &Key) {

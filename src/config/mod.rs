@@ -188,6 +188,17 @@ pub struct Origin {
     pub requests: usize,
 }
 
+impl Origin {
+    /// Host and port as its URL names them; the scheme's own port is left out (RFC 9110 §4.2.3).
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        match (self.scheme, self.port) {
+            (OriginScheme::Http, 80) | (OriginScheme::Https, 443) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+}
+
 /// How an origin is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OriginScheme {

@@ -1,9 +1,59 @@
 //! The life of one request, the same for every protocol.
 
+mod account;
+mod answer;
+pub mod body;
+mod cached;
+pub mod edge;
+pub mod explain;
+mod forward;
 pub mod head;
+mod page;
+pub mod policies;
 pub mod refusal;
+mod represent;
+mod respond;
+mod route;
 pub mod upload;
+mod upstream;
 
+use http::Response;
+
+pub use answer::Answer;
+pub use body::Body;
+pub use edge::Edge;
 pub use head::{Head, Protocol, Scheme, Viewer};
+pub use page::Readiness;
+pub use policies::Policies;
 pub use refusal::Refusal;
 pub use upload::{Upload, UploadError};
+
+use route::Target;
+
+/// The life of one request. Nothing from here on knows which protocol carried it.
+pub async fn serve(edge: &Edge, head: Head, upload: Upload) -> Response<Body> {
+    let policies = edge.policies(); // kept to the end: a request never sees two of them
+    let target = route::target(&policies, &head);
+    let route = target.as_ref().ok().and_then(Target::route);
+    let outcome = match target {
+        Ok(target) => journey(edge, &policies, &head, (target, upload)).await,
+        Err(refusal) => Err(refusal),
+    };
+    respond::finish(edge, &policies, &head, route, outcome)
+}
+
+async fn journey(
+    edge: &Edge,
+    policies: &std::sync::Arc<Policies>,
+    head: &Head,
+    (target, upload): (Target<'_>, Upload),
+) -> Result<Answer, Refusal> {
+    match target {
+        Target::Page(page) => Ok(page.answer(edge.readiness())),
+        Target::Answered(_, answer) => Ok(answer),
+        Target::Resource(resource) if cached::is_shareable(head) => {
+            cached::answer(edge, policies, head, &resource).await
+        }
+        Target::Resource(resource) => forward::pass_with_body(edge, policies, head, &resource, upload).await,
+    }
+}

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::rules::uri::BadTarget;
+
 /// Whose fault a refusal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -22,6 +24,9 @@ pub enum Refusal {
     /// The request breaks a rule of HTTP.
     #[error("{0}")]
     BadRequest(&'static str),
+    /// The request's target cannot be accepted.
+    #[error("{0}")]
+    BadTarget(#[from] BadTarget),
     /// The request head has too many or too large fields.
     #[error("the request head is larger than this node accepts")]
     HeadTooLarge,
@@ -82,7 +87,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// One name for each variant, for metrics; the stable word.
+    /// The stable words, for metrics.
     pub const WORDS: [&'static str; 19] = [
         "bad-request",
         "head-too-large",
@@ -108,7 +113,7 @@ impl Refusal {
     /// Position in [`Refusal::WORDS`].
     pub const fn index(&self) -> usize {
         match self {
-            Self::BadRequest(_) => 0,
+            Self::BadRequest(_) | Self::BadTarget(_) => 0,
             Self::HeadTooLarge => 1,
             Self::BodyTooLarge { .. } => 2,
             Self::MethodNotAllowed => 3,
@@ -138,7 +143,7 @@ impl Refusal {
     /// The status code (RFC 9110 §15, RFC 6585, RFC 7540 for 421).
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::BadTarget(_) => StatusCode::BAD_REQUEST,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -162,6 +167,7 @@ impl Refusal {
     pub const fn fault(&self) -> Fault {
         match self {
             Self::BadRequest(_)
+            | Self::BadTarget(_)
             | Self::HeadTooLarge
             | Self::BodyTooLarge { .. }
             | Self::MethodNotAllowed

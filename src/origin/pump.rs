@@ -1,0 +1,239 @@
+//! Fetch → fill, in a task of its own: no viewer owns a fill. The pump decides, by the rules, who may share what
+//! arrives and whether it is stored, and copies the body into the fill as it comes. When all readers have left, media
+//! that will be stored is finished, for the next viewer wants it; anything else is given up.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPIRES, SET_COOKIE, VARY};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, StatusCode};
+use http_body::Body;
+use tracing::{debug, warn};
+
+use crate::cache::{FillFailure, FillWriter, Object, ResponseHead, Sharing};
+use crate::clock::{Clock, Tick};
+use crate::rules::caching::control::TARGETS;
+use crate::rules::caching::freshness::{Policy, Received, Times};
+use crate::rules::caching::storable::{self, RequestFacts, SetCookie, Verdict};
+use crate::rules::caching::validator::{self, Validators};
+use crate::rules::caching::{Control, Variant};
+use crate::rules::fields::hop;
+use crate::tasks::Tasks;
+
+use super::{Answer, AnswerBody, Ask, FetchError, Framing, Origins};
+
+/// What is to be fetched.
+pub struct Fetching {
+    /// Where from.
+    pub origins: Arc<Origins>,
+    /// Which of them, in order of preference.
+    pub group: Vec<String>,
+    /// Path and query, before the origin's base path.
+    pub target: PathAndQuery,
+    /// The fields of the request.
+    pub fields: HeaderMap,
+    /// What the viewer called the edge, for origins that want to see it.
+    pub viewer_authority: Option<String>,
+    /// The stale object that the origin may confirm.
+    pub validates: Option<Arc<Object>>,
+}
+
+/// Fetches one object into its fill.
+pub struct Pump {
+    fetching: Fetching,
+    clock: Clock,
+    tasks: Tasks,
+}
+
+/// What the readers' leaving means for a fill.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WhenUnread {
+    Finish,
+    Stop,
+}
+
+/// What comes next of a body.
+enum Next {
+    Octets(Bytes),
+    End,
+    Failed(FetchError),
+    Unread,
+}
+
+impl Pump {
+    /// A pump for one object, whose connections run on `tasks`.
+    pub fn new(fetching: Fetching, clock: Clock, tasks: Tasks) -> Self {
+        Self { fetching, clock, tasks }
+    }
+
+    /// Fetches to the end, or until nobody wants it.
+    pub async fn run(self, writer: FillWriter) {
+        let requested = self.clock.now();
+        let validates = self.fetching.validates.as_deref();
+        match self.fetch(validates).await {
+            Ok(answer) if answer.status == StatusCode::NOT_MODIFIED => self.confirm(answer, requested, writer).await,
+            outcome => self.fill(outcome, requested, writer).await,
+        }
+    }
+
+    async fn fetch(&self, validates: Option<&Object>) -> Result<Answer, FetchError> {
+        let mut headers = self.fetching.fields.clone();
+        let condition = validates.and_then(|object| validator::conditional_request([&object.head.validators]));
+        headers.extend(condition);
+        let ask = Ask {
+            method: Method::GET,
+            path_and_query: self.fetching.target.clone(),
+            headers,
+            viewer_authority: self.fetching.viewer_authority.clone(),
+            body: None,
+            first_byte: None,
+        };
+        self.fetching.origins.fetch(&self.tasks, &self.fetching.group, ask).await
+    }
+
+    /// The origin says that the stale object still holds (RFC 9111 §4.3.4). Where it speaks of another one, the whole
+    /// is fetched after all.
+    async fn confirm(self, answer: Answer, requested: Tick, writer: FillWriter) {
+        let confirmed = self.fetching.validates.as_ref().filter(|object| {
+            validator::select_for_304(&[&object.head.validators], &answer.headers).is_some()
+        });
+        let Some(object) = confirmed else {
+            let outcome = self.fetch(None).await;
+            return self.fill(outcome, requested, writer).await;
+        };
+        let times = self.times(requested);
+        let mut headers = object.head.headers.clone();
+        validator::update_from_304(&mut headers, &answer.headers, times.responded_wall);
+        match self.head(object.head.status, headers, times) {
+            Some((head, _)) => writer.refreshed(object.with_head(head)),
+            None => writer.refreshed(object.clone()),
+        }
+    }
+
+    fn times(&self, requested: Tick) -> Times {
+        Times { requested, responded: self.clock.now(), responded_wall: self.clock.wall() }
+    }
+
+    /// The head as it is stored and shared, and what the rules say of it; `None` where it varies on everything.
+    fn head(&self, status: StatusCode, headers: HeaderMap, times: Times) -> Option<(ResponseHead, Verdict)> {
+        let variant = Variant::of(&headers, &self.fetching.fields)?;
+        let control = Control::of(&headers, &TARGETS);
+        let facts = RequestFacts {
+            method: Method::GET,
+            authorization: self.fetching.fields.contains_key(AUTHORIZATION),
+            no_store: false,
+        };
+        let received = Received { status, headers: &headers, times };
+        let verdict = storable::verdict(&facts, &received, &control, &Policy::PLAIN, cookies(&headers, &control));
+        let validators = Validators::of(&headers, times.responded_wall);
+        Some((ResponseHead { status, headers, variant, lifetime: verdict.lifetime, validators }, verdict))
+    }
+
+    async fn fill(self, outcome: Result<Answer, FetchError>, requested: Tick, mut writer: FillWriter) {
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(error) => return fail(writer, error),
+        };
+        let Answer { status, mut headers, body, announced_length, framing, .. } = answer;
+        hop::strip_unstorable(&mut headers);
+        let times = self.times(requested);
+        let (head, sharing) = match self.head(status, headers.clone(), times) {
+            Some((head, verdict)) => (head, sharing(&verdict, framing)),
+            None => {
+                // What varies on everything fits one request alone, whatever the others carry.
+                headers.remove(VARY);
+                let Some((mut head, _)) = self.head(status, headers, times) else { return };
+                head.headers.insert(VARY, http::HeaderValue::from_static("*"));
+                (head, Sharing::Private)
+            }
+        };
+        let unread = match sharing {
+            // What was stale is wanted again, also where its viewers were answered at once and have gone.
+            Sharing::Shared { store: true } if self.fetching.validates.is_some() || self.is_media(&head) => {
+                WhenUnread::Finish
+            }
+            Sharing::Shared { .. } | Sharing::Private => WhenUnread::Stop,
+        };
+        if writer.head(head, announced_length, sharing).is_ok() {
+            pour(body, unread, writer).await;
+        }
+    }
+
+    /// Whether the next viewer of a stream will want it: by its type, or by the name it was asked for under.
+    fn is_media(&self, head: &ResponseHead) -> bool {
+        const ENDINGS: [&str; 10] =
+            [".m4s", ".mp4", ".m4v", ".m4a", ".cmfv", ".cmfa", ".ts", ".aac", ".m3u8", ".vtt"];
+        let kind = head.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase()).unwrap_or_default();
+        let path = self.fetching.target.path();
+        kind.starts_with(b"video/") || kind.starts_with(b"audio/") || ENDINGS.iter().any(|end| path.ends_with(end))
+    }
+}
+
+/// A cookie is shared only where the origin says for how long: a guess would hand one viewer's to others.
+fn cookies(headers: &HeaderMap, control: &Control) -> SetCookie {
+    let explicit = control.max_age.is_some() || control.s_maxage.is_some() || headers.contains_key(EXPIRES);
+    if headers.contains_key(SET_COOKIE) && !explicit { SetCookie::Bypass } else { SetCookie::Share }
+}
+
+fn sharing(verdict: &Verdict, framing: Framing) -> Sharing {
+    match verdict.sharing {
+        storable::Sharing::Nobody(_) => Sharing::Private,
+        storable::Sharing::Anyone | storable::Sharing::Waiting(_) => Sharing::Shared {
+            // The end of a cleartext connection looks the same whether the body was cut or not.
+            store: verdict.storable.is_ok() && framing != Framing::ClosedUnproven,
+        },
+    }
+}
+
+async fn pour(body: AnswerBody, unread: WhenUnread, mut writer: FillWriter) {
+    let mut body = pin!(body);
+    loop {
+        match next(body.as_mut(), unread, &mut writer).await {
+            Next::Octets(octets) => {
+                if let Err(end) = writer.push(octets) {
+                    return debug!(%end, "fill ended early");
+                }
+            }
+            Next::End => return writer.complete(),
+            Next::Failed(error) => return fail(writer, error),
+            Next::Unread => match writer.give_up() {
+                Ok(()) => return,
+                // Somebody came in the same moment.
+                Err(kept) => writer = *kept,
+            },
+        }
+    }
+}
+
+/// The next octets, read only once there is room for them.
+async fn next(mut body: Pin<&mut AnswerBody>, unread: WhenUnread, writer: &mut FillWriter) -> Next {
+    poll_fn(|cx| {
+        if writer.poll_unwanted(cx).is_ready() && (unread == WhenUnread::Stop || !writer.will_be_stored()) {
+            return Poll::Ready(Next::Unread);
+        }
+        if writer.poll_ready(cx).is_pending() {
+            return Poll::Pending;
+        }
+        loop {
+            match body.as_mut().poll_frame(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(Next::End),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Next::Failed(error)),
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(octets) if !octets.is_empty() => return Poll::Ready(Next::Octets(octets)),
+                    Ok(_) | Err(_) => {}
+                },
+            }
+        }
+    })
+    .await
+}
+
+fn fail(writer: FillWriter, error: FetchError) {
+    warn!(cause = %error, "fetch failed");
+    writer.fail(FillFailure::new(error));
+}

@@ -1,0 +1,80 @@
+//! What became of one answer: counted and logged once, when its body was sent or dropped.
+
+use std::sync::Arc;
+
+use tracing::debug;
+
+use crate::clock::{Clock, Tick};
+use crate::telemetry::access_log::{AccessLog, Line};
+use crate::telemetry::traffic::{Passage, RouteTraffic};
+
+use super::body::BodyError;
+
+/// The account of one answer; dropping it closes it.
+pub struct Account {
+    clock: Clock,
+    received: Tick,
+    first_byte: Option<Tick>,
+    passage: Passage,
+    /// Octets that make the answer whole, where that is known from the start.
+    whole: Option<u64>,
+    ended: bool,
+    traffic: Arc<RouteTraffic>,
+    log: Option<Box<(AccessLog, Line)>>,
+}
+
+impl Account {
+    /// Opens the account of an answer whose request's head was complete at `received`.
+    pub fn open(clock: &Clock, received: Tick, passage: Passage, traffic: Arc<RouteTraffic>) -> Self {
+        Self { clock: clock.clone(), received, first_byte: None, passage, whole: None, ended: false, traffic, log: None }
+    }
+
+    /// Also writes a line to the access log.
+    #[must_use]
+    pub fn logged(mut self, log: AccessLog, line: Line) -> Self {
+        self.log = Some(Box::new((log, line)));
+        self
+    }
+
+    /// The answer is whole after this many octets; transports may not ask a body for its end once they have them.
+    #[must_use]
+    pub fn whole_at(mut self, octets: Option<u64>) -> Self {
+        self.whole = octets;
+        self
+    }
+
+    /// That many octets more were handed to the transport.
+    pub(super) fn sent(&mut self, octets: usize) {
+        if self.first_byte.is_none() {
+            self.first_byte = Some(self.clock.now());
+        }
+        self.passage.octets += octets as u64;
+    }
+
+    /// The body ended as it should.
+    pub(super) fn complete(&mut self) {
+        self.ended = true;
+    }
+
+    /// The body ended in an error.
+    pub(super) fn failed(&mut self, error: &BodyError) {
+        debug!(%error, cause = ?std::error::Error::source(error).map(ToString::to_string), "answer was cut");
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let now = self.clock.now();
+        self.passage.whole = now.since(self.received);
+        self.passage.first_byte = self.first_byte.unwrap_or(now).since(self.received);
+        self.traffic.record(&self.passage);
+        if let Some(log) = self.log.take() {
+            let (log, mut line) = *log;
+            line.octets = self.passage.octets;
+            line.took = self.passage.whole;
+            line.first_byte = self.passage.first_byte;
+            line.complete = self.ended || self.whole == Some(self.passage.octets);
+            log.log(line);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What is sent. A body that cannot be completed ends in an error, which every protocol turns into an error on the
+//! wire; it never ends early and looks whole.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use crate::cache::{FillEnd, FillReader, ObjectReader};
+use crate::origin::{AnswerBody, FetchError};
+
+use super::account::Account;
+
+/// The body of an answer, with what must live as long as it does.
+pub struct Body {
+    content: Content,
+    account: Option<Account>,
+}
+
+/// Where the octets of a body come from.
+pub enum Content {
+    /// There are none.
+    Empty,
+    /// All at once.
+    Full(Bytes),
+    /// From a stored object, or a range of it.
+    Stored(ObjectReader),
+    /// From an object that still arrives.
+    Filling(Filling),
+    /// Straight from the origin.
+    Passing(AnswerBody),
+}
+
+/// The whole or a range of an arriving object.
+pub struct Filling {
+    reader: FillReader,
+    /// Octets still to be sent; `None`: to the end, wherever it is.
+    left: Option<u64>,
+}
+
+impl Filling {
+    /// Everything from the reader's position to the end, which is `left` octets away where that is known.
+    pub fn new(reader: FillReader, left: Option<u64>) -> Self {
+        Self { reader, left }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if self.left == Some(0) {
+            return Poll::Ready(None);
+        }
+        let chunk = ready!(self.reader.poll_chunk(cx));
+        Poll::Ready(match (chunk, self.left) {
+            (Some(Ok(mut chunk)), Some(left)) => {
+                let taken = (chunk.len() as u64).min(left);
+                chunk.truncate(usize::try_from(taken).unwrap_or(usize::MAX));
+                self.left = Some(left - taken);
+                Some(Ok(chunk))
+            }
+            (Some(Ok(chunk)), None) => Some(Ok(chunk)),
+            (Some(Err(end)), _) => Some(Err(BodyError::Fill(end))),
+            (None, None) => None,
+            (None, Some(_)) => Some(Err(BodyError::Short)),
+        })
+    }
+}
+
+/// Why a body could not be completed.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The object's fill ended early.
+    #[error("the object did not arrive whole")]
+    Fill(#[source] FillEnd),
+    /// The object is shorter than the range that was promised.
+    #[error("the object is shorter than the range that was promised")]
+    Short,
+    /// The origin's answer ended early.
+    #[error("the origin's answer did not arrive whole")]
+    Origin(#[source] FetchError),
+}
+
+impl Body {
+    /// A body that accounts for what becomes of it.
+    pub fn new(content: Content, account: Option<Account>) -> Self {
+        Self { content, account }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::new(Content::Full(bytes), None)
+    }
+}
+
+impl Content {
+    /// Its length in octets, where it is known.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::Full(bytes) => Some(bytes.len() as u64),
+            Self::Stored(reader) => Some(reader.remaining()),
+            Self::Filling(filling) => filling.left,
+            Self::Passing(body) => http_body::Body::size_hint(body).exact(),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let data = match self {
+            Self::Empty => None,
+            Self::Full(bytes) if bytes.is_empty() => None,
+            Self::Full(bytes) => Some(Ok(std::mem::take(bytes))),
+            Self::Stored(reader) => reader.next().map(Ok),
+            Self::Filling(filling) => ready!(filling.poll(cx)),
+            Self::Passing(body) => {
+                let frame = ready!(http_body::Body::poll_frame(Pin::new(body), cx));
+                return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Origin)));
+            }
+        };
+        Poll::Ready(data.map(|data| data.map(Frame::data)))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = ready!(this.content.poll(cx));
+        if let Some(account) = &mut this.account {
+            match &frame {
+                Some(Ok(frame)) => account.sent(frame.data_ref().map_or(0, Bytes::len)),
+                Some(Err(error)) => account.failed(error),
+                None => account.complete(),
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.length() == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.content.length().map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

@@ -1,0 +1,250 @@
+//! Answers that many may share: from memory, from an object that arrives, or by being the one that fetches it.
+//! A joiner whose request turns out not to fit what arrives asks for itself, beside all others in its place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use crate::cache::{FillAnswer, FillEnd, FillReader, Flight, Lead, Lookup, Object, ResponseHead};
+use crate::clock::Tick;
+use crate::origin::pump::{Fetching, Pump};
+use crate::rules::caching::control::{Wanted, Wish};
+use crate::rules::caching::freshness::Lifetime;
+use crate::rules::caching::range::{self, Ranged};
+use crate::rules::fields::cache_status::{Forward, Handling, Joined, Kept};
+use crate::telemetry::traffic::Origination;
+
+use super::answer::{Age, Answer, Provenance};
+use super::edge::Edge;
+use super::policies::Policies;
+use super::route::Resource;
+use super::{Head, Refusal, forward, represent, upstream};
+
+/// How often a request looks anew after what it joined did not fit it.
+const LOOKS: usize = 3;
+
+/// Whether the answer to this request may be shared at all: a safe retrieval that names no viewer.
+pub fn is_shareable(head: &Head) -> bool {
+    matches!(head.method, Method::GET | Method::HEAD) && !head.headers.contains_key(http::header::AUTHORIZATION)
+}
+
+/// What is read while an object is fetched, and by whom it was asked for.
+struct Following {
+    reader: FillReader,
+    role: Role,
+    /// What may be sent where the origin cannot answer.
+    fallback: Option<Fallback>,
+    since: Tick,
+}
+
+/// A stale object and for how long it may still be sent.
+struct Fallback {
+    object: Arc<Object>,
+    while_asking: Duration,
+    usable_for: Duration,
+}
+
+impl Fallback {
+    /// Whether it may stand in for an origin that cannot answer.
+    fn is_usable(&self) -> bool {
+        !self.usable_for.is_zero()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Leader,
+    Joiner,
+}
+
+/// What following an object came to.
+enum Followed {
+    Answer(Answer),
+    /// What arrived does not fit this request.
+    Unfit,
+    /// What arrived is for its first reader alone.
+    NotShared,
+}
+
+/// Answers a shareable request.
+///
+/// # Errors
+/// `NotStored`, the limits of the cache, and whatever befell the origin.
+pub async fn answer(
+    edge: &Edge,
+    policies: &Arc<Policies>,
+    head: &Head,
+    resource: &Resource<'_>,
+) -> Result<Answer, Refusal> {
+    let fields = upstream::shared_fields(head, policies);
+    let stored_only = Wish::of(&head.headers).says(Wanted::OnlyIfCached);
+    for _ in 0..LOOKS {
+        let now = edge.clock.now();
+        let lookup = edge.cache.lookup(&resource.key, &fields, |stored| stored.lifetime.freshness(now));
+        let (flight, stale) = match lookup {
+            Lookup::Hit(object, _) => return Ok(from_store(head, &object, Origination::Hit, now)),
+            _ if stored_only => return Err(Refusal::NotStored),
+            Lookup::Stale { object, while_asking, usable_for, flight, .. } => {
+                (flight, Some(Fallback { object, while_asking, usable_for }))
+            }
+            Lookup::Join(reader) => (Flight::Join(reader), None),
+            Lookup::Lead(lead) => (Flight::Lead(lead), None),
+            Lookup::Refused(refused) => (Flight::Refused(refused), None),
+        };
+        let (reader, role) = match flight {
+            Flight::Join(reader) => (reader, Role::Joiner),
+            Flight::Lead(lead) => {
+                let validates = stale.as_ref().map(|stale| stale.object.clone());
+                (fetch(edge, policies, lead, resource, (&fields, validates)), Role::Leader)
+            }
+            Flight::Refused(refused) => match &stale {
+                Some(stale) if stale.is_usable() => return Ok(from_store(head, &stale.object, Origination::Stale, now)),
+                _ => return Err(upstream::refused_by_cache(refused)),
+            },
+        };
+        if let Some(stale) = stale.as_ref().filter(|stale| !stale.while_asking.is_zero()) {
+            // The origin is asked in the background (RFC 5861 §3); the reader that leaves here stops nothing.
+            return Ok(from_store(head, &stale.object, Origination::Stale, now));
+        }
+        let following = Following { reader, role, fallback: stale, since: now };
+        match follow(edge, head, &fields, following).await? {
+            Followed::Answer(answer) => return Ok(answer),
+            Followed::Unfit => {}
+            Followed::NotShared => break,
+        }
+    }
+    forward::pass(edge, policies, head, resource, Forward::UriMiss).await
+}
+
+/// The answer from a stored object without asking the origin.
+fn from_store(head: &Head, object: &Arc<Object>, origination: Origination, now: Tick) -> Answer {
+    let life = &object.head.lifetime;
+    let provenance =
+        Provenance { handling: Handling::Hit, ttl: Some(life.ttl(now)), age: Age::Seconds(life.age_seconds(now)) };
+    represent::stored(head, object, origination, provenance)
+}
+
+/// Starts the fetch of an object in a task of its own, on the object's home worker: no viewer owns a fill.
+fn fetch(
+    edge: &Edge,
+    policies: &Arc<Policies>,
+    lead: Lead,
+    resource: &Resource<'_>,
+    (fields, validates): (&http::HeaderMap, Option<Arc<Object>>),
+) -> FillReader {
+    let (writer, reader) = lead.start();
+    let fetching = Fetching {
+        origins: policies.origins.clone(),
+        group: resource.route.config.origins.clone(),
+        target: resource.upstream.clone(),
+        fields: fields.clone(),
+        viewer_authority: resource.viewer_authority.clone(),
+        validates,
+    };
+    let home = edge.home(&resource.key);
+    home.spawn("fill", Pump::new(fetching, edge.clock.clone(), home.clone()).run(writer));
+    reader
+}
+
+async fn follow(
+    edge: &Edge,
+    head: &Head,
+    fields: &http::HeaderMap,
+    following: Following,
+) -> Result<Followed, Refusal> {
+    let Following { mut reader, role, fallback, since } = following;
+    let arrived = std::future::poll_fn(|cx| reader.poll_head(cx)).await;
+    let now = edge.clock.now();
+    let waited = now.since(since);
+    let answer = match arrived {
+        Ok(FillAnswer::Complete(object)) if !object.head.variant.matches(fields) => return Ok(Followed::Unfit),
+        Ok(FillAnswer::Complete(object)) => whole(head, &object, (role, fallback.is_some()), now),
+        Ok(FillAnswer::Arriving(response, _)) if !response.variant.matches(fields) => return Ok(Followed::Unfit),
+        Ok(FillAnswer::Arriving(response, length)) => match fallback {
+            Some(stale) if stale.is_usable() && is_outage(response.status) => {
+                from_store(head, &stale.object, Origination::Stale, now)
+            }
+            _ if role == Role::Leader && passes_range(edge, head, &response, length) => {
+                return Ok(Followed::NotShared);
+            }
+            fallback => {
+                let why = if fallback.is_some() { Forward::Stale } else { Forward::UriMiss };
+                arriving(head, &response, reader, (role, why), now)
+            }
+        },
+        Err(FillEnd::NotShared) => return Ok(Followed::NotShared),
+        Err(FillEnd::Gone) => return Ok(Followed::Unfit),
+        Err(end) => match fallback {
+            Some(stale) if stale.is_usable() => from_store(head, &stale.object, Origination::Stale, now),
+            _ => return Err(upstream::refusal(&end)),
+        },
+    };
+    Ok(Followed::Answer(Answer { origin_wait: Some(waited), ..answer }))
+}
+
+/// Statuses for which a stale response may be sent instead (RFC 5861 §4).
+fn is_outage(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}
+
+/// Whether a range of an object too large to store is better asked for alone than waited for.
+fn passes_range(edge: &Edge, head: &Head, response: &ResponseHead, length: Option<u64>) -> bool {
+    let Some(length) = length.filter(|length| *length > edge.cache.max_object()) else { return false };
+    let ranged = range::judge_range(&head.headers, &head.method, response.status, &response.validators, length);
+    matches!(ranged, Ranged::Part(part) if part.first > 0)
+}
+
+/// The answer from an object that was whole by the time its head was looked at: what was stale has been confirmed, or
+/// the fetch is over already.
+fn whole(head: &Head, object: &Arc<Object>, (role, was_stale): (Role, bool), now: Tick) -> Answer {
+    let (why, status, origination) = if was_stale {
+        (Forward::Stale, Some(StatusCode::NOT_MODIFIED), Origination::Revalidated)
+    } else {
+        (Forward::UriMiss, None, origination(role))
+    };
+    let life = &object.head.lifetime;
+    let handling = Handling::Forwarded { why, status, kept: kept(role, true), joined: joined(role) };
+    let provenance = Provenance { handling, ttl: Some(life.ttl(now)), age: age(life, role, now) };
+    represent::stored(head, object, origination, provenance)
+}
+
+fn arriving(
+    head: &Head,
+    response: &ResponseHead,
+    reader: FillReader,
+    (role, why): (Role, Forward),
+    now: Tick,
+) -> Answer {
+    let stores = reader.will_be_stored();
+    let life = &response.lifetime;
+    let handling = Handling::Forwarded { why, status: None, kept: kept(role, stores), joined: joined(role) };
+    let provenance = Provenance { handling, ttl: stores.then(|| life.ttl(now)), age: age(life, role, now) };
+    represent::arriving(head, response, reader, origination(role), provenance)
+}
+
+fn kept(role: Role, stores: bool) -> Kept {
+    if stores && role == Role::Leader { Kept::Stored } else { Kept::Passed }
+}
+
+fn joined(role: Role) -> Joined {
+    match role {
+        Role::Joiner => Joined::Collapsed,
+        Role::Leader => Joined::Alone,
+    }
+}
+
+/// Whoever asked first has a first-hand answer, whose age is the origin's to tell (RFC 9111 §5.1).
+fn age(life: &Lifetime, role: Role, now: Tick) -> Age {
+    match role {
+        Role::Leader => Age::AsReceived,
+        Role::Joiner => Age::Seconds(life.age_seconds(now)),
+    }
+}
+
+fn origination(role: Role) -> Origination {
+    match role {
+        Role::Joiner => Origination::Joined,
+        Role::Leader => Origination::Miss,
+    }
+}

@@ -1,0 +1,96 @@
+//! Edge: the parts that a request may use. Each guards itself; `Edge` only holds them.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use arc_swap::ArcSwap;
+
+use crate::cache::Cache;
+use crate::clock::Clock;
+use crate::rules::caching::Key;
+use crate::tasks::Tasks;
+use crate::telemetry::counters;
+use crate::telemetry::traffic::Traffic;
+
+use super::page::Readiness;
+use super::policies::Policies;
+
+thread_local! {
+    static REQUESTS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// What every worker shares.
+pub struct Edge {
+    /// Time.
+    pub clock: Clock,
+    /// What was fetched.
+    pub cache: Arc<Cache>,
+    /// What passed.
+    pub traffic: Arc<Traffic>,
+    policies: ArcSwap<Policies>,
+    workers: Vec<Tasks>,
+    hasher: foldhash::fast::RandomState,
+    incarnation: u32,
+    draining: AtomicBool,
+}
+
+impl Edge {
+    /// The parts of a node with one `Tasks` a worker, at least one. `incarnation` tells request identifiers of this
+    /// process from those of earlier ones.
+    pub fn new(
+        clock: Clock,
+        cache: Arc<Cache>,
+        traffic: Arc<Traffic>,
+        policies: Policies,
+        (workers, incarnation): (Vec<Tasks>, u32),
+    ) -> Self {
+        Self {
+            clock,
+            cache,
+            traffic,
+            policies: ArcSwap::from_pointee(policies),
+            workers,
+            hasher: foldhash::fast::RandomState::default(),
+            incarnation,
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether new viewers should come here.
+    pub fn readiness(&self) -> Readiness {
+        if self.draining.load(Relaxed) { Readiness::Draining } else { Readiness::Ready }
+    }
+
+    /// Says from now on whether new viewers should come here.
+    pub fn set_readiness(&self, readiness: Readiness) {
+        self.draining.store(readiness == Readiness::Draining, Relaxed);
+    }
+
+    /// The policies of this moment; a request keeps them to its end.
+    pub fn policies(&self) -> Arc<Policies> {
+        self.policies.load_full()
+    }
+
+    /// From now on new requests see `policies`.
+    pub fn replace_policies(&self, policies: Policies) {
+        self.policies.store(Arc::new(policies));
+    }
+
+    /// The worker that an object's fill and its origin connection live on.
+    pub(super) fn home(&self, key: &Key) -> &Tasks {
+        let hash = std::hash::BuildHasher::hash_one(&self.hasher, key);
+        &self.workers[usize::try_from(hash % self.workers.len() as u64).expect("less than the workers")]
+    }
+
+    /// The tasks of the worker that runs the caller.
+    pub(super) fn tasks(&self) -> &Tasks {
+        &self.workers[counters::worker() % self.workers.len()]
+    }
+
+    /// An identifier for one request: the process, the worker, and a running number of the worker's own.
+    pub(super) fn request_id(&self) -> String {
+        let number = REQUESTS.replace(REQUESTS.get().wrapping_add(1));
+        format!("{:08x}{:02x}{number:08x}", self.incarnation, counters::worker() & 0xff)
+    }
+}

@@ -1,0 +1,137 @@
+//! The same walk as a request takes, without doing it: what would happen, and why.
+
+use http::uri::Uri;
+use http::{HeaderMap, Method};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::clock::Tick;
+
+use super::route::{self, Target};
+use super::{Edge, Head, Protocol, Scheme, Viewer};
+
+/// What the node would do with a GET of a URL.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct Explanation {
+    /// The URL as it was understood.
+    pub url: String,
+    /// The route that serves it; `None`: none does.
+    pub route: Option<String>,
+    /// What it is: `plain`, `page` or `answered` by the node itself; `None`: refused.
+    pub class: Option<&'static str>,
+    /// The cache key.
+    pub key: Option<String>,
+    /// What the key leaves out of the request.
+    pub left_out: Vec<&'static str>,
+    /// The origins in order of preference.
+    pub origin: Option<String>,
+    /// What the first origin would be asked for.
+    pub origin_url: Option<String>,
+    /// Where the lifetime comes from.
+    pub lifetime: Option<&'static str>,
+    /// Bounds that would apply.
+    pub limits: Vec<String>,
+    /// What would happen, and why.
+    pub verdict: String,
+    /// The refusal's word, if it would be refused.
+    pub refusal: Option<&'static str>,
+}
+
+/// Walks a GET of `url`. Needs no viewer and asks no origin.
+///
+/// # Errors
+/// What is wrong with the URL.
+pub fn explain(edge: &Edge, url: &str) -> Result<Explanation, &'static str> {
+    let head = head(url)?;
+    let policies = edge.policies();
+    let authority = head.authority.as_deref().unwrap_or_default();
+    let mut explanation = Explanation {
+        url: format!("{}://{authority}{}", head.scheme.as_str(), url_path(&head)),
+        ..Explanation::default()
+    };
+    match route::target(&policies, &head) {
+        Err(refusal) => {
+            explanation.verdict = format!("refused with {}: {refusal}", refusal.status().as_u16());
+            explanation.refusal = Some(refusal.word());
+        }
+        Ok(Target::Page(_)) => {
+            explanation.class = Some("page");
+            explanation.verdict = "answered by the node: the path is reserved for its own pages".to_owned();
+        }
+        Ok(Target::Answered(route, answer)) => {
+            explanation.route = Some(route.name.to_string());
+            explanation.class = Some("answered");
+            explanation.verdict = format!("answered by the node with {}", answer.status);
+        }
+        Ok(Target::Resource(resource)) => of_resource(edge, &resource, &mut explanation),
+    }
+    Ok(explanation)
+}
+
+fn of_resource(edge: &Edge, resource: &route::Resource<'_>, explanation: &mut Explanation) {
+    let route = resource.route;
+    let (scheme, _) = route.upstream_authority("");
+    explanation.route = Some(route.name.to_string());
+    explanation.class = Some("plain");
+    explanation.key = Some(resource.key.as_str().to_owned());
+    explanation.left_out =
+        vec!["the viewer's scheme, host and address", "Cookie", "Origin", "fields that Vary does not name"];
+    explanation.origin = Some(route.config.origins.join(", then "));
+    explanation.origin_url =
+        Some(format!("{scheme}://{}{}{}", route.first.authority(), route.first.base_path, resource.upstream));
+    explanation.lifetime = Some("the origin's Weir-Cache-Control, CDN-Cache-Control, Cache-Control or Expires");
+    explanation.limits = vec![
+        format!("objects over {} octets pass and are not stored", edge.cache.max_object()),
+        format!("request bodies up to {} octets", route.config.max_body),
+    ];
+    let because = format!(
+        "the first route whose host ({}) and path ({}) match",
+        if route.config.hosts.is_empty() { "any".to_owned() } else { route.config.hosts.join(", ") },
+        route.config.path
+    );
+    let now = edge.clock.now();
+    let stored = edge.cache.peek(&resource.key, &HeaderMap::new());
+    explanation.verdict = match stored {
+        None => format!("fetched once for all who ask: nothing is stored; {because}"),
+        Some(object) => format!(
+            "{} of {} octets is stored, {} s old and fresh for {} s; {because}",
+            object.head.status,
+            object.length(),
+            object.head.lifetime.age_seconds(now),
+            object.head.lifetime.ttl(now)
+        ),
+    };
+}
+
+fn url_path(head: &Head) -> String {
+    match &head.query {
+        Some(query) => format!("{}?{query}", head.path),
+        None => head.path.clone(),
+    }
+}
+
+/// The head of a GET of `url`; a bare path is asked of any host.
+fn head(url: &str) -> Result<Head, &'static str> {
+    let uri: Uri = url.parse().map_err(|_| "the URL cannot be read: write https://HOST/PATH or /PATH")?;
+    let scheme = match uri.scheme_str() {
+        Some("https") => Scheme::Https,
+        Some("http") | None => Scheme::Http,
+        Some(_) => return Err("the URL's scheme is neither http nor https"),
+    };
+    let path = if uri.path().is_empty() { "/" } else { uri.path() };
+    if !path.starts_with('/') {
+        return Err("the URL's path does not begin with /");
+    }
+    let nobody = ([0, 0, 0, 0], 0).into();
+    Ok(Head {
+        method: Method::GET,
+        scheme,
+        authority: uri.authority().map(|authority| authority.as_str().to_ascii_lowercase()),
+        path: path.to_owned(),
+        query: uri.query().map(str::to_owned),
+        headers: HeaderMap::new(),
+        viewer: Viewer { peer: nobody, address: nobody },
+        protocol: Protocol::Http11,
+        received: Tick::default(),
+    })
+}

@@ -1,0 +1,134 @@
+//! Requests that no one shares: passed to the origin with their body, and its answer passed back as it comes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::Method;
+use http_body::{Body as _, Frame, SizeHint};
+
+use crate::origin::Ask;
+use crate::rules::fields::cache_status::{Forward, Handling, Joined, Kept};
+use crate::rules::fields::hop;
+use crate::telemetry::traffic::Origination;
+
+use super::answer::{Access, Age, Answer, Provenance};
+use super::body::Content;
+use super::edge::Edge;
+use super::policies::Policies;
+use super::route::Resource;
+use super::{Head, Refusal, Upload, UploadError, upstream};
+
+/// Passes a request without a body.
+///
+/// # Errors
+/// Whatever befell the origin.
+pub async fn pass(
+    edge: &Edge,
+    policies: &Arc<Policies>,
+    head: &Head,
+    resource: &Resource<'_>,
+    why: Forward,
+) -> Result<Answer, Refusal> {
+    forward(edge, policies, head, resource, (why, None)).await
+}
+
+/// Passes a request with its body, up to the route's limit.
+///
+/// # Errors
+/// `BodyTooLarge`, and whatever befell the origin.
+pub async fn pass_with_body(
+    edge: &Edge,
+    policies: &Arc<Policies>,
+    head: &Head,
+    resource: &Resource<'_>,
+    upload: Upload,
+) -> Result<Answer, Refusal> {
+    let limit = resource.route.config.max_body;
+    if upload.size_hint().lower() > limit {
+        return Err(Refusal::BodyTooLarge { limit });
+    }
+    let why = if matches!(head.method, Method::GET | Method::HEAD) { Forward::Bypass } else { Forward::Method };
+    let body = match upload {
+        Upload::Empty => None,
+        upload => Some(Limited { upload, left: limit }),
+    };
+    forward(edge, policies, head, resource, (why, body)).await
+}
+
+async fn forward(
+    edge: &Edge,
+    policies: &Arc<Policies>,
+    head: &Head,
+    resource: &Resource<'_>,
+    (why, body): (Forward, Option<Limited>),
+) -> Result<Answer, Refusal> {
+    let began = edge.clock.now();
+    let ask = Ask {
+        method: head.method.clone(),
+        path_and_query: resource.upstream.clone(),
+        first_byte: None,
+        headers: upstream::passed_fields(head, policies),
+        viewer_authority: head.authority.clone(),
+        body: body.map(|body| Box::pin(body) as _),
+    };
+    let fetched = policies.origins.fetch(edge.tasks(), &resource.route.config.origins, ask).await;
+    let answer = fetched.map_err(|error| upstream::of_fetch(&error))?;
+    if answer.status.is_success() && !head.method.is_safe() {
+        edge.cache.remove(&resource.key);
+    }
+    let mut headers = answer.headers;
+    hop::strip_hop_by_hop(&mut headers);
+    let handling = Handling::Forwarded { why, status: None, kept: Kept::Passed, joined: Joined::Alone };
+    let provenance = Provenance { handling, ttl: None, age: Age::AsReceived };
+    let silent = head.method == Method::HEAD;
+    Ok(Answer {
+        status: answer.status,
+        headers,
+        content: if silent { Content::Empty } else { Content::Passing(answer.body) },
+        origination: Origination::Pass,
+        provenance: Some(provenance),
+        origin_wait: Some(edge.clock.now().since(began)),
+        access: Access::OfRoute,
+    })
+}
+
+/// A request body that ends in an error beyond the route's limit.
+struct Limited {
+    upload: Upload,
+    left: u64,
+}
+
+/// Why a request body could not be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum LimitedError {
+    #[error("the request body is larger than the route forwards")]
+    TooLarge,
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+}
+
+impl http_body::Body for Limited {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.upload).poll_frame(cx)).map(|frame| {
+            let frame = frame.map_err(LimitedError::from)?;
+            let octets = frame.data_ref().map_or(0, |data| data.len() as u64);
+            this.left = this.left.checked_sub(octets).ok_or(LimitedError::TooLarge)?;
+            Ok(frame)
+        });
+        Poll::Ready(frame.map(|frame| frame.map_err(|error: LimitedError| error.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.upload.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.upload.size_hint()
+    }
+}

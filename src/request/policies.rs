@@ -1,0 +1,227 @@
+//! A configuration made ready for the journey: what every request looks up, computed once for each reload.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use crate::config::{self, Config, HostHeader, Origin, OriginScheme, Route};
+use crate::origin::Origins;
+use crate::rules::cors::{Cors, Credentials, Permission};
+use crate::rules::fields::loops::Pseudonym;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::traffic::{RouteTraffic, Traffic};
+
+/// One generation of the configuration; a request keeps the one it began with.
+pub struct Policies {
+    /// The configuration it was made from.
+    pub config: Arc<Config>,
+    /// Routes in the order of the file; the first match wins.
+    pub routes: Vec<RoutePolicy>,
+    /// Where everything comes from.
+    pub origins: Arc<Origins>,
+    /// Where requests are logged.
+    pub access_log: Option<AccessLog>,
+    /// Counters for requests that no route serves.
+    pub unrouted: Arc<RouteTraffic>,
+    /// The node's name in Via, CDN-Loop and Cache-Status.
+    pub pseudonym: Pseudonym,
+    /// The value of Alt-Svc for viewers on TLS; `None`: none is sent.
+    pub alt_svc: Option<HeaderValue>,
+}
+
+/// One route, ready to match and to serve.
+pub struct RoutePolicy {
+    /// Its metric label.
+    pub name: Arc<str>,
+    /// Its place in the file.
+    pub index: usize,
+    /// The route as configured.
+    pub config: Route,
+    /// Its hosts.
+    hosts: Vec<HostPattern>,
+    /// Segments of its path prefix; `None` stands for `{stream}`.
+    segments: Vec<Option<String>>,
+    /// Names of its origins together, the first part of every key.
+    pub group: String,
+    /// The first origin: its address is that of the key.
+    pub first: Origin,
+    /// CORS as the edge speaks it; `None`: the origin does.
+    pub cors: Option<Cors>,
+    /// Its counters.
+    pub traffic: Arc<RouteTraffic>,
+}
+
+enum HostPattern {
+    Exact(String),
+    Below(String),
+}
+
+impl HostPattern {
+    fn new(pattern: &str) -> Self {
+        match pattern.strip_prefix('*') {
+            Some(suffix) => Self::Below(suffix.to_owned()),
+            None => Self::Exact(pattern.to_owned()),
+        }
+    }
+
+    fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => name == host,
+            Self::Below(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
+        }
+    }
+}
+
+impl Policies {
+    /// Makes a checked configuration ready. Counters of routes that stay are kept.
+    pub fn new(
+        config: Arc<Config>,
+        origins: Arc<Origins>,
+        traffic: &Traffic,
+        access_log: Option<AccessLog>,
+        alt_svc: Option<HeaderValue>,
+    ) -> Self {
+        let routes = config
+            .routes
+            .iter()
+            .enumerate()
+            .map(|(index, route)| RoutePolicy::new(index, route, &config, traffic))
+            .collect::<Vec<_>>();
+        let unrouted = traffic.route("none");
+        traffic.retain_routes(|name| name == "none" || routes.iter().any(|route| *route.name == *name));
+        let pseudonym = Pseudonym::of(&config.node.name);
+        Self { pseudonym, config, routes, origins, access_log, unrouted, alt_svc }
+    }
+
+    /// The first route for a host and a canonical path, or why there is none.
+    ///
+    /// # Errors
+    /// Whether at least the host is known.
+    pub fn route(&self, host: &str, path: &str) -> Result<&RoutePolicy, NoRoute> {
+        let mut known = false;
+        for route in &self.routes {
+            if route.serves_host(host) {
+                known = true;
+                if route.serves_path(path) {
+                    return Ok(route);
+                }
+            }
+        }
+        Err(if known { NoRoute::Path } else { NoRoute::Host })
+    }
+}
+
+/// Why no route serves a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoute {
+    /// No route names the host.
+    Host,
+    /// Routes name the host, none the path.
+    Path,
+}
+
+impl RoutePolicy {
+    fn new(index: usize, route: &Route, config: &Config, traffic: &Traffic) -> Self {
+        let first = route.origins.first().and_then(|name| config.origins.iter().find(|origin| origin.name == *name));
+        Self {
+            name: route.name.as_str().into(),
+            index,
+            hosts: route.hosts.iter().map(|host| HostPattern::new(host)).collect(),
+            segments: segments(&route.path)
+                .map(|segment| (segment != "{stream}").then(|| segment.to_owned()))
+                .collect(),
+            group: route.origins.join(","),
+            first: first.expect("a checked configuration names known origins").clone(),
+            cors: match &route.cors {
+                config::Cors::Edge(rules) => Some(cors(rules)),
+                config::Cors::Origin => None,
+            },
+            traffic: traffic.route(&route.name),
+            config: route.clone(),
+        }
+    }
+
+    fn serves_host(&self, host: &str) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
+    }
+
+    fn serves_path(&self, path: &str) -> bool {
+        let mut asked = segments(path);
+        self.segments.iter().all(|wanted| match (wanted, asked.next()) {
+            (Some(wanted), Some(segment)) => wanted == segment,
+            (None, Some(segment)) => !segment.is_empty(),
+            (_, None) => false,
+        })
+    }
+
+    /// The path and query that are asked for upstream, before the origin's own base path: without the route's
+    /// `strip` prefix.
+    pub fn upstream_path<'a>(&self, path: &'a str) -> &'a str {
+        match path.strip_prefix(self.config.strip.as_str()) {
+            Some(rest) if rest.starts_with('/') => rest,
+            Some("") => "/",
+            _ => path,
+        }
+    }
+
+    /// Scheme and authority of the key: what the first origin would be asked under.
+    pub fn upstream_authority<'a>(&'a self, viewer: &'a str) -> (&'static str, std::borrow::Cow<'a, str>) {
+        let scheme = match self.first.scheme {
+            OriginScheme::Http => "http",
+            OriginScheme::Https => "https",
+        };
+        let authority = match &self.first.host_header {
+            HostHeader::Origin => self.first.authority().into(),
+            HostHeader::Viewer => viewer.into(),
+            HostHeader::Name(name) => name.as_str().into(),
+        };
+        (scheme, authority)
+    }
+}
+
+fn cors(rules: &config::CorsRules) -> Cors {
+    let permission = Permission {
+        origins: rules.origins.clone(),
+        credentials: if rules.credentials { Credentials::Include } else { Credentials::Omit },
+        allow_headers: rules.allow_headers.clone(),
+        expose_headers: rules.expose_headers.clone(),
+        max_age: rules.max_age,
+    };
+    Cors::new(&permission).expect("a checked configuration gives credentials to listed sites alone")
+}
+
+/// Segments of a path prefix: what stands between slashes; a trailing slash ends the prefix on a boundary.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.trim_start_matches('/').trim_end_matches('/').split('/').filter(|segment| !segment.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serves(prefix: &str, path: &str) -> bool {
+        let wanted: Vec<_> = segments(prefix).collect();
+        let mut asked = segments(path);
+        wanted.iter().all(|wanted| match asked.next() {
+            Some(segment) => *wanted == "{stream}" || *wanted == segment,
+            None => false,
+        })
+    }
+
+    #[test]
+    fn a_prefix_ends_on_a_segment_boundary() {
+        assert!(serves("/live/", "/live/a.m3u8"));
+        assert!(serves("/live", "/live"));
+        assert!(serves("/", "/anything"));
+        assert!(serves("/live/{stream}/", "/live/one/v.m3u8"));
+        assert!(!serves("/live", "/lively"));
+        assert!(!serves("/live/{stream}/", "/live"));
+    }
+
+    #[test]
+    fn a_wildcard_covers_hosts_below_it_and_not_the_name_itself() {
+        let pattern = HostPattern::new("*.example.com");
+        assert!(pattern.matches("a.example.com") && pattern.matches("a.b.example.com"));
+        assert!(!pattern.matches("example.com") && !pattern.matches("badexample.com"));
+    }
+}

@@ -1,0 +1,138 @@
+//! A stored or arriving response → the answer to one request: preconditions first, then HEAD, then a byte range
+//! (RFC 9110 §13.2.2, §14.2).
+
+use std::sync::Arc;
+
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use crate::cache::{FillReader, Object, ResponseHead};
+use crate::rules::caching::range::{self, Part, RangeSet, Ranged};
+use crate::rules::caching::validator::{self, Precondition};
+use crate::telemetry::traffic::Origination;
+
+use super::Head;
+use super::answer::{Access, Answer, Provenance};
+use super::body::{Content, Filling};
+
+/// What of a response one request gets.
+enum View {
+    /// Its fields alone say that what the viewer has still holds.
+    NotModified,
+    /// A precondition does not hold.
+    Failed,
+    /// All of it; its length where that is known.
+    Whole(Option<u64>),
+    /// A part of a length that may not be known yet.
+    Part(Part, Option<u64>),
+    /// No octet that the request wants exists.
+    Unsatisfiable(u64),
+}
+
+fn view(head: &Head, response: &ResponseHead, length: Option<u64>) -> View {
+    let validators = &response.validators;
+    match validator::judge_preconditions(&head.headers, &head.method, response.status, validators) {
+        Precondition::Proceed => {}
+        Precondition::NotModified => return View::NotModified,
+        Precondition::Failed => return View::Failed,
+    }
+    let Some(ranges) = RangeSet::of(&head.headers, &head.method, response.status, validators) else {
+        return View::Whole(length);
+    };
+    match length {
+        Some(length) => match ranges.of_length(length) {
+            Ranged::Part(part) => View::Part(part, Some(length)),
+            Ranged::Unsatisfiable => View::Unsatisfiable(length),
+            // Several parts may be answered with the whole (RFC 9110 §14.2).
+            Ranged::Whole | Ranged::Parts(_) => View::Whole(Some(length)),
+        },
+        // What will have arrived by the time it is sent may be promised now: a body that ends before its last octet
+        // ends in an error.
+        None => match ranges.while_arriving(u64::MAX) {
+            range::Arriving::Part(part) => View::Part(part, None),
+            range::Arriving::Whole | range::Arriving::Later => View::Whole(None),
+        },
+    }
+}
+
+/// The answer from a stored object.
+pub fn stored(head: &Head, object: &Arc<Object>, origination: Origination, provenance: Provenance) -> Answer {
+    let length = object.length();
+    let view = view(head, &object.head, Some(length));
+    dress(head, &object.head, &view, (origination, provenance), |part| {
+        Content::Stored(object.reader(part.map_or(0..length, |part| part.first..part.last + 1)))
+    })
+}
+
+/// The answer from an object that still arrives.
+pub fn arriving(
+    head: &Head,
+    response: &ResponseHead,
+    mut reader: FillReader,
+    origination: Origination,
+    provenance: Provenance,
+) -> Answer {
+    let length = reader.length();
+    let view = view(head, response, length);
+    dress(head, response, &view, (origination, provenance), |part| match part {
+        None => Content::Filling(Filling::new(reader, length)),
+        Some(part) => {
+            reader.seek(part.first);
+            Content::Filling(Filling::new(reader, Some(part.length())))
+        }
+    })
+}
+
+/// Fields and body of a view. `content` is asked only where a body is sent.
+fn dress(
+    head: &Head,
+    response: &ResponseHead,
+    view: &View,
+    (origination, provenance): (Origination, Provenance),
+    content: impl FnOnce(Option<Part>) -> Content,
+) -> Answer {
+    let answer = |status, headers, content| Answer {
+        status,
+        headers,
+        content,
+        origination,
+        provenance: Some(provenance),
+        origin_wait: None,
+        access: Access::OfRoute,
+    };
+    match *view {
+        View::NotModified => {
+            let headers = validator::not_modified_headers(&response.headers);
+            answer(StatusCode::NOT_MODIFIED, headers, Content::Empty)
+        }
+        View::Failed => answer(StatusCode::PRECONDITION_FAILED, HeaderMap::new(), Content::Empty),
+        View::Unsatisfiable(length) => {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_RANGE, range::unsatisfied_range(length));
+            answer(StatusCode::RANGE_NOT_SATISFIABLE, headers, Content::Empty)
+        }
+        View::Part(part, length) => {
+            let mut headers = response.headers.clone();
+            headers.insert(CONTENT_RANGE, part.content_range(length));
+            headers.insert(CONTENT_LENGTH, part.length().into());
+            answer(StatusCode::PARTIAL_CONTENT, headers, content(Some(part)))
+        }
+        View::Whole(length) => {
+            let mut headers = response.headers.clone();
+            match length {
+                Some(length) if !bodiless(response.status) => _ = headers.insert(CONTENT_LENGTH, length.into()),
+                _ => _ = headers.remove(CONTENT_LENGTH),
+            }
+            if response.status == StatusCode::OK && !headers.contains_key(ACCEPT_RANGES) {
+                headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+            }
+            let silent = head.method == Method::HEAD || bodiless(response.status);
+            answer(response.status, headers, if silent { Content::Empty } else { content(None) })
+        }
+    }
+}
+
+/// Statuses that never have a body (RFC 9110 §6.4.1).
+fn bodiless(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}

@@ -1,0 +1,156 @@
+//! Dresses an answer or a refusal for the viewer, and opens its account.
+
+use std::time::Duration;
+
+use http::header::{AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, REFERER, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use serde::Serialize;
+
+use crate::rules::fields::cache_status::CacheStatus;
+use crate::rules::fields::loops;
+use crate::telemetry::access_log::{self, Line};
+use crate::telemetry::traffic::{Origination, Passage};
+
+use super::account::Account;
+use super::answer::{Access, Age, Answer, Provenance};
+use super::body::{Body, Content};
+use super::edge::Edge;
+use super::policies::{Policies, RoutePolicy};
+use super::{Head, Refusal, Scheme};
+
+const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The response that the viewer gets.
+pub fn finish(
+    edge: &Edge,
+    policies: &Policies,
+    head: &Head,
+    route: Option<&RoutePolicy>,
+    outcome: Result<Answer, Refusal>,
+) -> Response<Body> {
+    let id = edge.request_id();
+    let (answer, reason) = match outcome {
+        Ok(answer) => (answer, None),
+        Err(refusal) => {
+            edge.traffic.refused(refusal.index());
+            (refused(&refusal, head, &id), Some(refusal.word()))
+        }
+    };
+    let Answer { status, mut headers, content, origination, provenance, origin_wait, access } = answer;
+    if let Some(provenance) = &provenance {
+        trace(policies, provenance, &mut headers);
+    }
+    if let Some(cors) = route.and_then(|route| route.cors.as_ref()).filter(|_| access == Access::OfRoute) {
+        cors.apply(&head.headers, &mut headers);
+    }
+    headers.insert(SERVER_TIMING, server_timing(edge.clock.now().since(head.received), origin_wait));
+    headers.insert(X_REQUEST_ID, HeaderValue::try_from(&*id).expect("hexadecimal digits are a field value"));
+    advertise(policies, head, &mut headers);
+    let passage = Passage {
+        protocol: head.protocol.label(),
+        origination,
+        status: status.as_u16(),
+        octets: 0,
+        first_byte: Duration::ZERO,
+        whole: Duration::ZERO,
+    };
+    let traffic = route.map_or(&policies.unrouted, |route| &route.traffic);
+    let mut account =
+        Account::open(&edge.clock, head.received, passage, traffic.clone()).whole_at(content.length());
+    if let Some(log) = &policies.access_log {
+        account = account.logged(log.clone(), line(edge, head, route, (passage, id, reason)));
+    }
+    let mut response = Response::new(Body::new(content, Some(account)));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Age, Cache-Status and Via: what this node did with an answer of the origin's.
+fn trace(policies: &Policies, provenance: &Provenance, headers: &mut HeaderMap) {
+    if let Age::Seconds(age) = provenance.age {
+        headers.insert(AGE, age.into());
+    }
+    let status = CacheStatus { handling: provenance.handling, ttl: provenance.ttl, detail: None, key: None };
+    status.append(headers, policies.pseudonym.as_str());
+    loops::append_via(headers, "1.1", &policies.pseudonym);
+}
+
+/// `edge`: from the request's head to now; `origin`: how much of it the origin was waited for.
+fn server_timing(took: Duration, origin_wait: Option<Duration>) -> HeaderValue {
+    let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let edge = milliseconds(took.saturating_sub(origin_wait.unwrap_or_default()));
+    let value = match origin_wait {
+        Some(wait) => format!("edge;dur={edge:.1}, origin;dur={:.1}", milliseconds(wait)),
+        None => format!("edge;dur={edge:.1}"),
+    };
+    value.try_into().expect("words and digits are a field value")
+}
+
+/// Viewers on TLS over TCP learn that there is HTTP/3; media segments do not carry it (RFC 7838 §3).
+fn advertise(policies: &Policies, head: &Head, headers: &mut HeaderMap) {
+    let Some(alt_svc) = &policies.alt_svc else { return };
+    let is_media = headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"video/") || kind.as_bytes().starts_with(b"audio/"));
+    if head.scheme == Scheme::Https && !is_media {
+        headers.insert(ALT_SVC, alt_svc.clone());
+    }
+}
+
+/// A refusal as JSON, with its stable word. Never cached; scripts may read it.
+fn refused(refusal: &Refusal, head: &Head, id: &str) -> Answer {
+    #[derive(Serialize)]
+    struct Problem<'a> {
+        reason: &'a str,
+        detail: String,
+        request: &'a str,
+    }
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(after) = refusal.retry_after() {
+        headers.insert(RETRY_AFTER, after.as_secs().into());
+    }
+    if *refusal == Refusal::MethodNotAllowed {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+    let problem = Problem { reason: refusal.word(), detail: refusal.to_string(), request: id };
+    let content = if head.method == Method::HEAD {
+        Content::Empty
+    } else {
+        Content::Full(serde_json::to_vec(&problem).expect("words are JSON").into())
+    };
+    Answer { content, origination: Origination::Refused, ..Answer::own(refusal.status(), headers) }
+}
+
+fn line(
+    edge: &Edge,
+    head: &Head,
+    route: Option<&RoutePolicy>,
+    (passage, id, reason): (Passage, String, Option<&'static str>),
+) -> Line {
+    let field = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let referer = field(REFERER).map(|referer| referer.split(['?', '#']).next().unwrap_or_default().to_owned());
+    Line {
+        time: edge.clock.wall(),
+        id,
+        address: head.viewer.address.ip().to_canonical(),
+        method: head.method.clone(),
+        host: head.authority.clone().unwrap_or_default(),
+        path: format!("{}{}", head.path, access_log::loggable_query(head.query.as_deref())),
+        protocol: head.protocol.version(),
+        status: passage.status,
+        octets: 0,
+        took: Duration::ZERO,
+        first_byte: Duration::ZERO,
+        cache: passage.origination.label(),
+        route: route.map_or_else(|| "none".into(), |route| route.name.clone()),
+        reason,
+        complete: false,
+        user_agent: field(USER_AGENT),
+        referer,
+    }
+}

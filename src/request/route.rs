@@ -1,0 +1,120 @@
+//! Head → Target. A CORS preflight is answered here, before anything else is asked of the viewer.
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, StatusCode, header};
+
+use crate::rules::caching::Key;
+use crate::rules::cors::is_preflight;
+use crate::config::HostHeader;
+use crate::rules::fields::loops;
+use crate::rules::uri;
+
+use super::answer::{Access, Answer};
+use super::page::Page;
+use super::policies::{NoRoute, Policies, RoutePolicy};
+use super::{Head, Refusal, Scheme};
+
+/// What a request asks for.
+pub enum Target<'a> {
+    /// Something that comes from an origin.
+    Resource(Resource<'a>),
+    /// One of the node's own small answers.
+    Page(Page),
+    /// An answer of the route's that needs nothing further.
+    Answered(&'a RoutePolicy, Answer),
+}
+
+impl<'a> Target<'a> {
+    /// The route that serves it, if one does.
+    pub fn route(&self) -> Option<&'a RoutePolicy> {
+        match self {
+            Self::Resource(resource) => Some(resource.route),
+            Self::Answered(route, _) => Some(route),
+            Self::Page(_) => None,
+        }
+    }
+}
+
+/// Something that comes from an origin.
+pub struct Resource<'a> {
+    /// The route that serves it.
+    pub route: &'a RoutePolicy,
+    /// Path and query as asked for upstream, before the origin's base path.
+    pub upstream: PathAndQuery,
+    /// What the viewer called the edge, where the origin wants to see it.
+    pub viewer_authority: Option<String>,
+    /// The object that it is.
+    pub key: Key,
+}
+
+/// What `head` asks for.
+///
+/// # Errors
+/// `BadRequest`, `MethodNotAllowed`, `ExpectationFailed`, `MisdirectedHost`, `NoRoute`, `LoopDetected`.
+pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Refusal> {
+    if let Some(page) = Page::at(&head.path) {
+        return Ok(Target::Page(page));
+    }
+    if matches!(head.method, Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::MethodNotAllowed);
+    }
+    if let Some(expectation) = head.headers.get(header::EXPECT)
+        && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
+    {
+        return Err(Refusal::ExpectationFailed);
+    }
+    let own = &policies.pseudonym;
+    if loops::passes_in_cdn_loop(&head.headers, own) + loops::passes_in_via(&head.headers, own) > 0 {
+        return Err(Refusal::LoopDetected);
+    }
+    let canonical = canonical(head)?;
+    let route = policies.route(head.host(), &canonical.path).map_err(|no_route| match no_route {
+        NoRoute::Host => Refusal::MisdirectedHost,
+        NoRoute::Path => Refusal::NoRoute,
+    })?;
+    if let Some(answer) = redirect_to_https(route, head).or_else(|| preflight(route, head)) {
+        return Ok(Target::Answered(route, answer));
+    }
+    Ok(Target::Resource(resource(route, head, &canonical)?))
+}
+
+/// The one canonical form of the path and query of `head` (RFC 3986 §6.2.2).
+fn canonical(head: &Head) -> Result<uri::Target<'_>, Refusal> {
+    if head.path == "*" {
+        return Err(Refusal::NoRoute);
+    }
+    uri::Target::canonical(&head.path, head.query.as_deref(), uri::Strictness::Lenient)
+        .map_err(Refusal::BadTarget)
+}
+
+/// The object that a canonical target is on a route.
+fn resource<'a>(route: &'a RoutePolicy, head: &Head, canonical: &uri::Target<'_>) -> Result<Resource<'a>, Refusal> {
+    let mut upstream = route.upstream_path(&canonical.path).to_owned();
+    if let Some(query) = &canonical.query {
+        upstream.push('?');
+        upstream.push_str(query);
+    }
+    let viewer_authority = head.authority.clone().filter(|_| route.first.host_header == HostHeader::Viewer);
+    let (scheme, authority) = route.upstream_authority(viewer_authority.as_deref().unwrap_or_default());
+    let key = Key::new(&route.group, scheme, &authority, &format!("{}{upstream}", route.first.base_path));
+    let upstream = PathAndQuery::try_from(upstream)
+        .map_err(|_| Refusal::BadRequest("the request target has octets that a URI may not have"))?;
+    Ok(Resource { route, upstream, viewer_authority, key })
+}
+
+fn redirect_to_https(route: &RoutePolicy, head: &Head) -> Option<Answer> {
+    if !route.config.https_only || head.scheme == Scheme::Https {
+        return None;
+    }
+    let query = head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+    let location = format!("https://{}{}{query}", head.host(), head.path);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::LOCATION, location.try_into().ok()?);
+    Some(Answer::own(StatusCode::PERMANENT_REDIRECT, headers))
+}
+
+fn preflight(route: &RoutePolicy, head: &Head) -> Option<Answer> {
+    let cors = route.cors.as_ref()?;
+    let answer = || Answer::own(StatusCode::NO_CONTENT, cors.preflight(&head.headers));
+    is_preflight(&head.method, &head.headers).then(|| Answer { access: Access::Settled, ..answer() })
+}

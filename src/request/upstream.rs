@@ -1,0 +1,89 @@
+//! What of a request goes to the origin, and what an origin's failure means to the viewer.
+
+use http::header::{
+    COOKIE, EXPECT, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    ORIGIN, RANGE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::cache::{FillEnd, Refused};
+use crate::origin::FetchError;
+use crate::rules::fields::{encoding, hop, loops};
+
+use super::policies::Policies;
+use super::{Head, Refusal};
+
+/// Fields that ask about one viewer's copy, or for a part: the node asks for the whole, for all.
+const OF_ONE_VIEWER: [HeaderName; 8] =
+    [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, ORIGIN, EXPECT];
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The fields of a request whose answer many may share: nothing that tells who asked first.
+pub fn shared_fields(head: &Head, policies: &Policies) -> HeaderMap {
+    let mut fields = end_to_end(head, policies);
+    for name in OF_ONE_VIEWER {
+        fields.remove(name);
+    }
+    fields.remove(COOKIE);
+    encoding::normalise_accept_encoding(&mut fields);
+    fields
+}
+
+/// The fields of a request that is passed on for its viewer alone.
+pub fn passed_fields(head: &Head, policies: &Policies) -> HeaderMap {
+    let mut fields = end_to_end(head, policies);
+    fields.remove(EXPECT);
+    if let Ok(address) = HeaderValue::try_from(head.viewer.address.ip().to_canonical().to_string()) {
+        fields.insert(X_FORWARDED_FOR, address);
+    }
+    fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(head.scheme.as_str()));
+    fields
+}
+
+fn end_to_end(head: &Head, policies: &Policies) -> HeaderMap {
+    let mut fields = head.headers.clone();
+    hop::strip_hop_by_hop(&mut fields);
+    loops::append_via(&mut fields, head.protocol.version(), &policies.pseudonym);
+    loops::append_cdn_loop(&mut fields, &policies.pseudonym);
+    fields
+}
+
+/// What an ended fill means to a viewer who got nothing of it.
+pub fn refusal(end: &FillEnd) -> Refusal {
+    match end {
+        FillEnd::Failed(failure) => failure.downcast_ref().map_or(Refusal::OriginReset, of_fetch),
+        FillEnd::Refused(refused) => refused_by_cache(*refused),
+        FillEnd::CutShort { .. }
+        | FillEnd::TooLong { .. }
+        | FillEnd::Abandoned
+        | FillEnd::NotShared
+        | FillEnd::TooSlow
+        | FillEnd::Gone => Refusal::OriginCutShort,
+    }
+}
+
+/// What a limit of the cache means to a viewer.
+pub fn refused_by_cache(refused: Refused) -> Refusal {
+    match refused {
+        Refused::Memory => Refusal::MemoryFull,
+        Refused::Fills => Refusal::TooManyFills,
+        Refused::Readers => Refusal::TooManyReaders,
+    }
+}
+
+/// What a failed fetch means to a viewer.
+pub fn of_fetch(error: &FetchError) -> Refusal {
+    match error {
+        FetchError::NoOrigin | FetchError::Connect { .. } => Refusal::OriginUnreachable,
+        FetchError::Unaskable { .. } => Refusal::BadRequest("the path is too long for the origin"),
+        FetchError::Tls { .. } => Refusal::OriginUntrusted,
+        FetchError::Timeout { .. } => Refusal::OriginTimeout,
+        FetchError::Reset { .. } => Refusal::OriginReset,
+        FetchError::CutShort { .. } => Refusal::OriginCutShort,
+        FetchError::Malformed { .. } => Refusal::OriginMalformed,
+        FetchError::QueueFull { .. } => Refusal::OriginBusy,
+        FetchError::Upload { .. } => Refusal::BadRequest("the request body broke off or is too large"),
+    }
+}
