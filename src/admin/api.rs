@@ -1,0 +1,184 @@
+//! The routes of the admin API.
+
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::oneshot;
+use utoipa::{IntoParams, OpenApi, ToSchema};
+
+use crate::request::explain::{self, Explanation};
+
+use super::status::{
+    CacheStatus, Connections, ListenerStatus, OriginStatus, Problem, Reloaded, RouteStatus, Status, WorkerHealth,
+};
+use super::{Admin, Command, Guard, guard};
+
+/// The description of the API.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Weir admin API", description = "Operates one node."),
+    paths(healthz, readyz, metrics, status, explain_url, reload, drain),
+    components(schemas(
+        Status, ListenerStatus, Connections, CacheStatus, OriginStatus, RouteStatus, WorkerHealth, Reloaded, Problem,
+        Explanation, Drain
+    ))
+)]
+struct Api;
+
+/// The OpenAPI document as JSON.
+pub fn openapi() -> String {
+    Api::openapi().to_pretty_json().expect("the document is JSON")
+}
+
+/// The routes that a listener with this guard serves.
+pub fn router(admin: Admin, guard: Guard) -> Router {
+    let mut router = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics));
+    if !matches!(guard, Guard::Monitor) {
+        router = router
+            .route("/status", get(status))
+            .route("/explain", get(explain_url))
+            .route("/reload", post(reload))
+            .route("/drain", post(drain))
+            .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], openapi()) }));
+    }
+    router
+        .fallback(|| async { problem(StatusCode::NOT_FOUND, "no-such-page", "see /openapi.json for what there is") })
+        .method_not_allowed_fallback(|| async {
+            let answer = problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "see /openapi.json");
+            ([(ALLOW, "GET, POST")], answer).into_response()
+        })
+        .layer(middleware::from_fn_with_state(guard, guard::check))
+        .with_state(admin)
+}
+
+fn problem(status: StatusCode, reason: &str, detail: &str) -> Response {
+    (status, Json(json!({ "reason": reason, "detail": detail }))).into_response()
+}
+
+/// The process lives.
+#[utoipa::path(get, path = "/healthz", responses((status = 200, description = "The process lives")))]
+async fn healthz() -> &'static str {
+    "alive\n"
+}
+
+/// The node should get viewers.
+#[utoipa::path(get, path = "/readyz", responses(
+    (status = 200, description = "The node should get viewers"),
+    (status = 503, description = "It should not; `why` says for what reason"),
+))]
+async fn readyz(State(admin): State<Admin>) -> Response {
+    let status = admin.node.status();
+    let workers = admin.node.workers().await;
+    let mut why = Vec::new();
+    if status.draining {
+        why.push("the node is draining".to_owned());
+    }
+    let stuck = workers.iter().filter(|worker| !worker.answers);
+    why.extend(stuck.map(|worker| format!("worker {} does not answer within 1 s", worker.worker)));
+    let down: Vec<_> = status.origins.iter().filter(|origin| !origin.healthy).map(|origin| &origin.name).collect();
+    if admin.ready_needs_origins {
+        why.extend(down.iter().map(|name| format!("origin {name} is not well")));
+    }
+    let code = if why.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({ "ready": why.is_empty(), "why": why, "workers": workers, "origins": status.origins });
+    (code, Json(body)).into_response()
+}
+
+/// All counters as OpenMetrics text.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, description = "OpenMetrics text")))]
+async fn metrics(State(admin): State<Admin>) -> Response {
+    const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, OPENMETRICS)], admin.exposition.render()).into_response()
+}
+
+/// The facts of this moment.
+#[utoipa::path(get, path = "/status", responses((status = 200, body = Status)))]
+async fn status(State(admin): State<Admin>) -> Json<Status> {
+    Json(admin.node.status())
+}
+
+/// What to explain.
+#[derive(Deserialize, IntoParams)]
+struct Explain {
+    /// The URL that a viewer would ask for.
+    url: String,
+}
+
+/// What the node would do with a request, and why.
+#[utoipa::path(get, path = "/explain", params(Explain), responses(
+    (status = 200, body = Explanation),
+    (status = 400, description = "The URL cannot be read"),
+))]
+#[expect(unused_qualifications, reason = "the attribute above writes the type's whole path")]
+async fn explain_url(State(admin): State<Admin>, asked: Query<Explain>) -> Response {
+    match explain::explain(&admin.edge, &asked.url) {
+        Ok(explanation) => Json(explanation).into_response(),
+        Err(fault) => problem(StatusCode::BAD_REQUEST, "url", fault),
+    }
+}
+
+/// Reads the configuration anew; a bad one leaves the old one running.
+#[utoipa::path(post, path = "/reload", responses(
+    (status = 200, body = Reloaded),
+    (status = 422, body = Vec<Problem>, description = "The file has problems; nothing was changed"),
+))]
+async fn reload(State(admin): State<Admin>) -> Response {
+    let (reply, answer) = oneshot::channel();
+    if admin.commands.send(Command::Reload(reply)).await.is_err() {
+        return stopping();
+    }
+    match answer.await {
+        Ok(Ok(reloaded)) => Json(reloaded).into_response(),
+        Ok(Err(problems)) => (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "problems": problems }))).into_response(),
+        Err(_) => stopping(),
+    }
+}
+
+/// How to drain.
+#[derive(Deserialize, ToSchema)]
+struct Drain {
+    /// Seconds within which viewers should have left; default: `shutdown.deadline`.
+    by_seconds: Option<u64>,
+    /// Stay after all.
+    #[serde(default)]
+    cancel: bool,
+}
+
+/// Lets viewers leave, or takes that back.
+#[utoipa::path(post, path = "/drain", request_body = Drain, responses(
+    (status = 202, description = "Viewers leave; follow it in /status"),
+    (status = 200, description = "The drain was cancelled"),
+    (status = 409, description = "There was no drain to cancel"),
+))]
+async fn drain(State(admin): State<Admin>, Json(order): Json<Drain>) -> Response {
+    if order.cancel {
+        let (reply, answer) = oneshot::channel();
+        if admin.commands.send(Command::CancelDrain(reply)).await.is_err() {
+            return stopping();
+        }
+        return match answer.await {
+            Ok(Ok(())) => Json(json!({ "draining": false })).into_response(),
+            Ok(Err(why)) => problem(StatusCode::CONFLICT, "not-draining", &why.to_string()),
+            Err(_) => stopping(),
+        };
+    }
+    let by = order.by_seconds.map(Duration::from_secs);
+    match admin.commands.send(Command::Drain(by)).await {
+        Ok(()) => (StatusCode::ACCEPTED, Json(json!({ "draining": true }))).into_response(),
+        Err(_) => stopping(),
+    }
+}
+
+fn stopping() -> Response {
+    problem(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the node is stopping")
+}

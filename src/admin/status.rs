@@ -1,0 +1,142 @@
+//! The JSON that the admin API speaks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::config::Finding;
+
+/// `GET /status`
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Status {
+    /// The node's name.
+    pub node: String,
+    /// The software's version.
+    pub release: &'static str,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Whether it is on its way out.
+    pub draining: bool,
+    /// Where it listens.
+    pub listeners: Vec<ListenerStatus>,
+    /// Living connections.
+    pub connections: Connections,
+    /// The memory cache.
+    pub cache: CacheStatus,
+    /// Octets by what holds them, and the `ceiling`.
+    pub memory: BTreeMap<&'static str, u64>,
+    /// Every origin.
+    pub origins: Vec<OriginStatus>,
+    /// Every route.
+    pub routes: Vec<RouteStatus>,
+    /// Living tasks by name, all workers together.
+    pub tasks: BTreeMap<&'static str, usize>,
+}
+
+/// One listener.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ListenerStatus {
+    /// `http`, `https`, `h3`, `admin` or `monitor`.
+    pub kind: &'static str,
+    /// Where it is bound.
+    pub address: String,
+}
+
+/// Living connections by protocol.
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+pub struct Connections {
+    /// HTTP/1.1
+    pub h1: u64,
+    /// HTTP/2
+    pub h2: u64,
+    /// HTTP/3
+    pub h3: u64,
+}
+
+/// The memory cache.
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
+pub struct CacheStatus {
+    /// Complete objects.
+    pub objects: u64,
+    /// Octets above which an object is not stored.
+    pub max_object_bytes: u64,
+}
+
+/// One origin.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct OriginStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Whether requests go to it.
+    pub healthy: bool,
+    /// Open connections.
+    pub connections: u64,
+    /// Requests in flight.
+    pub in_flight: u64,
+    /// Requests that wait for a place.
+    pub waiting: u64,
+    /// Requests so far.
+    pub requests: u64,
+    /// Requests that failed so far.
+    pub errors: u64,
+}
+
+/// One route.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RouteStatus {
+    /// Its name.
+    pub name: String,
+    /// Hosts and path prefix.
+    pub serves: String,
+    /// Its origins in order.
+    pub origins: Vec<String>,
+}
+
+/// Whether one worker's loop answers.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct WorkerHealth {
+    /// Its index.
+    pub worker: usize,
+    /// Whether it answered within a second.
+    pub answers: bool,
+}
+
+/// `POST /reload` that was taken.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct Reloaded {
+    /// What changed, in words.
+    pub changed: Vec<String>,
+    /// What is allowed and probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// One problem or oddity of a configuration.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// The file.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column, from 1.
+    pub column: usize,
+    /// The key with its tables.
+    pub key: String,
+    /// What was found there.
+    pub found: Option<String>,
+    /// What would have been accepted.
+    pub accepted: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub remedy: Option<String>,
+}
+
+impl Problem {
+    /// A finding in `file`.
+    pub fn new(file: &Path, finding: Finding) -> Self {
+        let Finding { line, column, key, message, found, accepted, remedy, .. } = finding;
+        Self { file: file.display().to_string(), line, column, key, found, accepted, message, remedy }
+    }
+}
