@@ -4,23 +4,54 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use weir::ops::{self, Arguments, Command, Outcome};
+use weir::ops::{self, Arguments, Command, DemoArguments, Outcome, ServeArguments};
+use weir::{demo, node};
+
+// Chunks of many sizes are made and freed on many threads: the system's allocator keeps what it should give back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let (mut out, mut complaints) = (io::stdout().lock(), io::stderr().lock());
-    let outcome = match Arguments::parse().command {
-        Command::Demo(_) | Command::Serve(_) => {
-            _ = writeln!(complaints, "weir: this build has no node");
-            return Outcome::WrongUse.into();
+    match Arguments::parse().command {
+        Command::Demo(arguments) => ended(demo::run(&options(arguments))),
+        Command::Serve(arguments) => serve(&arguments),
+        Command::Tool(tool) => match ops::run(tool, &mut io::stdout().lock(), &mut io::stderr().lock()) {
+            Ok(outcome) => outcome.into(),
+            // Whoever read the output has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Outcome::Good.into(),
+            Err(error) => ended(Err(error)),
+        },
+    }
+}
+
+fn serve(arguments: &ServeArguments) -> ExitCode {
+    match node::serve(&arguments.config) {
+        Err(node::ServeError::Config(problems)) => {
+            _ = write!(io::stderr(), "{}", ops::check::picture(&problems, ops::check::Colour::of(&io::stderr())));
+            Outcome::Finding.into()
         }
-        Command::Tool(tool) => ops::run(tool, &mut out, &mut complaints),
-    };
+        outcome => ended(outcome),
+    }
+}
+
+fn options(arguments: DemoArguments) -> demo::Options {
+    let DemoArguments { http, https, admin, origin, no_open, json } = arguments;
+    let browser = if no_open { demo::Browser::Leave } else { demo::Browser::Open };
+    let print = if json { demo::Print::Json } else { demo::Print::Text };
+    demo::Options { http, https, admin, origin, browser, print }
+}
+
+fn ended<E: std::error::Error>(outcome: Result<(), E>) -> ExitCode {
     match outcome {
-        Ok(outcome) => outcome.into(),
-        // Whoever read the output has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Outcome::Good.into(),
+        Ok(()) => Outcome::Good.into(),
         Err(error) => {
-            _ = writeln!(complaints, "weir: {error}");
+            let mut text = error.to_string();
+            let mut cause = error.source();
+            while let Some(source) = cause {
+                text = format!("{text}: {source}");
+                cause = source.source();
+            }
+            _ = writeln!(io::stderr(), "weir: {text}");
             Outcome::Finding.into()
         }
     }

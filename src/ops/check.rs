@@ -1,6 +1,6 @@
 //! `weir check`: every problem of a configuration at once, and what the node would do with it.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use miette::Severity;
 use serde::Serialize;
@@ -33,7 +33,7 @@ pub async fn run(arguments: &CheckArguments, clock: &Clock, out: &mut dyn Write)
     let facts = match Config::load(&arguments.config) {
         Err(problems) => {
             if !arguments.json {
-                write!(out, "{}", picture(&problems, colour()))?;
+                write!(out, "{}", picture(&problems, Colour::of(&io::stdout())))?;
                 return Ok(Outcome::Finding);
             }
             Facts {
@@ -80,7 +80,7 @@ async fn good(arguments: &CheckArguments, config: &Config, warnings: Vec<Finding
 fn tell(arguments: &CheckArguments, facts: &Facts, out: &mut dyn Write) -> io::Result<()> {
     if !facts.warnings.is_empty() {
         let text = std::fs::read_to_string(&arguments.config).unwrap_or_default();
-        let picture = Picture::of(&arguments.config, &text, colour());
+        let picture = Picture::of(&arguments.config, &text, Colour::of(&io::stdout()));
         for warning in &facts.warnings {
             writeln!(out, "{}", picture.draw(warning, Severity::Warning))?;
         }
@@ -118,10 +118,4 @@ pub fn picture(problems: &Problems, colour: Colour) -> String {
     };
     let count = summary::count(problems.problems.len(), "problem");
     drawing + &format!("{}: {count}{warnings}\n", problems.file.display())
-}
-
-/// Colours where standard output is a terminal and nobody objects (no-color.org).
-fn colour() -> Colour {
-    let wanted = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if wanted { Colour::Yes } else { Colour::No }
 }

@@ -88,6 +88,9 @@ pub struct DemoArguments {
     /// Leave the browser closed
     #[arg(long)]
     pub no_open: bool,
+    /// Print the addresses as one line of JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `weir serve`

@@ -1,6 +1,7 @@
 //! Findings as people like to see them: the source line, a caret under the place, and the remedy.
 
 use std::fmt;
+use std::io::IsTerminal;
 use std::path::Path;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, Severity, SourceCode};
@@ -17,6 +18,14 @@ pub enum Colour {
     Yes,
     /// A file, a pipe, or someone who said NO_COLOR.
     No,
+}
+
+impl Colour {
+    /// Colours where `stream` is a terminal and nobody objects (no-color.org).
+    pub fn of(stream: &impl IsTerminal) -> Self {
+        let wanted = stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        if wanted { Self::Yes } else { Self::No }
+    }
 }
 
 /// Draws findings of one text.

@@ -1,0 +1,298 @@
+//! A running node: the only module that knows all parts. `start` puts them together, `control` keeps them in order
+//! (reload, drain, stop), `facts` says how they are.
+
+mod control;
+mod doors;
+mod facts;
+mod process;
+mod worker;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, AdminListener, BindError, Command, Guard};
+use crate::cache::{Bells, Cache, CacheConfig};
+use crate::clock::{Clock, Tick};
+use crate::config::Config;
+use crate::origin::{OriginSetupError, Origins};
+use crate::request::{Edge, Policies, Refusal};
+use crate::tasks::Tasks;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Exposition;
+use crate::telemetry::traffic::Traffic;
+use crate::transport::admission::Admission;
+use crate::transport::h3;
+use crate::transport::listener::ListenError;
+use crate::transport::quic::{self, QuicKeys, SharedKeys};
+use crate::transport::tcp;
+use crate::transport::tls::{CertificateError, Certificates};
+
+pub use doors::Bound;
+pub use process::{ServeError, serve};
+
+use doors::{Doors, EdgeService, Hall, Sockets};
+use worker::Worker;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address for viewers cannot be listened on.
+    #[error(transparent)]
+    Listen(ListenError),
+    /// A UDP address cannot be listened on.
+    #[error("cannot listen on {address} for HTTP/3: {source}")]
+    Udp {
+        /// The address.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// QUIC cannot be prepared.
+    #[error(transparent)]
+    Quic(#[from] quic::StartError),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// An origin's TLS cannot be set up.
+    #[error(transparent)]
+    Origin(#[from] OriginSetupError),
+    /// The admin API cannot listen.
+    #[error(transparent)]
+    Admin(#[from] BindError),
+    /// The access log cannot be written.
+    #[error("the access log cannot be opened: {0}")]
+    AccessLog(io::Error),
+    /// The system gives no thread.
+    #[error("a worker cannot be started: {0}")]
+    Worker(io::Error),
+}
+
+/// A running node. It goes on until it is told to stop; dropping this does not stop it.
+pub struct Node {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    ended: JoinHandle<()>,
+}
+
+/// What the control loop, the admin API and the metrics share.
+struct Shared {
+    clock: Clock,
+    started: Tick,
+    /// Where the configuration was read from; `None`: it was made in this process, and is not read again.
+    path: Option<PathBuf>,
+    config: Mutex<Arc<Config>>,
+    edge: Arc<Edge>,
+    hall: Hall,
+    doors: Mutex<Arc<Doors>>,
+    workers: Vec<Worker>,
+    bells: Arc<Bells>,
+    admin_bound: Vec<Bound>,
+    /// Tasks of the control thread.
+    tasks: Tasks,
+    /// Ends the admin API, after everything else.
+    stopped: CancellationToken,
+}
+
+impl Node {
+    /// Starts a node from a checked configuration, on the runtime of the caller, which becomes its control thread.
+    /// `path` is where a reload reads it again.
+    ///
+    /// # Errors
+    /// What cannot be opened or bound; nothing is left running then.
+    pub async fn start(config: Config, path: Option<PathBuf>) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let clock = Clock::system();
+        let tasks = Tasks::current();
+        let sockets = Sockets::bind(&config, None)?;
+        let admin_listeners = bind_admin(&config).await?;
+        let certificates = match config.tls.certificates.as_slice() {
+            [] => None,
+            pairs => Some(Certificates::load(pairs)?),
+        };
+        let origins = Arc::new(Origins::new(&config.origins, &config.limits, clock.clone())?);
+        let access_log = open_access_log(&config, &tasks)?;
+
+        let bells = Bells::new(config.node.workers);
+        let cache = Arc::new(Cache::new(cache_bounds(&config), bells.clone(), clock.clone()));
+        let traffic = Arc::new(Traffic::new(config.node.workers, &Refusal::WORDS));
+        let workers = start_workers(&config, &bells)?;
+        let incarnation = clock.wall().since_epoch().as_secs() as u32;
+        let alt_svc = control::alt_svc(&config, sockets.bound());
+        let policies = Policies::new(config.clone(), origins, &traffic, access_log, alt_svc);
+        let worker_tasks = workers.iter().map(|worker| worker.tasks.clone()).collect();
+        let edge = Arc::new(Edge::new(clock.clone(), cache, traffic, policies, (worker_tasks, incarnation)));
+        let hall = hall(&config, &edge, certificates, incarnation as u8);
+        let doors = sockets.open(&config, &hall, &workers)?;
+
+        let (commands, orders) = mpsc::channel(16);
+        let admin_bound = admin_listeners.iter().map(|(kind, listener)| bound_admin(kind, listener)).collect();
+        let shared = Arc::new(Shared {
+            started: clock.now(),
+            clock,
+            path,
+            config: Mutex::new(config.clone()),
+            edge,
+            hall,
+            doors: Mutex::new(Arc::new(doors)),
+            workers,
+            bells,
+            admin_bound,
+            tasks: tasks.clone(),
+            stopped: CancellationToken::new(),
+        });
+        shared.clone().open_admin(admin_listeners, &config, &commands)?;
+        let ended = tasks.spawn("control", control::run(shared.clone(), orders));
+        Ok(Self { shared, commands, ended })
+    }
+
+    /// Where it listens, admin and monitor included.
+    pub fn bound(&self) -> Vec<Bound> {
+        let doors = self.shared.doors.lock().clone();
+        doors.bound.iter().chain(&self.shared.admin_bound).cloned().collect()
+    }
+
+    /// The first address of a kind: `http`, `https`, `h3`, `admin` or `monitor`.
+    pub fn address(&self, kind: &str) -> Option<SocketAddr> {
+        self.bound().into_iter().find(|bound| bound.kind == kind).and_then(|bound| bound.socket)
+    }
+
+    /// A way to give it orders.
+    pub fn commands(&self) -> mpsc::Sender<Command> {
+        self.commands.clone()
+    }
+
+    /// Opens the access log anew.
+    pub fn reopen_logs(&self) {
+        if let Some(log) = &self.shared.edge.policies().access_log {
+            log.reopen();
+        }
+    }
+
+    /// Lets viewers leave by the order of the contract, and completes when it has stopped.
+    pub async fn stop(mut self) {
+        // A control loop that has ended has stopped already.
+        _ = self.commands.send(Command::Drain(None)).await;
+        self.ended().await;
+    }
+
+    /// Completes when it has stopped, whoever told it to. Its workers' threads end when the last of it is dropped.
+    pub async fn ended(&mut self) {
+        if (&mut self.ended).await.is_err() {
+            tracing::error!("the control loop had panicked");
+        }
+    }
+}
+
+fn cache_bounds(config: &Config) -> CacheConfig {
+    CacheConfig {
+        memory: config.cache.memory,
+        max_object: config.cache.max_object,
+        fills_per_group: config.limits.fills,
+        fill_readers: config.limits.fill_readers,
+    }
+}
+
+fn open_access_log(config: &Config, tasks: &Tasks) -> Result<Option<AccessLog>, StartError> {
+    let log = config.access_log.as_ref().map(|log| AccessLog::start(log, tasks));
+    log.transpose().map_err(StartError::AccessLog)
+}
+
+fn start_workers(config: &Config, bells: &Arc<Bells>) -> Result<Vec<Worker>, StartError> {
+    let start = |index| {
+        let of_worker = bells.clone();
+        let worker = Worker::start(index, move || of_worker.register_worker(index)).map_err(StartError::Worker)?;
+        worker.tasks.spawn("bells", bells.ringer(index));
+        Ok(worker)
+    };
+    (0..config.node.workers).map(start).collect()
+}
+
+fn hall(config: &Config, edge: &Arc<Edge>, certificates: Option<Arc<Certificates>>, generation: u8) -> Hall {
+    let workers = config.node.workers;
+    let settings =
+        tcp::Settings { limits: config.limits.clone(), trusted_proxies: config.listen.trusted_proxies.clone() };
+    Hall {
+        service: EdgeService(edge.clone()),
+        settings: Arc::new(ArcSwap::from_pointee(settings)),
+        admission: Admission::new(config.limits.connections, config.limits.connections_per_prefix),
+        certificates,
+        tcp: (0..workers).map(|_| Arc::default()).collect(),
+        h3: Arc::new(h3::counters::Shards::new(workers)),
+        quic_keys: SharedKeys::new(&QuicKeys::random()),
+        generation,
+    }
+}
+
+async fn bind_admin(config: &Config) -> Result<Vec<(&'static str, AdminListener)>, BindError> {
+    let mut listeners = Vec::new();
+    for (kind, address) in [("admin", &config.listen.admin), ("monitor", &config.listen.monitor)] {
+        if let Some(address) = address {
+            listeners.push((kind, AdminListener::bind(address).await?));
+        }
+    }
+    Ok(listeners)
+}
+
+fn bound_admin(kind: &'static str, listener: &AdminListener) -> Bound {
+    Bound { kind, address: listener.address(), socket: listener.local_addr() }
+}
+
+impl Shared {
+    /// Serves the admin API and the monitor on the control thread.
+    fn open_admin(
+        self: Arc<Self>,
+        listeners: Vec<(&'static str, AdminListener)>,
+        config: &Config,
+        commands: &mpsc::Sender<Command>,
+    ) -> Result<(), StartError> {
+        let mut exposition = Exposition::default();
+        exposition.add(facts::Metrics(self.clone()));
+        let exposition = Arc::new(exposition);
+        for (kind, listener) in listeners {
+            let is_local = match listener.local_addr() {
+                Some(address) => address.ip().to_canonical().is_loopback(),
+                None => true,
+            };
+            let (guard, tls) = match kind {
+                "monitor" => (Guard::Monitor, None),
+                _ if is_local => (Guard::Local, None),
+                _ => (Guard::Remote(config.admin.tokens.as_slice().into()), Some(admin_tls(config)?)),
+            };
+            let admin = admin::Admin {
+                node: self.clone(),
+                edge: self.edge.clone(),
+                exposition: exposition.clone(),
+                commands: commands.clone(),
+                ready_needs_origins: config.admin.ready_needs_origins,
+            };
+            let serving = admin.serve(listener, guard, (tls, self.tasks.clone(), self.clock.clone()));
+            let stopped = self.stopped.clone();
+            self.tasks.spawn("admin", async move { _ = stopped.run_until_cancelled(serving).await });
+        }
+        Ok(())
+    }
+}
+
+fn admin_tls(config: &Config) -> Result<tokio_rustls::TlsAcceptor, BindError> {
+    let certificate = config.admin.certificate.as_ref().or(config.tls.certificates.first());
+    let certificate = certificate.expect("a checked configuration has a certificate for a remote admin listener");
+    admin::tls(certificate, config.admin.client_ca.as_deref())
+}
+
+impl Bound {
+    /// As a URL's authority: an unspecified address is reached as localhost.
+    pub fn authority(&self) -> String {
+        match self.socket {
+            Some(socket) if socket.ip().is_unspecified() => format!("localhost:{}", socket.port()),
+            _ => self.address.clone(),
+        }
+    }
+}
