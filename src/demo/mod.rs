@@ -1,0 +1,238 @@
+//! `weir demo`: a live origin, a node and a player page in one process on loopback, from the same public parts as
+//! everything else. Needs no configuration, and no network but that hls.js is installed once through npm.
+
+mod certificates;
+mod page;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use tokio::runtime::Builder;
+use weir_loadtest::origin::{Origin, OriginConfig, Running};
+
+use crate::config::{Config, Problems};
+use crate::node::{Node, StartError};
+
+use certificates::Certificates;
+use page::{Page, Player};
+
+/// Where the demo's parts listen, and how it behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Cleartext address of the node.
+    pub http: SocketAddr,
+    /// TLS and QUIC address of the node.
+    pub https: SocketAddr,
+    /// Admin address of the node.
+    pub admin: SocketAddr,
+    /// Address of the origin.
+    pub origin: SocketAddr,
+    /// Whether a browser is opened.
+    pub browser: Browser,
+    /// How the addresses are printed.
+    pub print: Print,
+}
+
+/// Whether a browser is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Browser {
+    /// Where there is a desktop with one.
+    Open,
+    /// Not at all.
+    Leave,
+}
+
+/// How the addresses are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Print {
+    /// For people.
+    Text,
+    /// As one line of JSON.
+    Json,
+}
+
+/// Why the demo does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The origin does not start.
+    #[error("{0}; choose another address with --origin")]
+    Origin(#[from] weir_loadtest::origin::StartError),
+    /// The node's configuration is refused.
+    #[error(transparent)]
+    Config(#[from] Problems),
+    /// The node does not start.
+    #[error("{0}; choose other addresses with --http, --https and --admin")]
+    Node(#[from] StartError),
+    /// Certificates cannot be made.
+    #[error("certificates cannot be made: {0}")]
+    Certificates(#[from] rcgen::Error),
+    /// The system refuses something.
+    #[error("the demo cannot be set up: {0}")]
+    System(#[from] io::Error),
+}
+
+/// What the demo tells of itself.
+#[derive(Debug, Serialize)]
+struct Addresses {
+    /// The player page in clear, and over TLS.
+    page: String,
+    page_https: String,
+    /// The stream through the node, and straight from the origin.
+    stream: String,
+    stream_https: String,
+    origin_stream: String,
+    /// The origin's fault desk and counts.
+    origin_control: String,
+    admin: String,
+    /// The authority that signed the node's certificate, and what a browser is told to trust it.
+    ca: PathBuf,
+    spki: String,
+    /// The port of HTTP/3 is that of HTTPS.
+    https_port: u16,
+}
+
+/// Runs the demo until Ctrl-C.
+///
+/// # Errors
+/// Why it did not start.
+pub fn run(options: &Options) -> Result<(), DemoError> {
+    crate::telemetry::log::start();
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(play(options))
+}
+
+async fn play(options: &Options) -> Result<(), DemoError> {
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let player = Player::find();
+    let certificates = Certificates::make()?;
+    let origin = Origin::start(OriginConfig { http: options.origin, ..OriginConfig::default() }).await?;
+    let page = Page::bind().await?;
+    let (config, _) = Config::parse(&edge_toml(options, &origin, page.address(), &certificates), certificates.folder())?;
+    let mut node = Node::start(config, None).await?;
+
+    let addresses = addresses(&node, &origin, &certificates);
+    let mut serving = std::pin::pin!(page.serve(&addresses, &player));
+    print(options.print, &addresses, &player)?;
+    if options.browser == Browser::Open {
+        open_browser(&addresses.page);
+    }
+    tokio::select! {
+        result = &mut interrupted => result?,
+        _ = terminated.recv() => {}
+        () = &mut serving => {}
+        () = node.ended() => {}
+    }
+    if options.print == Print::Text {
+        say("\nstopping\n")?;
+    }
+    tokio::select! {
+        () = node.stop() => {}
+        () = &mut serving => {}
+        // Whoever presses Ctrl-C twice does not want to wait for viewers to finish.
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    origin.stop().await;
+    Ok(())
+}
+
+/// The demo's node, as a file would describe it.
+fn edge_toml(options: &Options, origin: &Running, page: SocketAddr, certificates: &Certificates) -> String {
+    let Options { http, https, admin, .. } = options;
+    let (origin, cert, key) = (origin.addr(), certificates.cert(), certificates.key());
+    let (cert, key) = (cert.display(), key.display());
+    let mut toml = format!(
+        r#"
+[node]
+name = "weir-demo"
+[listen]
+http = ["{http}"]
+https = ["{https}"]
+admin = "{admin}"
+[tls]
+certificates = [{{ cert = "{cert}", key = "{key}" }}]
+[cache]
+memory = "256MiB"
+[shutdown]
+deadline = "5s"
+[origins.origin]
+url = "http://{origin}"
+[origins.page]
+url = "http://{page}"
+"#
+    );
+    for path in ["live", "br", "plain", "ts", "vod", "ssai", "blob"] {
+        toml += &format!("[[route]]\nname = \"{path}\"\npath = \"/{path}/\"\norigins = [\"origin\"]\n");
+    }
+    toml + "[[route]]\nname = \"page\"\npath = \"/\"\norigins = [\"page\"]\n"
+}
+
+fn addresses(node: &Node, origin: &Running, certificates: &Certificates) -> Addresses {
+    let port = |kind| node.address(kind).map_or(0, |address| address.port());
+    let http = node.address("http").map_or_else(String::new, |address| address.to_string());
+    let https = format!("localhost:{}", port("https"));
+    Addresses {
+        page: format!("http://{http}/"),
+        page_https: format!("https://{https}/"),
+        stream: format!("http://{http}/live/master.m3u8"),
+        stream_https: format!("https://{https}/live/master.m3u8"),
+        origin_stream: format!("http://{}/live/master.m3u8", origin.addr()),
+        origin_control: format!("http://{}/__stats", origin.control_addr()),
+        admin: node.address("admin").map_or_else(String::new, |address| format!("http://{address}")),
+        ca: certificates.ca(),
+        spki: certificates.spki(),
+        https_port: port("https"),
+    }
+}
+
+fn print(print: Print, addresses: &Addresses, player: &Player) -> io::Result<()> {
+    if print == Print::Json {
+        return say(&format!("{}\n", serde_json::to_string(addresses)?));
+    }
+    let Addresses { page, page_https, stream, stream_https, origin_stream, origin_control, admin, ca, spki, https_port } =
+        addresses;
+    let ca = ca.display();
+    let missing = player.missing().map(|missing| format!("\n  note          {missing}")).unwrap_or_default();
+    say(&format!(
+        "
+  player page   {page}
+                {page_https}
+  stream        {stream}
+  admin         {admin}/status
+  origin        {origin_stream}
+                {origin_control}   what was fetched, how often
+
+  curl --http1.1 {stream}
+  curl --http2 --cacert {ca} {stream_https}
+  curl --http3-only --cacert {ca} {stream_https}
+       (a curl without HTTP/3: weir-loadtest fetch --way h3 --ca {ca} {stream_https})
+
+  trust         {ca} is a throw-away authority, gone when the demo ends. For one browser run alone:
+                chromium --user-data-dir=$(mktemp -d) --ignore-certificate-errors-spki-list={spki} {page_https}
+                and for HTTP/3 from the first request on: --origin-to-force-quic-on=localhost:{https_port}{missing}
+
+  Ctrl-C ends all of it.
+"
+    ))
+}
+
+fn say(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Opens the page where there is a desktop; where that fails, the address stands on the terminal.
+fn open_browser(page: &str) {
+    if std::env::var_os("DISPLAY").is_none() && std::env::var_os("WAYLAND_DISPLAY").is_none() {
+        return;
+    }
+    let quiet = std::process::Stdio::null;
+    let opened =
+        std::process::Command::new("xdg-open").arg(page).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn();
+    if let Err(error) = opened {
+        tracing::debug!(%error, "no browser was opened");
+    }
+}
