@@ -61,6 +61,20 @@ impl Group {
         Ok(Self { sockets, steering: Steering::ByConnectionId })
     }
 
+    /// Takes sockets that the service manager bound, in its order; several must share their port (SO_REUSEPORT).
+    ///
+    /// # Errors
+    /// There is none, or the kernel refuses to steer among several: none of them may be left unserved, since it stays
+    /// open at the service manager's and would swallow datagrams.
+    pub fn inherited(sockets: Vec<UdpSocket>) -> io::Result<Self> {
+        let workers = u8::try_from(sockets.len()).ok().and_then(NonZeroU8::new).ok_or(io::ErrorKind::InvalidInput)?;
+        if workers.get() == 1 {
+            return Ok(Self { sockets, steering: Steering::Single });
+        }
+        attach(&sockets[0], workers)?;
+        Ok(Self { sockets, steering: Steering::ByConnectionId })
+    }
+
     /// The address that all are bound to.
     ///
     /// # Errors
@@ -156,6 +170,15 @@ mod tests {
             arrives_at(&group, &[0x40, octet, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], worker);
             arrives_at(&group, &[0xc0, 0xff, 0, 0, 1, 8, octet, 0xff], worker);
         }
+    }
+
+    #[test]
+    fn inherited_sockets_are_steered_if_they_share_their_port() {
+        let bound_by_others = group(2).sockets;
+        assert_eq!(Group::inherited(bound_by_others).unwrap().steering, Steering::ByConnectionId);
+        let strangers = [group(1), group(1)].into_iter().flat_map(|group| group.sockets).collect();
+        assert!(Group::inherited(strangers).is_err());
+        assert!(Group::inherited(Vec::new()).is_err());
     }
 
     #[test]

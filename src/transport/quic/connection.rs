@@ -22,8 +22,9 @@ use super::wire::{Uptake, Wire, code};
 use crate::clock::{Clock, Tick};
 use crate::config::Limits;
 
-/// Between PINGs of a connection whose layer holds something, and between the two steps of a drain.
+/// Between PINGs of a connection whose layer holds something.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Between the two steps of a drain, at least; a round trip where that is longer.
 const DRAIN_STEP: Duration = Duration::from_secs(1);
 /// Rounds of events and polls before other connections have their turn.
 const ROUNDS: usize = 4;
@@ -318,9 +319,7 @@ impl<L: Layer> Connection<L> {
 
     /// Calls the layer with the connection's streams. If it panics or closes the connection, it is dropped.
     fn lend<M: MakeLayer<Layer = L>>(&mut self, core: &mut Core<M>, call: impl FnOnce(&mut L, &mut dyn Streams)) {
-        let Stage::Open(layer) = &mut self.stage else {
-            return;
-        };
+        let Stage::Open(layer) = &mut self.stage else { return };
         let (now, tick) = (core.instant(), core.now);
         let mut wire = Wire { quic: &mut self.quic, uptake: &mut self.uptake, now, tick };
         // The layer is not looked at again after a panic, and each of the wire's calls leaves QUIC whole.

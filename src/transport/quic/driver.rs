@@ -152,7 +152,7 @@ impl<M: MakeLayer> Running<M> {
         if self.core.draining != Draining::No && self.is_over() {
             return Poll::Ready(Ok(Next::Over));
         }
-        if more || self.sleep(context) == Turn::Continues {
+        if more || self.is_due(context) {
             return Poll::Ready(Ok(Next::Again));
         }
         Poll::Pending
@@ -174,9 +174,7 @@ impl<M: MakeLayer> Running<M> {
 
     fn expire(&mut self) -> bool {
         for _ in 0..EXPIRIES {
-            let Some(key) = self.table.timers.take_due(self.core.now) else {
-                return false;
-            };
+            let Some(key) = self.table.timers.take_due(self.core.now) else { return false };
             self.table.with(&mut self.core, key, |connection, core| connection.expire(core));
             self.table.wants_turn(key);
         }
@@ -205,9 +203,7 @@ impl<M: MakeLayer> Running<M> {
 
     fn serve(&mut self) -> bool {
         for _ in 0..SERVED {
-            let Some(key) = self.table.next_turn() else {
-                return false;
-            };
+            let Some(key) = self.table.next_turn() else { return false };
             let turn = self.table.with(&mut self.core, key, |connection, core| connection.turn(core));
             match turn {
                 Some(Turn::Goes) => self.table.wants_to_send(key),
@@ -231,9 +227,7 @@ impl<M: MakeLayer> Running<M> {
             return false;
         }
         for _ in 0..SENDS {
-            let Some(key) = self.table.next_to_send() else {
-                return false;
-            };
+            let Some(key) = self.table.next_to_send() else { return false };
             let (socket, buffer) = (&self.socket, &mut self.buffer);
             buffer.clear();
             let transmit = self.table.with(&mut self.core, key, |connection, core| {
@@ -253,21 +247,17 @@ impl<M: MakeLayer> Running<M> {
     }
 
     /// Waits for the nearest deadline; says whether it has come already.
-    fn sleep(&mut self, context: &mut Context<'_>) -> Turn {
-        let Some(due) = self.table.timers.next() else {
-            return Turn::Goes;
-        };
+    fn is_due(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(due) = self.table.timers.next() else { return false };
         if !matches!(&self.sleep, Some((armed, _)) if *armed <= due) {
             self.sleep = Some((due, Box::pin(self.core.clock.sleep_until(due))));
         }
-        let Some((_, sleep)) = &mut self.sleep else {
-            return Turn::Goes;
-        };
-        if sleep.as_mut().poll(context).is_pending() {
-            return Turn::Goes;
+        // An older sleep ends before the nearest deadline: then there is nothing to do yet, and it is set anew.
+        let over = self.sleep.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(context).is_ready());
+        if over {
+            self.sleep = None;
         }
-        self.sleep = None;
-        Turn::Continues
+        over
     }
 
     /// Whether every connection is closed and has said so.

@@ -72,13 +72,9 @@ impl Streams for Wire<'_> {
     }
 
     fn read(&mut self, id: StreamId, max: usize) -> Read {
-        let Some(id) = receiving(id) else {
-            return Read::Reset(0);
-        };
+        let Some(id) = receiving(id) else { return Read::Reset(0) };
         let mut stream = self.quic.recv_stream(id);
-        let Ok(mut chunks) = stream.read(true) else {
-            return Read::Reset(0);
-        };
+        let Ok(mut chunks) = stream.read(true) else { return Read::Reset(0) };
         let read = match chunks.next(max) {
             Ok(Some(chunk)) => Read::Bytes(chunk.bytes),
             Ok(None) => Read::Finished,
@@ -91,9 +87,7 @@ impl Streams for Wire<'_> {
     }
 
     fn write(&mut self, id: StreamId, chunks: &mut [Bytes]) -> Written {
-        let Some(stream) = sending(id) else {
-            return Written::Stopped(0);
-        };
+        let Some(stream) = sending(id) else { return Written::Stopped(0) };
         match self.quic.send_stream(stream).write_chunks(chunks) {
             Ok(written) => {
                 if written.bytes > 0 {

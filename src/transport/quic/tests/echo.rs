@@ -100,16 +100,12 @@ impl Echo {
     }
 
     fn write(&mut self, id: StreamId, streams: &mut dyn Streams) {
-        let Some(answer) = self.streams.get_mut(&id) else {
-            return;
-        };
+        let Some(answer) = self.streams.get_mut(&id) else { return };
         loop {
             if answer.endless && answer.chunks.is_empty() {
                 answer.chunks.push_back(Bytes::from_static(&[7; 65_536]));
             }
-            let Some(chunk) = answer.chunks.front_mut() else {
-                break;
-            };
+            let Some(chunk) = answer.chunks.front_mut() else { break };
             match streams.write(id, std::slice::from_mut(chunk)) {
                 Written::Octets(octets) => {
                     self.written += octets;

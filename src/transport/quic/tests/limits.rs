@@ -120,3 +120,28 @@ async fn a_connection_is_kept_alive_only_while_something_is_held() {
     }
     assert_eq!((holding.stats().frame_rx.ping, idle.stats().frame_rx.ping), (1, 0));
 }
+
+#[tokio::test]
+async fn garbage_disturbs_nobody() {
+    let node = Node::start();
+    let connection = node.connect().await;
+    let noise = tokio::net::UdpSocket::bind(loopback()).await.unwrap();
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    for round in 0..2_000_usize {
+        let mut datagram = vec![0; 1 + round % 1_300];
+        for octet in &mut datagram {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            *octet = state as u8;
+        }
+        // Every second one looks like an Initial of version 1 (RFC 9000 §17.2.2).
+        if round % 2 == 0 && datagram.len() > 6 {
+            datagram[..6].copy_from_slice(&[0xc0, 0, 0, 0, 1, 8]);
+        }
+        noise.send_to(&datagram, node.address).await.unwrap();
+    }
+    assert_eq!(ask(&connection, b"hello").await, b"hello");
+    assert_eq!(ask(&node.connect().await, b"hello").await, b"hello");
+    assert_eq!(node.handle.counters().panics.value(), 0);
+}

@@ -114,3 +114,24 @@ async fn an_answer_does_not_wait_for_a_delayed_acknowledgement() {
     // A driver that holds back acknowledgements adds 25 ms to each; the median does not mind a busy machine.
     assert!(times[25] < Duration::from_millis(15), "{:?}", times[25]);
 }
+
+#[tokio::test]
+async fn more_viewers_than_one_turn_serves_are_all_answered() {
+    let node = Node::start();
+    let (client, tasks) = (node.client(), Tasks::current());
+    let viewers: Vec<_> = (0..100_u8)
+        .map(|viewer| {
+            let connecting = client.connect(node.address, "localhost").unwrap();
+            tasks.spawn("viewer", async move {
+                let connection = connecting.await.unwrap();
+                for round in 0..5 {
+                    let words = vec![viewer ^ round; 20_000];
+                    assert!(ask(&connection, &words).await == words);
+                }
+            })
+        })
+        .collect();
+    for viewer in viewers {
+        viewer.await.unwrap();
+    }
+}
