@@ -160,7 +160,11 @@ impl Driver {
             // have nothing is gone, and what it waits for is freed.
             let blocked = out.is_pending() || wire.outlet.blocked_since().is_some();
             if self.spoken == Spoken::H1 && wire.inlet.has_left() && !blocked {
-                return Poll::Ready(Ending::Gone);
+                if std::mem::replace(&mut wire.leaving, true) {
+                    return Poll::Ready(Ending::Gone);
+                }
+                // An answer that is on its way already, in this task or another, has one more turn.
+                cx.waker().wake_by_ref();
             }
             return Poll::Pending;
         }

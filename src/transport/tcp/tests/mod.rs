@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
@@ -264,6 +264,7 @@ struct Dish {
 
 enum End {
     Whole,
+    Breaking,
     Broken,
     Never,
 }
@@ -276,10 +277,15 @@ impl Body for Dish {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match (self.pieces.pop(), &self.end) {
             (Some(piece), _) => Poll::Ready(Some(Ok(Frame::data(piece)))),
             (None, End::Whole) => Poll::Ready(None),
+            (None, End::Breaking) => {
+                self.end = End::Broken;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             (None, End::Broken) => Poll::Ready(Some(Err(Broken))),
             (None, End::Never) => Poll::Pending,
         }
@@ -287,6 +293,13 @@ impl Body for Dish {
 
     fn is_end_stream(&self) -> bool {
         self.pieces.is_empty() && matches!(self.end, End::Whole)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.end {
+            End::Whole => SizeHint::with_exact(self.pieces.iter().map(|piece| piece.len() as u64).sum()),
+            End::Breaking | End::Broken | End::Never => SizeHint::default(),
+        }
     }
 }
 
@@ -315,7 +328,7 @@ impl Kitchen {
             "/head" => Response::new(dish(format!("{head:?}").into())),
             "/broken" => {
                 let mut dish = dish(pattern(1_000));
-                dish.end = End::Broken;
+                dish.end = End::Breaking;
                 Response::new(dish)
             }
             "/endless" => {
