@@ -136,9 +136,6 @@ impl Driver {
             }
             let finished = connection.as_mut().poll(cx);
             let mut wire = self.wire.lock();
-            if wire.inlet.is_refused() {
-                self.exchanges.refuse_input();
-            }
             if let Poll::Ready(result) = finished {
                 return Poll::Ready(self.ending(&wire, result));
             }
@@ -152,9 +149,6 @@ impl Driver {
             }
             if wire.poll_watch(cx).is_err() {
                 return Poll::Ready(Ending::Gone);
-            }
-            if wire.inlet.is_refused() {
-                self.exchanges.refuse_input();
             }
             // A viewer that closed its side while we have something for it may still be reading; one for which we
             // have nothing is gone, and what it waits for is freed.
@@ -199,7 +193,7 @@ impl Driver {
             (Some(since), ..) => Some((since + limits.write_progress, Due::Late(Deadline::Write))),
             (None, Some(since), _) => Some((since + limits.head, Due::Late(Deadline::Head))),
             (None, None, None) => Some((self.began + limits.first_byte, Due::Late(Deadline::FirstByte))),
-            (None, None, Some(_)) if idle => {
+            (None, None, Some(_)) if idle && matches!(stage, Stage::Serving) => {
                 Some((self.exchanges.last_end() + limits.idle, Due::Late(Deadline::Idle)))
             }
             (None, None, Some(_)) => None,

@@ -38,6 +38,7 @@ use crate::transport::tls::tests::Authority;
 /// A node's TCP side with a service of a few lines, on port 0.
 struct Stage {
     address: SocketAddr,
+    is_tls: bool,
     clock: Clock,
     tasks: Tasks,
     service: Kitchen,
@@ -96,6 +97,7 @@ impl Set {
         let door = Door { tls, proxy_protocol: self.proxy_protocol.into() };
         Stage {
             address: ([127, 0, 0, 1], port).into(),
+            is_tls: self.tls,
             clock: self.clock,
             service,
             drain: context.drain.clone(),
@@ -122,10 +124,14 @@ impl Stage {
     }
 
     async fn secured(&self, alpn: &str) -> TlsStream<TcpStream> {
+        self.secure(self.raw().await, alpn).await
+    }
+
+    async fn secure(&self, stream: TcpStream, alpn: &str) -> TlsStream<TcpStream> {
         let mut config = self.authority.client();
         config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
         let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, self.raw().await).await.unwrap()
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
     }
 
     async fn h1(&self) -> H1 {
@@ -156,6 +162,16 @@ impl Stage {
         self.service.in_hand.subscribe().wait_for(|serving| *serving == count).await.unwrap();
     }
 
+    /// Waits until something is so, letting everything else run meanwhile.
+    async fn until(&self, is_so: impl Fn() -> bool) {
+        let until = async {
+            while !is_so() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), until).await.expect("it should have come to be so");
+    }
+
     /// Lets everything run that can run without the clock.
     async fn settle(&self) {
         for _ in 0..200 {
@@ -163,6 +179,9 @@ impl Stage {
         }
     }
 }
+
+trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut octets = Vec::new();
@@ -338,7 +357,12 @@ impl Kitchen {
             }
             "/many" => {
                 let mut dish = dish(Bytes::new());
-                dish.pieces = (0..64).map(|_| pattern(64 << 10)).collect();
+                dish.pieces = vec![pattern(64 << 10); 64];
+                Response::new(dish)
+            }
+            "/long" => {
+                let mut dish = dish(Bytes::new());
+                dish.pieces = vec![pattern(64 << 10); 1_600];
                 Response::new(dish)
             }
             _ => {
