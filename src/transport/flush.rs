@@ -20,9 +20,11 @@ use crate::transport::stream::{Blocking, Socket};
 
 /// Writes up to this are gathered.
 const SMALL: usize = 4 << 10;
-/// The size of a gathering buffer: one TLS record.
-const GATHER: usize = 16 << 10;
-/// Octets that may wait behind TLS.
+/// The largest TLS record.
+const RECORD: usize = 16 << 10;
+/// The size of a gathering buffer.
+const GATHER: usize = RECORD;
+/// Octets that may wait behind TLS, and a record more.
 const BACKLOG: usize = 128 << 10;
 /// Gathering buffers that a thread keeps for the next connection.
 const POOL: usize = 32;
@@ -98,7 +100,9 @@ impl Outlet {
             self.refused = true;
             return Poll::Pending;
         }
-        let taken = tls.writer().write_vectored(&first(slices, BACKLOG - self.backlog))?;
+        // Whole records: a frame that is cut for want of a few octets of room becomes two.
+        let room = (BACKLOG - self.backlog).next_multiple_of(RECORD);
+        let taken = tls.writer().write_vectored(&first(slices, room))?;
         self.backlog += taken;
         Poll::Ready(Ok(taken))
     }

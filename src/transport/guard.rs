@@ -8,6 +8,8 @@
 
 use std::cell::RefCell;
 use std::io::{self, BufRead};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
@@ -40,6 +42,8 @@ pub(super) struct Inlet {
     state: Input,
     head_since: Option<Tick>,
     last_read: Option<Tick>,
+    /// Set once octets were refused: what hyper then takes for a viewer that left is a malformed body.
+    malformed: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +55,7 @@ enum Input {
 
 impl Inlet {
     /// Without a guard octets pass unseen (HTTP/2).
-    pub(super) fn new(guard: Option<Guard>) -> Self {
+    pub(super) fn new(guard: Option<Guard>, malformed: Arc<AtomicBool>) -> Self {
         Self {
             guard,
             ahead: BytesMut::new(),
@@ -60,6 +64,7 @@ impl Inlet {
             state: Input::Open,
             head_since: None,
             last_read: None,
+            malformed,
         }
     }
 
@@ -79,11 +84,6 @@ impl Inlet {
             Input::Refused { fault, in_body: false } => Some(fault),
             Input::Refused { in_body: true, .. } | Input::Open | Input::Ended => None,
         }
-    }
-
-    /// Whether octets were refused, in a head or a body.
-    pub(super) fn is_refused(&self) -> bool {
-        matches!(self.state, Input::Refused { .. })
     }
 
     /// Whether the viewer has closed its side and nothing of the present request is left to read.
@@ -200,6 +200,7 @@ impl Inlet {
             Step::Refuse { pass, fault } => {
                 let in_body = guard.refused_in_body();
                 self.state = Input::Refused { fault, in_body };
+                self.malformed.store(true, Ordering::Relaxed);
                 pass
             }
         }

@@ -194,3 +194,73 @@ fn text(address: &Address) -> String {
         Address::Unix(path) => format!("unix:{}", path.display()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpStream;
+
+    use super::*;
+
+    fn any_port() -> Address {
+        Address::Socket("[::]:0".parse().unwrap())
+    }
+
+    #[test]
+    fn port_0_is_one_port_for_all_workers_and_both_families() {
+        let listeners = bind(&any_port(), 3, &Options::default()).unwrap();
+        let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_address().unwrap().port()).collect();
+        assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+        TcpStream::connect(("127.0.0.1", ports[0])).unwrap();
+        TcpStream::connect(("::1", ports[0])).unwrap();
+        let again = Address::Socket(format!("[::]:{}", ports[0]).parse().unwrap());
+        bind(&again, 1, &Options::default()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn accepted_connections_have_the_options_of_their_listener() {
+        let options =
+            Options { congestion: Some("reno".to_owned()), user_timeout: Some(Duration::from_secs(30)) };
+        let listener = bind(&any_port(), 1, &options).unwrap().pop().unwrap();
+        let port = listener.local_address().unwrap().port();
+        let _viewer = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let Accepting::Tcp(listener) = listener.accepting().unwrap() else { panic!("it is TCP") };
+        let (stream, _) = listener.accept().await.unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
+        assert!(socket.tcp_congestion().unwrap().starts_with(b"reno"));
+    }
+
+    #[test]
+    fn an_address_that_is_taken_or_an_unknown_algorithm_is_an_error_that_says_so() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let holder = std::net::TcpListener::bind(taken);
+        let error = bind(&Address::Socket(taken), 1, &Options::default());
+        if holder.is_ok() {
+            assert!(error.unwrap_err().to_string().contains(&taken.to_string()));
+        }
+        let options = Options { congestion: Some("nonsense".to_owned()), user_timeout: None };
+        assert!(bind(&any_port(), 1, &options).unwrap_err().to_string().contains("nonsense"));
+        let missing = Address::Inherited("nobody".to_owned());
+        assert!(bind(&missing, 1, &Options::default()).unwrap_err().to_string().contains("nobody"));
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_is_shared_and_a_dead_one_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("edge.sock");
+        let address = Address::Unix(path.clone());
+        let dead = bind(&address, 2, &Options::default()).unwrap();
+        assert_eq!(dead.len(), 2);
+        assert!(bind(&address, 1, &Options::default()).is_err());
+        drop(dead);
+        let listener = bind(&address, 1, &Options::default()).unwrap().pop().unwrap();
+        let mut viewer = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let Accepting::Unix(listener) = listener.accepting().unwrap() else { panic!("it is a Unix socket") };
+        drop(listener.accept().await.unwrap());
+        assert_eq!(viewer.read(&mut [0]).unwrap(), 0);
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(bind(&Address::Unix(folder.path().join("file")), 1, &Options::default()).is_err());
+    }
+}

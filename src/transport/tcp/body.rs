@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -103,9 +104,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Outgoing<B> {
             Source::Service(body) => body.size_hint(),
             Source::Own => SizeHint::with_exact(0),
         };
-        hint.set_lower(hint.lower() + rest);
-        if let Some(upper) = hint.upper() {
-            hint.set_upper(upper + rest);
+        match hint.upper() {
+            Some(upper) if upper == hint.lower() => hint.set_exact(upper + rest),
+            Some(upper) => {
+                hint.set_upper(upper + rest);
+                hint.set_lower(hint.lower() + rest);
+            }
+            None => hint.set_lower(hint.lower() + rest),
         }
         hint
     }
@@ -158,7 +163,7 @@ impl Arriving {
         let of_frames = source
             .and_then(|source| source.downcast_ref::<h2::Error>())
             .is_some_and(|error| error.reason() == Some(h2::Reason::PROTOCOL_ERROR));
-        if of_octets || of_frames || self.exchanges.input_is_refused() {
+        if of_octets || of_frames || self.exchanges.malformed().load(Relaxed) {
             UploadError::Malformed
         } else {
             UploadError::Cancelled

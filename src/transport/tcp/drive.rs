@@ -136,9 +136,6 @@ impl Driver {
             }
             let finished = connection.as_mut().poll(cx);
             let mut wire = self.wire.lock();
-            if wire.inlet.is_refused() {
-                self.exchanges.refuse_input();
-            }
             if let Poll::Ready(result) = finished {
                 return Poll::Ready(self.ending(&wire, result));
             }
@@ -153,14 +150,15 @@ impl Driver {
             if wire.poll_watch(cx).is_err() {
                 return Poll::Ready(Ending::Gone);
             }
-            if wire.inlet.is_refused() {
-                self.exchanges.refuse_input();
-            }
             // A viewer that closed its side while we have something for it may still be reading; one for which we
             // have nothing is gone, and what it waits for is freed.
             let blocked = out.is_pending() || wire.outlet.blocked_since().is_some();
             if self.spoken == Spoken::H1 && wire.inlet.has_left() && !blocked {
-                return Poll::Ready(Ending::Gone);
+                if std::mem::replace(&mut wire.leaving, true) {
+                    return Poll::Ready(Ending::Gone);
+                }
+                // An answer that is on its way already, in this task or another, has one more turn.
+                cx.waker().wake_by_ref();
             }
             return Poll::Pending;
         }
@@ -195,7 +193,7 @@ impl Driver {
             (Some(since), ..) => Some((since + limits.write_progress, Due::Late(Deadline::Write))),
             (None, Some(since), _) => Some((since + limits.head, Due::Late(Deadline::Head))),
             (None, None, None) => Some((self.began + limits.first_byte, Due::Late(Deadline::FirstByte))),
-            (None, None, Some(_)) if idle => {
+            (None, None, Some(_)) if idle && matches!(stage, Stage::Serving) => {
                 Some((self.exchanges.last_end() + limits.idle, Due::Late(Deadline::Idle)))
             }
             (None, None, Some(_)) => None,

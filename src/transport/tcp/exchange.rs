@@ -12,7 +12,7 @@ pub(super) struct Exchanges {
     open: AtomicUsize,
     last_end: AtomicU64,
     last_is_http10: AtomicBool,
-    input_refused: AtomicBool,
+    malformed: Arc<AtomicBool>,
 }
 
 /// One exchange, from its head to the end of its answer; dropping it ends it.
@@ -30,7 +30,7 @@ impl Exchanges {
             open: 0.into(),
             last_end: now.into(),
             last_is_http10: false.into(),
-            input_refused: false.into(),
+            malformed: Arc::default(),
         })
     }
 
@@ -54,13 +54,9 @@ impl Exchanges {
         self.last_is_http10.load(Relaxed)
     }
 
-    /// The octets of a body were refused: it is malformed, not cancelled.
-    pub(super) fn refuse_input(&self) {
-        self.input_refused.store(true, Relaxed);
-    }
-
-    pub(super) fn input_is_refused(&self) -> bool {
-        self.input_refused.load(Relaxed)
+    /// Where the guard notes that it refused octets.
+    pub(super) fn malformed(&self) -> &Arc<AtomicBool> {
+        &self.malformed
     }
 }
 

@@ -282,7 +282,7 @@ impl Known {
             spoken: self.spoken,
             next_stream: next_stream.clone(),
         };
-        let wire = Wire::new(self.socket, self.session, Inlet::new(guard), &context.clock);
+        let wire = Wire::new(self.socket, self.session, Inlet::new(guard, exchanges.malformed().clone()), &context.clock);
         let wire = Arc::new(Mutex::new(wire));
         let io = Io(wire.clone());
         let timer = Timer::new(context.clock.clone());
@@ -320,7 +320,8 @@ fn h1(limits: &Limits, timer: Timer) -> http1::Builder {
         .header_read_timeout(None)
         .half_close(true)
         .pipeline_flush(false)
-        .max_header_size(limits.head_size)
+        // The guard judges the size of a head; hyper's own bounds are only a net below it.
+        .max_header_size(2 * limits.head_size)
         .max_buf_size(H1_BUFFER.max(2 * limits.head_size));
     // Any value of its own moves hyper's fields to the heap.
     if limits.head_fields != 100 {

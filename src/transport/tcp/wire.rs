@@ -22,11 +22,13 @@ pub(super) struct Wire {
     pub(super) outlet: Outlet,
     /// The time of the present poll.
     pub(super) now: Tick,
+    /// The viewer closed its side and was given a turn since.
+    pub(super) leaving: bool,
 }
 
 impl Wire {
     pub(super) fn new(socket: Socket, session: Session, inlet: Inlet, clock: &Clock) -> Self {
-        Self { socket, session, inlet, outlet: Outlet::default(), now: clock.now() }
+        Self { socket, session, inlet, outlet: Outlet::default(), now: clock.now(), leaving: false }
     }
 
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

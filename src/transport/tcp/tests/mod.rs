@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
@@ -38,6 +38,7 @@ use crate::transport::tls::tests::Authority;
 /// A node's TCP side with a service of a few lines, on port 0.
 struct Stage {
     address: SocketAddr,
+    is_tls: bool,
     clock: Clock,
     tasks: Tasks,
     service: Kitchen,
@@ -96,6 +97,7 @@ impl Set {
         let door = Door { tls, proxy_protocol: self.proxy_protocol.into() };
         Stage {
             address: ([127, 0, 0, 1], port).into(),
+            is_tls: self.tls,
             clock: self.clock,
             service,
             drain: context.drain.clone(),
@@ -122,10 +124,14 @@ impl Stage {
     }
 
     async fn secured(&self, alpn: &str) -> TlsStream<TcpStream> {
+        self.secure(self.raw().await, alpn).await
+    }
+
+    async fn secure(&self, stream: TcpStream, alpn: &str) -> TlsStream<TcpStream> {
         let mut config = self.authority.client();
         config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
         let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, self.raw().await).await.unwrap()
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
     }
 
     async fn h1(&self) -> H1 {
@@ -156,6 +162,16 @@ impl Stage {
         self.service.in_hand.subscribe().wait_for(|serving| *serving == count).await.unwrap();
     }
 
+    /// Waits until something is so, letting everything else run meanwhile.
+    async fn until(&self, is_so: impl Fn() -> bool) {
+        let until = async {
+            while !is_so() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), until).await.expect("it should have come to be so");
+    }
+
     /// Lets everything run that can run without the clock.
     async fn settle(&self) {
         for _ in 0..200 {
@@ -163,6 +179,9 @@ impl Stage {
         }
     }
 }
+
+trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut octets = Vec::new();
@@ -264,6 +283,7 @@ struct Dish {
 
 enum End {
     Whole,
+    Breaking,
     Broken,
     Never,
 }
@@ -276,10 +296,15 @@ impl Body for Dish {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match (self.pieces.pop(), &self.end) {
             (Some(piece), _) => Poll::Ready(Some(Ok(Frame::data(piece)))),
             (None, End::Whole) => Poll::Ready(None),
+            (None, End::Breaking) => {
+                self.end = End::Broken;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             (None, End::Broken) => Poll::Ready(Some(Err(Broken))),
             (None, End::Never) => Poll::Pending,
         }
@@ -287,6 +312,13 @@ impl Body for Dish {
 
     fn is_end_stream(&self) -> bool {
         self.pieces.is_empty() && matches!(self.end, End::Whole)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.end {
+            End::Whole => SizeHint::with_exact(self.pieces.iter().map(|piece| piece.len() as u64).sum()),
+            End::Breaking | End::Broken | End::Never => SizeHint::default(),
+        }
     }
 }
 
@@ -315,7 +347,7 @@ impl Kitchen {
             "/head" => Response::new(dish(format!("{head:?}").into())),
             "/broken" => {
                 let mut dish = dish(pattern(1_000));
-                dish.end = End::Broken;
+                dish.end = End::Breaking;
                 Response::new(dish)
             }
             "/endless" => {
@@ -325,7 +357,12 @@ impl Kitchen {
             }
             "/many" => {
                 let mut dish = dish(Bytes::new());
-                dish.pieces = (0..64).map(|_| pattern(64 << 10)).collect();
+                dish.pieces = vec![pattern(64 << 10); 64];
+                Response::new(dish)
+            }
+            "/long" => {
+                let mut dish = dish(Bytes::new());
+                dish.pieces = vec![pattern(64 << 10); 1_600];
                 Response::new(dish)
             }
             _ => {

@@ -1,1 +1,144 @@
-//! t
+//! Bad requests, told so in JSON, and what hyper alone would have let through.
+
+use super::*;
+
+fn is_refusal(answer: &str, status: &str) -> bool {
+    answer.starts_with(&format!("HTTP/1.1 {status} "))
+        && answer.contains("\r\nconnection: close\r\n")
+        && answer.contains("\r\ncontent-type: application/json\r\n")
+        && answer.contains("{\"reason\":\"bad-request\",\"detail\":\"")
+}
+
+fn statuses(answers: &str) -> Vec<&str> {
+    answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect()
+}
+
+#[tokio::test]
+async fn bad_requests_are_answered_in_json_and_the_connection_ends() {
+    let stage = Stage::clear();
+    let fields = "a: b\r\n".repeat(101);
+    let large = "a".repeat(33 << 10);
+    for (request, status) in [
+        ("GET / HTTP/1.1\nHost: x\n\n".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\nHost: user@x\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\nHost:\r\n\r\n".to_owned(), "400"),
+        ("GET http://user@x/ HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "400"),
+        ("GET /#part HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "400"),
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), "400"),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(), "400"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\n\r\n".to_owned(), "417"),
+        ("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n".to_owned(), "405"),
+        (format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n"), "431"),
+        (format!("GET / HTTP/1.1\r\nHost: x\r\na: {large}\r\n\r\n"), "431"),
+        (format!("GET /{large} HTTP/1.1\r\nHost: x\r\n\r\n"), "414"),
+    ] {
+        let answer = stage.say(&request).await;
+        assert!(is_refusal(&answer, status), "{:.60} -> {answer}", request);
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+    }
+    let told: u64 = stage.counters.snapshot().bad_requests.iter().sum();
+    assert_eq!(told, 16);
+}
+
+#[tokio::test]
+async fn a_refusal_over_tls_is_read_to_its_end() {
+    let stage = Stage::tls();
+    let mut stream = stage.secured("http/1.1").await;
+    stream.write_all(b"GET / HTTP/1.1\nHost: x\n\n").await.unwrap();
+    let mut answer = String::new();
+    // The session is closed as it should be, or this would be an error.
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(is_refusal(&answer, "400"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_came_before_a_bad_request_is_answered_first() {
+    let stage = Stage::clear();
+    let answers = stage.say("GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /?7 HTTP/1.1\r\nHost: x\r\n\r\nBAD\r\n\r\n").await;
+    assert_eq!(statuses(&answers), ["200", "200", "400"]);
+}
+
+#[tokio::test]
+async fn a_bad_request_behind_a_held_one_waits_for_its_turn() {
+    let stage = Stage::clear();
+    let mut stream = stage.raw().await;
+    stream.write_all(b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    stage.serving(1).await;
+    stream.write_all(b"BAD\r\n\r\n").await.unwrap();
+    stage.settle().await;
+    stage.service.gate.notify_one();
+    let answers = rest(&mut stream).await;
+    assert_eq!(statuses(&answers), ["200", "400"]);
+}
+
+#[tokio::test]
+async fn a_malformed_chunk_is_told_to_the_service_and_ends_the_connection() {
+    let stage = Stage::clear();
+    let head = "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for body in ["2\r\nhi\r\n0x1\r\n", "+2\r\nhi\r\n", "2\r\nhi\n0\r\n\r\n"] {
+        let answer = stage.say(format!("{head}{body}")).await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.ends_with("the request body is malformed"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+    }
+    assert_eq!(stage.service.uploads.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_head_becomes_ours_the_same_on_every_protocol() {
+    let stage = Stage::clear();
+    let head = stage.say("GET http://Example.com:8080/a?b=c HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n").await;
+    assert!(head.contains(r#"authority: Some("example.com:8080"), path: "/a", query: Some("b=c")"#) || head.contains("hello"));
+    let head = stage.say("GET /head?b=c HTTP/1.1\r\nHost: Example.COM:\r\nCookie: a=1\r\nCookie: b=2\r\nX-Forwarded-For: 1.2.3.4\r\nForwarded: for=1.2.3.4\r\nConnection: close\r\n\r\n").await;
+    assert!(head.contains(r#"authority: Some("example.com"), path: "/head", query: Some("b=c")"#), "{head}");
+    assert!(head.contains(r#""cookie": "a=1; b=2""#) && !head.contains("orwarded") && !head.contains(r#""host""#), "{head}");
+    let mut h2 = stage.h2().await;
+    let request = Request::get("http://Example.COM/head?b=c").header("cookie", "a=1").header("cookie", "b=2");
+    let answer = h2.send(request.body(Empty::new().boxed()).unwrap()).await.unwrap();
+    let head = String::from_utf8(octets(answer).await.unwrap().to_vec()).unwrap();
+    assert!(head.contains(r#"authority: Some("example.com"), path: "/head", query: Some("b=c")"#), "{head}");
+    assert!(head.contains(r#""cookie": "a=1; b=2""#) && head.contains("protocol: Http2"), "{head}");
+}
+
+#[tokio::test]
+async fn http_2_requests_that_contradict_themselves_are_refused() {
+    let stage = Stage::clear();
+    let mut h2 = stage.h2().await;
+    let request = Request::get("http://example.com/").header("host", "other.example");
+    let answer = h2.send(request.body(Empty::new().boxed()).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 400);
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    let mut many = Request::get("http://example.com/");
+    for at in 0..101 {
+        many = many.header(format!("a{at}"), "b");
+    }
+    let answer = h2.send(many.body(Empty::new().boxed()).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 431);
+    let large = Request::get("http://example.com/").header("a", "b".repeat(33 << 10));
+    let answer = h2.send(large.body(Empty::new().boxed()).unwrap()).await;
+    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 431));
+    // Connection-specific fields are malformed (RFC 9113 §8.2.2): hyper's client would drop them, so raw frames.
+    let mut raw = stage.raw().await;
+    raw.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let block = [&[0x82, 0x86, 0x84, 0x41, 1, b'x'][..], b"\0\x0aconnection\x05close"].concat();
+    let frame = [&[0, 0, block.len() as u8, 1, 5, 0, 0, 0, 1][..], &block].concat();
+    raw.write_all(&frame).await.unwrap();
+    let reset = next_frame(&mut raw, 3).await;
+    assert_eq!(reset, [0, 0, 0, 1], "PROTOCOL_ERROR");
+}
+
+/// The payload of the next frame of a kind.
+async fn next_frame(stream: &mut TcpStream, kind: u8) -> Vec<u8> {
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+        stream.read_exact(&mut payload).await.unwrap();
+        if head[3] == kind {
+            return payload;
+        }
+    }
+}
