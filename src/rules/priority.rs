@@ -60,7 +60,9 @@ fn dictionary(value: &[u8]) -> Option<Parameters> {
         };
         parameters(&mut rest)?;
         match (key, item) {
-            (b"u", Item::Integer(urgency)) => found.urgency = u8::try_from(urgency).ok().filter(|urgency| *urgency <= 7),
+            (b"u", Item::Integer(urgency)) => {
+                found.urgency = u8::try_from(urgency).ok().filter(|urgency| *urgency <= 7)
+            }
             (b"u", _) => found.urgency = None,
             (b"i", Item::Boolean(incremental)) => found.incremental = Some(incremental),
             (b"i", _) => found.incremental = None,

@@ -37,11 +37,8 @@ pub struct Maker<S> {
 
 impl<S: Service> MakeLayer for Maker<S> {
     type Layer = Connection<S>;
-    const CODES: CloseCodes = CloseCodes {
-        no_error: code::NO_ERROR,
-        internal: code::INTERNAL_ERROR,
-        stalled: code::EXCESSIVE_LOAD,
-    };
+    const CODES: CloseCodes =
+        CloseCodes { no_error: code::NO_ERROR, internal: code::INTERNAL_ERROR, stalled: code::EXCESSIVE_LOAD };
 
     fn layer(&mut self, arrival: Arrival) -> Connection<S> {
         let (limits, counters) = (self.limits.clone(), self.counters.clone());
@@ -59,6 +56,7 @@ enum Ending {
     Closed,
 }
 
+type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Streamed<S> = HashMap<StreamId, Box<RequestStream<S>>, foldhash::fast::RandomState>;
 
 /// One HTTP/3 connection.
@@ -79,7 +77,7 @@ pub struct Connection<S: Service> {
     ready: Arc<Ready>,
     turn: Vec<StreamId>,
     timers: BTreeSet<(Tick, StreamId)>,
-    sleep: Option<(Tick, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    sleep: Option<(Tick, Sleep)>,
 }
 
 /// What every stream uses.

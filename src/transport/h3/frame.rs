@@ -355,12 +355,7 @@ pub struct ControlFrames {
 
 impl Default for ControlFrames {
     fn default() -> Self {
-        Self {
-            head: Partial::default(),
-            state: InControl::Between,
-            skipped: Skipped::default(),
-            has_settings: false,
-        }
+        Self { head: Partial::default(), state: InControl::Between, skipped: Skipped::default(), has_settings: false }
     }
 }
 

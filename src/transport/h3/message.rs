@@ -153,7 +153,8 @@ impl Fields {
             (authority, host) => authority.or(host),
         };
         if !self.cookies.is_empty() {
-            let joined = HeaderValue::from_maybe_shared(Bytes::from(self.cookies)).map_err(|_| Malformed::FieldValue)?;
+            let joined =
+                HeaderValue::from_maybe_shared(Bytes::from(self.cookies)).map_err(|_| Malformed::FieldValue)?;
             self.headers.insert(header::COOKIE, joined);
         }
         let (path, query) = match path.split_once('?') {

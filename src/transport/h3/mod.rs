@@ -18,6 +18,8 @@ mod upload;
 mod wake;
 
 #[cfg(test)]
+mod error_tests;
+#[cfg(test)]
 mod mock;
 #[cfg(test)]
 mod tests;

@@ -76,8 +76,8 @@ impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
     /// A response to a request with `method`.
     pub fn new(response: Response<B>, method: &Method) -> Self {
         let (parts, body) = response.into_parts();
-        let is_bare = *method == Method::HEAD
-            || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let is_bare =
+            *method == Method::HEAD || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if is_bare {
             let omitted = (parts.status == StatusCode::NO_CONTENT).then_some(header::CONTENT_LENGTH);
             return Self::bare(head(parts.status, &parts.headers, omitted.as_ref()));
@@ -118,12 +118,7 @@ impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
     ///
     /// # Errors
     /// The response cannot be completed; the stream is to be reset.
-    pub fn write(
-        &mut self,
-        cx: &mut Context<'_>,
-        id: StreamId,
-        streams: &mut dyn Streams,
-    ) -> Result<Progress, Broken> {
+    pub fn write(&mut self, cx: &mut Context<'_>, id: StreamId, streams: &mut dyn Streams) -> Result<Progress, Broken> {
         if self.stage == Stage::Head {
             self.stage = Stage::Body;
             self.pull(cx)?;

@@ -38,13 +38,8 @@ pub struct UploadBody {
 /// A way for a body of `length` octets, if that is announced. `stream` is woken when there is room again, and when
 /// the reader is dropped.
 pub fn upload(length: Option<u64>, stream: Waker) -> (UploadSender, UploadBody) {
-    let shared = Arc::new(Mutex::new(Shared {
-        pieces: VecDeque::new(),
-        held: 0,
-        end: None,
-        reader: None,
-        is_dropped: false,
-    }));
+    let shared =
+        Arc::new(Mutex::new(Shared { pieces: VecDeque::new(), held: 0, end: None, reader: None, is_dropped: false }));
     (UploadSender(shared.clone()), UploadBody { shared, stream, left: length })
 }
 

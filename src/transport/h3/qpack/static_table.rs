@@ -160,7 +160,11 @@ mod tests {
     #[test]
     fn every_entry_is_found_by_its_name_and_value() {
         for (index, (name, value)) in (0u8..).zip(TABLE) {
-            assert_eq!(entry(name).and_then(|entry| entry.with_value(value.as_bytes())), Some(index), "{name}: {value}");
+            assert_eq!(
+                entry(name).and_then(|entry| entry.with_value(value.as_bytes())),
+                Some(index),
+                "{name}: {value}"
+            );
         }
         assert_eq!(entry("cache-control").map(|entry| entry.any), Some(36));
         assert!(entry("x-unknown").is_none());
