@@ -1,0 +1,94 @@
+//! The conformance pages say for every requirement which test shows it, or why none does. This holds them to it: every
+//! row is whole, its number is its own, each test it names exists, and where it names none it gives a reason.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::Path;
+
+const PAGES: [&str; 2] = ["docs/conformance/http-caching.md", "docs/conformance/http3.md"];
+
+/// How a reason begins where no test shows a requirement.
+const REASONS: [&str; 5] = ["later:", "not applicable:", "by construction:", "library:", "not built:"];
+
+struct Row {
+    page: &'static str,
+    line: usize,
+    id: String,
+    source: String,
+    strength: String,
+    asked: String,
+    shown: String,
+}
+
+impl Row {
+    fn place(&self) -> String {
+        format!("{}:{} ({})", self.page, self.line, self.id)
+    }
+
+    /// The tests it names, as (file, function).
+    fn tests(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.shown.split('`').skip(1).step_by(2).filter_map(|quoted| quoted.split_once("::"))
+    }
+}
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for page in PAGES {
+        for (index, text) in read(page).lines().enumerate() {
+            let cells: Vec<_> = text.split('|').map(str::trim).collect();
+            // A row of requirements begins with a number such as HC-1 or H3-22a.
+            let is_row = cells.get(1).is_some_and(|id| id.starts_with('H') && id.contains('-'));
+            if !is_row {
+                continue;
+            }
+            let [_, id, source, strength, asked, shown, _] = cells[..] else {
+                panic!("{page}:{}: a row has five cells", index + 1);
+            };
+            let own = str::to_owned;
+            let (id, source, strength) = (own(id), own(source), own(strength));
+            rows.push(Row { page, line: index + 1, id, source, strength, asked: own(asked), shown: own(shown) });
+        }
+    }
+    rows
+}
+
+#[test]
+fn every_row_is_whole_and_its_number_its_own() {
+    let mut seen = BTreeSet::new();
+    for row in rows() {
+        assert!(seen.insert(row.id.clone()), "{}: the number stands there twice", row.place());
+        assert!(!row.source.is_empty(), "{}: no source", row.place());
+        assert!(matches!(&*row.strength, "M" | "S" | "m" | "E"), "{}: strength {}", row.place(), row.strength);
+        assert!(row.asked.len() > 20, "{}: says too little", row.place());
+    }
+    assert!(seen.len() > 150, "the pages list all requirements, not {}", seen.len());
+}
+
+#[test]
+fn every_named_test_exists() {
+    let mut sources: HashMap<String, String> = HashMap::new();
+    for row in rows() {
+        for (file, test) in row.tests() {
+            let source = sources.entry(file.to_owned()).or_insert_with(|| read(file));
+            let is_there = source.contains(&format!("fn {test}(")) || source.contains(&format!("test(\"{test}\""));
+            assert!(is_there, "{}: there is no test {test} in {file}", row.place());
+        }
+    }
+}
+
+#[test]
+fn what_no_test_shows_has_a_reason() {
+    for row in rows() {
+        let named = row.tests().count();
+        let reason = REASONS.iter().find_map(|start| row.shown.split_once(start)).map(|(_, reason)| reason.trim());
+        match reason {
+            Some(reason) => assert!(reason.split(' ').count() >= 3, "{}: no reason after the colon", row.place()),
+            None => assert!(named > 0, "{}: neither a test nor a reason", row.place()),
+        }
+    }
+}
