@@ -48,12 +48,11 @@ impl fmt::Display for Finding {
 }
 
 /// Why a configuration was refused: every problem of it, in the order of the file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems {
     /// The file; empty for a text that has none.
     pub file: PathBuf,
     /// Its text, for those who show source lines; empty where it could not be read.
-    #[serde(skip)]
     pub text: String,
     /// What is wrong; never empty.
     pub problems: Vec<Finding>,

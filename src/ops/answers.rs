@@ -27,6 +27,7 @@ pub(super) struct Status {
     /// Bytes by kind, and the `ceiling`.
     memory: BTreeMap<String, u64>,
     origins: Vec<OriginStatus>,
+    routes: Vec<RouteStatus>,
     streams: Vec<StreamStatus>,
     listeners: Vec<ListenerStatus>,
 }
@@ -40,6 +41,14 @@ struct OriginStatus {
     connections: u64,
     requests: u64,
     errors: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RouteStatus {
+    name: String,
+    serves: String,
+    origins: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -90,6 +99,14 @@ impl Status {
             );
             row(&mut text, &format!("origin {}", plain(&origin.name)), &facts);
         }
+        for route in &self.routes {
+            let origins = list(route.origins.iter().map(|name| plain(name)));
+            row(
+                &mut text,
+                &format!("route {}", plain(&route.name)),
+                &format!("{} from {origins}", plain(&route.serves)),
+            );
+        }
         for stream in &self.streams {
             let facts =
                 format!("{}, {}", count(stream.viewers as usize, "viewer"), count(stream.requests as usize, "request"));
@@ -122,9 +139,15 @@ pub(super) struct Explanation {
     lifetime: Option<String>,
     limits: Vec<String>,
     verdict: String,
+    refusal: Option<String>,
 }
 
 impl Explanation {
+    /// Whether the node would answer with something else than a refusal.
+    pub(super) fn is_served(&self) -> bool {
+        self.refusal.is_none()
+    }
+
     pub(super) fn text(&self) -> String {
         let mut text = format!("{}\n", plain(&self.url));
         for (name, fact) in [
@@ -140,15 +163,15 @@ impl Explanation {
         row(&mut text, "not in the key", &list(self.left_out.iter().map(|name| plain(name))));
         row(&mut text, "limits", &list(self.limits.iter().map(|limit| plain(limit))));
         row(&mut text, "verdict", &plain(&self.verdict));
+        row(&mut text, "refusal", &plain(self.refusal.as_deref().unwrap_or_default()));
         text
     }
 }
 
-/// `POST /reload`: 200 with what changed, or 422 with the file, its problems, and nothing changed.
+/// `POST /reload`: 200 with what changed, or 422 with problems and nothing changed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Reload {
-    file: Option<String>,
     changed: Vec<String>,
     problems: Vec<Remark>,
     warnings: Vec<Remark>,
@@ -158,6 +181,7 @@ pub(super) struct Reload {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Remark {
+    file: Option<String>,
     line: Option<u64>,
     column: Option<u64>,
     key: String,
@@ -177,7 +201,7 @@ impl Reload {
         let mut text = String::new();
         for (kind, remarks) in [("problem", &self.problems), ("warning", &self.warnings)] {
             for remark in remarks {
-                _ = writeln!(text, "{kind}: {}", remark.text(self.file.as_ref()));
+                _ = writeln!(text, "{kind}: {}", remark.text());
             }
         }
         let changed = list(self.changed.iter().map(|name| plain(name)));
@@ -191,9 +215,9 @@ impl Reload {
 }
 
 impl Remark {
-    fn text(&self, file: Option<&String>) -> String {
+    fn text(&self) -> String {
         let mut text = String::new();
-        if let Some(file) = file {
+        if let Some(file) = &self.file {
             text += &plain(file);
             for number in [self.line, self.column].into_iter().flatten() {
                 _ = write!(text, ":{number}");
@@ -283,6 +307,7 @@ mod tests {
                 "connections":{"h1":2,"h2":1,"h3":40},"cache":{"hits":12,"object_bytes":3145728},
                 "memory":{"bodies":1048576,"heads":2048,"ceiling":2147483648},
                 "origins":[{"name":"primary","healthy":true,"in_flight":3,"connections":1,"requests":7,"errors":0}],
+                "routes":[{"name":"live","serves":"/live/","origins":["primary","backup"]}],
                 "streams":[{"name":"one\u001b[2J","viewers":1,"requests":9}],
                 "listeners":[{"kind":"http","address":"[::]:8080"}],"later":true}"#,
         )
@@ -295,6 +320,7 @@ mod tests {
   cache            hits 12, object_bytes 3 MiB
   listeners        http [::]:8080
   origin primary   well, 3 in flight on 1 connection, 7 requests in all, 0 errors
+  route live       /live/ from primary, backup
   stream one\\u{1b}[2J 1 viewer, 9 requests
 "
         );
@@ -321,7 +347,7 @@ mod tests {
     #[test]
     fn a_refused_reload_says_that_nothing_changed() {
         let reload: Reload = serde_json::from_str(
-            r#"{"file":"edge.toml","problems":[{"line":3,"column":1,"key":"node.nmae","message":"unknown key","remedy":"did you mean `name`?"}]}"#,
+            r#"{"problems":[{"file":"edge.toml","line":3,"column":1,"key":"node.nmae","message":"unknown key","remedy":"did you mean `name`?"}]}"#,
         )
         .unwrap();
         assert!(!reload.is_taken());

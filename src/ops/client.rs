@@ -37,8 +37,6 @@ enum ClientError {
     Inherited(String),
     #[error("{} cannot be used as a token: {why}", file.display())]
     Token { file: PathBuf, why: String },
-    #[error("`{0}` is no field; write -H 'Name: value'")]
-    Field(String),
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error("the node at {address} cannot be asked: {source}")]
@@ -81,17 +79,11 @@ pub async fn explain(
 ) -> io::Result<Outcome> {
     let ask = async {
         let node = Node::of(&arguments.node, clock)?;
-        let mut target = format!("/explain?url={}", escaped(&arguments.url));
-        for field in &arguments.headers {
-            let (name, _) = field.split_once(':').ok_or_else(|| ClientError::Field(field.clone()))?;
-            if http::HeaderName::from_bytes(name.as_bytes()).is_err() {
-                return Err(ClientError::Field(field.clone()));
-            }
-            target += &format!("&header={}", escaped(field));
-        }
+        let target = format!("/explain?url={}", escaped(&arguments.url));
         node.ok(Method::GET, &target, "").await
     };
-    let show = |answer: &Explanation| (answer.text(), Outcome::Good);
+    let show =
+        |answer: &Explanation| (answer.text(), if answer.is_served() { Outcome::Good } else { Outcome::Finding });
     shown(ask.await, &arguments.node, show, out, complaints)
 }
 

@@ -145,9 +145,6 @@ pub struct ExplainArguments {
     /// What a viewer would ask for
     #[arg(value_name = "URL")]
     pub url: String,
-    /// A field that the viewer would send
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
-    pub headers: Vec<String>,
     /// Which node
     #[command(flatten)]
     pub node: NodeArguments,

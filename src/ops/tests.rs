@@ -100,24 +100,29 @@ async fn a_status_is_asked_for_with_a_token_and_shown_as_it_came_with_json() {
 }
 
 #[tokio::test]
-async fn a_question_keeps_its_url_and_fields_whole() {
-    let (admin, asked) = node(&[("200 OK", r#"{"url":"u","verdict":"served"}"#)]).await;
-    let arguments = ExplainArguments {
-        url: "http://a/x?y=1&z=ü".to_owned(),
-        headers: vec!["Range: bytes=0-".to_owned()],
-        node: arguments(&admin),
-    };
-    let (mut out, mut complaints) = (Vec::new(), Vec::new());
-    let outcome = client::explain(&arguments, &Clock::system(), &mut out, &mut complaints).await.unwrap();
-    assert_eq!((outcome, text(out)), (Outcome::Good, "u\n  verdict          served\n".to_owned()));
+async fn a_question_keeps_its_url_whole_and_a_refusal_is_a_finding() {
+    let (admin, asked) = node(&[
+        ("200 OK", r#"{"url":"u","verdict":"served"}"#),
+        ("200 OK", r#"{"url":"u","verdict":"refused with 404","refusal":"no-route"}"#),
+    ])
+    .await;
+    let arguments = ExplainArguments { url: "http://a/x?y=1&z=ü".to_owned(), node: arguments(&admin) };
+    for (outcome, said) in [
+        (Outcome::Good, "u\n  verdict          served\n"),
+        (Outcome::Finding, "u\n  verdict          refused with 404\n  refusal          no-route\n"),
+    ] {
+        let (mut out, mut complaints) = (Vec::new(), Vec::new());
+        let ended = client::explain(&arguments, &Clock::system(), &mut out, &mut complaints).await.unwrap();
+        assert_eq!((ended, text(out).as_str()), (outcome, said));
+    }
     let request = asked.await.unwrap().remove(0);
-    let line = "GET /explain?url=http%3A%2F%2Fa%2Fx%3Fy%3D1%26z%3D%C3%BC&header=Range%3A%20bytes%3D0%2D HTTP/1.1";
+    let line = "GET /explain?url=http%3A%2F%2Fa%2Fx%3Fy%3D1%26z%3D%C3%BC HTTP/1.1";
     assert_eq!(request.lines().next(), Some(line));
 }
 
 #[tokio::test]
 async fn a_reload_that_is_refused_is_a_finding_and_prints_the_diagnostics() {
-    let refused = r#"{"file":"edge.toml","problems":[{"line":2,"key":"listen.http","message":"needs a restart"}]}"#;
+    let refused = r#"{"problems":[{"file":"edge.toml","line":2,"key":"listen.http","message":"needs a restart"}]}"#;
     let taken = r#"{"changed":["routes"],"warnings":[]}"#;
     let (admin, asked) = node(&[("422 Unprocessable Content", refused), ("200 OK", taken)]).await;
     for (outcome, said) in [
