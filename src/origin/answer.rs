@@ -81,7 +81,8 @@ pub(super) struct Expects {
 
 /// The body of an [`Answer`]. Trailers are dropped.
 pub struct AnswerBody {
-    incoming: Incoming,
+    /// Given up with the lease when the body ends, well or not.
+    incoming: Option<Incoming>,
     lease: Option<Lease>,
     upstream: Arc<Upstream>,
     clock: Clock,
@@ -181,7 +182,7 @@ pub(super) fn keep_end_to_end(headers: &mut HeaderMap) {
 impl AnswerBody {
     pub(super) fn new(incoming: Incoming, lease: Lease, upstream: &Arc<Upstream>, expects: Expects) -> Self {
         Self {
-            incoming,
+            incoming: Some(incoming),
             lease: Some(lease),
             upstream: upstream.clone(),
             clock: upstream.clock.clone(),
@@ -196,7 +197,8 @@ impl AnswerBody {
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, FetchError>>> {
         loop {
-            match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+            let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+            match ready!(Pin::new(incoming).poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     self.silence = None;
                     if let Ok(octets) = frame.into_data() {
@@ -213,9 +215,13 @@ impl AnswerBody {
 
     /// hyper takes RST_STREAM with NO_ERROR for an end; only END_STREAM is one.
     fn is_short(&self) -> bool {
-        let stream_was_cut =
-            self.lease.as_ref().is_some_and(|lease| lease.protocol() == Protocol::H2) && !self.incoming.is_end_stream();
+        let is_stream = self.lease.as_ref().is_some_and(|lease| lease.protocol() == Protocol::H2);
+        let stream_was_cut = is_stream && !self.has_no_more();
         stream_was_cut || self.expected.is_some_and(|expected| expected != self.got)
+    }
+
+    fn has_no_more(&self) -> bool {
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn body_error(&self, error: &hyper::Error) -> FetchError {
@@ -258,6 +264,7 @@ impl AnswerBody {
     fn fail(&mut self, error: FetchError) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         self.phase = Phase::Done;
         self.lease = None;
+        self.incoming = None;
         self.upstream.figures.count(error.outcome());
         Poll::Ready(Some(Err(error)))
     }
@@ -293,7 +300,7 @@ impl Body for AnswerBody {
 
     /// True beforehand only for answers without a body; else once the end was seen.
     fn is_end_stream(&self) -> bool {
-        self.phase == Phase::Done || (self.got == 0 && self.incoming.is_end_stream())
+        self.phase == Phase::Done || (self.got == 0 && self.has_no_more())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -309,7 +316,7 @@ impl Drop for AnswerBody {
     /// An answer without a body needs no polling for its connection to be used again.
     fn drop(&mut self) {
         if self.got == 0
-            && self.incoming.is_end_stream()
+            && self.has_no_more()
             && let Some(lease) = self.lease.take()
         {
             lease.give_back();

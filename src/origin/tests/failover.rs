@@ -116,17 +116,17 @@ async fn the_next_origin_answers_for_one_that_is_silent_or_broken() {
 async fn the_last_answer_counts_where_all_are_unwell() {
     let (primary, backup, edge) = two().await;
     let fetch = edge.fetching(get("/"));
-    let (mut hand, _) = primary.asked().await;
-    hand.say("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await;
-    let (mut hand, _) = backup.asked().await;
-    hand.say("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\n\r\n").await;
+    let (mut first, _) = primary.asked().await;
+    first.say("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await;
+    let (mut second, _) = backup.asked().await;
+    second.say("HTTP/1.1 502 Bad\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
     let answer = fetch.await.unwrap().unwrap();
     assert_eq!((&*answer.origin, answer.status.as_u16()), ("backup", 502));
 
+    drop((answer, second, backup));
     let fetch = edge.fetching(get("/"));
-    let (mut hand, _) = primary.asked().await;
-    hand.say("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await;
-    drop(backup);
+    first.head().await.unwrap();
+    first.say("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await;
     let answer = fetch.await.unwrap().unwrap();
     assert_eq!((&*answer.origin, answer.status.as_u16()), ("primary", 503), "an answer beats a failure");
 }

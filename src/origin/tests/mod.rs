@@ -81,6 +81,12 @@ impl Edge {
         self.tasks.spawn("fetch", async move { edge.fetch(ask).await })
     }
 
+    /// The same, and the whole body read too.
+    fn reading(&self, ask: Ask) -> JoinHandle<Result<Bytes, FetchError>> {
+        let edge = self.clone();
+        self.tasks.spawn("fetch", async move { whole(edge.fetch(ask).await?).await })
+    }
+
     fn figures(&self, name: &str) -> OriginFigures {
         self.origins.snapshot().into_iter().find(|figures| &*figures.name == name).unwrap()
     }
