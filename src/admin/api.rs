@@ -119,7 +119,6 @@ struct Explain {
     (status = 200, body = Explanation),
     (status = 400, description = "The URL cannot be read"),
 ))]
-#[expect(unused_qualifications, reason = "the attribute above writes the type's whole path")]
 async fn explain_url(State(admin): State<Admin>, asked: Query<Explain>) -> Response {
     match explain::explain(&admin.edge, &asked.url) {
         Ok(explanation) => Json(explanation).into_response(),
