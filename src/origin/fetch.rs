@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use crate::clock::{Clock, Tick};
 use crate::origin::Upstream;
-use crate::origin::answer::{Answer, AnswerBody, Expects, Settles, Timing, judge, keep_end_to_end};
+use crate::origin::answer::{Answer, AnswerBody, Expects, Settles, Timing, judge};
 use crate::origin::ask::Ask;
 use crate::origin::failure::{FetchError, Outcome, Wait};
 use crate::origin::places::Want;
@@ -19,6 +19,7 @@ use crate::origin::pool::{Lease, LeaseError};
 use crate::origin::select::in_order;
 use crate::outbound::link::{Broken, Driver, SendError};
 use crate::outbound::payload::{Payload, Uptake};
+use crate::rules::fields::hop::strip_hop_by_hop;
 use crate::tasks::Tasks;
 
 /// A request on its way through a group.
@@ -178,7 +179,7 @@ impl Errand<'_> {
     ) -> Result<Answer, String> {
         let judged = judge(&response, &self.ask.method, &lease)?;
         let (mut head, incoming) = response.into_parts();
-        keep_end_to_end(&mut head.headers);
+        strip_hop_by_hop(&mut head.headers);
         upstream.figures.count(if head.status.is_server_error() { Outcome::ServerError } else { Outcome::Answered });
         let expects = Expects { octets: judged.expected, settles };
         Ok(Answer {
