@@ -130,7 +130,8 @@ pub(super) fn judge<B>(answer: &Response<B>, method: &Method, lease: &Lease) -> 
     if chunked && announced_length.is_some() {
         return Err("Content-Length beside Transfer-Encoding".into());
     }
-    let bodiless = *method == Method::HEAD || matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless =
+        *method == Method::HEAD || matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let delimited = bodiless || chunked || announced_length.is_some() || lease.protocol() == Protocol::H2;
     let framing = match (delimited, lease.end_is_proven()) {
         (true, _) => Framing::Delimited,
@@ -208,7 +209,7 @@ impl AnswerBody {
     fn body_error(&self, error: &hyper::Error) -> FetchError {
         match broken(error) {
             Broken::Malformed(what) => FetchError::Malformed { origin: self.upstream.name.clone(), what },
-            Broken::Refused | Broken::Source | Broken::Reset(_) => self.cut_short(),
+            Broken::Refused | Broken::Source | Broken::StreamReset(_) | Broken::Reset(_) => self.cut_short(),
         }
     }
 

@@ -54,7 +54,8 @@ impl Authority {
     /// A server's side for `name` that offers these protocols; with `clients`, who must show a certificate of theirs.
     fn server(&self, name: &str, alpn: &[&str], clients: Option<&Authority>) -> TlsAcceptor {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+        let builder =
+            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
         let builder = match clients {
             None => builder.with_no_client_auth(),
             Some(clients) => {

@@ -279,3 +279,106 @@ async fn a_post_whose_stream_broke_is_never_sent_again() {
     assert!(matches!(fetch.await.unwrap(), Err(FetchError::Reset { .. })));
     assert_eq!(edge.figures("primary").retries, 0);
 }
+
+#[tokio::test]
+async fn a_herd_that_is_refused_comes_back_on_one_fresh_connection() {
+    let origin = Streams::new().await;
+    let edge = origin.edge();
+    let fetches: Vec<_> = (0..20).map(|_| edge.reading(get("/"))).collect();
+    let mut first = origin.accept(&Builder::new()).await;
+    for _ in 0..20 {
+        first.got().await.respond.send_reset(Reason::REFUSED_STREAM);
+    }
+    let mut second = origin.accept(&Builder::new()).await;
+    for _ in 0..20 {
+        second.got().await.say(200, "hello");
+    }
+    for fetch in fetches {
+        assert_eq!(fetch.await.unwrap().unwrap(), "hello");
+    }
+    edge.until(|figures| figures.connections == 1).await;
+}
+
+#[tokio::test]
+async fn a_reset_of_one_stream_leaves_the_connection_in_use() {
+    let origin = Streams::new().await;
+    let edge = origin.edge();
+    let fetch = edge.reading(get("/"));
+    let mut connection = origin.accept(&Builder::new()).await;
+    connection.got().await.respond.send_reset(Reason::INTERNAL_ERROR);
+    connection.got().await.say(200, "hello");
+    assert_eq!(fetch.await.unwrap().unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn one_who_gives_up_while_it_opens_a_connection_leaves_that_to_the_next() {
+    let origin = Streams::new().await;
+    let edge = origin.edge();
+    let first = edge.reading(get("/1"));
+    edge.until(|figures| figures.connections == 1).await;
+    let second = edge.reading(get("/2"));
+    edge.until(|figures| figures.waiting == 1).await;
+    first.abort();
+    assert!(first.await.is_err());
+    assert!(origin.secure.accept().await.is_err(), "the first one's handshake was given up");
+    let mut connection = origin.accept(&Builder::new()).await;
+    connection.got().await.say(200, "2");
+    assert_eq!(second.await.unwrap().unwrap(), "2");
+    edge.until(|figures| figures.in_flight == 0 && figures.connections == 1).await;
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_connection_that_cannot_be_opened_fail_with_it() {
+    let origin = Streams::new().await;
+    let edge = origin.edge();
+    drop(origin);
+    let fetches: Vec<_> = (0..5).map(|_| edge.reading(get("/"))).collect();
+    for fetch in fetches {
+        assert!(matches!(fetch.await.unwrap(), Err(FetchError::Connect { .. })));
+    }
+    edge.until(|figures| figures.connections == 0 && figures.in_flight == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_lost_where_many_come_and_some_leave() {
+    let origin = Streams::new().await;
+    let config = Origin { requests: 30, connections: 2, ..origin.secure.config(origin.authority.trusted()) };
+    let edge = Edge::new(&[config]);
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = edge.tasks.spawn("origin", async move {
+        let builder = Builder::new();
+        loop {
+            let mut connection = tokio::select! {
+                connection = origin.accept(&builder) => connection,
+                _ = &mut stopped => return,
+            };
+            Tasks::current().spawn("origin", async move {
+                while let Some(mut got) = connection.requests.recv().await {
+                    let mut stream = got.begin(200);
+                    // Those who left have reset their streams.
+                    _ = stream.send_data(Bytes::from_static(b"hello"), true);
+                }
+                drop(connection.orders);
+            });
+        }
+    });
+    let fetches: Vec<_> = (0..600)
+        .map(|index| {
+            let fetch = edge.reading(get("/"));
+            if index % 3 == 0 {
+                fetch.abort();
+            }
+            fetch
+        })
+        .collect();
+    for (index, fetch) in fetches.into_iter().enumerate() {
+        match fetch.await {
+            Ok(body) => assert_eq!(body.unwrap(), "hello"),
+            Err(_) => assert_eq!(index % 3, 0),
+        }
+    }
+    edge.until(|figures| figures.in_flight == 0 && figures.waiting == 0).await;
+    assert!(edge.figures("primary").connections <= 2);
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+}
