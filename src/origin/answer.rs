@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, Method, Response, StatusCode, Version};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -130,7 +130,8 @@ pub(super) fn judge<B>(answer: &Response<B>, method: &Method, lease: &Lease) -> 
     if chunked && announced_length.is_some() {
         return Err("Content-Length beside Transfer-Encoding".into());
     }
-    let bodiless = *method == Method::HEAD || matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless =
+        *method == Method::HEAD || matches!(answer.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let delimited = bodiless || chunked || announced_length.is_some() || lease.protocol() == Protocol::H2;
     let framing = match (delimited, lease.end_is_proven()) {
         (true, _) => Framing::Delimited,
@@ -157,25 +158,6 @@ fn chunked(headers: &HeaderMap) -> Result<bool, String> {
         (None, _) => Ok(false),
         (Some(field), None) if field.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
         (Some(_), _) => Err("an unknown Transfer-Encoding".into()),
-    }
-}
-
-/// Removes what belongs to the connection (HC-60): what Connection names, and the fields of the hop.
-pub(super) fn keep_end_to_end(headers: &mut HeaderMap) {
-    const OF_THE_HOP: [&str; 6] = ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
-    const NEVER_NAMED: [&str; 3] = ["content-length", "cache-control", "set-cookie"];
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|field| field.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|name| !NEVER_NAMED.contains(&name.as_str()))
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in OF_THE_HOP {
-        headers.remove(name);
     }
 }
 
@@ -227,7 +209,7 @@ impl AnswerBody {
     fn body_error(&self, error: &hyper::Error) -> FetchError {
         match broken(error) {
             Broken::Malformed(what) => FetchError::Malformed { origin: self.upstream.name.clone(), what },
-            Broken::Refused | Broken::Source | Broken::Reset(_) => self.cut_short(),
+            Broken::Refused | Broken::Source | Broken::StreamReset(_) | Broken::Reset(_) => self.cut_short(),
         }
     }
 

@@ -150,10 +150,7 @@ mod tests {
     fn the_base_path_comes_before_the_path() {
         let origin = Origin { base_path: "/base".into(), ..origin_at(8080) };
         assert_eq!(written(&ask("/a.m3u8?x=1"), &origin, Protocol::H1).uri(), "/base/a.m3u8?x=1");
-        assert_eq!(
-            written(&ask("/a.m3u8?x=1"), &origin, Protocol::H2).uri(),
-            "http://127.0.0.1:8080/base/a.m3u8?x=1"
-        );
+        assert_eq!(written(&ask("/a.m3u8?x=1"), &origin, Protocol::H2).uri(), "http://127.0.0.1:8080/base/a.m3u8?x=1");
     }
 
     #[test]

@@ -204,7 +204,7 @@ impl FetchError {
             Broken::Refused => Self::Reset { origin, detail: "the connection takes no more requests".into() },
             Broken::Malformed(what) => Self::Malformed { origin, what },
             Broken::Source => Self::Upload { origin },
-            Broken::Reset(detail) => Self::Reset { origin, detail },
+            Broken::StreamReset(detail) | Broken::Reset(detail) => Self::Reset { origin, detail },
         }
     }
 }

@@ -11,14 +11,15 @@ use hyper::body::Incoming;
 
 use crate::clock::{Clock, Tick};
 use crate::origin::Upstream;
-use crate::origin::answer::{Answer, AnswerBody, Expects, Settles, Timing, judge, keep_end_to_end};
+use crate::origin::answer::{Answer, AnswerBody, Expects, Settles, Timing, judge};
 use crate::origin::ask::Ask;
 use crate::origin::failure::{FetchError, Outcome, Wait};
-use crate::origin::places::Want;
+use crate::origin::places::Serial;
 use crate::origin::pool::{Lease, LeaseError};
 use crate::origin::select::in_order;
 use crate::outbound::link::{Broken, Driver, SendError};
 use crate::outbound::payload::{Payload, Uptake};
+use crate::rules::fields::hop::strip_hop_by_hop;
 use crate::tasks::Tasks;
 
 /// A request on its way through a group.
@@ -38,8 +39,8 @@ struct Failed {
 /// What may follow a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
-    /// The same origin, on a fresh connection; or another origin.
-    Again,
+    /// The same origin, on a connection younger than this; or another origin.
+    Again(Serial),
     /// Another origin.
     Elsewhere,
     /// Nothing: it could happen twice, or is not the origin's fault.
@@ -97,19 +98,19 @@ fn is_unwell(status: StatusCode) -> bool {
 impl Errand<'_> {
     /// One origin: one attempt, and one more on a fresh connection.
     async fn run(&mut self, upstream: &Arc<Upstream>) -> Result<Answer, Failed> {
-        match self.attempt(upstream, Want::Any).await {
-            Err(failed) if failed.next == Next::Again => {
-                upstream.figures.retried();
-                self.attempt(upstream, Want::Fresh).await
-            }
-            outcome => outcome,
-        }
+        let failed = match self.attempt(upstream, Serial::default()).await {
+            Ok(answer) => return Ok(answer),
+            Err(failed) => failed,
+        };
+        let Next::Again(younger_than) = failed.next else { return Err(failed) };
+        upstream.figures.retried();
+        self.attempt(upstream, younger_than).await
     }
 
-    async fn attempt(&mut self, upstream: &Arc<Upstream>, want: Want) -> Result<Answer, Failed> {
+    async fn attempt(&mut self, upstream: &Arc<Upstream>, younger_than: Serial) -> Result<Answer, Failed> {
         let clock = &upstream.clock;
         let driver = Driver { clock, tasks: self.tasks };
-        let leased = upstream.pool.lease(driver, want).await;
+        let leased = upstream.pool.lease(driver, younger_than).await;
         let mut lease = leased.map_err(|error| Failed { error: not_leased(upstream, error), next: Next::Elsewhere })?;
         let (payload, uptake) = match self.ask.body.take() {
             Some(source) => {
@@ -149,15 +150,16 @@ impl Errand<'_> {
                 self.ask.body = request.into_body().into_source();
                 let detail = "the connection ended before the request".into();
                 let error = FetchError::Reset { origin: upstream.name.clone(), detail };
-                return Failed { error, next: Next::Again };
+                return Failed { error, next: Next::Again(upstream.pool.newest()) };
             }
             SendError::Broken(broken) => broken,
         };
         let next = match &broken {
             Broken::Source => Next::GiveUp,
             Broken::Malformed(_) => self.if_repeatable(Next::Elsewhere),
+            Broken::StreamReset(_) => self.if_repeatable(Next::Again(Serial::default())),
             Broken::Refused | Broken::Reset(_) if lease.began_to_answer() => self.if_repeatable(Next::Elsewhere),
-            Broken::Refused | Broken::Reset(_) => self.if_repeatable(Next::Again),
+            Broken::Refused | Broken::Reset(_) => self.if_repeatable(Next::Again(upstream.pool.newest())),
         };
         if broken == Broken::Refused {
             lease.retire();
@@ -178,7 +180,7 @@ impl Errand<'_> {
     ) -> Result<Answer, String> {
         let judged = judge(&response, &self.ask.method, &lease)?;
         let (mut head, incoming) = response.into_parts();
-        keep_end_to_end(&mut head.headers);
+        strip_hop_by_hop(&mut head.headers);
         upstream.figures.count(if head.status.is_server_error() { Outcome::ServerError } else { Outcome::Answered });
         let expects = Expects { octets: judged.expected, settles };
         Ok(Answer {

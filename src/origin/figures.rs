@@ -8,8 +8,7 @@ use crate::origin::failure::Outcome;
 use crate::rules::upstream::select::Standing;
 
 /// Upper bounds of the duration buckets, in seconds; one more bucket has none.
-pub const BOUNDS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+pub const BOUNDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Counters of one origin; they outlive a change of its configuration.
 #[derive(Debug, Default)]

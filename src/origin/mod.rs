@@ -142,9 +142,7 @@ impl Upstream {
         }
         let tls = match config.scheme {
             OriginScheme::Http => None,
-            OriginScheme::Https => {
-                Some(TlsClient::new(&material, config.tls.sni.as_deref().unwrap_or(&config.host))?)
-            }
+            OriginScheme::Https => Some(TlsClient::new(&material, config.tls.sni.as_deref().unwrap_or(&config.host))?),
         };
         let dial = Dial { host: config.host.as_str().into(), port: config.port, tls };
         let patience = Patience { place: config.first_byte, connect: config.connect };

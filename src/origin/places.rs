@@ -35,28 +35,32 @@ pub struct Bounds {
     pub age: Duration,
 }
 
-/// Whether a request takes any connection or only a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// Any.
-    Any,
-    /// One that nothing was sent on: an older one just failed.
-    Fresh,
-}
+/// The place of a connection in the order of their opening. A request takes any connection that is younger than a
+/// given one; all are younger than the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Serial(u64);
 
 /// What a request gets. It holds a place from then on.
 pub enum Grant {
     /// An idle HTTP/1.1 connection.
-    Reuse(OneLink),
+    Reuse(OneLink, Serial),
     /// A share of an HTTP/2 connection.
     Share(Arc<ManyLink>),
     /// Leave to open a connection.
     Open,
 }
 
+/// An HTTP/1.1 connection between two requests.
+struct Idle {
+    link: OneLink,
+    serial: Serial,
+    since: Tick,
+}
+
 /// An HTTP/2 connection that takes requests.
 struct Seat {
     link: Arc<ManyLink>,
+    serial: Serial,
     opened: Tick,
     last_used: Tick,
     load: usize,
@@ -80,13 +84,14 @@ pub struct Places {
     open: usize,
     opening: usize,
     in_flight: usize,
-    idle: Vec<(OneLink, Tick)>,
+    newest: Serial,
+    idle: Vec<Idle>,
     shared: Vec<Seat>,
     queue: VecDeque<Waiter>,
 }
 
 struct Waiter {
-    want: Want,
+    younger_than: Serial,
     hand: oneshot::Sender<Result<Grant, DialError>>,
 }
 
@@ -114,16 +119,17 @@ impl Places {
             open: 0,
             opening: 0,
             in_flight: 0,
+            newest: Serial::default(),
             idle: Vec::new(),
             shared: Vec::new(),
             queue: VecDeque::new(),
         }
     }
 
-    /// Asks for a place.
-    pub fn ask(&mut self, want: Want, now: Tick) -> Asked {
+    /// Asks for a place, with a connection that is younger than a given one.
+    pub fn ask(&mut self, younger_than: Serial, now: Tick) -> Asked {
         if self.queue.is_empty()
-            && let Some(grant) = self.grant(want, now)
+            && let Some(grant) = self.grant(younger_than, now)
         {
             return Asked::Granted(grant);
         }
@@ -134,38 +140,54 @@ impl Places {
             return Asked::Full;
         }
         let (hand, told) = oneshot::channel();
-        self.queue.push_back(Waiter { want, hand });
+        self.queue.push_back(Waiter { younger_than, hand });
         Asked::Queued(told)
     }
 
-    fn grant(&mut self, want: Want, now: Tick) -> Option<Grant> {
+    /// The connection that was opened last.
+    pub fn newest(&self) -> Serial {
+        self.newest
+    }
+
+    fn grant(&mut self, younger_than: Serial, now: Tick) -> Option<Grant> {
         if self.in_flight >= self.bounds.requests {
             return None;
         }
-        let grant = match want {
-            Want::Any => self.existing(now).or_else(|| self.leave_to_open())?,
-            Want::Fresh => self.fresh()?,
-        };
+        self.drop_spent(now);
+        let grant = self.share(younger_than).or_else(|| self.reuse(younger_than)).or_else(|| self.leave_to_open())?;
         self.in_flight += 1;
         Some(grant)
     }
 
-    fn existing(&mut self, now: Tick) -> Option<Grant> {
+    fn drop_spent(&mut self, now: Tick) {
         let room = self.open < self.bounds.connections;
         let age = self.bounds.age;
         self.shared.retain(|seat| {
             let replaced = seat.is_worn(age, now) && (room || seat.load == 0);
             !seat.link.is_closed() && !replaced && !seat.is_stale(now)
         });
-        if let Some(seat) = self.shared.iter_mut().filter(|seat| seat.has_room()).min_by_key(|seat| seat.load) {
-            seat.load += 1;
-            seat.served += 1;
-            return Some(Grant::Share(seat.link.clone()));
-        }
-        while let Some((link, since)) = self.idle.pop() {
-            if link.is_idle() && now.since(since) < IDLE {
-                return Some(Grant::Reuse(link));
+        self.idle.retain(|idle| idle.link.is_idle() && now.since(idle.since) < IDLE);
+    }
+
+    fn share(&mut self, younger_than: Serial) -> Option<Grant> {
+        let seats = self.shared.iter_mut().filter(|seat| seat.serial > younger_than && seat.has_room());
+        let seat = seats.min_by_key(|seat| seat.load)?;
+        seat.load += 1;
+        seat.served += 1;
+        Some(Grant::Share(seat.link.clone()))
+    }
+
+    /// Where only too old ones are idle and all connections are open, one of them makes room: the queue is served when
+    /// it has ended.
+    fn reuse(&mut self, younger_than: Serial) -> Option<Grant> {
+        let young = self.idle.iter().rposition(|idle| idle.serial > younger_than);
+        match young {
+            Some(index) => {
+                let idle = self.idle.remove(index);
+                return Some(Grant::Reuse(idle.link, idle.serial));
             }
+            None if self.open >= self.bounds.connections => _ = self.idle.pop(),
+            None => {}
         }
         None
     }
@@ -182,28 +204,25 @@ impl Places {
         Some(Grant::Open)
     }
 
-    /// Where all connections are open, an idle one makes room: the queue is served when it has ended.
-    fn fresh(&mut self) -> Option<Grant> {
-        let grant = self.leave_to_open();
-        if grant.is_none() {
-            self.idle.pop();
-        }
-        grant
-    }
-
     /// An opened HTTP/1.1 connection.
-    pub fn opened_one(&mut self, now: Tick) {
-        self.opening -= 1;
-        self.spoken = Some(Protocol::H1);
+    pub fn opened_one(&mut self, now: Tick) -> Serial {
+        let serial = self.opened(Protocol::H1);
         self.serve(now);
+        serial
     }
 
     /// An opened HTTP/2 connection, its first request on it.
     pub fn opened_many(&mut self, link: &Arc<ManyLink>, now: Tick) {
-        self.opening -= 1;
-        self.spoken = Some(Protocol::H2);
-        self.shared.push(Seat { link: link.clone(), opened: now, last_used: now, load: 1, served: 1 });
+        let serial = self.opened(Protocol::H2);
+        self.shared.push(Seat { link: link.clone(), serial, opened: now, last_used: now, load: 1, served: 1 });
         self.serve(now);
+    }
+
+    fn opened(&mut self, protocol: Protocol) -> Serial {
+        self.opening -= 1;
+        self.spoken = Some(protocol);
+        self.newest.0 += 1;
+        self.newest
     }
 
     /// A connection was not opened: by `error`, or because the request went away. Where there is no other connection,
@@ -224,16 +243,15 @@ impl Places {
     /// A connection has ended.
     pub fn ended(&mut self, now: Tick) {
         self.open -= 1;
-        self.idle.retain(|(link, _)| !link.is_closed());
+        self.idle.retain(|idle| !idle.link.is_closed());
         self.shared.retain(|seat| !seat.link.is_closed());
         self.serve(now);
     }
 
     /// A request ended and left its HTTP/1.1 connection ready for another one.
-    pub fn put_back_one(&mut self, link: OneLink, now: Tick) {
+    pub fn put_back_one(&mut self, link: OneLink, serial: Serial, now: Tick) {
         self.in_flight -= 1;
-        self.idle.retain(|(link, since)| !link.is_closed() && now.since(*since) < IDLE);
-        self.idle.push((link, now));
+        self.idle.push(Idle { link, serial, since: now });
         self.serve(now);
     }
 
@@ -256,7 +274,7 @@ impl Places {
     /// What was granted is not wanted any more.
     pub fn take_back(&mut self, grant: Grant, now: Tick) {
         match grant {
-            Grant::Reuse(link) => self.put_back_one(link, now),
+            Grant::Reuse(link, serial) => self.put_back_one(link, serial, now),
             Grant::Share(link) => self.put_back_many(&link, now),
             Grant::Open => {
                 self.open -= 1;
@@ -282,7 +300,7 @@ impl Places {
             if waiter.hand.is_closed() {
                 continue;
             }
-            let Some(grant) = self.grant(waiter.want, now) else {
+            let Some(grant) = self.grant(waiter.younger_than, now) else {
                 self.queue.push_front(waiter);
                 return;
             };

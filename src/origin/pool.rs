@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::clock::{Clock, Tick};
 use crate::origin::failure::Wait;
 use crate::origin::figures::{Figures, Taken};
-use crate::origin::places::{Asked, Bounds, Grant, Places, Want};
+use crate::origin::places::{Asked, Bounds, Grant, Places, Serial};
 use crate::outbound::dial::{Dial, DialError, Protocol};
 use crate::outbound::link::{self, Broken, Driver, Link, ManyLink, OneLink, Rest, SendError};
 use crate::outbound::payload::Payload;
@@ -58,7 +58,7 @@ pub struct Lease {
 }
 
 enum Held {
-    One(OneLink),
+    One(OneLink, Serial),
     Many(Arc<ManyLink>),
 }
 
@@ -85,20 +85,26 @@ impl Pool {
         self.places.lock().taken()
     }
 
-    /// A place and a connection for one request, within the pool's patience. A new connection runs on `driver`'s tasks.
+    /// The connection that was opened last.
+    pub fn newest(&self) -> Serial {
+        self.places.lock().newest()
+    }
+
+    /// A place for one request and a connection younger than a given one, within the pool's patience. A new connection
+    /// runs on `driver`'s tasks.
     ///
     /// # Errors
     /// [`LeaseError`]; nothing of the request was sent.
-    pub async fn lease(self: &Arc<Self>, driver: Driver<'_>, want: Want) -> Result<Lease, LeaseError> {
+    pub async fn lease(self: &Arc<Self>, driver: Driver<'_>, younger_than: Serial) -> Result<Lease, LeaseError> {
         let now = self.clock.now();
-        let asked = self.places.lock().ask(want, now);
+        let asked = self.places.lock().ask(younger_than, now);
         let grant = match asked {
             Asked::Granted(grant) => grant,
             Asked::Queued(told) => self.wait(told, now + self.patience.place).await?,
             Asked::Full => return Err(LeaseError::QueueFull),
         };
         match grant {
-            Grant::Reuse(link) => Ok(self.leased(Held::One(link))),
+            Grant::Reuse(link, serial) => Ok(self.leased(Held::One(link, serial))),
             Grant::Share(link) => Ok(self.leased(Held::Many(link))),
             Grant::Open => self.open(driver).await,
         }
@@ -142,8 +148,8 @@ impl Pool {
         opening.settled = true;
         Ok(match link {
             Link::One(link) => {
-                self.places.lock().opened_one(now);
-                self.leased(Held::One(link))
+                let serial = self.places.lock().opened_one(now);
+                self.leased(Held::One(link, serial))
             }
             Link::Many(link) => {
                 let link = Arc::new(link);
@@ -198,7 +204,7 @@ impl Drop for Opening<'_> {
 impl Held {
     fn heard(&self) -> u64 {
         match self {
-            Self::One(link) => link.heard().octets(),
+            Self::One(link, _) => link.heard().octets(),
             Self::Many(link) => link.heard().octets(),
         }
     }
@@ -208,7 +214,7 @@ impl Lease {
     /// The protocol of its connection.
     pub fn protocol(&self) -> Protocol {
         match self.held() {
-            Held::One(_) => Protocol::H1,
+            Held::One(..) => Protocol::H1,
             Held::Many(_) => Protocol::H2,
         }
     }
@@ -216,14 +222,14 @@ impl Lease {
     /// Whether an end of the connection is told apart from a cut.
     pub fn end_is_proven(&self) -> bool {
         match self.held() {
-            Held::One(link) => link.end_is_proven(),
+            Held::One(link, _) => link.end_is_proven(),
             Held::Many(_) => true,
         }
     }
 
     /// Whether the peer sent anything since the lease. On a shared connection that is unknown until a head is there.
     pub fn began_to_answer(&self) -> bool {
-        matches!(self.held(), Held::One(link) if link.heard().octets() != self.heard_before)
+        matches!(self.held(), Held::One(link, _) if link.heard().octets() != self.heard_before)
     }
 
     /// Sends the request and waits for the head of its answer.
@@ -232,7 +238,7 @@ impl Lease {
     /// [`SendError`].
     pub async fn send(&mut self, request: Request<Payload>) -> Result<Response<Incoming>, SendError> {
         match self.held.as_mut().expect("held until it is given back") {
-            Held::One(link) => link.send(request).await,
+            Held::One(link, _) => link.send(request).await,
             Held::Many(link) => link.send(request).await,
         }
     }
@@ -254,7 +260,7 @@ impl Lease {
     /// After the last octet of an answer: completes when it is known what has become of the connection.
     pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Rest> {
         match self.held.as_mut().expect("held until it is given back") {
-            Held::One(link) => link.poll_rest(cx),
+            Held::One(link, _) => link.poll_rest(cx),
             Held::Many(_) => Poll::Ready(Rest::Reusable),
         }
     }
@@ -262,7 +268,9 @@ impl Lease {
     /// Gives it back after an answer that was wholly read; an HTTP/1.1 connection that is not ready is closed.
     pub fn give_back(mut self) {
         match self.held.take().expect("held until it is given back") {
-            Held::One(link) if link.is_idle() => self.pool.places.lock().put_back_one(link, self.pool.clock.now()),
+            Held::One(link, serial) if link.is_idle() => {
+                self.pool.places.lock().put_back_one(link, serial, self.pool.clock.now());
+            }
             held => self.held = Some(held),
         }
     }
@@ -277,7 +285,7 @@ impl Drop for Lease {
         let Some(held) = self.held.take() else { return };
         let now = self.pool.clock.now();
         match held {
-            Held::One(link) => {
+            Held::One(link, _) => {
                 drop(link);
                 self.pool.places.lock().put_back_none(now);
             }

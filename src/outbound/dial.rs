@@ -207,3 +207,31 @@ impl AsyncWrite for Wire {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::WallTime;
+
+    #[tokio::test]
+    async fn the_addresses_of_a_name_are_tried_until_one_connects() {
+        // `localhost` has an IPv6 address too on most machines; nobody listens there.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dial = Dial { host: "localhost".into(), port, tls: None };
+        let clock = Clock::manual(WallTime::default());
+        let wire = dial.wire(&clock, clock.now() + Duration::from_secs(2)).await.unwrap();
+        assert_eq!(wire.protocol(), Protocol::H1);
+    }
+
+    #[tokio::test]
+    async fn a_port_where_nobody_listens_is_a_failure_to_connect() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let dial = Dial { host: "127.0.0.1".into(), port, tls: None };
+        let clock = Clock::manual(WallTime::default());
+        let outcome = dial.wire(&clock, clock.now() + Duration::from_secs(2)).await;
+        assert!(matches!(outcome, Err(DialError::Connect(_))));
+    }
+}

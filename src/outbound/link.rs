@@ -108,7 +108,9 @@ pub enum Broken {
     Malformed(String),
     /// The source of the request's body failed.
     Source,
-    /// The connection or stream ended early.
+    /// The peer reset the stream; its connection goes on.
+    StreamReset(String),
+    /// The connection ended early.
     Reset(String),
 }
 
@@ -264,6 +266,7 @@ pub fn broken(error: &hyper::Error) -> Broken {
             Some(h2::Reason::REFUSED_STREAM | h2::Reason::ENHANCE_YOUR_CALM) => Broken::Refused,
             _ if h2.is_go_away() && h2.is_remote() => Broken::Refused,
             Some(_) if h2.is_library() => Broken::Malformed(h2.to_string()),
+            Some(_) if h2.is_reset() => Broken::StreamReset(h2.to_string()),
             _ => Broken::Reset(h2.to_string()),
         };
     }

@@ -100,3 +100,43 @@ async fn an_idle_connection_is_not_used_again_after_a_minute() {
     whole(fetch.await.unwrap().unwrap()).await.unwrap();
     old.closed().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_lost_where_many_come_and_some_leave() {
+    let origin = ByHand::new().await;
+    let edge = Edge::new(&[Origin { requests: 10, connections: 6, ..origin_at(origin.port) }]);
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = edge.tasks.spawn("origin", async move {
+        loop {
+            let mut hand = tokio::select! {
+                hand = origin.accept() => hand,
+                _ = &mut stopped => return,
+            };
+            Tasks::current().spawn("origin", async move {
+                while hand.head().await.is_some() {
+                    // The edge closes where the one who asked has left.
+                    _ = hand.0.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await;
+                }
+            });
+        }
+    });
+    let fetches: Vec<_> = (0..600)
+        .map(|index| {
+            let fetch = edge.reading(get("/"));
+            if index % 3 == 0 {
+                fetch.abort();
+            }
+            fetch
+        })
+        .collect();
+    for (index, fetch) in fetches.into_iter().enumerate() {
+        match fetch.await {
+            Ok(body) => assert_eq!(body.unwrap(), "hello"),
+            Err(_) => assert_eq!(index % 3, 0),
+        }
+    }
+    edge.until(|figures| figures.in_flight == 0 && figures.waiting == 0).await;
+    assert!(edge.figures("primary").connections <= 6);
+    stop.send(()).unwrap();
+    serving.await.unwrap();
+}

@@ -1,7 +1,12 @@
 //! Deadlines, by a clock that is moved by hand.
 
 use super::*;
+
+use std::pin::Pin;
+
 use crate::origin::Wait;
+use http_body::{Body, Frame};
+use tokio::sync::mpsc;
 
 fn which(error: &FetchError) -> Wait {
     match error {
@@ -77,4 +82,56 @@ async fn a_handshake_that_never_comes_is_given_up() {
     edge.clock.advance(Duration::from_secs(2));
     assert_eq!(which(&fetch.await.unwrap().map(|answer| answer.status).unwrap_err()), Wait::Connect);
     edge.until(|figures| figures.connections == 0 && figures.in_flight == 0).await;
+}
+
+/// A request body whose pieces the test hands out.
+struct Pieces(mpsc::Receiver<Result<Bytes, crate::outbound::payload::SourceError>>);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = crate::outbound::payload::SourceError;
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, crate::outbound::payload::SourceError>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_who_uploads_slowly_is_not_the_origins_silence() {
+    let origin = ByHand::new().await;
+    let edge = Edge::new(&[origin_at(origin.port)]);
+    let (pieces, source) = mpsc::channel(1);
+    let ask = Ask { method: Method::POST, body: Some(Box::pin(Pieces(source))), ..get("/") };
+    let fetch = edge.fetching(ask);
+    let (mut hand, head) = origin.asked().await;
+    assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
+    pieces.send(Ok(Bytes::from_static(b"hello"))).await.unwrap();
+    let mut said = [0; 10];
+    hand.0.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"5\r\nhello\r\n");
+    for _ in 0..10 {
+        edge.clock.advance(Duration::from_secs(5));
+        tokio::task::yield_now().await;
+    }
+    assert!(!fetch.is_finished());
+    drop(pieces);
+    hand.0.read_exact(&mut said[..5]).await.unwrap();
+    assert_eq!(&said[..5], b"0\r\n\r\n");
+    edge.clock.advance(Duration::from_secs(5));
+    assert_eq!(which(&fetch.await.unwrap().map(|answer| answer.status).unwrap_err()), Wait::FirstByte);
+}
+
+#[tokio::test]
+async fn a_viewer_who_breaks_off_is_not_the_origins_fault() {
+    let origin = ByHand::new().await;
+    let edge = Edge::new(&[origin_at(origin.port)]);
+    let (pieces, source) = mpsc::channel(1);
+    let ask = Ask { method: Method::POST, body: Some(Box::pin(Pieces(source))), ..get("/") };
+    let fetch = edge.fetching(ask);
+    let (mut hand, _) = origin.asked().await;
+    pieces.send(Err("the viewer left".into())).await.unwrap();
+    assert!(matches!(fetch.await.unwrap(), Err(FetchError::Upload { .. })));
+    hand.closed().await;
 }

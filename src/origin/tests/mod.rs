@@ -6,6 +6,7 @@ mod deadlines;
 mod failover;
 mod heads;
 mod secure;
+mod streams;
 
 use std::future::Future;
 use std::pin::pin;
