@@ -61,7 +61,7 @@ impl<S: Service> Glue<S> {
             protocol: head::protocol(parts.version),
             trusted: &self.settings.trusted_proxies,
             fields: self.settings.limits.head_fields,
-            received: self.clock.now(),
+            received: exchange.began(),
         };
         let answer = match head::read(parts, &arrival) {
             Ok(head) => Answer::Service(self.service.serve(head, self.upload(body))),
@@ -123,7 +123,7 @@ enum Answer<B> {
     Bad(BadRequest),
 }
 
-impl<B> Future for Answering<B> {
+impl<B: http_body::Body> Future for Answering<B> {
     type Output = Result<Response<Outgoing<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -257,11 +257,13 @@ struct Kitchen {
     in_hand: Arc<watch::Sender<usize>>,
     gate: Arc<Notify>,
     uploads: Arc<AtomicUsize>,
+    /// Octets taken from bodies.
+    taken: Arc<AtomicUsize>,
 }
 
 impl Default for Kitchen {
     fn default() -> Self {
-        Self { in_hand: Arc::new(watch::Sender::new(0)), gate: Arc::default(), uploads: Arc::default() }
+        Self { in_hand: Arc::new(watch::Sender::new(0)), gate: Arc::default(), uploads: Arc::default(), taken: Arc::default() }
     }
 }
 
@@ -278,6 +280,7 @@ impl Drop for InHand {
 struct Dish {
     pieces: Vec<Bytes>,
     end: End,
+    taken: Arc<AtomicUsize>,
     _in_hand: InHand,
 }
 
@@ -298,7 +301,10 @@ impl Body for Dish {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match (self.pieces.pop(), &self.end) {
-            (Some(piece), _) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            (Some(piece), _) => {
+                self.taken.fetch_add(piece.len(), Ordering::Relaxed);
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
             (None, End::Whole) => Poll::Ready(None),
             (None, End::Breaking) => {
                 self.end = End::Broken;
@@ -330,7 +336,8 @@ impl Kitchen {
     async fn cook(self, head: Head, upload: Upload) -> Response<Dish> {
         self.in_hand.send_modify(|serving| *serving += 1);
         let in_hand = InHand(self.in_hand.clone());
-        let dish = |body: Bytes| Dish { pieces: vec![body], end: End::Whole, _in_hand: in_hand };
+        let taken = self.taken.clone();
+        let dish = |body: Bytes| Dish { pieces: vec![body], end: End::Whole, taken, _in_hand: in_hand };
         match head.path.as_str() {
             "/hold" => {
                 self.gate.notified().await;
