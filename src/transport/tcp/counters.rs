@@ -32,8 +32,7 @@ pub enum Spoken {
 
 impl Deadline {
     /// All of them, in the order of [`Snapshot::deadlines`].
-    pub const ALL: [Self; 6] =
-        [Self::Handshake, Self::FirstByte, Self::Head, Self::Idle, Self::Write, Self::Upload];
+    pub const ALL: [Self; 6] = [Self::Handshake, Self::FirstByte, Self::Head, Self::Idle, Self::Write, Self::Upload];
 
     /// The name in metrics.
     pub const fn label(self) -> &'static str {

@@ -93,19 +93,18 @@ impl Driver {
         let mut stage = Stage::Serving;
         poll_fn(|cx| {
             // A request that is here already is taken up before the connection is asked to end.
-            if let Poll::Ready(ending) = self.poll_passes(cx, connection.as_mut()) {
-                return Poll::Ready(ending);
-            }
-            if begun.as_mut().poll(cx).is_ready() {
+            let mut ending = self.poll_passes(cx, connection.as_mut());
+            if ending.is_pending() && begun.as_mut().poll(cx).is_ready() {
                 if cutting.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Ending::Cut);
                 }
                 if matches!(stage, Stage::Serving) {
                     stage = self.end_gracefully(connection.as_mut());
-                    if let Poll::Ready(ending) = self.poll_passes(cx, connection.as_mut()) {
-                        return Poll::Ready(ending);
-                    }
+                    ending = self.poll_passes(cx, connection.as_mut());
                 }
+            }
+            if ending.is_ready() {
+                return ending;
             }
             loop {
                 let Some((deadline, due)) = self.deadline(&stage) else { return Poll::Pending };
@@ -139,7 +138,7 @@ impl Driver {
             {
                 let mut wire = self.wire.lock();
                 wire.now = now;
-                wire.inlet.begin_pass();
+                wire.inlet.begin_pass(now);
             }
             let finished = connection.as_mut().poll(cx);
             let mut wire = self.wire.lock();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use http::Version;
 use parking_lot::Mutex;
 
 use crate::clock::{Clock, Tick};
@@ -45,10 +46,10 @@ impl Exchanges {
         })
     }
 
-    pub(super) fn begin(self: &Arc<Self>, http10: bool) -> Exchange {
+    pub(super) fn begin(self: &Arc<Self>, version: Version) -> Exchange {
         let began = self.clock.now();
         self.open.fetch_add(1, Relaxed);
-        self.last_is_http10.store(http10, Relaxed);
+        self.last_is_http10.store(version <= Version::HTTP_10, Relaxed);
         self.resets.lock().opened(began);
         Exchange { all: self.clone(), began, settled: false }
     }

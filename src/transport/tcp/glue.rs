@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Request, Response, Version};
+use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -51,7 +51,7 @@ pub(super) type NextStream = Arc<Mutex<Option<Arc<Waiting>>>>;
 
 impl<S: Service> Glue<S> {
     fn answer(&self, request: Request<Incoming>) -> Answering<S::Body> {
-        let exchange = self.exchanges.begin(request.version() <= Version::HTTP_10);
+        let exchange = self.exchanges.begin(request.version());
         let cut = self.cut();
         let (parts, body) = request.into_parts();
         let arrival = Arrival {

@@ -78,10 +78,8 @@ impl Set {
     fn open(self) -> Stage {
         let authority = Authority::new();
         let tls = self.tls.then(|| authority.certificates(&[&["localhost"]]).server_config(TlsVersion::V12));
-        let listener = listener::bind(&Address::Socket("[::]:0".parse().unwrap()), 1, &Options::default())
-            .unwrap()
-            .pop()
-            .unwrap();
+        let listener =
+            listener::bind(&Address::Socket("[::]:0".parse().unwrap()), 1, &Options::default()).unwrap().pop().unwrap();
         let port = listener.local_address().unwrap().port();
         let service = Kitchen::default();
         let tasks = Tasks::current();
@@ -263,7 +261,12 @@ struct Kitchen {
 
 impl Default for Kitchen {
     fn default() -> Self {
-        Self { in_hand: Arc::new(watch::Sender::new(0)), gate: Arc::default(), uploads: Arc::default(), taken: Arc::default() }
+        Self {
+            in_hand: Arc::new(watch::Sender::new(0)),
+            gate: Arc::default(),
+            uploads: Arc::default(),
+            taken: Arc::default(),
+        }
     }
 }
 
