@@ -30,6 +30,9 @@ pub enum Refusal {
     /// The request head has too many or too large fields.
     #[error("the request head is larger than this node accepts")]
     HeadTooLarge,
+    /// The request target is longer than the bound.
+    #[error("the request target is longer than this node accepts")]
+    TargetTooLong,
     /// The request body is larger than the route forwards.
     #[error("the request body is larger than {limit} octets, the most that this route forwards")]
     BodyTooLarge {
@@ -88,7 +91,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The stable words, for metrics.
-    pub const WORDS: [&'static str; 19] = [
+    pub const WORDS: [&'static str; 20] = [
         "bad-request",
         "head-too-large",
         "body-too-large",
@@ -108,6 +111,7 @@ impl Refusal {
         "origin-cut-short",
         "origin-malformed",
         "origin-busy",
+        "target-too-long",
     ];
 
     /// Position in [`Refusal::WORDS`].
@@ -132,6 +136,7 @@ impl Refusal {
             Self::OriginCutShort => 16,
             Self::OriginMalformed => 17,
             Self::OriginBusy => 18,
+            Self::TargetTooLong => 19,
         }
     }
 
@@ -145,6 +150,7 @@ impl Refusal {
         match self {
             Self::BadRequest(_) | Self::BadTarget(_) => StatusCode::BAD_REQUEST,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
@@ -169,6 +175,7 @@ impl Refusal {
             Self::BadRequest(_)
             | Self::BadTarget(_)
             | Self::HeadTooLarge
+            | Self::TargetTooLong
             | Self::BodyTooLarge { .. }
             | Self::MethodNotAllowed
             | Self::ExpectationFailed

@@ -7,5 +7,6 @@ pub mod forwarded;
 pub mod http1;
 pub mod priority;
 pub mod proxy_protocol;
+pub mod resets;
 pub mod upstream;
 pub mod uri;

@@ -133,7 +133,8 @@ mod tests {
     #[test]
     fn both_versions_name_the_viewer() {
         let v4 = [198, 51, 100, 1, 10, 0, 0, 1, 0x12, 0x34, 0, 80];
-        let v6 = [&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1][..], &[0; 16], &[0x12, 0x34, 0, 80]].concat();
+        let v6 =
+            [&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1][..], &[0; 16], &[0x12, 0x34, 0, 80]].concat();
         let with_tlv = [&v4[..], &[4, 0, 2, 9, 9]].concat();
         assert_eq!(source(&v2(1, 0x11, &v4)), Some("198.51.100.1:4660".parse().unwrap()));
         assert_eq!(source(&v2(1, 0x11, &with_tlv)), Some("198.51.100.1:4660".parse().unwrap()));

@@ -66,9 +66,8 @@ impl Admission {
     /// A place for a connection that stands for many viewers: only the total counts.
     pub fn admit_proxy(self: &Arc<Self>) -> Option<Permit> {
         let max = self.total_max.load(Ordering::Relaxed);
-        let admitted = self.total.try_update(Ordering::Relaxed, Ordering::Relaxed, |total| {
-            (total < max).then_some(total + 1)
-        });
+        let admitted =
+            self.total.try_update(Ordering::Relaxed, Ordering::Relaxed, |total| (total < max).then_some(total + 1));
         if admitted.is_err() {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
@@ -141,7 +140,8 @@ mod tests {
     #[test]
     fn places_are_bounded_in_total_and_by_prefix_and_come_back() {
         let admission = Admission::new(3, 2);
-        let [a, b, c]: [IpAddr; 3] = ["2001:db8:0:aa01::1", "2001:db8:0:aaff::2", "2001:db8:0:bb01::1"].map(|ip| ip.parse().unwrap());
+        let [a, b, c]: [IpAddr; 3] =
+            ["2001:db8:0:aa01::1", "2001:db8:0:aaff::2", "2001:db8:0:bb01::1"].map(|ip| ip.parse().unwrap());
         let first = admission.admit(a).unwrap();
         let second = admission.admit(b).unwrap();
         assert!(admission.admit(a).is_none());

@@ -40,6 +40,7 @@ pub(super) struct Inlet {
     /// Whether the connection itself waits for octets, and so sees the end of the stream by itself.
     reading: bool,
     state: Input,
+    now: Tick,
     head_since: Option<Tick>,
     last_read: Option<Tick>,
     /// Set once octets were refused: what hyper then takes for a viewer that left is a malformed body.
@@ -62,6 +63,7 @@ impl Inlet {
             ahead_is_next: false,
             reading: false,
             state: Input::Open,
+            now: Tick::default(),
             head_since: None,
             last_read: None,
             malformed,
@@ -97,7 +99,8 @@ impl Inlet {
     }
 
     /// Forgets that the connection waits for octets; called before each poll of it.
-    pub(super) fn begin_pass(&mut self) {
+    pub(super) fn begin_pass(&mut self, now: Tick) {
+        self.now = now;
         self.reading = false;
     }
 
@@ -107,7 +110,6 @@ impl Inlet {
         cx: &mut Context<'_>,
         (socket, session): (&mut Socket, &mut Session),
         mut cursor: ReadBufCursor<'_>,
-        now: Tick,
     ) -> Poll<io::Result<()>> {
         if !self.ahead.is_empty() {
             let taken = self.ahead.len().min(cursor.remaining());
@@ -120,7 +122,7 @@ impl Inlet {
             return Poll::Ready(Ok(()));
         }
         let max = cursor.remaining();
-        let received = self.poll_receive(cx, (socket, session), max, now, |octets| cursor.put_slice(octets));
+        let received = self.poll_receive(cx, (socket, session), max, |octets| cursor.put_slice(octets));
         self.reading = received.is_pending();
         received
     }
@@ -131,7 +133,6 @@ impl Inlet {
         &mut self,
         cx: &mut Context<'_>,
         (socket, session): (&mut Socket, &mut Session),
-        now: Tick,
     ) -> io::Result<()> {
         if self.guard.is_none() || self.reading {
             return Ok(());
@@ -143,7 +144,7 @@ impl Inlet {
             let room = AHEAD - self.ahead.len();
             let mut ahead = std::mem::take(&mut self.ahead);
             let received =
-                self.poll_receive(cx, (&mut *socket, &mut *session), room, now, |octets| ahead.extend_from_slice(octets));
+                self.poll_receive(cx, (&mut *socket, &mut *session), room, |octets| ahead.extend_from_slice(octets));
             self.ahead = ahead;
             match received {
                 Poll::Ready(result) => result?,
@@ -159,14 +160,13 @@ impl Inlet {
         cx: &mut Context<'_>,
         (socket, session): (&mut Socket, &mut Session),
         max: usize,
-        now: Tick,
         mut take: impl FnMut(&[u8]),
     ) -> Poll<io::Result<()>> {
         if self.state != Input::Open {
             return Poll::Ready(Ok(()));
         }
         let mut judged = |octets: &[u8]| {
-            let pass = self.judge(octets, now);
+            let pass = self.judge(octets);
             take(&octets[..pass]);
         };
         match session {
@@ -181,7 +181,8 @@ impl Inlet {
     }
 
     /// How many of the octets may pass. No octets are the end.
-    fn judge(&mut self, octets: &[u8], now: Tick) -> usize {
+    fn judge(&mut self, octets: &[u8]) -> usize {
+        let now = self.now;
         if octets.is_empty() {
             self.state = Input::Ended;
             self.head_since = None;
@@ -232,7 +233,9 @@ fn poll_opened(
             Err(error) => return Poll::Ready(Err(error)),
         }
         match tls.read_tls(&mut Blocking { socket, cx }) {
-            Ok(_) => _ = tls.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
+            Ok(_) => {
+                _ = tls.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
             Err(error) => return Poll::Ready(Err(error)),
         }

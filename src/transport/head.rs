@@ -8,44 +8,59 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 use ipnet::IpNet;
 
 use crate::clock::Tick;
-use crate::request::{Head, Protocol, Scheme, Viewer};
+use crate::request::{Head, Protocol, Refusal, Scheme, Viewer};
 use crate::rules::forwarded::{self, Said};
 use crate::rules::http1::Fault;
 
 /// Why a request is refused before anything else looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.detail())]
 pub enum BadRequest {
     /// The octets of an HTTP/1.x request.
-    #[error("{0}")]
     Octets(Fault),
     /// No authority where there must be one.
-    #[error("the request names no host")]
     HostMissing,
     /// An authority that is no `host[:port]` (RFC 3986 §3.2), userinfo included.
-    #[error("the request names its host wrongly")]
     HostMalformed,
     /// `:authority` and Host differ (RFC 9113 §8.3.1).
-    #[error(":authority and Host differ")]
     HostsDiffer,
     /// A target that is no path, or holds octets that a URI may not hold.
-    #[error("the request target is malformed")]
     Target,
     /// More fields than the bound.
-    #[error("the request has too many fields")]
     TooManyFields,
     /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).
-    #[error("the expectation is not known")]
     Expectation,
     /// CONNECT, which an edge does not do.
-    #[error("CONNECT is not served here")]
     Connect,
 }
 
 impl BadRequest {
+    /// What is wrong, for the one who sent it.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::Octets(fault) => fault.detail(),
+            Self::HostMissing => "the request names no host",
+            Self::HostMalformed => "the request names its host wrongly",
+            Self::HostsDiffer => ":authority and Host differ",
+            Self::Target => "the request target is malformed",
+            Self::TooManyFields => "the request has too many fields",
+            Self::Expectation => "the expectation is not known",
+            Self::Connect => "CONNECT is not served here",
+        }
+    }
+
     /// The words of all of them, for metrics; [`BadRequest::index`] points into it.
     pub const WORDS: [&str; 10] = [
-        "octets", "target-too-long", "head-too-large", "host-missing", "host-malformed", "hosts-differ", "target",
-        "too-many-fields", "expectation", "connect",
+        "octets",
+        "target-too-long",
+        "head-too-large",
+        "host-missing",
+        "host-malformed",
+        "hosts-differ",
+        "target",
+        "too-many-fields",
+        "expectation",
+        "connect",
     ];
 
     /// Its place in [`BadRequest::WORDS`].
@@ -61,6 +76,22 @@ impl BadRequest {
             Self::TooManyFields => 7,
             Self::Expectation => 8,
             Self::Connect => 9,
+        }
+    }
+}
+
+impl From<BadRequest> for Refusal {
+    fn from(bad: BadRequest) -> Self {
+        match bad {
+            BadRequest::Octets(Fault::TargetTooLong) => Self::TargetTooLong,
+            BadRequest::Octets(Fault::HeadTooLarge) | BadRequest::TooManyFields => Self::HeadTooLarge,
+            BadRequest::Expectation => Self::ExpectationFailed,
+            BadRequest::Connect => Self::MethodNotAllowed,
+            BadRequest::Octets(_)
+            | BadRequest::HostMissing
+            | BadRequest::HostMalformed
+            | BadRequest::HostsDiffer
+            | BadRequest::Target => Self::BadRequest(bad.detail()),
         }
     }
 }
@@ -189,7 +220,21 @@ const fn is_name_octet(octet: u8) -> bool {
     octet.is_ascii_alphanumeric()
         || matches!(
             octet,
-            b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'%'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
         )
 }
 
@@ -223,9 +268,9 @@ fn origin(headers: &HeaderMap, arrival: &Arrival<'_>) -> forwarded::Origin {
     forwarded::viewer(arrival.address, &said, arrival.trusted)
 }
 
-/// Host is in the authority; what a viewer says of proxies and certificates is nobody's business below
+/// Removes what belongs to the connection or to proxies: Host is in the authority, and what a viewer says of proxies and certificates is nobody's business below
 /// (RFC 7239 §8.1, RFC 9440 §2.4).
-fn strip(headers: &mut HeaderMap) {
+pub fn strip(headers: &mut HeaderMap) {
     headers.remove(HOST);
     headers.remove(FORWARDED);
     headers.remove(CLIENT_CERT);

@@ -47,3 +47,39 @@ pub fn datagrams(name: &str) -> Vec<UdpSocket> {
     let places = handed.named(name);
     places.into_iter().filter_map(|place| handed.sockets.take_udp_socket(place).ok().flatten()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Runs in a process of its own, which inherits a socket.
+    #[test]
+    #[ignore = "started by the test below, with a socket handed over"]
+    fn a_process_that_inherits() {
+        let (tcp, unix) = streams("web");
+        assert_eq!((tcp.len(), unix.len()), (1, 0));
+        assert!(streams("web").0.is_empty() && datagrams("web").is_empty() && streams("other").0.is_empty());
+        let port = tcp[0].local_addr().unwrap().port().to_string();
+        assert_eq!(Ok(port), std::env::var("EXPECTED_PORT"));
+    }
+
+    #[test]
+    fn a_socket_that_was_handed_over_is_found_by_its_name_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port().to_string();
+        let this = std::env::current_exe().unwrap();
+        let run = "export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web; exec \"$0\" \"$@\" 3<&0";
+        let status = Command::new("sh")
+            .args(["-c", run])
+            .arg(this)
+            .args(["--ignored", "--exact", "transport::inherited::tests::a_process_that_inherits"])
+            .env("EXPECTED_PORT", port)
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+}

@@ -37,7 +37,9 @@ pub enum ListenError {
         source: io::Error,
     },
     /// The kernel does not know that congestion control, or does not let us choose it.
-    #[error("cannot use congestion control {name}; /proc/sys/net/ipv4/tcp_allowed_congestion_control lists what may be used")]
+    #[error(
+        "cannot use congestion control {name}; /proc/sys/net/ipv4/tcp_allowed_congestion_control lists what may be used"
+    )]
     Congestion {
         /// Its name.
         name: String,
@@ -219,8 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn accepted_connections_have_the_options_of_their_listener() {
-        let options =
-            Options { congestion: Some("reno".to_owned()), user_timeout: Some(Duration::from_secs(30)) };
+        let options = Options { congestion: Some("reno".to_owned()), user_timeout: Some(Duration::from_secs(30)) };
         let listener = bind(&any_port(), 1, &options).unwrap().pop().unwrap();
         let port = listener.local_address().unwrap().port();
         let _viewer = TcpStream::connect(("127.0.0.1", port)).unwrap();

@@ -45,11 +45,14 @@ impl<F: Future<Output = ()>> Future for Sleeping<F> {
 
 impl<F: Future<Output = ()> + Send + Sync> Sleep for Sleeping<F> {}
 
+/// A sleep and when it ends.
+type Armed = (Tick, Pin<Box<dyn Future<Output = ()> + Send>>);
+
 /// Wakes its task at a deadline that moves, mostly outwards. A deadline that moved outwards costs nothing until the
 /// earlier one has come.
 pub struct Alarm {
     clock: Clock,
-    armed: Option<(Tick, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    armed: Option<Armed>,
 }
 
 impl Alarm {

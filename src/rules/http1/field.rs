@@ -129,10 +129,9 @@ fn number(digits: &[u8]) -> Result<u64, Fault> {
         return Err(Fault::ContentLength);
     }
     digits.iter().try_fold(0u64, |sum, octet| match octet {
-        b'0'..=b'9' => sum
-            .checked_mul(10)
-            .and_then(|sum| sum.checked_add(u64::from(octet - b'0')))
-            .ok_or(Fault::ContentLength),
+        b'0'..=b'9' => {
+            sum.checked_mul(10).and_then(|sum| sum.checked_add(u64::from(octet - b'0'))).ok_or(Fault::ContentLength)
+        }
         _ => Err(Fault::ContentLength),
     })
 }

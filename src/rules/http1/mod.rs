@@ -13,55 +13,64 @@ pub use guard::{Guard, Step};
 
 /// Why the octets of a request were refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{}", self.detail())]
 pub enum Fault {
     /// A line that ends in LF alone, or a CR that ends no line (RFC 9112 §2.2).
-    #[error("a line does not end with CR LF")]
     LineEnd,
     /// NUL in a field or a chunk line (RFC 9110 §5.5).
-    #[error("a field contains NUL")]
     Nul,
     /// The request line is not `method SP target SP HTTP/1.x` (RFC 9112 §3).
-    #[error("the request line is malformed")]
     RequestLine,
     /// The method is no token (RFC 9110 §9.1).
-    #[error("the method is not a token")]
     Method,
     /// The target holds a fragment, a control octet or an octet outside ASCII, or has no known form (RFC 9112 §3.2).
-    #[error("the request target is malformed")]
     Target,
     /// The version is neither HTTP/1.0 nor HTTP/1.1.
-    #[error("the HTTP version is not 1.0 or 1.1")]
     Version,
     /// The request line is longer than the bound.
-    #[error("the request target is too long")]
     TargetTooLong,
     /// The head is larger than the bound, or has too many fields.
-    #[error("the request head is too large")]
     HeadTooLarge,
     /// More than one empty line before the request line (RFC 9112 §2.2).
-    #[error("there is more than one empty line before the request")]
     EmptyLines,
     /// A line that begins with white space (RFC 9112 §5.2, and §2.2 before the first field).
-    #[error("a header field is folded")]
     Folded,
     /// A field name that is no token, or white space before its colon (RFC 9112 §5.1).
-    #[error("a header field name is malformed")]
     FieldName,
     /// Content-Length twice, or not a plain number (RFC 9112 §6.3).
-    #[error("Content-Length is malformed")]
     ContentLength,
     /// Transfer-Encoding that is not exactly one `chunked`, or on HTTP/1.0 (RFC 9112 §6.1).
-    #[error("Transfer-Encoding is not exactly chunked")]
     TransferEncoding,
     /// Content-Length and Transfer-Encoding together (RFC 9112 §6.1).
-    #[error("Content-Length and Transfer-Encoding are both present")]
     TwoLengths,
     /// No Host on HTTP/1.1, or more than one (RFC 9112 §3.2).
-    #[error("there is not exactly one Host")]
     Host,
     /// A chunk line that is not a plain hexadecimal size, or a chunk of another length (RFC 9112 §7.1).
-    #[error("the chunked body is malformed")]
     Chunk,
+}
+
+impl Fault {
+    /// What is wrong, for the one who sent it.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::LineEnd => "a line does not end with CR LF",
+            Self::Nul => "a field contains NUL",
+            Self::RequestLine => "the request line is malformed",
+            Self::Method => "the method is not a token",
+            Self::Target => "the request target is malformed",
+            Self::Version => "the HTTP version is not 1.0 or 1.1",
+            Self::TargetTooLong => "the request target is too long",
+            Self::HeadTooLarge => "the request head is too large",
+            Self::EmptyLines => "there is more than one empty line before the request",
+            Self::Folded => "a header field is folded",
+            Self::FieldName => "a header field name is malformed",
+            Self::ContentLength => "Content-Length is malformed",
+            Self::TransferEncoding => "Transfer-Encoding is not exactly chunked",
+            Self::TwoLengths => "Content-Length and Transfer-Encoding are both present",
+            Self::Host => "there is not exactly one Host",
+            Self::Chunk => "the chunked body is malformed",
+        }
+    }
 }
 
 /// Bounds of a head.

@@ -1,11 +1,11 @@
 //! The transport's own answers: a bad request is told why, in the shape of every refusal, and the connection ends.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Response};
 use serde::Serialize;
 
-use crate::rules::http1::Fault;
+use crate::request::Refusal;
 use crate::transport::head::BadRequest;
 
 #[derive(Serialize)]
@@ -15,38 +15,26 @@ struct Told<'a> {
     request: &'a str,
 }
 
-const fn status(bad: BadRequest) -> StatusCode {
-    match bad {
-        BadRequest::Octets(Fault::HeadTooLarge) | BadRequest::TooManyFields => {
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
-        }
-        BadRequest::Octets(Fault::TargetTooLong) => StatusCode::URI_TOO_LONG,
-        BadRequest::Expectation => StatusCode::EXPECTATION_FAILED,
-        BadRequest::Connect => StatusCode::METHOD_NOT_ALLOWED,
-        BadRequest::Octets(_)
-        | BadRequest::HostMissing
-        | BadRequest::HostMalformed
-        | BadRequest::HostsDiffer
-        | BadRequest::Target => StatusCode::BAD_REQUEST,
-    }
-}
-
 /// The answer to a bad request, head and body.
 pub(super) fn bad_request(bad: BadRequest) -> Response<Bytes> {
     let mut id = [0; 8];
     // Without randomness the id is zero; the answer matters more.
     _ = aws_lc_rs::rand::fill(&mut id);
     let request = format!("{:016x}", u64::from_be_bytes(id));
-    let told = Told { reason: "bad-request", detail: &bad.to_string(), request: &request };
+    let refusal = Refusal::from(bad);
+    let told = Told { reason: refusal.word(), detail: bad.detail(), request: &request };
     let body = serde_json::to_vec(&told).expect("three strings are JSON");
     let mut answer = Response::new(Bytes::from(body));
-    *answer.status_mut() = status(bad);
+    *answer.status_mut() = refusal.status();
     let length = HeaderValue::from(answer.body().len());
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-request-id", HeaderValue::from_str(&request).expect("hexadecimal digits are a value"));
     headers.insert(CONTENT_LENGTH, length);
+    if refusal == Refusal::MethodNotAllowed {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }

@@ -10,9 +10,9 @@ use std::task::{Context, Poll, ready};
 use rustls::{ServerConfig, ServerConnection};
 
 use super::Spoken;
-use crate::transport::stream::{Blocking, Socket};
 use crate::clock::Tick;
 use crate::rules::proxy_protocol::{self, HEADER_MAX, Header};
+use crate::transport::stream::{Blocking, Socket};
 use crate::transport::timer::Alarm;
 
 /// The first octets of HTTP/2 with prior knowledge (RFC 9113 §3.4).

@@ -31,7 +31,7 @@ pub(super) struct Outgoing<B> {
     source: Source<B>,
     rest: Bytes,
     cut: Cut,
-    _exchange: Exchange,
+    exchange: Exchange,
 }
 
 enum Source<B> {
@@ -41,12 +41,19 @@ enum Source<B> {
 }
 
 impl<B> Outgoing<B> {
-    pub(super) fn service(body: B, cut: Cut, exchange: Exchange) -> Self {
-        Self { source: Source::Service(body), rest: Bytes::new(), cut, _exchange: exchange }
+    pub(super) fn service(body: B, cut: Cut, mut exchange: Exchange) -> Self
+    where
+        B: Body,
+    {
+        // hyper does not ask an empty body for anything.
+        if body.is_end_stream() {
+            exchange.settle();
+        }
+        Self { source: Source::Service(body), rest: Bytes::new(), cut, exchange }
     }
 
     pub(super) fn own(body: Bytes, exchange: Exchange) -> Self {
-        Self { source: Source::Own, rest: body, cut: Cut::Whole, _exchange: exchange }
+        Self { source: Source::Own, rest: body, cut: Cut::Whole, exchange }
     }
 }
 
@@ -63,10 +70,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Outgoing<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         if let Cut::Slices { waiting, .. } = &self.cut {
             waiting.end();
         }
@@ -76,7 +80,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Outgoing<B> {
                     Ok(octets) => self.rest = octets,
                     Err(other) => return Poll::Ready(Some(Ok(other))),
                 },
-                end => return Poll::Ready(end),
+                end => {
+                    self.exchange.settle();
+                    return Poll::Ready(end);
+                }
             }
         }
         let whole = self.rest.len();
@@ -87,7 +94,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Outgoing<B> {
                 whole.min(*max)
             }
         };
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(taken)))))
+        let slice = self.rest.split_to(taken);
+        // hyper asks for nothing after the last one.
+        if self.is_end_stream() {
+            self.exchange.settle();
+        }
+        Poll::Ready(Some(Ok(Frame::data(slice))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -32,8 +32,7 @@ pub enum Spoken {
 
 impl Deadline {
     /// All of them, in the order of [`Snapshot::deadlines`].
-    pub const ALL: [Self; 6] =
-        [Self::Handshake, Self::FirstByte, Self::Head, Self::Idle, Self::Write, Self::Upload];
+    pub const ALL: [Self; 6] = [Self::Handshake, Self::FirstByte, Self::Head, Self::Idle, Self::Write, Self::Upload];
 
     /// The name in metrics.
     pub const fn label(self) -> &'static str {
@@ -58,6 +57,7 @@ pub struct Counters {
     pub(super) handshakes_failed: AtomicU64,
     pub(super) proxy_malformed: AtomicU64,
     pub(super) gone: AtomicU64,
+    pub(super) abusive: AtomicU64,
     open: [AtomicU64; 2],
     deadlines: [AtomicU64; Deadline::ALL.len()],
     bad_requests: [AtomicU64; BadRequest::WORDS.len()],
@@ -80,6 +80,8 @@ pub struct Snapshot {
     pub proxy_malformed: u64,
     /// Viewers that left while their request was waiting.
     pub gone: u64,
+    /// HTTP/2 connections closed because their viewer opened streams only to cancel them.
+    pub abusive: u64,
     /// Open HTTP/1.x connections.
     pub open_h1: u64,
     /// Open HTTP/2 connections.
@@ -111,6 +113,7 @@ impl Counters {
             handshakes_failed: read(&self.handshakes_failed),
             proxy_malformed: read(&self.proxy_malformed),
             gone: read(&self.gone),
+            abusive: read(&self.abusive),
             open_h1: read(&self.open[Spoken::H1 as usize]),
             open_h2: read(&self.open[Spoken::H2 as usize]),
             deadlines: self.deadlines.each_ref().map(read),

@@ -47,6 +47,8 @@ pub(super) enum Ending {
     Gone,
     /// A deadline passed.
     Late(Deadline),
+    /// The viewer opens streams only to cancel them.
+    Abusive,
     /// The node ends.
     Cut,
 }
@@ -77,6 +79,7 @@ impl Driver {
             Ending::Gone => super::counters::count(&self.counters.gone),
             Ending::Late(deadline) => self.counters.missed(*deadline),
             Ending::Refused(bad) => self.counters.bad_request(*bad),
+            Ending::Abusive => super::counters::count(&self.counters.abusive),
             Ending::Done | Ending::Broken | Ending::Cut => {}
         }
         self.close(ending).await;
@@ -89,16 +92,19 @@ impl Driver {
         let mut cutting = pin!(self.drain.cutting());
         let mut stage = Stage::Serving;
         poll_fn(|cx| {
-            if begun.as_mut().poll(cx).is_ready() {
+            // A request that is here already is taken up before the connection is asked to end.
+            let mut ending = self.poll_passes(cx, connection.as_mut());
+            if ending.is_pending() && begun.as_mut().poll(cx).is_ready() {
                 if cutting.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Ending::Cut);
                 }
                 if matches!(stage, Stage::Serving) {
                     stage = self.end_gracefully(connection.as_mut());
+                    ending = self.poll_passes(cx, connection.as_mut());
                 }
             }
-            if let Poll::Ready(ending) = self.poll_passes(cx, connection.as_mut()) {
-                return Poll::Ready(ending);
+            if ending.is_ready() {
+                return ending;
             }
             loop {
                 let Some((deadline, due)) = self.deadline(&stage) else { return Poll::Pending };
@@ -132,12 +138,15 @@ impl Driver {
             {
                 let mut wire = self.wire.lock();
                 wire.now = now;
-                wire.inlet.begin_pass();
+                wire.inlet.begin_pass(now);
             }
             let finished = connection.as_mut().poll(cx);
             let mut wire = self.wire.lock();
             if let Poll::Ready(result) = finished {
                 return Poll::Ready(self.ending(&wire, result));
+            }
+            if self.spoken == Spoken::H2 && self.exchanges.is_abusive() {
+                return Poll::Ready(Ending::Abusive);
             }
             let out = match wire.poll_out(cx) {
                 Poll::Ready(Err(_)) => return Poll::Ready(Ending::Gone),
@@ -204,7 +213,7 @@ impl Driver {
     /// Says the last word that fits and closes.
     async fn close(&self, ending: Ending) {
         let clean = match ending {
-            Ending::Gone | Ending::Cut => return,
+            Ending::Gone | Ending::Abusive | Ending::Cut => return,
             Ending::Late(Deadline::Write) => return,
             // Without an end of its own a body ends with the connection; only a reset shows that it is cut.
             Ending::Broken if self.exchanges.last_is_http10() => return,

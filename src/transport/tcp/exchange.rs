@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use http::Version;
+use parking_lot::Mutex;
+
 use crate::clock::{Clock, Tick};
+use crate::rules::resets::{Resets, Verdict};
 
 /// The exchanges of one connection.
 pub(super) struct Exchanges {
@@ -13,10 +17,16 @@ pub(super) struct Exchanges {
     last_end: AtomicU64,
     last_is_http10: AtomicBool,
     malformed: Arc<AtomicBool>,
+    resets: Mutex<Resets>,
+    abusive: AtomicBool,
 }
 
-/// One exchange, from its head to the end of its answer; dropping it ends it.
-pub(super) struct Exchange(Arc<Exchanges>);
+/// One exchange, from its head to the end of its answer. Dropped before [`Exchange::settle`], the viewer cancelled it.
+pub(super) struct Exchange {
+    all: Arc<Exchanges>,
+    began: Tick,
+    settled: bool,
+}
 
 /// Since when one stream's answer waits for the transport.
 #[derive(Debug, Default)]
@@ -31,13 +41,17 @@ impl Exchanges {
             last_end: now.into(),
             last_is_http10: false.into(),
             malformed: Arc::default(),
+            resets: Mutex::default(),
+            abusive: false.into(),
         })
     }
 
-    pub(super) fn begin(self: &Arc<Self>, http10: bool) -> Exchange {
+    pub(super) fn begin(self: &Arc<Self>, version: Version) -> Exchange {
+        let began = self.clock.now();
         self.open.fetch_add(1, Relaxed);
-        self.last_is_http10.store(http10, Relaxed);
-        Exchange(self.clone())
+        self.last_is_http10.store(version <= Version::HTTP_10, Relaxed);
+        self.resets.lock().opened(began);
+        Exchange { all: self.clone(), began, settled: false }
     }
 
     pub(super) fn open(&self) -> usize {
@@ -54,16 +68,38 @@ impl Exchanges {
         self.last_is_http10.load(Relaxed)
     }
 
+    /// Whether the viewer opens streams only to cancel them.
+    pub(super) fn is_abusive(&self) -> bool {
+        self.abusive.load(Relaxed)
+    }
+
     /// Where the guard notes that it refused octets.
     pub(super) fn malformed(&self) -> &Arc<AtomicBool> {
         &self.malformed
     }
 }
 
+impl Exchange {
+    /// When its head was complete.
+    pub(super) fn began(&self) -> Tick {
+        self.began
+    }
+
+    /// The answer is complete, or broken by no fault of the viewer.
+    pub(super) fn settle(&mut self) {
+        self.settled = true;
+    }
+}
+
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.0.last_end.store(nanos(self.0.clock.now()), Relaxed);
-        self.0.open.fetch_sub(1, Relaxed);
+        let all = &self.all;
+        let now = all.clock.now();
+        if !self.settled && all.resets.lock().cancelled(now, now.since(self.began)) == Verdict::Abusive {
+            all.abusive.store(true, Relaxed);
+        }
+        all.last_end.store(nanos(now), Relaxed);
+        all.open.fetch_sub(1, Relaxed);
     }
 }
 

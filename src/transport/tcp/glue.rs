@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{Request, Response, Version};
+use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -51,7 +51,7 @@ pub(super) type NextStream = Arc<Mutex<Option<Arc<Waiting>>>>;
 
 impl<S: Service> Glue<S> {
     fn answer(&self, request: Request<Incoming>) -> Answering<S::Body> {
-        let exchange = self.exchanges.begin(request.version() <= Version::HTTP_10);
+        let exchange = self.exchanges.begin(request.version());
         let cut = self.cut();
         let (parts, body) = request.into_parts();
         let arrival = Arrival {
@@ -61,7 +61,7 @@ impl<S: Service> Glue<S> {
             protocol: head::protocol(parts.version),
             trusted: &self.settings.trusted_proxies,
             fields: self.settings.limits.head_fields,
-            received: self.clock.now(),
+            received: exchange.began(),
         };
         let answer = match head::read(parts, &arrival) {
             Ok(head) => Answer::Service(self.service.serve(head, self.upload(body))),
@@ -123,7 +123,7 @@ enum Answer<B> {
     Bad(BadRequest),
 }
 
-impl<B> Future for Answering<B> {
+impl<B: http_body::Body> Future for Answering<B> {
     type Output = Result<Response<Outgoing<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

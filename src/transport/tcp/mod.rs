@@ -35,7 +35,6 @@ use self::counters::count;
 use self::drive::Driver;
 use self::exchange::Exchanges;
 use self::glue::{Glue, NextStream, Streams};
-use super::stream::{Socket, Stream};
 use self::wire::{Io, Wire};
 use super::Service;
 use super::admission::{Admission, Permit};
@@ -43,6 +42,7 @@ use super::drain::Drain;
 use super::flush::Session;
 use super::guard::Inlet;
 use super::listener::{Accepting, WorkerListener};
+use super::stream::{Socket, Stream};
 use super::timer::{Alarm, Timer};
 use crate::clock::{Clock, Tick};
 use crate::config::Limits;
@@ -105,11 +105,7 @@ pub struct Door {
 ///
 /// # Errors
 /// The listener cannot be used in this runtime.
-pub async fn serve<S: Service>(
-    listener: WorkerListener,
-    door: Door,
-    context: Arc<TcpContext<S>>,
-) -> io::Result<()> {
+pub async fn serve<S: Service>(listener: WorkerListener, door: Door, context: Arc<TcpContext<S>>) -> io::Result<()> {
     let listener = listener.accepting()?;
     let mut begun = std::pin::pin!(context.drain.begun());
     let mut pause = ACCEPT_PAUSE.0;
@@ -282,7 +278,8 @@ impl Known {
             spoken: self.spoken,
             next_stream: next_stream.clone(),
         };
-        let wire = Wire::new(self.socket, self.session, Inlet::new(guard, exchanges.malformed().clone()), &context.clock);
+        let wire =
+            Wire::new(self.socket, self.session, Inlet::new(guard, exchanges.malformed().clone()), &context.clock);
         let wire = Arc::new(Mutex::new(wire));
         let io = Io(wire.clone());
         let timer = Timer::new(context.clock.clone());

@@ -9,10 +9,10 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::ReadBufCursor;
 use parking_lot::Mutex;
 
-use crate::transport::stream::Socket;
 use crate::clock::{Clock, Tick};
 use crate::transport::flush::{Outlet, Session};
 use crate::transport::guard::Inlet;
+use crate::transport::stream::Socket;
 
 /// The lower half of a connection.
 pub(super) struct Wire {
@@ -40,7 +40,7 @@ impl Wire {
     }
 
     pub(super) fn poll_watch(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        self.inlet.poll_watch(cx, (&mut self.socket, &mut self.session), self.now)
+        self.inlet.poll_watch(cx, (&mut self.socket, &mut self.session))
     }
 
     /// After what was written, TLS says that this was all (`close_notify`).
@@ -61,7 +61,7 @@ pub(super) struct Io(pub(super) Arc<Mutex<Wire>>);
 impl hyper::rt::Read for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, cursor: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let wire = &mut *self.0.lock();
-        wire.inlet.poll_read(cx, (&mut wire.socket, &mut wire.session), cursor, wire.now)
+        wire.inlet.poll_read(cx, (&mut wire.socket, &mut wire.session), cursor)
     }
 }
 

@@ -40,9 +40,8 @@ impl Authority {
 
     /// One ECDSA pair for each set of names.
     pub(crate) fn certificates(&self, sets: &[&[&str]]) -> Arc<Certificates> {
-        let issue = |(place, names): (usize, &&[&str])| {
-            self.issue(&place.to_string(), names, &KeyPair::generate().unwrap())
-        };
+        let issue =
+            |(place, names): (usize, &&[&str])| self.issue(&place.to_string(), names, &KeyPair::generate().unwrap());
         Certificates::load(&sets.iter().enumerate().map(issue).collect::<Vec<_>>()).unwrap()
     }
 
@@ -63,7 +62,11 @@ impl Authority {
 }
 
 /// What a client and our configuration agree on: the leaf that was shown.
-fn shown(server: &Arc<ServerConfig>, client: ClientConfig, name: &str) -> Result<CertificateDer<'static>, rustls::Error> {
+fn shown(
+    server: &Arc<ServerConfig>,
+    client: ClientConfig,
+    name: &str,
+) -> Result<CertificateDer<'static>, rustls::Error> {
     let name = rustls_pki_types::ServerName::try_from(name.to_owned()).unwrap();
     let mut client = ClientConnection::new(Arc::new(client), name)?;
     let mut server = ServerConnection::new(server.clone())?;

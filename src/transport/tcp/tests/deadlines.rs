@@ -2,8 +2,12 @@
 
 use super::*;
 
-fn slow(tls: bool) -> Stage {
-    Set { tls, clock: manual(), ..Set::default() }.open()
+fn clear() -> Stage {
+    Set { clock: manual(), ..Set::default() }.open()
+}
+
+fn tls() -> Stage {
+    Set { tls: true, clock: manual(), ..Set::default() }.open()
 }
 
 impl Stage {
@@ -20,7 +24,7 @@ impl Stage {
 
 #[tokio::test]
 async fn one_that_says_nothing_is_closed() {
-    let stage = slow(false);
+    let stage = clear();
     let mut silent = stage.raw().await;
     let mut half = stage.raw().await;
     half.write_all(b"PRI * HT").await.unwrap();
@@ -36,7 +40,7 @@ async fn one_that_says_nothing_is_closed() {
 
 #[tokio::test]
 async fn a_handshake_has_a_deadline_and_so_has_what_follows_it() {
-    let stage = slow(true);
+    let stage = tls();
     let mut silent = stage.raw().await;
     stage.until(|| stage.counters.snapshot().accepted == 1).await;
     stage.advance(10).await;
@@ -51,7 +55,7 @@ async fn a_handshake_has_a_deadline_and_so_has_what_follows_it() {
 
 #[tokio::test]
 async fn a_head_has_ten_seconds_from_its_first_byte() {
-    let stage = slow(false);
+    let stage = clear();
     let mut slowly = stage.raw().await;
     slowly.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     stage.until(|| stage.counters.snapshot().open_h1 == 1).await;
@@ -67,7 +71,7 @@ async fn a_head_has_ten_seconds_from_its_first_byte() {
 
 #[tokio::test]
 async fn the_second_head_of_a_connection_has_its_own_ten_seconds() {
-    let stage = slow(false);
+    let stage = clear();
     let mut stream = stage.raw().await;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     let mut answer = [0; 12];
@@ -84,7 +88,7 @@ async fn the_second_head_of_a_connection_has_its_own_ten_seconds() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_after_75_seconds() {
-    let stage = slow(false);
+    let stage = clear();
     let mut h1 = stage.h1().await;
     octets(h1.get("/").await).await.unwrap();
     stage.advance(74).await;
@@ -98,7 +102,7 @@ async fn an_idle_connection_is_closed_after_75_seconds() {
 
 #[tokio::test]
 async fn an_idle_http_2_connection_is_asked_to_go() {
-    let stage = slow(true);
+    let stage = tls();
     let mut h2 = stage.h2_tls().await;
     octets(h2.get("/").await).await.unwrap();
     for _ in 0..15 {
@@ -111,7 +115,7 @@ async fn an_idle_http_2_connection_is_asked_to_go() {
 
 #[tokio::test]
 async fn a_held_request_is_not_idle() {
-    let stage = slow(false);
+    let stage = clear();
     let mut h1 = stage.h1().await;
     let waiting = Tasks::current().spawn("viewer", async move { octets(h1.get("/hold").await).await.unwrap() });
     stage.serving(1).await;
@@ -124,10 +128,9 @@ async fn a_held_request_is_not_idle() {
 
 #[tokio::test]
 async fn a_viewer_that_takes_nothing_is_cut_after_30_seconds() {
-    for tls in [false, true] {
-        let stage = slow(tls);
+    for stage in [clear(), tls()] {
         let request = b"GET /long HTTP/1.1\r\nHost: x\r\n\r\n";
-        let mut stream: Box<dyn Duplex> = match tls {
+        let mut stream: Box<dyn Duplex> = match stage.is_tls {
             true => Box::new(stage.secured("http/1.1").await),
             false => Box::new(stage.raw().await),
         };
@@ -145,7 +148,7 @@ async fn a_viewer_that_takes_nothing_is_cut_after_30_seconds() {
 
 #[tokio::test]
 async fn a_viewer_that_takes_a_little_now_and_then_is_not_cut() {
-    let stage = slow(false);
+    let stage = clear();
     let mut stream = stage.raw().await;
     stream.write_all(b"GET /long HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
     stage.serving(1).await;
@@ -163,7 +166,7 @@ async fn a_viewer_that_takes_a_little_now_and_then_is_not_cut() {
 
 #[tokio::test]
 async fn an_http_2_stream_that_takes_nothing_is_reset_and_the_others_go_on() {
-    let stage = slow(true);
+    let stage = tls();
     let mut h2 = stage.h2_tls().await;
     // Its window is used up and never opened: the body is not read.
     let stalled = h2.get("/long").await;
@@ -180,7 +183,7 @@ async fn an_http_2_stream_that_takes_nothing_is_reset_and_the_others_go_on() {
 
 #[tokio::test]
 async fn an_upload_that_stalls_is_told_to_the_service() {
-    let stage = slow(false);
+    let stage = clear();
     let mut stream = stage.raw().await;
     stream.write_all(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabc").await.unwrap();
     stage.serving(1).await;
@@ -194,7 +197,7 @@ async fn an_upload_that_stalls_is_told_to_the_service() {
 
 #[tokio::test]
 async fn an_http_2_viewer_that_answers_no_ping_is_closed() {
-    let stage = slow(false);
+    let stage = clear();
     let mut stream = stage.raw().await;
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     stage.until(|| stage.counters.snapshot().open_h2 == 1).await;
@@ -207,7 +210,7 @@ async fn an_http_2_viewer_that_answers_no_ping_is_closed() {
 
 #[tokio::test]
 async fn a_connection_of_an_hour_is_asked_to_go() {
-    let stage = slow(true);
+    let stage = tls();
     let mut h2 = stage.h2_tls().await;
     for _ in 0..62 {
         assert_eq!(octets(h2.get("/").await).await.unwrap(), "hello");

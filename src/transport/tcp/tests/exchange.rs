@@ -159,42 +159,83 @@ async fn cleartext_tells_http_2_from_http_1_by_its_first_octets() {
 }
 
 #[tokio::test]
-async fn a_full_frame_over_tls_is_one_record() {
-    let stage = Stage::tls();
-    let (mut near, far) = tokio::io::duplex(1 << 20);
-    let mut server = stage.raw().await;
-    let records = Arc::new(parking_lot::Mutex::new(Vec::new()));
+async fn a_body_that_nobody_reads_is_never_taken_for_a_request() {
+    let stage = Stage::clear();
+    let smuggled = "GET /?7 HTTP/1.1\r\nHost: x\r\n\r\n";
+    let request = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{smuggled}", smuggled.len());
+    let last = "GET /?3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let answers = stage.say(format!("{request}{last}")).await;
+    assert!(answers.contains("content-length: 5\r\n") && !answers.contains("content-length: 7\r\n"), "{answers}");
+    // A long one is not read to its end: the connection is closed.
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n";
+    let answer = stage.say(format!("{head}{}", "a".repeat(10_000))).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("hello"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_upload_cut_short_is_no_upload() {
+    for stage in [Stage::clear(), Stage::tls()] {
+        let mut stream: Box<dyn Duplex> = match stage.is_tls {
+            true => Box::new(stage.secured("http/1.1").await),
+            false => Box::new(stage.raw().await),
+        };
+        stream.write_all(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabc").await.unwrap();
+        stage.serving(1).await;
+        drop(stream);
+        stage.serving(0).await;
+        assert_eq!(stage.service.uploads.load(Ordering::Relaxed), 0);
+    }
+}
+
+/// The lengths of the TLS records that a server sends to the client that is returned.
+async fn tapped(stage: &Stage) -> (H2, Arc<Mutex<Vec<usize>>>) {
+    let (near, far) = tokio::io::duplex(1 << 20);
+    let (mut from_client, mut to_client) = tokio::io::split(near);
+    let (mut from_server, mut to_server) = stage.raw().await.into_split();
+    run(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+    let records = Arc::new(Mutex::new(Vec::new()));
     let seen = records.clone();
     run(async move {
-        let mut buffer = Vec::new();
-        let mut piece = [0; 32 << 10];
-        loop {
-            tokio::select! {
-                read = server.read(&mut piece) => {
-                    let Ok(read @ 1..) = read else { break };
-                    buffer.extend_from_slice(&piece[..read]);
-                    while let Some(length) = buffer.get(3..5).map(|l| 5 + usize::from(u16::from_be_bytes([l[0], l[1]]))) {
-                        if buffer.len() < length { break; }
-                        seen.lock().push(length);
-                        buffer.drain(..length);
-                    }
-                    if near.write_all(&piece[..read]).await.is_err() { break; }
-                }
-                read = near.read_u8() => {
-                    let Ok(octet) = read else { break };
-                    if server.write_u8(octet).await.is_err() { break; }
-                }
-            }
+        let mut head = [0; 5];
+        while from_server.read_exact(&mut head).await.is_ok() {
+            let mut record = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+            from_server.read_exact(&mut record).await.unwrap();
+            seen.lock().push(record.len());
+            to_client.write_all(&[&head[..], &record].concat()).await.unwrap();
         }
     });
     let mut config = stage.authority.client();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let name = ServerName::try_from("localhost").unwrap();
     let stream = TlsConnector::from(Arc::new(config)).connect(name, far).await.unwrap();
-    let mut h2 = H2::over(stream).await;
+    (H2::over(stream).await, records)
+}
+
+/// Content type and authentication tag of a TLS 1.3 record.
+const OVERHEAD: usize = 17;
+
+#[tokio::test]
+async fn a_full_frame_over_tls_is_one_record() {
+    let stage = Stage::tls();
+    let (mut h2, records) = tapped(&stage).await;
     assert_eq!(octets(h2.get("/?1048576").await).await.unwrap(), pattern(1 << 20));
     let records = records.lock();
-    let full = records.iter().filter(|length| **length == 16_384 + 5 + 17).count();
+    let full = records.iter().filter(|length| **length == 16_384 + OVERHEAD).count();
     assert_eq!(full, (1 << 20) / 16_375, "{records:?}");
     assert!(records.iter().filter(|length| **length < 1_000).count() < 20, "{records:?}");
+}
+
+#[tokio::test]
+async fn small_answers_that_are_ready_together_share_a_record() {
+    let stage = Stage::tls();
+    let (h2, records) = tapped(&stage).await;
+    octets(h2.clone().get("/").await).await.unwrap();
+    let before = records.lock().len();
+    let answers = (0..100).map(|_| {
+        let mut h2 = h2.clone();
+        async move { octets(h2.get("/").await).await.unwrap() }
+    });
+    assert!(join(answers).await.iter().all(|body| body == "hello"));
+    let records = records.lock().len() - before;
+    assert!(records <= 20, "{records} records for 100 answers");
 }

@@ -82,6 +82,60 @@ async fn a_viewer_that_leaves_in_mid_body_frees_it() {
 }
 
 #[tokio::test]
+async fn a_viewer_that_opens_streams_only_to_cancel_them_is_cut_off() {
+    let stage = Set { clock: manual(), ..Set::default() }.open();
+    let h2 = stage.h2().await;
+    let mut cancelled = 0;
+    while !h2.0.is_closed() && cancelled < 1_000 {
+        let mut h2 = h2.clone();
+        let request = Tasks::current().spawn("viewer", async move { h2.send(get_h2("/hold")).await.map(drop) });
+        stage.serving(1).await;
+        request.abort();
+        stage.serving(0).await;
+        stage.settle().await;
+        cancelled += 1;
+    }
+    assert!((101..=110).contains(&cancelled), "{cancelled}");
+    stage.until(|| stage.admission.total() == 0).await;
+    assert_eq!(stage.counters.snapshot().abusive, 1);
+    stage.serving(0).await;
+}
+
+#[tokio::test]
+async fn giving_up_held_requests_again_and_again_is_borne() {
+    let stage = Set { clock: manual(), ..Set::default() }.open();
+    let h2 = stage.h2().await;
+    for _ in 0..300 {
+        let mut h2 = h2.clone();
+        let request = Tasks::current().spawn("viewer", async move { h2.send(get_h2("/hold")).await.map(drop) });
+        stage.serving(1).await;
+        stage.clock.advance(Duration::from_millis(200));
+        request.abort();
+        stage.serving(0).await;
+    }
+    assert!(!h2.0.is_closed());
+}
+
+#[tokio::test]
+async fn streams_that_take_nothing_hold_no_more_than_their_send_buffers() {
+    let stage = Stage::clear();
+    let streams = 128;
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+    let (sender, connection) = builder.handshake(TokioIo::new(stage.raw().await)).await.unwrap();
+    run(connection);
+    let mut stalled = Vec::new();
+    for _ in 0..streams {
+        stalled.push(H2(sender.clone()).get("/long").await);
+    }
+    stage.serving(streams).await;
+    stage.settle().await;
+    let taken = stage.service.taken.load(Ordering::Relaxed);
+    let bound = streams * (Limits::default().h2_send_buffer + (64 << 10));
+    assert!(taken <= bound, "{taken} octets taken from the bodies, {bound} at most");
+}
+
+#[tokio::test]
 async fn a_viewer_that_pipelines_and_leaves_is_seen_too() {
     let stage = Stage::clear();
     let mut viewer = stage.raw().await;

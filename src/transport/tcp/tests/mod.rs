@@ -78,10 +78,8 @@ impl Set {
     fn open(self) -> Stage {
         let authority = Authority::new();
         let tls = self.tls.then(|| authority.certificates(&[&["localhost"]]).server_config(TlsVersion::V12));
-        let listener = listener::bind(&Address::Socket("[::]:0".parse().unwrap()), 1, &Options::default())
-            .unwrap()
-            .pop()
-            .unwrap();
+        let listener =
+            listener::bind(&Address::Socket("[::]:0".parse().unwrap()), 1, &Options::default()).unwrap().pop().unwrap();
         let port = listener.local_address().unwrap().port();
         let service = Kitchen::default();
         let tasks = Tasks::current();
@@ -257,11 +255,18 @@ struct Kitchen {
     in_hand: Arc<watch::Sender<usize>>,
     gate: Arc<Notify>,
     uploads: Arc<AtomicUsize>,
+    /// Octets taken from bodies.
+    taken: Arc<AtomicUsize>,
 }
 
 impl Default for Kitchen {
     fn default() -> Self {
-        Self { in_hand: Arc::new(watch::Sender::new(0)), gate: Arc::default(), uploads: Arc::default() }
+        Self {
+            in_hand: Arc::new(watch::Sender::new(0)),
+            gate: Arc::default(),
+            uploads: Arc::default(),
+            taken: Arc::default(),
+        }
     }
 }
 
@@ -278,6 +283,7 @@ impl Drop for InHand {
 struct Dish {
     pieces: Vec<Bytes>,
     end: End,
+    taken: Arc<AtomicUsize>,
     _in_hand: InHand,
 }
 
@@ -298,7 +304,10 @@ impl Body for Dish {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match (self.pieces.pop(), &self.end) {
-            (Some(piece), _) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            (Some(piece), _) => {
+                self.taken.fetch_add(piece.len(), Ordering::Relaxed);
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
             (None, End::Whole) => Poll::Ready(None),
             (None, End::Breaking) => {
                 self.end = End::Broken;
@@ -330,7 +339,8 @@ impl Kitchen {
     async fn cook(self, head: Head, upload: Upload) -> Response<Dish> {
         self.in_hand.send_modify(|serving| *serving += 1);
         let in_hand = InHand(self.in_hand.clone());
-        let dish = |body: Bytes| Dish { pieces: vec![body], end: End::Whole, _in_hand: in_hand };
+        let taken = self.taken.clone();
+        let dish = |body: Bytes| Dish { pieces: vec![body], end: End::Whole, taken, _in_hand: in_hand };
         match head.path.as_str() {
             "/hold" => {
                 self.gate.notified().await;

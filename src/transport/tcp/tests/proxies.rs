@@ -16,7 +16,11 @@ async fn the_proxy_protocol_names_the_viewer() {
     let head = stage.say(format!("PROXY TCP4 198.51.100.1 10.0.0.1 4660 80\r\n{REQUEST}\r\n")).await;
     assert!(head.contains("address: 198.51.100.1:4660"), "{head}");
     assert!(head.contains("peer: 127.0.0.1:"), "{head}");
-    let v2 = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc6\x33\x64\x02\x0a\0\0\x01\x12\x34\0\x50"[..], REQUEST.as_bytes(), b"\r\n"];
+    let v2 = [
+        &b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc6\x33\x64\x02\x0a\0\0\x01\x12\x34\0\x50"[..],
+        REQUEST.as_bytes(),
+        b"\r\n",
+    ];
     let head = stage.say(v2.concat()).await;
     assert!(head.contains("address: 198.51.100.2:4660"), "{head}");
     let local = [&b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"[..], REQUEST.as_bytes(), b"\r\n"];
