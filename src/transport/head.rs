@@ -126,7 +126,7 @@ pub fn read(parts: request::Parts, arrival: &Arrival<'_>) -> Result<Head, BadReq
     })
 }
 
-fn expectation(headers: &HeaderMap) -> Result<(), BadRequest> {
+pub(super) fn expectation(headers: &HeaderMap) -> Result<(), BadRequest> {
     let known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if headers.get_all(EXPECT).iter().all(known) { Ok(()) } else { Err(BadRequest::Expectation) }
 }
@@ -151,7 +151,7 @@ fn authority(uri: &Uri, headers: &HeaderMap, protocol: Protocol) -> Result<Optio
 }
 
 /// `uri-host [ ":" port ]` without userinfo, in lower case; an empty port is dropped (RFC 3986 §6.2.3).
-fn normal_authority(text: &[u8]) -> Result<String, BadRequest> {
+pub(super) fn normal_authority(text: &[u8]) -> Result<String, BadRequest> {
     let (host, port) = split_port(text).ok_or(BadRequest::HostMalformed)?;
     let literal = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]"));
     let well_formed = match literal {
@@ -225,7 +225,7 @@ fn origin(headers: &HeaderMap, arrival: &Arrival<'_>) -> forwarded::Origin {
 
 /// Host is in the authority; what a viewer says of proxies and certificates is nobody's business below
 /// (RFC 7239 §8.1, RFC 9440 §2.4).
-fn strip(headers: &mut HeaderMap) {
+pub(super) fn strip(headers: &mut HeaderMap) {
     headers.remove(HOST);
     headers.remove(FORWARDED);
     headers.remove(CLIENT_CERT);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{HeaderName, Method, Response};
 
 use super::abuse::{Account, End, Pace};
 use super::code::{self, Code, ConnectionError};
@@ -25,9 +25,12 @@ use super::wake::StreamWaker;
 use crate::clock::Tick;
 use crate::config::Limits;
 use crate::request::{Head, Upload, UploadError, Viewer};
+use crate::rules::fields::structured::joined;
 use crate::rules::priority::{self as rule, Parameters, Priority};
 use crate::transport::Service;
+use crate::transport::head::BadRequest;
 use crate::transport::quic::streams::{Read, StreamId, Streams};
+use crate::transport::tcp::answer::bad_request;
 
 /// What a stream may use of its connection while it is driven.
 pub struct Turn<'a, S: Service> {
@@ -246,13 +249,13 @@ impl<S: Service> RequestStream<S> {
             RequestPart::Head(section) => {
                 match message::read(&section, bounds, turn.viewer, turn.now)? {
                     Request::Serve(head, announced) => self.asked(head, announced, turn),
-                    Request::Answer(status) => self.answer_bare(status),
+                    Request::Refuse(bad, method) => self.refuse(bad, method),
                     Request::Malformed(reason) => return self.malformed(reason, turn),
                 }
                 Ok(())
             }
             RequestPart::HeadTooLarge => {
-                self.answer_bare(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+                self.refuse(message::TOO_LARGE, None);
                 Ok(())
             }
             RequestPart::DataBegins(length) => {
@@ -385,8 +388,10 @@ impl<S: Service> RequestStream<S> {
         }
     }
 
-    fn answer_bare(&mut self, status: StatusCode) {
-        self.work = Work::Sending(Outgoing::status(status));
+    /// Answers in words that the request is not served. Nothing more is read of it.
+    fn refuse(&mut self, bad: BadRequest, method: Option<Method>) {
+        let answer = bad_request(bad);
+        self.work = Work::Sending(Outgoing::whole(answer, &method.unwrap_or_default()));
         self.receiving = Receiving::Unread;
     }
 
@@ -469,13 +474,7 @@ impl<S: Service> RequestStream<S> {
 
 /// The priority field of a message.
 fn parameters(headers: &http::HeaderMap) -> Parameters {
-    let mut values = headers.get_all("priority").iter();
-    let Some(first) = values.next() else { return Parameters::default() };
-    match values.next() {
-        None => rule::parse(first.as_bytes()),
-        Some(_) => {
-            let all: Vec<_> = headers.get_all("priority").iter().map(http::HeaderValue::as_bytes).collect();
-            rule::parse(&all.join(&b", "[..]))
-        }
-    }
+    joined(headers, &PRIORITY).map_or_else(Parameters::default, |value| rule::parse(&value))
 }
+
+const PRIORITY: HeaderName = HeaderName::from_static("priority");

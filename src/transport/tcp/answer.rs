@@ -32,7 +32,7 @@ const fn status(bad: BadRequest) -> StatusCode {
 }
 
 /// The answer to a bad request, head and body.
-pub(super) fn bad_request(bad: BadRequest) -> Response<Bytes> {
+pub(in crate::transport) fn bad_request(bad: BadRequest) -> Response<Bytes> {
     let mut id = [0; 8];
     // Without randomness the id is zero; the answer matters more.
     _ = aws_lc_rs::rand::fill(&mut id);
