@@ -202,6 +202,14 @@ type Serve = dyn Fn(Head, Upload) -> Pin<Box<dyn Future<Output = Response<TestBo
 #[derive(Clone)]
 pub struct TestService(Arc<Serve>);
 
+impl TestService {
+    pub fn new(
+        serve: impl Fn(Head, Upload) -> Pin<Box<dyn Future<Output = Response<TestBody>> + Send>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(serve))
+    }
+}
+
 impl Service for TestService {
     type Body = TestBody;
     fn serve(&self, head: Head, upload: Upload) -> Pin<Box<dyn Future<Output = Response<TestBody>> + Send>> {
@@ -354,7 +362,7 @@ impl Rig {
             server_name: None,
             worker: 0,
         };
-        let service = TestService(Arc::new(serve));
+        let service = TestService::new(serve);
         let layer = Connection::new(service, &arrival, Arc::new(limits), clock.clone(), counters.clone());
         let mut rig =
             Self { layer, wire: Wire::default(), clock, counters, woken: Arc::default(), next: 0, next_uni: 2 };
