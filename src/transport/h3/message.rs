@@ -3,8 +3,8 @@
 //! connection, authority against Host, lengths.
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::Method;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::code::{self, ConnectionError};
 use super::counters::Malformed;
