@@ -157,7 +157,7 @@ pub fn read(parts: request::Parts, arrival: &Arrival<'_>) -> Result<Head, BadReq
     })
 }
 
-fn expectation(headers: &HeaderMap) -> Result<(), BadRequest> {
+pub(super) fn expectation(headers: &HeaderMap) -> Result<(), BadRequest> {
     let known = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if headers.get_all(EXPECT).iter().all(known) { Ok(()) } else { Err(BadRequest::Expectation) }
 }
@@ -182,7 +182,7 @@ fn authority(uri: &Uri, headers: &HeaderMap, protocol: Protocol) -> Result<Optio
 }
 
 /// `uri-host [ ":" port ]` without userinfo, in lower case; an empty port is dropped (RFC 3986 §6.2.3).
-fn normal_authority(text: &[u8]) -> Result<String, BadRequest> {
+pub(super) fn normal_authority(text: &[u8]) -> Result<String, BadRequest> {
     let (host, port) = split_port(text).ok_or(BadRequest::HostMalformed)?;
     let literal = host.strip_prefix(b"[").and_then(|host| host.strip_suffix(b"]"));
     let well_formed = match literal {

@@ -3,11 +3,14 @@
 //!
 //! An error of the connection drops every request at once and closes; nothing is read or written afterwards.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+
+use tracing::debug;
 
 use super::abuse::Account;
 use super::code::{self, ConnectionError};
@@ -265,6 +268,10 @@ impl<S: Service> Connection<S> {
     fn turn(&mut self, context: &mut Context<'_>, streams: &mut dyn Streams) -> Result<(), ConnectionError> {
         let mut turn = std::mem::take(&mut self.turn);
         self.ready.take(context.waker(), &mut turn);
+        if turn.len() > 1 {
+            // When room has come, who goes first in QUIC takes of it first here.
+            turn.sort_by_cached_key(|id| Reverse(self.requests.get(id).map(|request| request.place())));
+        }
         let driven = turn.drain(..).try_for_each(|id| self.drive(id, streams));
         self.turn = turn;
         driven?;
@@ -294,6 +301,7 @@ impl<S: Service> Connection<S> {
     }
 
     fn close(&mut self, error: ConnectionError, streams: &mut dyn Streams) {
+        debug!(peer = %self.shared.viewer.peer, code = error.code, reason = error.reason, "HTTP/3 connection closed");
         self.ending = Ending::Closed;
         self.shared.counters().closes.add(error.code);
         streams.close(error.code, error.reason.as_bytes());

@@ -3,22 +3,24 @@
 //! connection, authority against Host, lengths.
 
 use bytes::Bytes;
+use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, StatusCode};
 
 use super::code::{self, ConnectionError};
 use super::counters::Malformed;
 use super::qpack::{self, Bounds, DecodeError, Name, static_table};
 use crate::clock::Tick;
 use crate::request::{Head, Protocol, Scheme, Viewer};
+use crate::rules::http1::Fault;
+use crate::transport::head::{BadRequest, expectation, normal_authority, strip};
 
 /// What a header section turned out to be.
 #[derive(Debug)]
 pub enum Request {
     /// A request to serve, and the length of the body it announces.
     Serve(Box<Head>, Option<u64>),
-    /// One that the layer answers itself, without a body.
-    Answer(StatusCode),
+    /// One that is refused in words; the method, as far as it is known.
+    Refuse(BadRequest, Option<Method>),
     /// A malformed one: the stream ends with H3_MESSAGE_ERROR.
     Malformed(Malformed),
 }
@@ -33,7 +35,7 @@ pub fn read(section: &[u8], bounds: Bounds, viewer: Viewer, received: Tick) -> R
     Ok(match decoded.map_err(refusal) {
         Ok(()) => fields.finish(viewer, received).unwrap_or_else(Request::Malformed),
         Err(Refused::Malformed(reason)) => Request::Malformed(reason),
-        Err(Refused::TooLarge) => Request::Answer(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        Err(Refused::Bounds(bad)) => Request::Refuse(bad, fields.method),
         Err(Refused::Connection(error)) => return Err(error),
     })
 }
@@ -52,21 +54,25 @@ pub fn read_trailers(section: &[u8], bounds: Bounds) -> Result<Result<(), Malfor
     match decoded.map_err(refusal) {
         Ok(()) => Ok(Ok(())),
         Err(Refused::Malformed(reason)) => Ok(Err(reason)),
-        Err(Refused::TooLarge) => Ok(Err(Malformed::TrailersTooLarge)),
+        Err(Refused::Bounds(_)) => Ok(Err(Malformed::TrailersTooLarge)),
         Err(Refused::Connection(error)) => Err(error),
     }
 }
 
+/// A header section that is larger than the bound.
+pub const TOO_LARGE: BadRequest = BadRequest::Octets(Fault::HeadTooLarge);
+
 enum Refused {
     Malformed(Malformed),
-    TooLarge,
+    Bounds(BadRequest),
     Connection(ConnectionError),
 }
 
 fn refusal(error: DecodeError<Malformed>) -> Refused {
     match error {
         DecodeError::Refused(reason) => Refused::Malformed(reason),
-        DecodeError::TooLarge => Refused::TooLarge,
+        DecodeError::TooLarge => Refused::Bounds(TOO_LARGE),
+        DecodeError::TooMany => Refused::Bounds(BadRequest::TooManyFields),
         DecodeError::Broken(reason) => Refused::Connection(ConnectionError::new(code::DECOMPRESSION_FAILED, reason)),
     }
 }
@@ -157,6 +163,10 @@ impl Fields {
                 HeaderValue::from_maybe_shared(Bytes::from(self.cookies)).map_err(|_| Malformed::FieldValue)?;
             self.headers.insert(header::COOKIE, joined);
         }
+        if expectation(&self.headers).is_err() {
+            return Ok(Request::Refuse(BadRequest::Expectation, Some(method)));
+        }
+        strip(&mut self.headers);
         let (path, query) = match path.split_once('?') {
             Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
             None => (path, None),
@@ -180,7 +190,7 @@ impl Fields {
         if self.authority.is_none() || self.scheme.is_some() || self.path.is_some() {
             return Err(Malformed::Connect);
         }
-        Ok(Request::Answer(StatusCode::METHOD_NOT_ALLOWED))
+        Ok(Request::Refuse(BadRequest::Connect, Some(Method::CONNECT)))
     }
 }
 
@@ -225,32 +235,15 @@ fn scheme(value: &[u8]) -> Result<Scheme, Malformed> {
 
 fn path(value: &[u8]) -> Result<String, Malformed> {
     let begins_well = value.first() == Some(&b'/') || value == b"*";
-    let allowed = |octet: &u8| *octet > b' ' && *octet != 0x7f && *octet != b'#';
+    let allowed = |octet: &u8| matches!(octet, 0x21..=0x7e) && *octet != b'#';
     if !begins_well || !value.iter().all(allowed) {
         return Err(Malformed::Path);
     }
     String::from_utf8(value.to_vec()).map_err(|_| Malformed::Path)
 }
 
-/// `host` or `host:port`, without userinfo, in lower case (RFC 3986 §3.2, RFC 9114 §4.3.1).
 fn authority(value: &[u8]) -> Result<String, Malformed> {
-    let text = std::str::from_utf8(value).map_err(|_| Malformed::Authority)?;
-    let text = text.strip_suffix(':').unwrap_or(text); // an empty port is none (RFC 3986 §3.2.3)
-    let (host, port) = match text.rfind(']') {
-        Some(end) => (&text[..=end], text[end + 1..].strip_prefix(':').or((text.len() == end + 1).then_some(""))),
-        None => text.split_once(':').map_or((text, Some("")), |(host, port)| (host, Some(port))),
-    };
-    let Some(port) = port else { return Err(Malformed::Authority) };
-    let is_ipv6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(|address| {
-        !address.is_empty() && address.bytes().all(|octet| octet.is_ascii_hexdigit() || matches!(octet, b':' | b'.'))
-    });
-    let is_name = !host.is_empty()
-        && host.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&octet));
-    let is_port = port.len() <= 5 && port.bytes().all(|octet| octet.is_ascii_digit());
-    if !is_ipv6.unwrap_or(is_name) || !is_port {
-        return Err(Malformed::Authority);
-    }
-    Ok(text.to_ascii_lowercase())
+    normal_authority(value).map_err(|_| Malformed::Authority)
 }
 
 fn length(value: &[u8]) -> Result<u64, Malformed> {

@@ -71,6 +71,7 @@ fn every_malformed_message_is_refused_for_its_reason() {
         (Malformed::Path, replaced(":path", Some(""))),
         (Malformed::Path, replaced(":path", Some("a"))),
         (Malformed::Path, replaced(":path", Some("*"))),
+        (Malformed::Path, replaced(":path", Some("/ä"))),
         (Malformed::Path, replaced(":path", Some("/a b"))),
         (Malformed::Path, replaced(":path", Some("/a#b"))),
         (Malformed::Path, replaced(":path", Some("/a\r\nb"))),
@@ -80,7 +81,7 @@ fn every_malformed_message_is_refused_for_its_reason() {
         (Malformed::Authority, replaced(":authority", Some("user@example.com"))),
         (Malformed::Authority, replaced(":authority", Some("user:secret@example.com:1"))),
         (Malformed::Authority, replaced(":authority", Some("example.com:x"))),
-        (Malformed::Authority, replaced(":authority", Some("example.com:123456"))),
+        (Malformed::Authority, replaced(":authority", Some("example.com:65536"))),
         (Malformed::Authority, replaced(":authority", Some("a/b"))),
         (Malformed::Authority, replaced(":authority", Some("[::1"))),
         (Malformed::Authority, replaced(":authority", Some("[::1]x"))),
@@ -146,7 +147,7 @@ fn the_authority_is_lower_case_and_may_come_from_host() {
 #[test]
 fn path_and_query_are_parted_at_the_first_question_mark() {
     for (sent, path, query) in
-        [("/", "/", None), ("/a?", "/a", Some("")), ("/a?b?c", "/a", Some("b?c")), ("/%20\"{ä}", "/%20\"{ä}", None)]
+        [("/", "/", None), ("/a?", "/a", Some("")), ("/a?b?c", "/a", Some("b?c")), ("/%20\"{}", "/%20\"{}", None)]
     {
         let (head, _) = served(&replaced(":path", Some(sent)));
         assert_eq!((head.path.as_str(), head.query.as_deref()), (path, query));
@@ -157,19 +158,33 @@ fn path_and_query_are_parted_at_the_first_question_mark() {
 }
 
 #[test]
-fn connect_and_oversized_heads_are_answered_by_the_layer() {
-    let status = |request| match request {
-        Request::Answer(status) => status.as_u16(),
+fn connect_other_expectations_and_oversized_heads_are_refused_in_words() {
+    let bad = |request| match request {
+        Request::Refuse(bad, _) => bad,
         other => panic!("{other:?}"),
     };
-    assert_eq!(status(read_fields(&[(":method", "CONNECT"), (":authority", "a:1")])), 405);
+    assert_eq!(bad(read_fields(&[(":method", "CONNECT"), (":authority", "a:1")])), BadRequest::Connect);
+    assert_eq!(bad(read_fields(&with(&[("expect", "tea")]))), BadRequest::Expectation);
+    served(&with(&[("expect", "100-Continue")]));
     let many = with(&[("a", "b"); 3]);
     let bounds = |size, fields| Bounds { size, fields };
     let reads = |bounds| read(&block(&many), bounds, viewer(), Tick::default()).unwrap();
     let size: usize = many.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
     assert!(matches!(reads(bounds(size, 7)), Request::Serve(..)));
-    assert_eq!(status(reads(bounds(size - 1, 7))), 431);
-    assert_eq!(status(reads(bounds(size, 6))), 431);
+    assert_eq!(bad(reads(bounds(size - 1, 7))), TOO_LARGE);
+    assert_eq!(bad(reads(bounds(size, 6))), BadRequest::TooManyFields);
+}
+
+#[test]
+fn what_a_viewer_says_of_proxies_and_certificates_is_forgotten() {
+    let forged = [
+        ("forwarded", "for=198.51.100.1"),
+        ("x-forwarded-for", "198.51.100.1"),
+        ("x-forwarded-proto", "http"),
+        ("client-cert", ":AA==:"),
+    ];
+    let (head, _) = served(&with(&forged));
+    assert_eq!((head.headers.len(), head.viewer, head.scheme), (0, viewer(), Scheme::Https));
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub struct Wire {
     pub pipes: BTreeMap<StreamId, Pipe>,
     pub closed: Option<(u64, String)>,
     pub octets_read: usize,
+    /// What all streams together may still write.
+    pub room: Option<usize>,
     own: u64,
 }
 
@@ -77,6 +79,7 @@ impl Streams for Wire {
     }
 
     fn write(&mut self, id: StreamId, chunks: &mut [Bytes]) -> Written {
+        let mut shared = self.room;
         let pipe = self.pipe(id);
         assert!(!pipe.is_finished && pipe.reset.is_none(), "written after its end");
         if let Some(code) = pipe.stopped {
@@ -84,13 +87,15 @@ impl Streams for Wire {
         }
         let mut octets = 0;
         for chunk in chunks {
-            let fits = chunk.len().min(pipe.room.unwrap_or(usize::MAX));
+            let fits = chunk.len().min(pipe.room.unwrap_or(usize::MAX)).min(shared.unwrap_or(usize::MAX));
             let taken = chunk.split_to(fits);
             pipe.room = pipe.room.map(|room| room - fits);
+            shared = shared.map(|room| room - fits);
             pipe.outbound.extend_from_slice(&taken);
             octets += fits;
         }
         pipe.writes += 1;
+        self.room = shared;
         if octets == 0 { Written::Blocked } else { Written::Octets(octets) }
     }
 
@@ -201,6 +206,14 @@ type Serve = dyn Fn(Head, Upload) -> Pin<Box<dyn Future<Output = Response<TestBo
 
 #[derive(Clone)]
 pub struct TestService(Arc<Serve>);
+
+impl TestService {
+    pub fn new(
+        serve: impl Fn(Head, Upload) -> Pin<Box<dyn Future<Output = Response<TestBody>> + Send>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(serve))
+    }
+}
 
 impl Service for TestService {
     type Body = TestBody;
@@ -354,7 +367,7 @@ impl Rig {
             server_name: None,
             worker: 0,
         };
-        let service = TestService(Arc::new(serve));
+        let service = TestService::new(serve);
         let layer = Connection::new(service, &arrival, Arc::new(limits), clock.clone(), counters.clone());
         let mut rig =
             Self { layer, wire: Wire::default(), clock, counters, woken: Arc::default(), next: 0, next_uni: 2 };
@@ -428,6 +441,12 @@ impl Rig {
     pub fn stop(&mut self, id: StreamId, code: u64) {
         self.wire.pipe(id).stopped = Some(code);
         self.event(StreamEvent::Stopped(id, code));
+    }
+
+    /// Events without a poll between them.
+    pub fn events(&mut self, events: impl IntoIterator<Item = StreamEvent>) {
+        events.into_iter().for_each(|event| self.layer.on_event(event, &mut self.wire));
+        self.poll();
     }
 
     pub fn give_room(&mut self, id: StreamId, room: usize) {

@@ -22,6 +22,8 @@ mod error_tests;
 #[cfg(test)]
 mod mock;
 #[cfg(test)]
+mod socket_tests;
+#[cfg(test)]
 mod tests;
 
 pub use connection::{Connection, Maker};

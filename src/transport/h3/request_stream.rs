@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{Method, Response, StatusCode};
+use http::{HeaderName, Method, Response};
 
 use super::abuse::{Account, End, Pace};
 use super::code::{self, Code, ConnectionError};
@@ -25,9 +25,12 @@ use super::wake::StreamWaker;
 use crate::clock::Tick;
 use crate::config::Limits;
 use crate::request::{Head, Upload, UploadError, Viewer};
+use crate::rules::fields::structured::joined;
 use crate::rules::priority::{self as rule, Parameters, Priority};
 use crate::transport::Service;
+use crate::transport::head::BadRequest;
 use crate::transport::quic::streams::{Read, StreamId, Streams};
+use crate::transport::tcp::answer::bad_request;
 
 /// What a stream may use of its connection while it is driven.
 pub struct Turn<'a, S: Service> {
@@ -97,6 +100,7 @@ pub struct RequestStream<S: Service> {
     blocked_since: Option<Tick>,
     client: Parameters,
     is_reprioritized: bool,
+    place: i32,
     /// When the connection looks at this stream's deadline; kept by the connection.
     pub timer: Option<Tick>,
 }
@@ -104,7 +108,7 @@ pub struct RequestStream<S: Service> {
 impl<S: Service> RequestStream<S> {
     /// A stream that the client has just opened; `update` is what it said of its priority before.
     pub fn new(wake: Arc<StreamWaker>, id: StreamId, update: Option<Parameters>, turn: &mut Turn<'_, S>) -> Self {
-        let stream = Self {
+        let mut stream = Self {
             id,
             opened: turn.now,
             waker: wake.clone().into(),
@@ -118,6 +122,7 @@ impl<S: Service> RequestStream<S> {
             blocked_since: None,
             client: update.unwrap_or_default(),
             is_reprioritized: update.is_some(),
+            place: 0,
             timer: None,
         };
         stream.prioritize(Parameters::default(), turn.streams);
@@ -162,8 +167,14 @@ impl<S: Service> RequestStream<S> {
         self.prioritize(Parameters::default(), streams);
     }
 
-    fn prioritize(&self, response: Parameters, streams: &mut dyn Streams) {
-        streams.set_priority(self.id, priority::of_stream(self.id, Priority::merged(self.client, response)));
+    fn prioritize(&mut self, response: Parameters, streams: &mut dyn Streams) {
+        self.place = priority::of_stream(self.id, Priority::merged(self.client, response));
+        streams.set_priority(self.id, self.place);
+    }
+
+    /// Its place among the streams of the connection; the higher goes first.
+    pub fn place(&self) -> i32 {
+        self.place
     }
 
     /// Does what can be done now.
@@ -246,13 +257,13 @@ impl<S: Service> RequestStream<S> {
             RequestPart::Head(section) => {
                 match message::read(&section, bounds, turn.viewer, turn.now)? {
                     Request::Serve(head, announced) => self.asked(head, announced, turn),
-                    Request::Answer(status) => self.answer_bare(status),
+                    Request::Refuse(bad, method) => self.refuse(bad, method),
                     Request::Malformed(reason) => return self.malformed(reason, turn),
                 }
                 Ok(())
             }
             RequestPart::HeadTooLarge => {
-                self.answer_bare(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+                self.refuse(message::TOO_LARGE, None);
                 Ok(())
             }
             RequestPart::DataBegins(length) => {
@@ -269,7 +280,7 @@ impl<S: Service> RequestStream<S> {
                 self.received += piece.len() as u64;
                 self.ask_with_body(turn);
                 match &mut self.incoming {
-                    Incoming::Stream(sender) => sender.push(piece),
+                    Incoming::Stream(sender) => sender.push(&piece),
                     Incoming::Discard(left) => *left = left.saturating_sub(piece.len()),
                 }
                 Ok(())
@@ -352,18 +363,26 @@ impl<S: Service> RequestStream<S> {
     // ---- the way down
 
     fn answer(&mut self, turn: &mut Turn<'_, S>) -> Result<(), ConnectionError> {
-        let mut cx = Context::from_waker(&self.waker);
         if let Work::Serving(answer, method) = &mut self.work {
-            let Poll::Ready(response) = answer.as_mut().poll(&mut cx) else { return Ok(()) };
+            let Poll::Ready(response) = answer.as_mut().poll(&mut Context::from_waker(&self.waker)) else {
+                return Ok(());
+            };
+            if response.status().is_informational() {
+                // No final answer (RFC 9114 §4.1), and 101 does not exist (§4.5).
+                return self.end(code::INTERNAL_ERROR, End::Answered, turn);
+            }
             let own = parameters(response.headers());
-            let outgoing = Outgoing::new(response, method);
-            self.work = Work::Sending(outgoing);
+            self.work = Work::Sending(Outgoing::new(response, method));
             if own != Parameters::default() {
                 self.prioritize(own, turn.streams);
             }
         }
+        self.write(turn)
+    }
+
+    fn write(&mut self, turn: &mut Turn<'_, S>) -> Result<(), ConnectionError> {
         let Work::Sending(outgoing) = &mut self.work else { return Ok(()) };
-        match outgoing.write(&mut cx, self.id, turn.streams) {
+        match outgoing.write(&mut Context::from_waker(&self.waker), self.id, turn.streams) {
             Ok(Progress::Done) => {
                 turn.streams.finish(self.id);
                 self.blocked_since = None;
@@ -385,8 +404,10 @@ impl<S: Service> RequestStream<S> {
         }
     }
 
-    fn answer_bare(&mut self, status: StatusCode) {
-        self.work = Work::Sending(Outgoing::status(status));
+    /// Answers in words that the request is not served. Nothing more is read of it.
+    fn refuse(&mut self, bad: BadRequest, method: Option<Method>) {
+        let answer = bad_request(bad);
+        self.work = Work::Sending(Outgoing::whole(answer, &method.unwrap_or_default()));
         self.receiving = Receiving::Unread;
     }
 
@@ -469,13 +490,7 @@ impl<S: Service> RequestStream<S> {
 
 /// The priority field of a message.
 fn parameters(headers: &http::HeaderMap) -> Parameters {
-    let mut values = headers.get_all("priority").iter();
-    let Some(first) = values.next() else { return Parameters::default() };
-    match values.next() {
-        None => rule::parse(first.as_bytes()),
-        Some(_) => {
-            let all: Vec<_> = headers.get_all("priority").iter().map(http::HeaderValue::as_bytes).collect();
-            rule::parse(&all.join(&b", "[..]))
-        }
-    }
+    joined(headers, &PRIORITY).map_or_else(Parameters::default, |value| rule::parse(&value))
 }
+
+const PRIORITY: HeaderName = HeaderName::from_static("priority");

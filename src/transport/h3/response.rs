@@ -100,14 +100,17 @@ impl<B: Body<Data = Bytes> + Unpin> Outgoing<B> {
         }
     }
 
-    /// An answer of the layer's own, without a body.
-    pub fn status(status: StatusCode) -> Self {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    /// A response that is there whole.
+    pub fn whole(response: Response<Bytes>, method: &Method) -> Self {
+        let (parts, body) = response.into_parts();
+        let mut head = head(parts.status, &parts.headers, None);
+        if *method == Method::HEAD || body.is_empty() {
+            return Self::bare(head);
         }
-        Self::bare(head(status, &headers, None))
+        frame::put_head(kind::DATA, body.len() as u64, &mut head);
+        let mut whole = Self::bare(head);
+        whole.chunks.push(body);
+        whole
     }
 
     fn bare(head: Vec<u8>) -> Self {

@@ -567,3 +567,25 @@ fn the_service_is_asked_once_the_head_is_there_and_polled_only_when_it_is_woken(
     rig.poll();
     assert_eq!(polls.load(SeqCst), before + 1);
 }
+
+#[test]
+fn room_that_comes_is_taken_by_the_most_urgent_first() {
+    let mut rig = Rig::new(|_, _| ok(TestBody::full(vec![0; 10_000])));
+    rig.wire.room = Some(0);
+    let segments: Vec<_> = (0..8).map(|_| rig.ask(&get())).collect();
+    let playlist = rig.ask(&request("GET", "/", &[("priority", "u=1")]));
+    rig.wire.room = Some(12_000);
+    rig.events(segments.iter().chain([&playlist]).map(|id| StreamEvent::Writable(*id)));
+    assert_eq!(rig.answer(playlist).body.len(), 10_000);
+    assert!(rig.wire.pipe(segments[0]).outbound.len() > 1_000, "then the first of the others");
+    assert!(segments[1..].iter().all(|id| rig.wire.pipes[id].outbound.is_empty()));
+}
+
+#[test]
+fn an_answer_that_is_not_final_is_none() {
+    for status in [100, 101, 103] {
+        let mut rig = Rig::new(move |_, _| Response::builder().status(status).body(TestBody::full("")).unwrap());
+        let id = rig.ask(&get());
+        assert_eq!(rig.reset_code(id), Some(code::INTERNAL_ERROR));
+    }
+}

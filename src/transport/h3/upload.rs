@@ -54,15 +54,16 @@ impl UploadSender {
         }
     }
 
-    /// Passes a piece on. The caller has asked for [`room`](Self::room) before.
-    pub fn push(&self, piece: Bytes) {
+    /// Passes a piece on, copied: as it came it may hold a buffer many times its size. The caller has asked for
+    /// [`room`](Self::room) before.
+    pub fn push(&self, piece: &[u8]) {
         let reader = {
             let mut shared = self.0.lock();
             if shared.is_dropped || piece.is_empty() {
                 return;
             }
             shared.held += piece.len();
-            shared.pieces.push_back(piece);
+            shared.pieces.push_back(Bytes::copy_from_slice(piece));
             shared.reader.take()
         };
         wake(reader);

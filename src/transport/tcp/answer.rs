@@ -16,7 +16,7 @@ struct Told<'a> {
 }
 
 /// The answer to a bad request, head and body.
-pub(super) fn bad_request(bad: BadRequest) -> Response<Bytes> {
+pub(in crate::transport) fn bad_request(bad: BadRequest) -> Response<Bytes> {
     let mut id = [0; 8];
     // Without randomness the id is zero; the answer matters more.
     _ = aws_lc_rs::rand::fill(&mut id);

@@ -5,7 +5,7 @@
 //! its worker; HTTP/2 streams are tasks beside it. A panic in the service ends its connection (HTTP/1) or its stream
 //! (HTTP/2), never the worker.
 
-mod answer;
+pub(super) mod answer;
 mod begin;
 mod body;
 mod counters;

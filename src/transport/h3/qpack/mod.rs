@@ -48,8 +48,10 @@ const FIELD_OVERHEAD: usize = 32;
 pub enum DecodeError<E = Infallible> {
     /// It breaks QPACK: QPACK_DECOMPRESSION_FAILED.
     Broken(&'static str),
-    /// It holds more than the bounds allow.
+    /// It holds more octets than the bounds allow.
     TooLarge,
+    /// It holds more fields than the bounds allow.
+    TooMany,
     /// The caller does not want a field.
     Refused(E),
 }
@@ -82,7 +84,7 @@ pub fn decode<E>(
         };
         let size = name.octets().len() + value.len() + FIELD_OVERHEAD;
         room.size = room.size.checked_sub(size).ok_or(DecodeError::TooLarge)?;
-        room.fields = room.fields.checked_sub(1).ok_or(DecodeError::TooLarge)?;
+        room.fields = room.fields.checked_sub(1).ok_or(DecodeError::TooMany)?;
         each(name, value).map_err(DecodeError::Refused)?;
     }
     Ok(())

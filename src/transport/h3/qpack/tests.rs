@@ -76,7 +76,7 @@ fn bounds_are_kept_while_decoding() {
     let bounds = |size, fields| Bounds { size, fields };
     assert!(matches!(fields(&section, bounds(340, 10)), Err(DecodeError::Broken(_))));
     assert_eq!(fields(&section, bounds(339, 10)), Err(DecodeError::TooLarge));
-    assert_eq!(fields(&section, bounds(340, 9)), Err(DecodeError::TooLarge));
+    assert_eq!(fields(&section, bounds(340, 9)), Err(DecodeError::TooMany));
     let empty_names = [&[0, 0][..], &[0x20, 0x00].repeat(100)].concat();
     assert_eq!(fields(&empty_names, bounds(100 * 32 - 1, 1_000)), Err(DecodeError::TooLarge), "32 octets each");
 }
