@@ -48,7 +48,10 @@ fn header_lines() -> impl Strategy<Value = HeaderMap> {
             };
             set("date", at(0));
             if !directives.is_empty() {
-                set("cache-control", HeaderValue::try_from(directives.join(", ")).unwrap());
+                set(
+                    "cache-control",
+                    HeaderValue::try_from(directives.join(", ")).expect("directives are visible ASCII"),
+                );
             }
             if let Some(age) = age {
                 set("age", HeaderValue::from(age));

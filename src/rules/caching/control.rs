@@ -20,6 +20,23 @@ pub const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-con
 /// The targeted fields that this cache obeys, the strongest first.
 pub const TARGETS: [HeaderName; 2] = [WEIR_CACHE_CONTROL, CDN_CACHE_CONTROL];
 
+/// Who gets a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Downstream {
+    /// A viewer, whose caches are not of the edge.
+    Viewer,
+    /// Another Weir node.
+    Node,
+}
+
+/// Removes the targeted fields that are not for those who get `response` (RFC 9213 §2.2, §3).
+pub fn strip_targeted(response: &mut HeaderMap, downstream: Downstream) {
+    response.remove(WEIR_CACHE_CONTROL);
+    if downstream == Downstream::Viewer {
+        response.remove(CDN_CACHE_CONTROL);
+    }
+}
+
 /// Larger numbers of seconds mean this one (RFC 9111 §1.2.2).
 pub(super) const LONGEST: u64 = 1 << 31;
 
@@ -410,6 +427,17 @@ mod tests {
         assert!(!told("no-store=?0, max-age=1").says(Directive::NoStore));
         assert!(!told("no-store=1, max-age=1").says(Directive::NoStore));
         assert_eq!(told("(no-store)").source, Source::CacheControl);
+    }
+
+    #[test]
+    fn targeted_fields_go_no_further_than_they_are_meant() {
+        let both = [("cdn-cache-control", "max-age=2"), ("weir-cache-control", "max-age=1"), ("cache-control", "a")];
+        for (downstream, left) in [(Downstream::Viewer, 1), (Downstream::Node, 2)] {
+            let mut response = headers(&both);
+            strip_targeted(&mut response, downstream);
+            assert_eq!(response.len(), left);
+            assert!(!response.contains_key(WEIR_CACHE_CONTROL));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod control;
 pub mod freshness;
+pub mod invalidate;
 pub mod key;
 pub mod range;
 pub mod storable;

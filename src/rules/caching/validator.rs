@@ -324,6 +324,15 @@ pub fn update_from_304(stored: &mut HeaderMap, from_304: &HeaderMap, received: W
     }
 }
 
+/// Whether the answer to a HEAD shows that a stored response is no longer the one that GET would bring: another length
+/// or validator (RFC 9111 §4.3.5). What it does not bring says nothing.
+pub fn is_outdated_by_head(stored: &HeaderMap, from_head: &HeaderMap) -> bool {
+    [CONTENT_LENGTH, ETAG, LAST_MODIFIED].iter().any(|name| {
+        let told = from_head.get(name);
+        told.is_some() && told != stored.get(name)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -584,6 +593,20 @@ mod tests {
             assert_eq!(found, value, "{name}");
         }
         assert_eq!(stored.get_all("cache-control").iter().count(), 1);
+    }
+
+    #[test]
+    fn a_head_that_differs_shows_that_the_stored_response_is_out_of_date() {
+        let stored = headers(&[("etag", "\"a\""), ("content-length", "5"), ("last-modified", MODIFIED)]);
+        for (from_head, outdated) in [
+            (&[][..], false),
+            (&[("etag", "\"a\""), ("content-length", "5"), ("x-new", "1")], false),
+            (&[("etag", "\"b\"")], true),
+            (&[("content-length", "6")], true),
+            (&[("last-modified", "Sun, 06 Nov 1994 08:49:38 GMT")], true),
+        ] {
+            assert_eq!(is_outdated_by_head(&stored, &headers(from_head)), outdated, "{from_head:?}");
+        }
     }
 
     #[test]
