@@ -1,6 +1,8 @@
 //! Priorities of responses (RFC 9218): the `priority` field, a dictionary (RFC 9651 §3.2) of which `u` and `i` are
 //! known. Members of other types or names are passed over; a dictionary that is none says nothing at all (§4).
 
+use super::fields::structured::{Bare, Dictionary, Member};
+
 /// What a priority field says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
@@ -38,152 +40,20 @@ impl Priority {
 
 /// Reads a priority field value. Several lines are to be joined with commas before.
 pub fn parse(value: &[u8]) -> Parameters {
-    dictionary(value).unwrap_or_default()
-}
-
-/// A member's value, as far as it matters.
-#[derive(Clone, Copy)]
-enum Item {
-    Integer(i64),
-    Boolean(bool),
-    Other,
-}
-
-fn dictionary(value: &[u8]) -> Option<Parameters> {
-    let mut found = Parameters::default();
-    let mut rest = value.trim_ascii();
-    while !rest.is_empty() {
-        let key = key(&mut rest)?;
-        let item = match take(&mut rest, b'=') {
-            true => member(&mut rest)?,
-            false => Item::Boolean(true),
-        };
-        parameters(&mut rest)?;
-        match (key, item) {
-            (b"u", Item::Integer(urgency)) => found.urgency = u8::try_from(urgency).ok().filter(|urgency| *urgency <= 7),
-            (b"u", _) => found.urgency = None,
-            (b"i", Item::Boolean(incremental)) => found.incremental = Some(incremental),
-            (b"i", _) => found.incremental = None,
-            _ => {}
-        }
-        rest = rest.trim_ascii_start();
-        if rest.is_empty() {
-            break;
-        }
-        if !take(&mut rest, b',') {
-            return None;
-        }
-        rest = rest.trim_ascii_start();
-        if rest.is_empty() {
-            return None;
-        }
-    }
-    Some(found)
-}
-
-fn take(rest: &mut &[u8], octet: u8) -> bool {
-    let taken = rest.strip_prefix(&[octet]);
-    *rest = taken.unwrap_or(rest);
-    taken.is_some()
-}
-
-/// Takes the octets from the front that are `wanted`.
-fn run<'a>(rest: &mut &'a [u8], wanted: impl Fn(u8) -> bool) -> &'a [u8] {
-    let end = rest.iter().position(|octet| !wanted(*octet)).unwrap_or(rest.len());
-    let (run, left) = rest.split_at(end);
-    *rest = left;
-    run
-}
-
-fn key<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let first = *rest.first()?;
-    if !first.is_ascii_lowercase() && first != b'*' {
-        return None;
-    }
-    Some(run(rest, |octet| octet.is_ascii_lowercase() || octet.is_ascii_digit() || b"_-.*".contains(&octet)))
-}
-
-/// An item or an inner list.
-fn member(rest: &mut &[u8]) -> Option<Item> {
-    if !take(rest, b'(') {
-        return bare_item(rest);
-    }
-    loop {
-        run(rest, |octet| octet == b' ');
-        if take(rest, b')') {
-            return Some(Item::Other);
-        }
-        bare_item(rest)?;
-        parameters(rest)?;
-        if !matches!(rest.first(), Some(b' ' | b')')) {
-            return None;
-        }
-    }
-}
-
-fn parameters(rest: &mut &[u8]) -> Option<()> {
-    while take(rest, b';') {
-        run(rest, |octet| octet == b' ');
-        key(rest)?;
-        if take(rest, b'=') {
-            bare_item(rest)?;
-        }
-    }
-    Some(())
-}
-
-fn bare_item(rest: &mut &[u8]) -> Option<Item> {
-    match *rest.first()? {
-        b'-' | b'0'..=b'9' => number(rest),
-        b'"' => quoted(rest),
-        b'?' => {
-            *rest = &rest[1..];
-            let is_true = take(rest, b'1');
-            (is_true || take(rest, b'0')).then_some(Item::Boolean(is_true))
-        }
-        b':' => {
-            *rest = &rest[1..];
-            run(rest, |octet| octet.is_ascii_alphanumeric() || b"+/=".contains(&octet));
-            take(rest, b':').then_some(Item::Other)
-        }
-        b'@' => {
-            *rest = &rest[1..];
-            match number(rest)? {
-                Item::Integer(_) => Some(Item::Other),
-                Item::Boolean(_) | Item::Other => None,
-            }
-        }
-        first if first.is_ascii_alphabetic() || first == b'*' => {
-            run(rest, |octet| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&octet));
-            Some(Item::Other)
-        }
-        _ => None,
-    }
-}
-
-fn number(rest: &mut &[u8]) -> Option<Item> {
-    let sign = if take(rest, b'-') { -1 } else { 1 };
-    let whole = run(rest, |octet| octet.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 15 {
-        return None;
-    }
-    if take(rest, b'.') {
-        let fraction = run(rest, |octet| octet.is_ascii_digit());
-        return (whole.len() <= 12 && (1..=3).contains(&fraction.len())).then_some(Item::Other);
-    }
-    Some(Item::Integer(whole.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0')) * sign))
-}
-
-fn quoted(rest: &mut &[u8]) -> Option<Item> {
-    *rest = &rest[1..];
-    loop {
-        run(rest, |octet| (0x20..0x7f).contains(&octet) && octet != b'"' && octet != b'\\');
-        if take(rest, b'"') {
-            return Some(Item::Other);
-        }
-        if !take(rest, b'\\') || !(take(rest, b'"') || take(rest, b'\\')) {
-            return None;
-        }
+    let members = Dictionary::parse(value).unwrap_or_default();
+    let bare = |name| match members.find(name) {
+        Some(Member::Item(item)) => Some(&item.value),
+        Some(Member::Inner(..)) | None => None,
+    };
+    Parameters {
+        urgency: match bare("u") {
+            Some(Bare::Integer(urgency @ 0..=7)) => Some(*urgency as u8),
+            _ => None,
+        },
+        incremental: match bare("i") {
+            Some(Bare::Boolean(incremental)) => Some(*incremental),
+            _ => None,
+        },
     }
 }
 
@@ -215,6 +85,8 @@ mod tests {
             ("u=5, z=\"open", says(None, None)),
             ("u=5, z=(1 2", says(None, None)),
             ("u=1234567890123456", says(None, None)),
+            ("b=:a:, u=1", says(None, None)),
+            ("z=%\"f%c3%bc\", u=1", says(Some(1), None)),
         ] {
             assert_eq!(parse(value.as_bytes()), expected, "{value}");
         }
