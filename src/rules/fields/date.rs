@@ -124,7 +124,8 @@ fn moment(year: u64, month: u64, day: u64, second: u64, zone: Option<()>) -> Opt
     }
     let days = days_before_year(year) + (0..month).map(|month| days_in(year, month)).sum::<u64>() + day - 1;
     let seconds = (days * SECONDS_PER_DAY + second).saturating_sub(days_before_year(1970) * SECONDS_PER_DAY);
-    Some(WallTime::at(Duration::from_secs(seconds)))
+    // The leap second behind the last one could be read and not written.
+    Some(WallTime::at(Duration::from_secs(seconds.min(LAST_SECOND))))
 }
 
 fn is_leap(year: u64) -> bool {
@@ -223,6 +224,8 @@ mod tests {
         assert_eq!(parse(b"Thu, 01 Jan 1970 00:00:00 GMT", NOW), Some(WallTime::default()));
         assert_eq!(parse(b"Mon, 01 Jan 0001 00:00:00 GMT", NOW), Some(WallTime::default()));
         assert_eq!(parse(b"Fri, 01 Jan 0000 00:00:00 GMT", NOW), Some(WallTime::default()));
+        let last = WallTime::at(Duration::from_secs(LAST_SECOND));
+        assert_eq!(parse(b"Fri, 31 Dec 9999 23:59:60 GMT", NOW), Some(last));
         assert_eq!(format(WallTime::at(Duration::MAX)), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 
