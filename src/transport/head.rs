@@ -268,8 +268,8 @@ fn origin(headers: &HeaderMap, arrival: &Arrival<'_>) -> forwarded::Origin {
     forwarded::viewer(arrival.address, &said, arrival.trusted)
 }
 
-/// Removes what belongs to the connection or to proxies: Host is in the authority, and what a viewer says of proxies and certificates is nobody's business below
-/// (RFC 7239 §8.1, RFC 9440 §2.4).
+/// Removes what belongs to the connection or to proxies: Host is in the authority, and what a viewer says of proxies
+/// and certificates is nobody's business below (RFC 7239 §8.1, RFC 9440 §2.4).
 pub fn strip(headers: &mut HeaderMap) {
     headers.remove(HOST);
     headers.remove(FORWARDED);
