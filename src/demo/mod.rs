@@ -170,9 +170,9 @@ url = "http://{page}"
 }
 
 fn addresses(node: &Node, origin: &Running, certificates: &Certificates) -> Addresses {
-    let port = |kind| node.address(kind).map_or(0, |address| address.port());
-    let http = node.address("http").map_or_else(String::new, |address| address.to_string());
-    let https = format!("localhost:{}", port("https"));
+    // The numeric address: a browser that is told to speak QUIC to `localhost` tries ::1 alone.
+    let authority = |kind| node.address(kind).map_or_else(String::new, |address| address.to_string());
+    let (http, https) = (authority("http"), authority("https"));
     Addresses {
         page: format!("http://{http}/"),
         page_https: format!("https://{https}/"),
@@ -180,10 +180,10 @@ fn addresses(node: &Node, origin: &Running, certificates: &Certificates) -> Addr
         stream_https: format!("https://{https}/live/master.m3u8"),
         origin_stream: format!("http://{}/live/master.m3u8", origin.addr()),
         origin_control: format!("http://{}/__stats", origin.control_addr()),
-        admin: node.address("admin").map_or_else(String::new, |address| format!("http://{address}")),
+        admin: format!("http://{}", authority("admin")),
         ca: certificates.ca(),
         spki: certificates.spki(),
-        https_port: port("https"),
+        https_port: node.address("https").map_or(0, |address| address.port()),
     }
 }
 
@@ -191,9 +191,10 @@ fn print(print: Print, addresses: &Addresses, player: &Player) -> io::Result<()>
     if print == Print::Json {
         return say(&format!("{}\n", serde_json::to_string(addresses)?));
     }
-    let Addresses { page, page_https, stream, stream_https, origin_stream, origin_control, admin, ca, spki, https_port } =
+    let Addresses { page, page_https, stream, stream_https, origin_stream, origin_control, admin, ca, spki, .. } =
         addresses;
     let ca = ca.display();
+    let https = page_https.trim_start_matches("https://").trim_end_matches('/');
     let missing = player.missing().map(|missing| format!("\n  note          {missing}")).unwrap_or_default();
     say(&format!(
         "
@@ -211,7 +212,7 @@ fn print(print: Print, addresses: &Addresses, player: &Player) -> io::Result<()>
 
   trust         {ca} is a throw-away authority, gone when the demo ends. For one browser run alone:
                 chromium --user-data-dir=$(mktemp -d) --ignore-certificate-errors-spki-list={spki} {page_https}
-                and for HTTP/3 from the first request on: --origin-to-force-quic-on=localhost:{https_port}{missing}
+                and for HTTP/3 from the first request on: --origin-to-force-quic-on={https}{missing}
 
   Ctrl-C ends all of it.
 "
