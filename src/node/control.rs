@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::{CannotCancel, Command, Problem, Reloaded};
 use crate::config::Config;
-use crate::request::{Policies, Readiness};
+use crate::request::{Advertised, Policies, Readiness};
 use crate::tasks::Tasks;
 use crate::transport::tcp;
 
@@ -66,8 +66,14 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
     info!("stopped");
 }
 
-/// The value of Alt-Svc for viewers on TLS (RFC 7838 §3); `clear` withdraws what they may remember.
-pub(super) fn alt_svc(config: &Config, bound: &[Bound]) -> Option<HeaderValue> {
+/// What viewers are told of TLS and HTTP/3 (RFC 7838 §3): `clear` withdraws what they may remember.
+pub(super) fn advertised(config: &Config, bound: &[Bound]) -> Advertised {
+    let https = bound.iter().find(|bound| bound.kind == "https").and_then(|bound| bound.socket);
+    let https_port = config.http3.advertise_port.or(https.map(|socket| socket.port()));
+    Advertised { alt_svc: alt_svc(config, bound), https_port: https.and(https_port) }
+}
+
+fn alt_svc(config: &Config, bound: &[Bound]) -> Option<HeaderValue> {
     if config.listen.https.is_empty() {
         return None;
     }
@@ -140,9 +146,9 @@ impl Shared {
             trusted_proxies: config.listen.trusted_proxies.clone(),
         }));
         self.hall.admission.set_bounds(config.limits.connections, config.limits.connections_per_prefix);
-        let alt_svc = alt_svc(&config, &self.doors.lock().bound);
+        let doors = advertised(&config, &self.doors.lock().bound);
         let traffic = &self.edge.traffic;
-        let policies = Policies::new(config.clone(), Arc::new(origins), traffic, access_log, alt_svc);
+        let policies = Policies::new(config.clone(), Arc::new(origins), traffic, access_log, doors);
         self.edge.replace_policies(policies);
         *self.config.lock() = config;
         Ok(())
@@ -157,7 +163,8 @@ impl Shared {
         self.edge.set_readiness(Readiness::Draining);
         self.clock.sleep(shutdown.delay).await;
         let doors = self.doors.lock().clone();
-        self.advertise(Some(HeaderValue::from_static("clear")));
+        let withdrawn = HeaderValue::from_static("clear");
+        self.advertise(Advertised { alt_svc: Some(withdrawn), ..self.edge.policies().doors.clone() });
         doors.close();
         tokio::select! {
             () = doors.emptied() => info!("every viewer has left"),
@@ -189,18 +196,18 @@ impl Shared {
                 }
             }
         }
-        let alt_svc = alt_svc(&config, &self.doors.lock().bound);
-        self.advertise(alt_svc);
+        let doors = advertised(&config, &self.doors.lock().bound);
+        self.advertise(doors);
         info!("drain cancelled");
         Ok(())
     }
 
-    /// From now on viewers on TLS see this Alt-Svc.
-    fn advertise(&self, alt_svc: Option<HeaderValue>) {
+    /// From now on viewers are told this.
+    fn advertise(&self, doors: Advertised) {
         let policies = self.edge.policies();
         let (config, origins) = (policies.config.clone(), policies.origins.clone());
         let log = policies.access_log.clone();
-        self.edge.replace_policies(Policies::new(config, origins, &self.edge.traffic, log, alt_svc));
+        self.edge.replace_policies(Policies::new(config, origins, &self.edge.traffic, log, doors));
     }
 
     /// Tasks of the control thread and of every worker, those of connections included.

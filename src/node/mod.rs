@@ -33,7 +33,7 @@ use crate::transport::h3;
 use crate::transport::listener::ListenError;
 use crate::transport::quic::{self, QuicKeys, SharedKeys};
 use crate::transport::tcp;
-use crate::transport::tls::{CertificateError, Certificates};
+use crate::transport::tls::{self, CertificateError, Certificates};
 
 pub use doors::Bound;
 pub use process::{ServeError, serve};
@@ -125,12 +125,16 @@ impl Node {
         let traffic = Arc::new(Traffic::new(config.node.workers, &Refusal::WORDS));
         let workers = start_workers(&config, &bells)?;
         let incarnation = clock.wall().since_epoch().as_secs() as u32;
-        let alt_svc = control::alt_svc(&config, sockets.bound());
-        let policies = Policies::new(config.clone(), origins, &traffic, access_log, alt_svc);
+        let advertised = control::advertised(&config, sockets.bound());
+        let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
         let worker_tasks = workers.iter().map(|worker| worker.tasks.clone()).collect();
         let edge = Arc::new(Edge::new(clock.clone(), cache, traffic, policies, (worker_tasks, incarnation)));
         let hall = hall(&config, &edge, certificates, incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;
+        if let Some(certificates) = &hall.certificates {
+            let watching = tls::watch(certificates.clone(), clock.clone(), tasks.clone());
+            tasks.spawn("certificate-watch", watching);
+        }
 
         let (commands, orders) = mpsc::channel(16);
         let admin_bound = admin_listeners.iter().map(|(kind, listener)| bound_admin(kind, listener)).collect();

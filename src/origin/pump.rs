@@ -21,7 +21,7 @@ use crate::rules::caching::freshness::{Policy, Received, Times};
 use crate::rules::caching::storable::{self, RequestFacts, SetCookie, Verdict};
 use crate::rules::caching::validator::{self, Validators};
 use crate::rules::caching::{Control, Variant};
-use crate::rules::fields::hop;
+use crate::rules::fields::{date, hop};
 use crate::tasks::Tasks;
 
 use super::{Answer, AnswerBody, Ask, FetchError, Framing, Origins};
@@ -139,8 +139,9 @@ impl Pump {
             Err(error) => return fail(writer, error),
         };
         let Answer { status, mut headers, body, announced_length, framing, .. } = answer;
-        hop::strip_unstorable(&mut headers);
         let times = self.times(requested);
+        hop::strip_unstorable(&mut headers);
+        date::ensure_date(&mut headers, times.responded_wall);
         let (head, sharing) = match self.head(status, headers.clone(), times) {
             Some((head, verdict)) => (head, sharing(&verdict, framing)),
             None => {

@@ -9,6 +9,7 @@ use http::Method;
 use http_body::{Body as _, Frame, SizeHint};
 
 use crate::origin::Ask;
+use crate::rules::caching::invalidate::invalidated;
 use crate::rules::fields::cache_status::{Forward, Handling, Joined, Kept};
 use crate::rules::fields::hop;
 use crate::telemetry::traffic::Origination;
@@ -75,8 +76,8 @@ async fn forward(
     };
     let fetched = policies.origins.fetch(edge.tasks(), &resource.route.config.origins, ask).await;
     let answer = fetched.map_err(|error| upstream::of_fetch(&error))?;
-    if answer.status.is_success() && !head.method.is_safe() {
-        edge.cache.remove(&resource.key);
+    for target in invalidated(&resource.written(), &head.method, answer.status, &answer.headers) {
+        edge.cache.remove(&resource.sibling(&target));
     }
     let mut headers = answer.headers;
     hop::strip_hop_by_hop(&mut headers);

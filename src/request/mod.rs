@@ -24,7 +24,7 @@ pub use body::Body;
 pub use edge::Edge;
 pub use head::{Head, Protocol, Scheme, Viewer};
 pub use page::Readiness;
-pub use policies::Policies;
+pub use policies::{Advertised, Policies};
 pub use refusal::Refusal;
 pub use upload::{Upload, UploadError};
 

@@ -8,6 +8,7 @@ use crate::config::{self, Config, HostHeader, Origin, OriginScheme, Route};
 use crate::origin::Origins;
 use crate::rules::cors::{Cors, Credentials, Permission};
 use crate::rules::fields::loops::Pseudonym;
+use crate::rules::uri::{self, PathPattern};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::traffic::{RouteTraffic, Traffic};
 
@@ -25,8 +26,17 @@ pub struct Policies {
     pub unrouted: Arc<RouteTraffic>,
     /// The node's name in Via, CDN-Loop and Cache-Status.
     pub pseudonym: Pseudonym,
+    /// How viewers reach TLS and HTTP/3.
+    pub doors: Advertised,
+}
+
+/// What viewers are told of the node's other doors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Advertised {
     /// The value of Alt-Svc for viewers on TLS; `None`: none is sent.
     pub alt_svc: Option<HeaderValue>,
+    /// The port of TLS that viewers use; `None`: there is none.
+    pub https_port: Option<u16>,
 }
 
 /// One route, ready to match and to serve.
@@ -39,12 +49,14 @@ pub struct RoutePolicy {
     pub config: Route,
     /// Its hosts.
     hosts: Vec<HostPattern>,
-    /// Segments of its path prefix; `None` stands for `{stream}`.
-    segments: Vec<Option<String>>,
+    /// Its path prefix.
+    path: PathPattern,
     /// Names of its origins together, the first part of every key.
     pub group: String,
     /// The first origin: its address is that of the key.
     pub first: Origin,
+    /// Its host and port.
+    first_authority: String,
     /// CORS as the edge speaks it; `None`: the origin does.
     pub cors: Option<Cors>,
     /// Its counters.
@@ -79,7 +91,7 @@ impl Policies {
         origins: Arc<Origins>,
         traffic: &Traffic,
         access_log: Option<AccessLog>,
-        alt_svc: Option<HeaderValue>,
+        doors: Advertised,
     ) -> Self {
         let routes = config
             .routes
@@ -90,7 +102,7 @@ impl Policies {
         let unrouted = traffic.route("none");
         traffic.retain_routes(|name| name == "none" || routes.iter().any(|route| *route.name == *name));
         let pseudonym = Pseudonym::of(&config.node.name);
-        Self { pseudonym, config, routes, origins, access_log, unrouted, alt_svc }
+        Self { pseudonym, config, routes, origins, access_log, unrouted, doors }
     }
 
     /// The first route for a host and a canonical path, or why there is none.
@@ -102,7 +114,7 @@ impl Policies {
         for route in &self.routes {
             if route.serves_host(host) {
                 known = true;
-                if route.serves_path(path) {
+                if route.path.name_in(path).is_some() {
                     return Ok(route);
                 }
             }
@@ -123,15 +135,15 @@ pub enum NoRoute {
 impl RoutePolicy {
     fn new(index: usize, route: &Route, config: &Config, traffic: &Traffic) -> Self {
         let first = route.origins.first().and_then(|name| config.origins.iter().find(|origin| origin.name == *name));
+        let first = first.expect("a checked configuration names known origins");
         Self {
             name: route.name.as_str().into(),
             index,
             hosts: route.hosts.iter().map(|host| HostPattern::new(host)).collect(),
-            segments: segments(&route.path)
-                .map(|segment| (segment != "{stream}").then(|| segment.to_owned()))
-                .collect(),
+            path: PathPattern::parse(&route.path).expect("a checked configuration has canonical paths"),
             group: route.origins.join(","),
-            first: first.expect("a checked configuration names known origins").clone(),
+            first_authority: first.authority(),
+            first: first.clone(),
             cors: match &route.cors {
                 config::Cors::Edge(rules) => Some(cors(rules)),
                 config::Cors::Origin => None,
@@ -145,35 +157,36 @@ impl RoutePolicy {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
     }
 
-    fn serves_path(&self, path: &str) -> bool {
-        let mut asked = segments(path);
-        self.segments.iter().all(|wanted| match (wanted, asked.next()) {
-            (Some(wanted), Some(segment)) => wanted == segment,
-            (None, Some(segment)) => !segment.is_empty(),
-            (_, None) => false,
-        })
+    /// The path that is asked for upstream, before the origin's own base path: without the route's `strip` prefix.
+    pub fn upstream_path<'a>(&self, path: &'a str) -> &'a str {
+        match self.config.strip.as_str() {
+            "" => path,
+            prefix => uri::strip(path, prefix).unwrap_or(path),
+        }
     }
 
-    /// The path and query that are asked for upstream, before the origin's own base path: without the route's
-    /// `strip` prefix.
-    pub fn upstream_path<'a>(&self, path: &'a str) -> &'a str {
-        match path.strip_prefix(self.config.strip.as_str()) {
-            Some(rest) if rest.starts_with('/') => rest,
-            Some("") => "/",
-            _ => path,
+    /// The stream that a path of the route belongs to: what stands for `{stream}`, else the path's first folder below
+    /// the route.
+    pub fn stream<'a>(&self, path: &'a str) -> &'a str {
+        match self.path.name_in(path) {
+            Some("") | None => {
+                let below = uri::strip(path, &self.config.path).unwrap_or(path).trim_start_matches('/');
+                below.split_once('/').map_or("", |(folder, _)| folder)
+            }
+            Some(name) => name,
         }
     }
 
     /// Scheme and authority of the key: what the first origin would be asked under.
-    pub fn upstream_authority<'a>(&'a self, viewer: &'a str) -> (&'static str, std::borrow::Cow<'a, str>) {
+    pub fn upstream_authority<'a>(&'a self, viewer: &'a str) -> (&'static str, &'a str) {
         let scheme = match self.first.scheme {
             OriginScheme::Http => "http",
             OriginScheme::Https => "https",
         };
         let authority = match &self.first.host_header {
-            HostHeader::Origin => self.first.authority().into(),
-            HostHeader::Viewer => viewer.into(),
-            HostHeader::Name(name) => name.as_str().into(),
+            HostHeader::Origin => &self.first_authority,
+            HostHeader::Viewer => viewer,
+            HostHeader::Name(name) => name,
         };
         (scheme, authority)
     }
@@ -190,33 +203,9 @@ fn cors(rules: &config::CorsRules) -> Cors {
     Cors::new(&permission).expect("a checked configuration gives credentials to listed sites alone")
 }
 
-/// Segments of a path prefix: what stands between slashes; a trailing slash ends the prefix on a boundary.
-fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.trim_start_matches('/').trim_end_matches('/').split('/').filter(|segment| !segment.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn serves(prefix: &str, path: &str) -> bool {
-        let wanted: Vec<_> = segments(prefix).collect();
-        let mut asked = segments(path);
-        wanted.iter().all(|wanted| match asked.next() {
-            Some(segment) => *wanted == "{stream}" || *wanted == segment,
-            None => false,
-        })
-    }
-
-    #[test]
-    fn a_prefix_ends_on_a_segment_boundary() {
-        assert!(serves("/live/", "/live/a.m3u8"));
-        assert!(serves("/live", "/live"));
-        assert!(serves("/", "/anything"));
-        assert!(serves("/live/{stream}/", "/live/one/v.m3u8"));
-        assert!(!serves("/live", "/lively"));
-        assert!(!serves("/live/{stream}/", "/live"));
-    }
 
     #[test]
     fn a_wildcard_covers_hosts_below_it_and_not_the_name_itself() {

@@ -6,6 +6,7 @@ use http::header::{AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, REFERER, RETRY_AFTER
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use serde::Serialize;
 
+use crate::rules::caching::control::{self, Downstream};
 use crate::rules::fields::cache_status::CacheStatus;
 use crate::rules::fields::loops;
 use crate::telemetry::access_log::{self, Line};
@@ -70,6 +71,7 @@ pub fn finish(
 
 /// Age, Cache-Status and Via: what this node did with an answer of the origin's.
 fn trace(policies: &Policies, provenance: &Provenance, headers: &mut HeaderMap) {
+    control::strip_targeted(headers, Downstream::Viewer);
     if let Age::Seconds(age) = provenance.age {
         headers.insert(AGE, age.into());
     }
@@ -91,7 +93,7 @@ fn server_timing(took: Duration, origin_wait: Option<Duration>) -> HeaderValue {
 
 /// Viewers on TLS over TCP learn that there is HTTP/3; media segments do not carry it (RFC 7838 §3).
 fn advertise(policies: &Policies, head: &Head, headers: &mut HeaderMap) {
-    let Some(alt_svc) = &policies.alt_svc else { return };
+    let Some(alt_svc) = &policies.doors.alt_svc else { return };
     let is_media = headers
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"video/") || kind.as_bytes().starts_with(b"audio/"));

@@ -4,6 +4,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, header};
 
 use crate::rules::caching::Key;
+use crate::rules::caching::invalidate::Written;
 use crate::rules::cors::is_preflight;
 use crate::config::HostHeader;
 use crate::rules::fields::loops;
@@ -13,6 +14,9 @@ use super::answer::{Access, Answer};
 use super::page::Page;
 use super::policies::{NoRoute, Policies, RoutePolicy};
 use super::{Head, Refusal, Scheme};
+
+/// What the node keeps for itself on every viewers' listener.
+const RESERVED: &str = "/.weir";
 
 /// What a request asks for.
 pub enum Target<'a> {
@@ -45,6 +49,22 @@ pub struct Resource<'a> {
     pub viewer_authority: Option<String>,
     /// The object that it is.
     pub key: Key,
+    /// Path and query with the origin's base path, as they stand in the key.
+    target: String,
+}
+
+impl Resource<'_> {
+    /// What a write to it writes to.
+    pub fn written(&self) -> Written<'_> {
+        let (scheme, authority) = self.route.upstream_authority(self.viewer_authority.as_deref().unwrap_or_default());
+        Written { scheme, authority, target: &self.target }
+    }
+
+    /// The key of another target of the same origin.
+    pub fn sibling(&self, target: &str) -> Key {
+        let Written { scheme, authority, .. } = self.written();
+        Key::new(&self.route.group, scheme, authority, target)
+    }
 }
 
 /// What `head` asks for.
@@ -52,9 +72,6 @@ pub struct Resource<'a> {
 /// # Errors
 /// `BadRequest`, `MethodNotAllowed`, `ExpectationFailed`, `MisdirectedHost`, `NoRoute`, `LoopDetected`.
 pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Refusal> {
-    if let Some(page) = Page::at(&head.path) {
-        return Ok(Target::Page(page));
-    }
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::MethodNotAllowed);
     }
@@ -68,11 +85,14 @@ pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Ref
         return Err(Refusal::LoopDetected);
     }
     let canonical = canonical(head)?;
+    if uri::is_under(&canonical.path, RESERVED) {
+        return Page::at(&canonical.path).map(Target::Page).ok_or(Refusal::NoRoute);
+    }
     let route = policies.route(head.host(), &canonical.path).map_err(|no_route| match no_route {
         NoRoute::Host => Refusal::MisdirectedHost,
         NoRoute::Path => Refusal::NoRoute,
     })?;
-    if let Some(answer) = redirect_to_https(route, head).or_else(|| preflight(route, head)) {
+    if let Some(answer) = redirect_to_https(policies, route, head).or_else(|| preflight(route, head)) {
         return Ok(Target::Answered(route, answer));
     }
     Ok(Target::Resource(resource(route, head, &canonical)?))
@@ -96,18 +116,20 @@ fn resource<'a>(route: &'a RoutePolicy, head: &Head, canonical: &uri::Target<'_>
     }
     let viewer_authority = head.authority.clone().filter(|_| route.first.host_header == HostHeader::Viewer);
     let (scheme, authority) = route.upstream_authority(viewer_authority.as_deref().unwrap_or_default());
-    let key = Key::new(&route.group, scheme, &authority, &format!("{}{upstream}", route.first.base_path));
+    let target = format!("{}{upstream}", route.first.base_path);
+    let key = Key::new(&route.group, scheme, authority, &target);
     let upstream = PathAndQuery::try_from(upstream)
         .map_err(|_| Refusal::BadRequest("the request target has octets that a URI may not have"))?;
-    Ok(Resource { route, upstream, viewer_authority, key })
+    Ok(Resource { route, upstream, viewer_authority, key, target })
 }
 
-fn redirect_to_https(route: &RoutePolicy, head: &Head) -> Option<Answer> {
+fn redirect_to_https(policies: &Policies, route: &RoutePolicy, head: &Head) -> Option<Answer> {
     if !route.config.https_only || head.scheme == Scheme::Https {
         return None;
     }
     let query = head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
-    let location = format!("https://{}{}{query}", head.host(), head.path);
+    let port = policies.doors.https_port.filter(|port| *port != 443).map(|port| format!(":{port}")).unwrap_or_default();
+    let location = format!("https://{}{port}{}{query}", head.host(), head.path);
     let mut headers = HeaderMap::new();
     headers.insert(header::LOCATION, location.try_into().ok()?);
     Some(Answer::own(StatusCode::PERMANENT_REDIRECT, headers))

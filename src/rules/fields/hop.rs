@@ -38,13 +38,6 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes from a viewer's request what only this node may say of the viewer's certificate (RFC 9440 §2.4).
-pub fn strip_claims(request: &mut HeaderMap) {
-    for name in ["client-cert", "client-cert-chain"] {
-        request.remove(name);
-    }
-}
-
 /// Removes from a response what must not be stored (RFC 9111 §3.1): what concerns one connection, what a proxy says for
 /// itself, and the announcement of trailers, which are not kept.
 pub fn strip_unstorable(headers: &mut HeaderMap) {
@@ -106,13 +99,6 @@ mod tests {
         strip_hop_by_hop(&mut headers);
         assert_eq!(headers.len(), 8);
         assert!(!headers.contains_key("x"));
-    }
-
-    #[test]
-    fn a_viewer_cannot_claim_a_certificate() {
-        let mut request = of(&[("client-cert", ":AA==:"), ("Client-Cert-Chain", ":AA==:"), ("a", "1")]);
-        strip_claims(&mut request);
-        assert_eq!(request.len(), 1);
     }
 
     #[test]
