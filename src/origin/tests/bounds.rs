@@ -101,6 +101,13 @@ async fn an_idle_connection_is_not_used_again_after_a_minute() {
     old.closed().await;
 }
 
+/// Answers all that is asked on one connection. The edge closes it where the one who asked has left.
+async fn greet(mut hand: Hand) {
+    while hand.head().await.is_some() {
+        _ = hand.0.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_lost_where_many_come_and_some_leave() {
     let origin = ByHand::new().await;
@@ -108,16 +115,11 @@ async fn nothing_is_lost_where_many_come_and_some_leave() {
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = edge.tasks.spawn("origin", async move {
         loop {
-            let mut hand = tokio::select! {
+            let hand = tokio::select! {
                 hand = origin.accept() => hand,
                 _ = &mut stopped => return,
             };
-            Tasks::current().spawn("origin", async move {
-                while hand.head().await.is_some() {
-                    // The edge closes where the one who asked has left.
-                    _ = hand.0.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await;
-                }
-            });
+            Tasks::current().spawn("origin", greet(hand));
         }
     });
     let fetches: Vec<_> = (0..600)

@@ -339,6 +339,14 @@ async fn those_who_wait_for_a_connection_that_cannot_be_opened_fail_with_it() {
     edge.until(|figures| figures.connections == 0 && figures.in_flight == 0).await;
 }
 
+/// Answers all that is asked on one connection. Those who left have reset their streams.
+async fn greet(mut connection: Connection) {
+    while let Some(mut got) = connection.requests.recv().await {
+        let mut stream = got.begin(200);
+        _ = stream.send_data(Bytes::from_static(b"hello"), true);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_lost_where_many_come_and_some_leave() {
     let origin = Streams::new().await;
@@ -348,18 +356,11 @@ async fn nothing_is_lost_where_many_come_and_some_leave() {
     let serving = edge.tasks.spawn("origin", async move {
         let builder = Builder::new();
         loop {
-            let mut connection = tokio::select! {
+            let connection = tokio::select! {
                 connection = origin.accept(&builder) => connection,
                 _ = &mut stopped => return,
             };
-            Tasks::current().spawn("origin", async move {
-                while let Some(mut got) = connection.requests.recv().await {
-                    let mut stream = got.begin(200);
-                    // Those who left have reset their streams.
-                    _ = stream.send_data(Bytes::from_static(b"hello"), true);
-                }
-                drop(connection.orders);
-            });
+            Tasks::current().spawn("origin", greet(connection));
         }
     });
     let fetches: Vec<_> = (0..600)
