@@ -4,4 +4,5 @@
     reason = "the bans keep time and tasks of the node in one place; this crate is not the node"
 )]
 
+pub mod client;
 pub mod origin;
