@@ -6,3 +6,4 @@
 
 pub mod client;
 pub mod origin;
+pub mod viewer;
