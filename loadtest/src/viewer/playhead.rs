@@ -1,7 +1,7 @@
 //! The simulated clock of playback: what is buffered, what is shown, where it ran dry.
 //!
 //! Pure: it is told what was appended and when, and works out afterwards when the buffer must have been empty. Playback begins
-//! when every track has the start position; it stops where the shortest track ends, and goes on once all tracks have more. The
+//! when every track has the start position; it stops where the shortest track ends, and goes on once all tracks have enough. The
 //! rate is chosen at each append, the way hls.js chooses it at each `timeupdate`.
 
 use std::time::Instant;
@@ -34,6 +34,8 @@ pub struct Stalls {
 
 /// Less than a frame of 60/s: nobody sees it.
 const SHORTEST_STALL: Micros = 10_000;
+/// What players want ahead before they begin, or begin again: with less, the next request would decide.
+const ENOUGH: Micros = 200_000;
 /// What hls.js wants buffered before it plays faster.
 const CATCH_UP_BUFFER: Micros = 1_000_000;
 
@@ -76,11 +78,11 @@ impl Playhead {
             State::Waiting => {
                 let from = self.buffers.iter().flatten().map(|buffer| buffer.0);
                 let from = from.max().unwrap_or(start).max(self.setup.start);
-                if dry > from {
+                if self.is_enough(from, dry) {
                     self.play(from, now, live);
                 }
             }
-            State::Dry { position, since } if dry > position => {
+            State::Dry { position, since } if self.is_enough(position, dry) => {
                 self.stall(micros(now - since));
                 self.play(position, now, live);
             }
@@ -90,6 +92,11 @@ impl Playhead {
             }
             State::Dry { .. } => {}
         }
+    }
+
+    fn is_enough(&self, position: Micros, dry: Micros) -> bool {
+        let over = self.over.iter().any(|over| *over);
+        dry - position >= if over { 1 } else { ENOUGH }
     }
 
     fn play(&mut self, from: Micros, at: Instant, live: Option<Micros>) {
