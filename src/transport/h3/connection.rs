@@ -78,7 +78,8 @@ pub struct Connection<S: Service> {
     own: Own,
     ending: Ending,
     ready: Arc<Ready>,
-    turn: Vec<StreamId>,
+    /// Empty between turns; kept for its room.
+    turn: Vec<Arc<StreamWaker>>,
     timers: BTreeSet<(Tick, StreamId)>,
     sleep: Option<(Tick, Sleep)>,
 }
@@ -270,9 +271,9 @@ impl<S: Service> Connection<S> {
         self.ready.take(context.waker(), &mut turn);
         if turn.len() > 1 {
             // When room has come, who goes first in QUIC takes of it first here.
-            turn.sort_by_cached_key(|id| Reverse(self.requests.get(id).map(|request| request.place())));
+            turn.sort_by_cached_key(|waker| Reverse(self.requests.get(&waker.id()).map(|request| request.place())));
         }
-        let driven = turn.drain(..).try_for_each(|id| self.drive(id, streams));
+        let driven = turn.drain(..).try_for_each(|waker| self.drive(waker.id(), streams));
         self.turn = turn;
         driven?;
         loop {

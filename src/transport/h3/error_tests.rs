@@ -217,7 +217,7 @@ fn connect_is_answered_405_and_a_head_too_large_431() {
         rig.send(id, &octets);
         let answer = rig.answer(id);
         assert_eq!((answer.status, answer.header("content-type")), (431, Some("application/json")));
-        assert!(answer.body.starts_with(b"{\"reason\":\"bad-request\""));
+        assert!(answer.body.starts_with(b"{\"reason\":\"head-too-large\""));
     }
     assert_eq!(rig.counters.mine().requests.value(), 0);
 }

@@ -149,7 +149,7 @@ impl Fields {
         if method == Method::CONNECT {
             return self.connect();
         }
-        let (Some(_), Some(path)) = (self.scheme, self.path.take()) else { return Err(Malformed::MissingPseudo) };
+        let (Some(_), Some(mut path)) = (self.scheme, self.path.take()) else { return Err(Malformed::MissingPseudo) };
         if path == "*" && method != Method::OPTIONS {
             return Err(Malformed::Path);
         }
@@ -167,10 +167,10 @@ impl Fields {
             return Ok(Request::Refuse(BadRequest::Expectation, Some(method)));
         }
         strip(&mut self.headers);
-        let (path, query) = match path.split_once('?') {
-            Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
-            None => (path, None),
-        };
+        let query = path.find('?').map(|mark| path.split_off(mark + 1));
+        if query.is_some() {
+            path.pop();
+        }
         let head = Head {
             method,
             scheme: Scheme::Https, // how the viewer came, whatever `:scheme` says

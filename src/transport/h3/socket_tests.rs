@@ -305,7 +305,7 @@ async fn two_gibibytes_of_headers_are_refused_by_their_length_and_of_grease_by_t
         assert!(matches!(stopped, quinn::WriteError::Stopped(code) if code.into_inner() == code::NO_ERROR));
         assert!(sent <= Limits::default().stream_window as usize * 2, "{sent}");
         let answer = receive.read_to_end(1 << 20).await.unwrap();
-        assert!(answer.windows(14).any(|window| window == b"\"reason\":\"bad-"));
+        assert!(answer.windows(14).any(|window| window == b"head-too-large"));
         let (mut send, _receive) = quic.open_bi().await.unwrap();
         send.write_all(&[varint(0x21), varint(2 << 30)].concat()).await.unwrap();
         while send.write(&block).await.is_ok() {}

@@ -35,6 +35,11 @@ impl StreamWaker {
         Arc::new(Self { id, listed: AtomicBool::new(false), ready: ready.clone() })
     }
 
+    /// The stream.
+    pub fn id(&self) -> StreamId {
+        self.id
+    }
+
     /// Notes that the stream is ready, without waking the connection: for the one who polls it anyway.
     pub fn note(self: &Arc<Self>) {
         if !self.listed.swap(true, Ordering::AcqRel) {
@@ -64,19 +69,18 @@ impl Wake for StreamWaker {
 }
 
 impl Ready {
-    /// Takes the streams that are ready; later ones wake `connection`.
-    pub fn take(&self, connection: &Waker, out: &mut Vec<StreamId>) {
-        let streams = {
+    /// Moves the streams that are ready to `taken`, which is empty; later ones wake `connection`.
+    pub fn take(&self, connection: &Waker, taken: &mut Vec<Arc<StreamWaker>>) {
+        {
             let mut list = self.0.lock();
             if !list.connection.as_ref().is_some_and(|known| known.will_wake(connection)) {
                 list.connection = Some(connection.clone());
             }
-            std::mem::take(&mut list.streams)
-        };
-        out.extend(streams.iter().map(|waker| {
+            std::mem::swap(&mut list.streams, taken);
+        }
+        for waker in taken {
             waker.listed.store(false, Ordering::Release);
-            waker.id
-        }));
+        }
     }
 }
 
@@ -97,15 +101,17 @@ mod tests {
     fn a_stream_woken_many_times_is_listed_once_and_wakes_the_connection_once() {
         let ready = Arc::new(Ready::default());
         let woken = Arc::new(Woken::default());
-        let mut streams = Vec::new();
-        ready.take(&woken.clone().into(), &mut streams);
+        let take = || {
+            let mut taken = Vec::new();
+            ready.take(&woken.clone().into(), &mut taken);
+            taken.iter().map(|waker| waker.id().0).collect::<Vec<_>>()
+        };
+        assert!(take().is_empty());
         let waker: Waker = StreamWaker::new(StreamId(4), &ready).into();
         waker.wake_by_ref();
         waker.wake_by_ref();
-        ready.take(&woken.clone().into(), &mut streams);
-        assert_eq!((streams.as_slice(), woken.0.load(Ordering::SeqCst)), (&[StreamId(4)][..], 1));
+        assert_eq!((take(), woken.0.load(Ordering::SeqCst)), (vec![4], 1));
         waker.wake();
-        ready.take(&woken.clone().into(), &mut streams);
-        assert_eq!(streams.len(), 2);
+        assert_eq!((take(), woken.0.load(Ordering::SeqCst)), (vec![4], 2));
     }
 }
