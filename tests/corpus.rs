@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 #[path = "../fuzz/targets.rs"]
 mod targets;
 
-const TARGETS: &[(&str, fn(&[u8]))] = &[
+type Target = fn(&[u8]);
+
+const TARGETS: &[(&str, Target)] = &[
     ("cache_control", targets::cache_control),
     ("cache_status", targets::cache_status),
     ("conditions", targets::conditions),
@@ -26,13 +28,18 @@ const TARGETS: &[(&str, fn(&[u8]))] = &[
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(folder);
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let entries = fs::read_dir(folder).expect("a folder of the checkout");
+    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry of that folder").path()).collect();
     files.sort();
     files
 }
 
 fn names(folder: &str) -> Vec<String> {
-    files(folder).iter().map(|file| file.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    files(folder).iter().map(|file| stem(file)).collect()
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 #[test]
