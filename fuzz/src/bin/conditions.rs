@@ -1,0 +1,4 @@
+//! Preconditions, validators and Vary.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::conditions(data));

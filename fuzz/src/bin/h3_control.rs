@@ -1,0 +1,4 @@
+//! Control streams of HTTP/3.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::h3_control(data));

@@ -1,0 +1,4 @@
+//! Field sections of HTTP/3.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::qpack(data));

@@ -1,0 +1,4 @@
+//! Byte ranges.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::range(data));

@@ -1,0 +1,374 @@
+//! What is fuzzed: one function for each reader of octets that come from others, with the laws that hold for whatever
+//! comes. Each takes any octets and panics where a law is broken. The binaries in `src/bin/` give them to libFuzzer;
+//! `tests/corpus.rs` of the package `weir` includes this file and runs every file of `corpus/` through them.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, ETAG};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use ipnet::IpNet;
+use weir::clock::{Tick, WallTime};
+use weir::config::{Config, Machine};
+use weir::request::Viewer;
+use weir::rules::caching::control::{Control, TARGETS, Wish};
+use weir::rules::caching::freshness::{Lifetime, Policy, Received, Times};
+use weir::rules::caching::range::{Arriving, RangeSet, Ranged};
+use weir::rules::caching::validator::{self, Validators};
+use weir::rules::caching::vary::Variant;
+use weir::rules::fields::cache_status::{CACHE_STATUS, CacheStatus, Handling};
+use weir::rules::fields::structured::{self, Bare, Dictionary, Item, List, Member};
+use weir::rules::fields::{cookies, date, encoding, hop, loops};
+use weir::rules::forwarded::{self, Said};
+use weir::rules::http1::{Bounds, Guard, Step};
+use weir::rules::proxy_protocol::{self, Header};
+use weir::rules::uri::{PathPattern, Strictness, Target};
+use weir::transport::h3::code::ConnectionError;
+use weir::transport::h3::frame::{ControlFrames, RequestFrames, RequestPart};
+use weir::transport::h3::message::{self, Request};
+use weir::transport::h3::qpack::{self, Secrecy, huffman};
+
+/// 2024-07-03T09:46:40Z
+const NOW: WallTime = WallTime::at(Duration::from_secs(1_720_000_000));
+
+/// The length of pieces, chosen by the first octet, and the octets behind it.
+fn in_pieces(data: &[u8]) -> Option<(usize, &[u8])> {
+    let (first, rest) = data.split_first()?;
+    Some((1 + usize::from(first % 64), rest))
+}
+
+/// Lines of `name: value`; what is no field is passed over.
+fn fields(data: &[u8]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in data.split(|octet| *octet == b'\n').take(64) {
+        let Some(colon) = line.iter().position(|octet| *octet == b':') else { continue };
+        let name = HeaderName::from_bytes(&line[..colon]);
+        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+/// Two sets of fields, parted by an empty line.
+fn two_heads(data: &[u8]) -> (HeaderMap, HeaderMap) {
+    let parting = data.windows(2).position(|pair| pair == b"\n\n").unwrap_or(data.len());
+    (fields(&data[..parting]), fields(&data[parting..]))
+}
+
+/// The verdict on a connection does not depend on how its octets were split, and nothing passes after a refusal.
+pub fn http1_guard(data: &[u8]) {
+    const BOUNDS: Bounds = Bounds { head_size: 2_000, fields: 20, request_line: 600 };
+    let Some((length, octets)) = in_pieces(data) else { return };
+    let (mut whole, mut split) = (Guard::new(BOUNDS), Guard::new(BOUNDS));
+    let verdict = whole.feed(octets);
+    let step = octets.chunks(length).map(|piece| split.feed(piece)).find(|step| *step != Step::Pass);
+    match (verdict, step) {
+        (Step::Pass, None) => {}
+        (Step::Refuse { pass, fault }, Some(Step::Refuse { fault: other, .. })) => {
+            assert_eq!(fault, other);
+            assert!(pass <= octets.len());
+            assert!(matches!(split.feed(b"G"), Step::Refuse { pass: 0, .. }));
+        }
+        (verdict, step) => panic!("{verdict:?} of the whole, {step:?} of pieces"),
+    }
+    assert_eq!((whole.heads(), whole.in_head(), whole.in_body()), (split.heads(), split.in_head(), split.in_body()));
+}
+
+/// A whole header ends within what came, says the same without what follows it, and is partial before its end.
+pub fn proxy_protocol(data: &[u8]) {
+    match proxy_protocol::parse(data) {
+        Ok(whole @ Header::Whole { length, .. }) => {
+            assert!(length <= data.len().min(proxy_protocol::HEADER_MAX));
+            assert_eq!(proxy_protocol::parse(&data[..length]), Ok(whole));
+            for shorter in [0, length / 2, length - 1] {
+                assert_eq!(proxy_protocol::parse(&data[..shorter]), Ok(Header::Partial));
+            }
+        }
+        Ok(Header::Partial) => assert!(data.len() < proxy_protocol::HEADER_MAX),
+        Err(_) => {}
+    }
+}
+
+/// Only a trusted peer is believed, and only as far as the hops that wrote the fields are trusted.
+pub fn forwarded(data: &[u8]) {
+    let headers = fields(data);
+    let said = Said {
+        forwarded: headers.get_all("forwarded").iter().map(HeaderValue::as_bytes).collect(),
+        for_list: headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes).collect(),
+        proto: headers.get("x-forwarded-proto").map(HeaderValue::as_bytes),
+    };
+    let trusted: [IpNet; 2] = ["10.0.0.0/8", "fd00::/8"].map(|prefix| prefix.parse().expect("a prefix"));
+    let stranger = SocketAddr::from(([192, 0, 2, 1], 4_000));
+    let origin = forwarded::viewer(stranger, &said, &trusted);
+    assert_eq!((origin.address, origin.secure), (stranger, None));
+    let balancer = SocketAddr::from(([10, 0, 0, 1], 4_000));
+    _ = forwarded::viewer(balancer, &said, &trusted);
+    let mut longer = said;
+    match longer.for_list.is_empty() {
+        true => longer.forwarded.push(b"for=198.51.100.7"),
+        false => longer.for_list.push(b"198.51.100.7"),
+    }
+    let origin = forwarded::viewer(balancer, &longer, &trusted);
+    assert_eq!(origin.address, SocketAddr::from(([198, 51, 100, 7], 0)));
+}
+
+/// What is read is written, and what is written is read as the same.
+pub fn structured_field(data: &[u8]) {
+    if let Ok(item) = Item::parse(data) {
+        assert_eq!(Item::parse(item.write().expect("it was read").as_bytes()), Ok(item));
+    }
+    if let Ok(list) = List::parse(data) {
+        assert_eq!(List::parse(list.write().expect("it was read").as_bytes()), Ok(list));
+    }
+    if let Ok(dictionary) = Dictionary::parse(data) {
+        assert_eq!(Dictionary::parse(dictionary.write().expect("it was read").as_bytes()), Ok(dictionary));
+    }
+}
+
+/// Whatever stood in Cache-Status, the field is a list after ours was added, and ours is the last of it.
+pub fn cache_status(data: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in data.split(|octet| *octet == b'\n').take(8) {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(CACHE_STATUS, value);
+        }
+    }
+    let text = String::from_utf8_lossy(data);
+    let status = CacheStatus { handling: Handling::Hit, ttl: Some(-1), detail: Some(&text), key: Some(&text) };
+    status.append(&mut headers, "weir");
+    let joined = structured::joined(&headers, &CACHE_STATUS).expect("a member was added");
+    let list = List::parse(&joined).expect("Cache-Status is a list");
+    let Some(Member::Item(ours)) = list.0.last() else { panic!("the last member is not ours") };
+    assert_eq!(ours.value, Bare::Token("weir".to_owned()));
+}
+
+/// What is a date stays the same moment when it is written and read again.
+pub fn date(data: &[u8]) {
+    if let Some(time) = date::parse(data, NOW) {
+        assert_eq!(date::parse(date::format(time).as_bytes(), NOW), Some(time));
+    }
+}
+
+/// No header makes a response younger than it is, or fresh for longer than it says.
+pub fn cache_control(data: &[u8]) {
+    let headers = fields(data);
+    let (control, wish) = (Control::of(&headers, &TARGETS), Wish::of(&headers));
+    _ = (control.permits_authorized(), wish.is_content_with(Duration::ZERO, Duration::ZERO));
+    if !headers.contains_key("weir-cache-control") && !headers.contains_key("cdn-cache-control") {
+        let mut twice = headers.clone();
+        twice.append(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let stricter = Control::of(&twice, &TARGETS);
+        assert_eq!((stricter.max_age, stricter.s_maxage), (control.max_age, control.s_maxage));
+    }
+    let received = Tick::at(Duration::from_secs(10));
+    let times = Times { requested: received, responded: received, responded_wall: NOW };
+    let response = Received { status: StatusCode::OK, headers: &headers, times };
+    let lifetime = Lifetime::of(&response, &control, &Policy::PLAIN);
+    let later = received + Duration::from_secs(5);
+    assert!(lifetime.age(later) >= lifetime.age(received));
+    assert!(lifetime.ttl(later) <= lifetime.ttl(received));
+    _ = lifetime.freshness(later);
+}
+
+/// Every part lies inside the object, in order and apart; a range that is there already is the one that comes later.
+pub fn range(data: &[u8]) {
+    let Some((length, value)) = data.split_first() else { return };
+    let (Some(ranges), length) = (RangeSet::parse(value), u64::from(*length)) else { return };
+    let parts = match ranges.of_length(length) {
+        Ranged::Whole | Ranged::Unsatisfiable => Vec::new(),
+        Ranged::Part(part) => vec![part],
+        Ranged::Parts(parts) => parts.to_vec(),
+    };
+    assert!(parts.iter().all(|part| part.first <= part.last && part.last < length));
+    assert!(parts.windows(2).all(|pair| pair[0].last < pair[1].first));
+    if let Arriving::Part(part) = ranges.while_arriving(length) {
+        assert_eq!(parts, [part]);
+    }
+    _ = (ranges.decided_at(), ranges.of_length(u64::MAX), ranges.of_length(0));
+}
+
+/// The fields of a request: each change of them is one that a second pass leaves as it is.
+pub fn request_fields(data: &[u8]) {
+    let once_is_enough = |change: fn(&mut HeaderMap)| {
+        let mut once = fields(data);
+        change(&mut once);
+        let mut twice = once.clone();
+        change(&mut twice);
+        assert_eq!(once, twice);
+        once
+    };
+    assert!(!once_is_enough(hop::strip_hop_by_hop).contains_key(CONNECTION));
+    assert!(once_is_enough(encoding::normalise_accept_encoding).get_all(ACCEPT_ENCODING).iter().count() <= 1);
+    assert!(once_is_enough(cookies::join).get_all("cookie").iter().count() <= 1);
+    let own = loops::Pseudonym::of("weir");
+    let mut headers = fields(data);
+    let before = (loops::passes_in_via(&headers, &own), loops::passes_in_cdn_loop(&headers, &own));
+    loops::append_via(&mut headers, "1.1", &own);
+    loops::append_cdn_loop(&mut headers, &own);
+    let after = (loops::passes_in_via(&headers, &own), loops::passes_in_cdn_loop(&headers, &own));
+    assert_eq!(after, (before.0 + 1, before.1 + 1));
+}
+
+/// A request, an empty line, a response: what was selected for a request fits it, and what identifies a response is
+/// recognised when it comes back.
+pub fn conditions(data: &[u8]) {
+    let (request, response) = two_heads(data);
+    if let Some(variant) = Variant::of(&response, &request) {
+        assert!(variant.matches(&request));
+    }
+    let stored = Validators::of(&response, NOW);
+    _ = validator::judge_preconditions(&request, &Method::GET, StatusCode::OK, &stored);
+    _ = RangeSet::of(&request, &Method::GET, StatusCode::OK, &stored);
+    _ = validator::select_for_304(&[&stored], &response);
+    // A list cannot hold a tag that breaks the grammar.
+    let is_tag = response.get(ETAG).is_none_or(|tag| is_entity_tag(tag.as_bytes()));
+    if let Some((name, value)) = validator::conditional_request([&stored]).filter(|_| is_tag) {
+        let again = HeaderMap::from_iter([(name, value)]);
+        let verdict = validator::judge_preconditions(&again, &Method::GET, StatusCode::OK, &stored);
+        assert_eq!(verdict, validator::Precondition::NotModified);
+    }
+    let mut updated = response.clone();
+    validator::update_from_304(&mut updated, &request, NOW);
+    _ = validator::not_modified_headers(&updated);
+}
+
+fn is_entity_tag(text: &[u8]) -> bool {
+    let opaque = text.strip_prefix(b"W/").unwrap_or(text);
+    matches!(opaque, [b'"', inner @ .., b'"'] if inner.iter().all(|octet| !matches!(octet, b'"' | b' ' | b'\t')))
+}
+
+/// The canonical form is a form of itself, and what the strict reading accepts the lenient one reads the same.
+pub fn uri(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (path, query) = text.split_once('?').map_or((text, None), |(path, query)| (path, Some(query)));
+    let [strict, lenient] = [Strictness::Strict, Strictness::Lenient].map(|strictness| {
+        let once = Target::canonical(path, query, strictness);
+        if let Ok(once) = &once {
+            assert_eq!(Target::canonical(&once.path, once.query.as_deref(), strictness).as_ref(), Ok(once));
+            assert!(once.path.starts_with('/') && once.path_and_query().is_ascii());
+        }
+        once
+    });
+    if strict.is_ok() {
+        assert_eq!(strict, lenient);
+    }
+    _ = PathPattern::parse(text);
+}
+
+/// A file of configuration gives a configuration or findings, each with a place inside the text.
+pub fn config(data: &[u8]) {
+    // Files that it names are opened, and some of the system's never end.
+    let Some(text) = std::str::from_utf8(data).ok().filter(|text| !text.contains("/dev") && !text.contains("/proc"))
+    else {
+        return;
+    };
+    let machine = Machine { name: "edge".to_owned(), cores: 2, memory: 1 << 30 };
+    if let Err(problems) = Config::parse_on(&machine, text, Path::new("/nonexistent")) {
+        assert!(!problems.problems.is_empty());
+    }
+}
+
+/// What is decoded can be encoded and decoded again; a Huffman code has one form.
+pub fn qpack(data: &[u8]) {
+    let bounds = qpack::Bounds { size: 4_096, fields: 50 };
+    let mut found = Vec::new();
+    let decoded = qpack::decode(data, bounds, |name, value| {
+        found.push((name.octets().to_vec(), value.to_vec()));
+        Ok::<(), std::convert::Infallible>(())
+    });
+    if decoded.is_ok() {
+        let mut again = Vec::new();
+        qpack::begin(&mut again);
+        let named = |name: &[u8]| std::str::from_utf8(name).map(str::to_owned);
+        let Ok(names) = found.iter().map(|(name, _)| named(name)).collect::<Result<Vec<_>, _>>() else { return };
+        for (name, (_, value)) in names.iter().zip(&found) {
+            qpack::encode(name, value, Secrecy::Open, &mut again);
+        }
+        let mut expected = found.iter();
+        let decoded = qpack::decode(&again, bounds, |name, value| {
+            let (expected_name, expected_value) = expected.next().expect("no more fields than were written");
+            assert_eq!((name.octets(), value), (&expected_name[..], &expected_value[..]));
+            Ok::<(), std::convert::Infallible>(())
+        });
+        assert!(decoded.is_ok() && expected.next().is_none());
+    }
+    let mut plain = Vec::new();
+    if huffman::decode(data, &mut plain).is_ok() {
+        let mut coded = Vec::new();
+        huffman::encode(&plain, &mut coded);
+        assert_eq!(coded, data);
+        assert_eq!(huffman::encoded_len(&plain), data.len());
+    }
+}
+
+/// What a request stream that comes in pieces of `length` says; the octets of a body that touch are one part.
+fn request_parts(octets: &[u8], length: usize) -> (Vec<RequestPart>, Result<(), ConnectionError>) {
+    let mut frames = RequestFrames::new(1_024);
+    let mut parts = Vec::new();
+    for piece in octets.chunks(length) {
+        let mut piece = Bytes::copy_from_slice(piece);
+        loop {
+            match (frames.next(&mut piece), parts.last_mut()) {
+                (Err(error), _) => return (parts, Err(error)),
+                (Ok(None), _) => break,
+                (Ok(Some(RequestPart::HeadTooLarge)), _) => {
+                    parts.push(RequestPart::HeadTooLarge);
+                    return (parts, Ok(()));
+                }
+                (Ok(Some(RequestPart::Data(more))), Some(RequestPart::Data(begun))) => {
+                    *begun = [&begun[..], &more[..]].concat().into();
+                }
+                (Ok(Some(part)), _) => parts.push(part),
+            }
+        }
+    }
+    let end = frames.end();
+    (parts, end)
+}
+
+/// A request stream says the same however it was split, and a request that is served has a path and no field of a
+/// connection.
+pub fn h3_request(data: &[u8]) {
+    let Some((length, octets)) = in_pieces(data) else { return };
+    let whole = request_parts(octets, octets.len().max(1));
+    assert_eq!(request_parts(octets, length), whole);
+    let bounds = qpack::Bounds { size: 2_048, fields: 20 };
+    let peer = SocketAddr::from(([192, 0, 2, 1], 4_000));
+    for part in whole.0 {
+        match part {
+            RequestPart::Head(section) => {
+                let viewer = Viewer { peer, address: peer };
+                if let Ok(Request::Serve(head, _)) = message::read(&section, bounds, viewer, Tick::default()) {
+                    assert!(head.path.starts_with('/') || head.path == "*");
+                    assert!(!head.headers.keys().any(message::is_of_connection));
+                }
+            }
+            RequestPart::Trailers(section) => _ = message::read_trailers(&section, bounds),
+            RequestPart::Data(_) | RequestPart::DataBegins(_) | RequestPart::HeadTooLarge => {}
+        }
+    }
+}
+
+/// A control stream says the same however it was split.
+pub fn h3_control(data: &[u8]) {
+    let Some((length, octets)) = in_pieces(data) else { return };
+    let read = |length: usize| {
+        let (mut frames, mut found) = (ControlFrames::default(), Vec::new());
+        for piece in octets.chunks(length) {
+            let mut piece = Bytes::copy_from_slice(piece);
+            loop {
+                match frames.next(&mut piece) {
+                    Err(error) => return (found, Some(error)),
+                    Ok(None) => break,
+                    Ok(Some(frame)) => found.push(frame),
+                }
+            }
+        }
+        (found, None)
+    };
+    assert_eq!(read(octets.len().max(1)), read(length));
+}
