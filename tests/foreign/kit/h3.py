@@ -12,7 +12,7 @@ from aioquic.h3.connection import H3_ALPN, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import (
-    ConnectionTerminated, HandshakeCompleted, StopSendingReceived, StreamDataReceived, StreamReset,
+    ConnectionTerminated, StopSendingReceived, StreamDataReceived, StreamReset,
 )
 
 DATA, HEADERS, SETTINGS = 0x0, 0x1, 0x4
@@ -41,6 +41,7 @@ class Client(QuicConnectionProtocol):
         super().__init__(*arguments, **options)
         self.http = None
         self.answers = {}
+        self.stopped = {}
         self.buffers = {}
         self.closed = None
         self.close_reason = ""
@@ -52,13 +53,14 @@ class Client(QuicConnectionProtocol):
             self.closed, self.close_reason = event.error_code, event.reason_phrase
         elif isinstance(event, StreamReset):
             self.answer(event.stream_id).reset = event.error_code
+        elif isinstance(event, StopSendingReceived):
+            self.stopped[event.stream_id] = event.error_code
         elif self.http is not None:
             for event in self.http.handle_event(event):
                 self._of_http(event)
         elif isinstance(event, StreamDataReceived) and event.stream_id % 4 == 0:
             self._of_octets(event)
-        if not isinstance(event, (HandshakeCompleted, StopSendingReceived)):
-            self._changed.set()
+        self._changed.set()
 
     def _of_http(self, event):
         if isinstance(event, HeadersReceived):
