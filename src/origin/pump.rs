@@ -73,10 +73,30 @@ impl Pump {
     /// Fetches to the end, or until nobody wants it.
     pub async fn run(self, writer: FillWriter) {
         let requested = self.clock.now();
-        let validates = self.fetching.validates.as_deref();
-        match self.fetch(validates).await {
-            Ok(answer) if answer.status == StatusCode::NOT_MODIFIED => self.confirm(answer, requested, writer).await,
-            outcome => self.fill(outcome, requested, writer).await,
+        match self.fetch_while_wanted(writer).await {
+            None => {}
+            Some((Ok(answer), writer)) if answer.status == StatusCode::NOT_MODIFIED => {
+                self.confirm(answer, requested, writer).await;
+            }
+            Some((outcome, writer)) => self.fill(outcome, requested, writer).await,
+        }
+    }
+
+    /// The origin's answer, and the writer back; `None` where all who waited for its head have left, and neither what
+    /// is asked for nor why says that others will come.
+    async fn fetch_while_wanted(&self, mut writer: FillWriter) -> Option<(Result<Answer, FetchError>, FillWriter)> {
+        let finishes = self.fetching.validates.is_some() || self.is_named_as_media();
+        let mut fetch = pin!(self.fetch(self.fetching.validates.as_deref()));
+        loop {
+            let outcome = poll_fn(|cx| match fetch.as_mut().poll(cx) {
+                Poll::Pending if !finishes => writer.poll_unwanted(cx).map(|()| None),
+                polled => polled.map(Some),
+            });
+            match outcome.await {
+                Some(outcome) => return Some((outcome, writer)),
+                // Where somebody came in the same moment, they are the one who waits now.
+                None => writer = *writer.give_up().err()?,
+            }
         }
     }
 
@@ -166,11 +186,15 @@ impl Pump {
 
     /// Whether the next viewer of a stream will want it: by its type, or by the name it was asked for under.
     fn is_media(&self, head: &ResponseHead) -> bool {
+        let kind = head.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase()).unwrap_or_default();
+        kind.starts_with(b"video/") || kind.starts_with(b"audio/") || self.is_named_as_media()
+    }
+
+    fn is_named_as_media(&self) -> bool {
         const ENDINGS: [&str; 10] =
             [".m4s", ".mp4", ".m4v", ".m4a", ".cmfv", ".cmfa", ".ts", ".aac", ".m3u8", ".vtt"];
-        let kind = head.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase()).unwrap_or_default();
         let path = self.fetching.target.path();
-        kind.starts_with(b"video/") || kind.starts_with(b"audio/") || ENDINGS.iter().any(|end| path.ends_with(end))
+        ENDINGS.iter().any(|end| path.ends_with(end))
     }
 }
 
