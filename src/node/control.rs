@@ -145,6 +145,7 @@ impl Shared {
             limits: config.limits.clone(),
             trusted_proxies: config.listen.trusted_proxies.clone(),
         }));
+        self.hall.limits.store(Arc::new(config.limits.clone()));
         self.hall.admission.set_bounds(config.limits.connections, config.limits.connections_per_prefix);
         let doors = advertised(&config, &self.doors.lock().bound);
         let traffic = &self.edge.traffic;

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use http::Response;
 use tracing::{error, info, warn};
 
-use crate::config::{Address, Config, Listener};
+use crate::config::{Address, Config, Limits, Listener};
 use crate::request::{self, Body, Edge, Head, Upload};
 use crate::tasks::Tasks;
 use crate::transport::admission::Admission;
@@ -47,6 +47,8 @@ pub struct Hall {
     pub service: EdgeService,
     /// Bounds of TCP connections; a reload swaps them.
     pub settings: Arc<ArcSwap<tcp::Settings>>,
+    /// Bounds of HTTP/3 connections; a reload swaps them.
+    pub limits: Arc<ArcSwap<Limits>>,
     /// Places for connections of all protocols.
     pub admission: Arc<Admission>,
     /// Certificates, where TLS is spoken.
@@ -263,13 +265,12 @@ fn drive(group: Group, config: &Config, hall: &Hall, workers: &[Tasks]) -> Resul
         info!("datagrams are not steered by the kernel: one worker serves HTTP/3");
     }
     let count = u8::try_from(group.sockets.len()).expect("there are no more sockets than seats");
-    let limits = Arc::new(config.limits.clone());
     let mut handles = Vec::new();
     for (index, socket) in group.sockets.into_iter().enumerate() {
         let worker = u8::try_from(index).expect("there are no more sockets than seats");
         let make = h3::Maker {
             service: hall.service.clone(),
-            limits: limits.clone(),
+            limits: hall.limits.clone(),
             clock: settings.clock.clone(),
             counters: hall.h3.clone(),
         };

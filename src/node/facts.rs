@@ -11,7 +11,6 @@ use crate::admin::{
 use crate::origin::{OriginFigures, Outcome};
 use crate::request::Readiness;
 use crate::rules::upstream::select::Standing;
-use crate::telemetry::counters::DurationsSum;
 use crate::telemetry::metrics::{Family, Labels, Source, Value};
 use crate::transport::head::BadRequest;
 use crate::transport::quic::Handle;
@@ -209,6 +208,11 @@ fn connections(shared: &Shared) -> Vec<Family> {
             "Connections that should have begun with a PROXY protocol header and did not",
             sum(|snapshot| snapshot.proxy_malformed),
         ),
+        Family::counter(
+            "weir_connections_abusive",
+            "HTTP/2 connections closed because their resets cost too much",
+            sum(|snapshot| snapshot.abusive),
+        ),
         Family::counter("weir_waiters_gone", "Viewers that left while they waited", sum(|snapshot| snapshot.gone)),
         deadlines,
         bad,
@@ -232,8 +236,7 @@ fn origins(figures: &[OriginFigures]) -> Vec<Family> {
         standing = standing.with(labelled("origin", name), Value::Gauge(well));
         open = open.with(labelled("origin", name), Value::Gauge(one.connections as f64));
         waiting = waiting.with(labelled("origin", name), Value::Gauge(one.waiting as f64));
-        let sum = DurationsSum { buckets: one.first_byte.buckets, seconds: one.first_byte.sum.as_secs_f64() };
-        seconds = seconds.with(labelled("origin", name), Value::Durations(sum));
+        seconds = seconds.with(labelled("origin", name), Value::Durations(one.first_byte.clone()));
     }
     vec![requests, standing, open, waiting, seconds]
 }

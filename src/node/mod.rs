@@ -226,6 +226,7 @@ fn hall(config: &Config, edge: &Arc<Edge>, certificates: Option<Arc<Certificates
     Hall {
         service: EdgeService(edge.clone()),
         settings: Arc::new(ArcSwap::from_pointee(settings)),
+        limits: Arc::new(ArcSwap::from_pointee(config.limits.clone())),
         admission: Admission::new(config.limits.connections, config.limits.connections_per_prefix),
         certificates,
         tcp: (0..workers).map(|_| Arc::default()).collect(),

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use crate::origin::failure::Outcome;
 use crate::rules::upstream::select::Standing;
-
-/// Upper bounds of the duration buckets, in seconds; one more bucket has none.
-pub const BOUNDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+use crate::telemetry::counters::{Durations, DurationsSum};
 
 /// Counters of one origin; they outlive a change of its configuration.
 #[derive(Debug, Default)]
@@ -18,12 +16,6 @@ pub(super) struct Figures {
     failovers: AtomicU64,
     connect: Durations,
     first_byte: Durations,
-}
-
-#[derive(Debug, Default)]
-struct Durations {
-    buckets: [AtomicU64; BOUNDS.len() + 1],
-    nanos: AtomicU64,
 }
 
 /// The figures of one origin at one moment.
@@ -46,18 +38,9 @@ pub struct OriginFigures {
     /// Requests that wait for a place.
     pub waiting: usize,
     /// How long TCP and TLS took.
-    pub connect: Spread,
+    pub connect: DurationsSum,
     /// How long the head of an answer took, from the request.
-    pub first_byte: Spread,
-}
-
-/// A histogram's numbers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Spread {
-    /// Counts by the buckets of [`BOUNDS`], not cumulative.
-    pub buckets: [u64; BOUNDS.len() + 1],
-    /// The sum of all durations.
-    pub sum: Duration,
+    pub first_byte: DurationsSum,
 }
 
 /// What of an origin's places is taken.
@@ -99,24 +82,8 @@ impl Figures {
             connections: taken.connections,
             in_flight: taken.in_flight,
             waiting: taken.waiting,
-            connect: self.connect.spread(),
-            first_byte: self.first_byte.spread(),
-        }
-    }
-}
-
-impl Durations {
-    fn record(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let bucket = BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(BOUNDS.len());
-        self.buckets[bucket].fetch_add(1, Relaxed);
-        self.nanos.fetch_add(took.as_nanos() as u64, Relaxed);
-    }
-
-    fn spread(&self) -> Spread {
-        Spread {
-            buckets: std::array::from_fn(|bucket| self.buckets[bucket].load(Relaxed)),
-            sum: Duration::from_nanos(self.nanos.load(Relaxed)),
+            connect: self.connect.sum(),
+            first_byte: self.first_byte.sum(),
         }
     }
 }
@@ -133,15 +100,5 @@ mod tests {
         }
         let counted = figures.snapshot(&"a".into(), Standing::Well, Taken::default()).outcomes;
         assert!(counted.iter().enumerate().all(|(times, (_, count))| *count == times as u64));
-    }
-
-    #[test]
-    fn a_duration_falls_into_its_bucket() {
-        let durations = Durations::default();
-        durations.record(Duration::from_millis(3));
-        durations.record(Duration::from_secs(60));
-        let spread = durations.spread();
-        assert_eq!(spread.buckets[3], 1);
-        assert_eq!(spread.buckets[BOUNDS.len()], 1);
     }
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub use answer::{Answer, AnswerBody, Framing, Timing};
 pub use ask::Ask;
 pub use failure::{FetchError, Outcome, Wait};
-pub use figures::{BOUNDS, OriginFigures, Spread};
+pub use figures::OriginFigures;
 
 use crate::clock::Clock;
 use crate::config::{self, Limits, OriginScheme};

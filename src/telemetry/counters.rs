@@ -87,6 +87,13 @@ impl Durations {
         self.nanos.fetch_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 
+    /// The present numbers.
+    pub fn sum(&self) -> DurationsSum {
+        let mut sum = DurationsSum::default();
+        self.add_to(&mut sum);
+        sum
+    }
+
     /// Adds this histogram to a sum of several.
     pub fn add_to(&self, sum: &mut DurationsSum) {
         for (total, bucket) in sum.buckets.iter_mut().zip(&self.buckets) {
@@ -129,8 +136,7 @@ mod tests {
         let durations = Durations::default();
         durations.record(Duration::from_millis(1));
         durations.record(Duration::from_secs(11));
-        let mut sum = DurationsSum::default();
-        durations.add_to(&mut sum);
+        let sum = durations.sum();
         assert_eq!((sum.buckets[1], sum.buckets[BOUNDS.len()]), (1, 1));
         assert!((sum.seconds - 11.001).abs() < 1e-9);
     }

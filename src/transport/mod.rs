@@ -1,6 +1,7 @@
 //! Bytes of any protocol become one `Head` and one `Upload`, pass one service, and leave as its response.
 
 pub mod admission;
+mod alarm;
 pub mod drain;
 mod flush;
 mod guard;
@@ -13,7 +14,6 @@ pub mod socket;
 pub mod steer;
 mod stream;
 pub mod tcp;
-pub mod timer;
 pub mod tls;
 
 use std::future::Future;

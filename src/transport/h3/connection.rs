@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use arc_swap::ArcSwap;
 use tracing::debug;
 
 use super::abuse::Account;
@@ -18,6 +19,7 @@ use super::control::{GOAWAY_ANNOUNCED, Own, Peer, Signal};
 use super::counters::{Counters, Shards};
 use super::request_stream::{RequestStream, Turn};
 use super::wake::{Ready, StreamWaker};
+
 use crate::clock::{Clock, Tick};
 use crate::config::Limits;
 use crate::request::Viewer;
@@ -30,8 +32,8 @@ use crate::transport::quic::streams::{StreamEvent, StreamId, Streams};
 pub struct Maker<S> {
     /// What answers requests.
     pub service: S,
-    /// The bounds of new connections.
-    pub limits: Arc<Limits>,
+    /// The bounds of new connections; a reload swaps them.
+    pub limits: Arc<ArcSwap<Limits>>,
     /// Where time comes from.
     pub clock: Clock,
     /// What is counted.
@@ -44,7 +46,7 @@ impl<S: Service> MakeLayer for Maker<S> {
         CloseCodes { no_error: code::NO_ERROR, internal: code::INTERNAL_ERROR, stalled: code::EXCESSIVE_LOAD };
 
     fn layer(&mut self, arrival: Arrival) -> Connection<S> {
-        let (limits, counters) = (self.limits.clone(), self.counters.clone());
+        let (limits, counters) = (self.limits.load_full(), self.counters.clone());
         Connection::new(self.service.clone(), &arrival, limits, self.clock.clone(), counters)
     }
 }

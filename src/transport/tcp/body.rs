@@ -16,7 +16,7 @@ use super::counters::{Counters, Deadline};
 use super::exchange::{Exchange, Exchanges, Waiting};
 use crate::clock::{Clock, Tick};
 use crate::request::UploadError;
-use crate::transport::timer::Alarm;
+use crate::transport::alarm::Alarm;
 
 /// How an answer is cut for the transport.
 pub(super) enum Cut {

@@ -17,7 +17,7 @@ use super::{Settings, Spoken, answer};
 use crate::clock::{Clock, Tick};
 use crate::transport::drain::Drain;
 use crate::transport::head::BadRequest;
-use crate::transport::timer::Alarm;
+use crate::transport::alarm::Alarm;
 
 /// Polls of hyper in one poll of the connection; then other connections have their turn.
 const PASSES: usize = 16;

@@ -24,7 +24,7 @@ use crate::request::{Scheme, Upload};
 use crate::tasks::Tasks;
 use crate::transport::Service;
 use crate::transport::head::{self, Arrival, BadRequest};
-use crate::transport::timer::Alarm;
+use crate::transport::alarm::Alarm;
 
 /// A full HTTP/2 frame of this many octets is one TLS record of the largest size together with its frame header.
 const SLICE_TLS: usize = (16 << 10) - 9;

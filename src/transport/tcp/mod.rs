@@ -43,9 +43,10 @@ use super::flush::Session;
 use super::guard::Inlet;
 use super::listener::{Accepting, WorkerListener};
 use super::stream::{Socket, Stream};
-use super::timer::{Alarm, Timer};
+use super::alarm::Alarm;
 use crate::clock::{Clock, Tick};
 use crate::config::Limits;
+use crate::outbound::rt::ClockTimer;
 use crate::request::Scheme;
 use crate::rules::forwarded::is_trusted;
 use crate::rules::http1::{Bounds, Guard};
@@ -282,7 +283,7 @@ impl Known {
             Wire::new(self.socket, self.session, Inlet::new(guard, exchanges.malformed().clone()), &context.clock);
         let wire = Arc::new(Mutex::new(wire));
         let io = Io(wire.clone());
-        let timer = Timer::new(context.clock.clone());
+        let timer = ClockTimer::new(context.clock.clone());
         let driver = Driver {
             wire,
             exchanges,
@@ -309,7 +310,7 @@ impl Known {
     }
 }
 
-fn h1(limits: &Limits, timer: Timer) -> http1::Builder {
+fn h1(limits: &Limits, timer: ClockTimer) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(timer)
@@ -327,7 +328,7 @@ fn h1(limits: &Limits, timer: Timer) -> http1::Builder {
     builder
 }
 
-fn h2(limits: &Limits, timer: Timer, streams: Streams) -> http2::Builder<Streams> {
+fn h2(limits: &Limits, timer: ClockTimer, streams: Streams) -> http2::Builder<Streams> {
     let mut builder = http2::Builder::new(streams);
     builder
         .timer(timer)

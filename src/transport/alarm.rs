@@ -1,49 +1,10 @@
-//! Time for connections: hyper's timer over our clock, and an alarm whose deadline may move without a new sleep.
+//! An alarm whose deadline may move without a new sleep.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
-
-use hyper::rt::Sleep;
 
 use crate::clock::{Clock, Tick};
-
-/// hyper's view of a clock.
-#[derive(Clone)]
-pub struct Timer(Clock);
-
-impl Timer {
-    /// A timer that follows `clock`.
-    pub fn new(clock: Clock) -> Self {
-        Self(clock)
-    }
-}
-
-impl hyper::rt::Timer for Timer {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Sleeping(Box::pin(self.0.sleep(duration))))
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Sleeping(Box::pin(self.0.sleep_until(self.0.tick(deadline)))))
-    }
-
-    fn now(&self) -> Instant {
-        self.0.instant(self.0.now())
-    }
-}
-
-struct Sleeping<F>(Pin<Box<F>>);
-
-impl<F: Future<Output = ()>> Future for Sleeping<F> {
-    type Output = ();
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(cx)
-    }
-}
-
-impl<F: Future<Output = ()> + Send + Sync> Sleep for Sleeping<F> {}
 
 /// A sleep and when it ends.
 type Armed = (Tick, Pin<Box<dyn Future<Output = ()> + Send>>);
@@ -87,6 +48,8 @@ impl Alarm {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::clock::WallTime;
 
