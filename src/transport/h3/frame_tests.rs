@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::transport::h3::mock::frame as whole;
+use crate::transport::h3::tests::mock::frame as whole;
 
 fn request_parts(pieces: impl IntoIterator<Item = Vec<u8>>, limit: usize) -> Result<Vec<RequestPart>, ConnectionError> {
     let mut frames = RequestFrames::new(limit);

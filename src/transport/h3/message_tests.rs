@@ -1,5 +1,5 @@
 use super::*;
-use crate::transport::h3::mock::{LOOSE, block};
+use crate::transport::h3::tests::mock::{LOOSE, block};
 
 const BASE: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "https"), (":authority", "example.com"), (":path", "/a")];

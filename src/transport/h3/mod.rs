@@ -14,16 +14,9 @@ mod priority;
 pub mod qpack;
 mod request_stream;
 mod response;
-mod upload;
-mod wake;
-
-#[cfg(test)]
-mod error_tests;
-#[cfg(test)]
-mod mock;
-#[cfg(test)]
-mod socket_tests;
 #[cfg(test)]
 mod tests;
+mod upload;
+mod wake;
 
 pub use connection::{Connection, Maker};

@@ -16,15 +16,15 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use super::Maker;
-use super::code;
-use super::counters::Shards;
-use super::frame::kind;
-use super::mock::{Script, TestBody, TestService, frame, request, varint};
+use super::mock::{frame, request, varint};
+use super::service::{Script, TestBody, TestService};
 use crate::clock::Clock;
 use crate::config::Limits;
 use crate::request::{Head, Upload};
 use crate::tasks::Tasks;
+use crate::transport::h3::counters::Shards;
+use crate::transport::h3::frame::kind;
+use crate::transport::h3::{Maker, code};
 use crate::transport::quic::{Driver, Handle, QuicKeys, Seat, Segmentation, Settings, SharedKeys};
 use crate::transport::steer::Group;
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::code;
-use super::frame::{VARINT_MAX, kind};
 use super::mock::*;
 use crate::config::Limits;
+use crate::transport::h3::code;
+use crate::transport::h3::frame::{VARINT_MAX, kind};
 use crate::transport::quic::layer::Layer;
 use crate::transport::quic::streams::{StreamEvent, StreamId};
 
