@@ -16,7 +16,8 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use crate::request::explain::{self, Explanation};
 
 use super::status::{
-    CacheStatus, Connections, ListenerStatus, OriginStatus, Problem, Reloaded, RouteStatus, Status, WorkerHealth,
+    CacheStatus, Connections, ListenerStatus, OriginStatus, Problem, Reloaded, RouteStatus, Status, StreamStatus,
+    WorkerHealth,
 };
 use super::{Admin, Command, Guard, guard};
 
@@ -26,7 +27,7 @@ use super::{Admin, Command, Guard, guard};
     info(title = "Weir admin API", description = "Operates one node."),
     paths(healthz, readyz, metrics, status, explain_url, reload, drain),
     components(schemas(
-        Status, ListenerStatus, Connections, CacheStatus, OriginStatus, RouteStatus, WorkerHealth, Reloaded, Problem,
+        Status, ListenerStatus, Connections, CacheStatus, OriginStatus, RouteStatus, StreamStatus, WorkerHealth, Reloaded, Problem,
         Explanation, Drain
     ))
 )]

@@ -31,6 +31,8 @@ pub struct Status {
     pub origins: Vec<OriginStatus>,
     /// Every route.
     pub routes: Vec<RouteStatus>,
+    /// Streams that have a label of their own.
+    pub streams: Vec<StreamStatus>,
     /// Living tasks by name, all workers together.
     pub tasks: BTreeMap<&'static str, usize>,
 }
@@ -92,6 +94,17 @@ pub struct RouteStatus {
     pub serves: String,
     /// Its origins in order.
     pub origins: Vec<String>,
+}
+
+/// One stream.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StreamStatus {
+    /// Its name; `other` for all beyond the bound.
+    pub name: String,
+    /// Requests answered well.
+    pub requests: u64,
+    /// Octets of bodies sent.
+    pub bytes: u64,
 }
 
 /// Whether one worker's loop answers.

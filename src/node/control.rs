@@ -149,6 +149,7 @@ impl Shared {
         self.hall.admission.set_bounds(config.limits.connections, config.limits.connections_per_prefix);
         let doors = advertised(&config, &self.doors.lock().bound);
         let traffic = &self.edge.traffic;
+        traffic.streams.set_most(config.metrics.streams);
         let policies = Policies::new(config.clone(), Arc::new(origins), traffic, access_log, doors);
         self.edge.replace_policies(policies);
         *self.config.lock() = config;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admin::{
-    CacheStatus, Connections, ListenerStatus, Node, OriginStatus, RouteStatus, Status, WorkerHealth,
+    CacheStatus, Connections, ListenerStatus, Node, OriginStatus, RouteStatus, Status, StreamStatus, WorkerHealth,
 };
 use crate::origin::{OriginFigures, Outcome};
 use crate::request::Readiness;
 use crate::rules::upstream::select::Standing;
+use crate::telemetry::streams::StreamTotals;
 use crate::telemetry::metrics::{Family, Labels, Source, Value};
 use crate::transport::head::BadRequest;
 use crate::transport::quic::Handle;
@@ -58,6 +59,7 @@ impl Node for Shared {
                     origins: route.config.origins.clone(),
                 })
                 .collect(),
+            streams: self.edge.traffic.streams.totals().into_iter().map(stream).collect(),
             tasks: self.living_tasks(),
         }
     }
@@ -118,7 +120,11 @@ fn origin(figures: &OriginFigures) -> OriginStatus {
     }
 }
 
-/// All metrics of a node but those of requests.
+fn stream((name, totals): (String, StreamTotals)) -> StreamStatus {
+    StreamStatus { name, requests: totals.requests, bytes: totals.octets }
+}
+
+/// All metrics of a node.
 pub(super) struct Metrics(pub Arc<Shared>);
 
 impl Source for Metrics {

@@ -122,7 +122,7 @@ impl Node {
 
         let bells = Bells::new(config.node.workers);
         let cache = Arc::new(Cache::new(cache_bounds(&config), bells.clone(), clock.clone()));
-        let traffic = Arc::new(Traffic::new(config.node.workers, &Refusal::WORDS));
+        let traffic = Arc::new(Traffic::new(config.node.workers, &Refusal::WORDS, config.metrics.streams));
         let workers = start_workers(&config, &bells)?;
         let incarnation = clock.wall().since_epoch().as_secs() as u32;
         let advertised = control::advertised(&config, sockets.bound());

@@ -55,8 +55,8 @@ struct RouteStatus {
 #[serde(default)]
 struct StreamStatus {
     name: String,
-    viewers: u64,
     requests: u64,
+    bytes: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -109,7 +109,7 @@ impl Status {
         }
         for stream in &self.streams {
             let facts =
-                format!("{}, {}", count(stream.viewers as usize, "viewer"), count(stream.requests as usize, "request"));
+                format!("{}, {}", count(stream.requests as usize, "request"), rough_size(stream.bytes));
             row(&mut text, &format!("stream {}", plain(&stream.name)), &facts);
         }
         text
@@ -308,7 +308,7 @@ mod tests {
                 "memory":{"bodies":1048576,"heads":2048,"ceiling":2147483648},
                 "origins":[{"name":"primary","healthy":true,"in_flight":3,"connections":1,"requests":7,"errors":0}],
                 "routes":[{"name":"live","serves":"/live/","origins":["primary","backup"]}],
-                "streams":[{"name":"one\u001b[2J","viewers":1,"requests":9}],
+                "streams":[{"name":"one\u001b[2J","requests":9,"bytes":2048}],
                 "listeners":[{"kind":"http","address":"[::]:8080"}],"later":true}"#,
         )
         .unwrap();
@@ -321,7 +321,7 @@ mod tests {
   listeners        http [::]:8080
   origin primary   well, 3 in flight on 1 connection, 7 requests in all, 0 errors
   route live       /live/ from primary, backup
-  stream one\\u{1b}[2J 1 viewer, 9 requests
+  stream one\\u{1b}[2J 9 requests, 2 KiB
 "
         );
         assert_eq!(status.connections(), 43);

@@ -6,6 +6,7 @@ use tracing::debug;
 
 use crate::clock::{Clock, Tick};
 use crate::telemetry::access_log::{AccessLog, Line};
+use crate::telemetry::streams::Streams;
 use crate::telemetry::traffic::{Passage, RouteTraffic};
 
 use super::body::BodyError;
@@ -20,13 +21,21 @@ pub struct Account {
     whole: Option<u64>,
     ended: bool,
     traffic: Arc<RouteTraffic>,
+    stream: Option<(Arc<Streams>, Box<str>)>,
     log: Option<Box<(AccessLog, Line)>>,
 }
 
 impl Account {
     /// Opens the account of an answer whose request's head was complete at `received`.
     pub fn open(clock: &Clock, received: Tick, passage: Passage, traffic: Arc<RouteTraffic>) -> Self {
-        Self { clock: clock.clone(), received, first_byte: None, passage, whole: None, ended: false, traffic, log: None }
+        Self { clock: clock.clone(), received, first_byte: None, passage, whole: None, ended: false, traffic, stream: None, log: None }
+    }
+
+    /// Also counts for a stream.
+    #[must_use]
+    pub fn of_stream(mut self, streams: &Arc<Streams>, stream: &str) -> Self {
+        self.stream = (!stream.is_empty()).then(|| (streams.clone(), stream.into()));
+        self
     }
 
     /// Also writes a line to the access log.
@@ -68,6 +77,9 @@ impl Drop for Account {
         self.passage.whole = now.since(self.received);
         self.passage.first_byte = self.first_byte.unwrap_or(now).since(self.received);
         self.traffic.record(&self.passage);
+        if let Some((streams, stream)) = &self.stream {
+            streams.record(stream, self.passage.status, self.passage.octets);
+        }
         if let Some(log) = self.log.take() {
             let (log, mut line) = *log;
             line.octets = self.passage.octets;

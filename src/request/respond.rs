@@ -60,6 +60,9 @@ pub fn finish(
     let traffic = route.map_or(&policies.unrouted, |route| &route.traffic);
     let mut account =
         Account::open(&edge.clock, head.received, passage, traffic.clone()).whole_at(content.length());
+    if let Some(route) = route {
+        account = account.of_stream(&edge.traffic.streams, route.stream(&head.path));
+    }
     if let Some(log) = &policies.access_log {
         account = account.logged(log.clone(), line(edge, head, route, (passage, id, reason)));
     }

@@ -4,4 +4,5 @@ pub mod access_log;
 pub mod counters;
 pub mod log;
 pub mod metrics;
+pub mod streams;
 pub mod traffic;

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::counters::{Counter, Durations, DurationsSum, Sharded};
 use super::metrics::{Family, Source, Value};
+use super::streams::Streams;
 
 /// How an answer came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,13 +124,16 @@ pub struct Traffic {
     routes: Mutex<BTreeMap<String, Arc<RouteTraffic>>>,
     refusals: Sharded<Vec<Counter>>,
     words: &'static [&'static str],
+    /// What passed of each stream.
+    pub streams: Arc<Streams>,
 }
 
 impl Traffic {
-    /// Counters of `workers` workers; `words` are the stable words of refusals.
-    pub fn new(workers: usize, words: &'static [&'static str]) -> Self {
+    /// Counters of `workers` workers; `words` are the stable words of refusals; `streams` get a label of their own.
+    pub fn new(workers: usize, words: &'static [&'static str], streams: usize) -> Self {
         let refusals = Sharded::new_with(workers, || words.iter().map(|_| Counter::default()).collect());
-        Self { workers, routes: Mutex::default(), refusals, words }
+        let streams = Arc::new(Streams::new(workers, streams));
+        Self { workers, routes: Mutex::default(), refusals, words, streams }
     }
 
     /// The counters of a route; the number of routes is bounded by the configuration.
@@ -195,7 +199,7 @@ impl Traffic {
 
 impl Source for Traffic {
     fn families(&self) -> Vec<Family> {
-        vec![
+        let mut families = vec![
             self.requests(),
             self.by_protocol(Family::new("weir_response_bytes", "Octets of response bodies sent"), |route, protocol| {
                 Value::Counter(route.sum(protocol, |shard| shard.octets.value()))
@@ -209,7 +213,9 @@ impl Source for Traffic {
                 |route, protocol| Value::Durations(route.durations(protocol, |shard| &shard.whole)),
             ),
             self.refusals(),
-        ]
+        ];
+        families.extend(self.streams.families());
+        families
     }
 }
 
@@ -219,7 +225,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_counted_under_its_route_protocol_and_result() {
-        let traffic = Traffic::new(2, &["no-route"]);
+        let traffic = Traffic::new(2, &["no-route"], 1);
         traffic.route("live").record(&Passage {
             protocol: "h3",
             origination: Origination::Joined,

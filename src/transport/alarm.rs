@@ -39,11 +39,6 @@ impl Alarm {
             self.armed = Some((deadline, Box::pin(self.clock.sleep_until(deadline))));
         }
     }
-
-    /// Completes when the clock has reached `deadline`.
-    pub async fn at(&mut self, deadline: Tick) {
-        std::future::poll_fn(|cx| self.poll_at(cx, deadline)).await;
-    }
 }
 
 #[cfg(test)]
