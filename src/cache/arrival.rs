@@ -188,6 +188,11 @@ impl Arrival {
         (state.base == 0 && state.readers.len() < limit).then(|| state.seat(role))
     }
 
+    /// Places taken.
+    pub fn readers(&self) -> usize {
+        self.state.lock().readers.len()
+    }
+
     /// Gives a place up.
     pub fn leave(&self, reader: usize) -> Aftermath {
         let mut state = self.state.lock();

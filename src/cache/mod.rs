@@ -202,6 +202,11 @@ impl Cache {
         self.parts.memory.usage()
     }
 
+    /// Readers of responses that are shared and still arriving.
+    pub fn fill_readers(&self) -> usize {
+        self.parts.flights.sum(|fill| fill.arrival.readers())
+    }
+
     /// Keys with something stored, as of the last housekeeping.
     pub fn objects(&self) -> u64 {
         self.parts.store.objects()

@@ -160,6 +160,11 @@ fn cache(shared: &Shared) -> Vec<Family> {
         Family::gauge("weir_memory_ceiling_bytes", "The memory ceiling", usage.ceiling as f64),
         Family::gauge("weir_cache_objects", "Complete objects in memory", shared.edge.cache.objects() as f64),
         Family::gauge("weir_fills", "Fetches in progress", fills as f64),
+        Family::gauge(
+            "weir_fill_readers",
+            "Viewers who read, or wait for, a shared response that is still arriving",
+            shared.edge.cache.fill_readers() as f64,
+        ),
         living.iter().fold(Family::new("weir_tasks", "Living tasks by name"), |family, (name, count)| {
             family.with(labelled("task", name), Value::Gauge(*count as f64))
         }),
