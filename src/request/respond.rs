@@ -16,7 +16,7 @@ use super::answer::{Access, Age, Answer, Provenance};
 use super::body::{Body, Content};
 use super::edge::Edge;
 use super::policies::{Policies, RoutePolicy};
-use super::{Head, Refusal, Scheme};
+use super::{Head, Protocol, Refusal, Scheme};
 
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -89,13 +89,15 @@ fn server_timing(took: Duration, origin_wait: Option<Duration>) -> HeaderValue {
     value.try_into().expect("words and digits are a field value")
 }
 
-/// Viewers on TLS over TCP learn that there is HTTP/3; media segments do not carry it (RFC 7838 §3).
+/// Viewers on TLS over TCP learn that there is HTTP/3, and all of them when it goes; media segments do not carry it
+/// (RFC 7838 §3).
 fn advertise(policies: &Policies, head: &Head, headers: &mut HeaderMap) {
     let Some(alt_svc) = &policies.alt_svc else { return };
     let is_media = headers
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"video/") || kind.as_bytes().starts_with(b"audio/"));
-    if head.scheme == Scheme::Https && !is_media {
+    let is_news = head.protocol != Protocol::Http3 || alt_svc == "clear";
+    if head.scheme == Scheme::Https && is_news && !is_media {
         headers.insert(ALT_SVC, alt_svc.clone());
     }
 }
