@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, REFERER, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, REFERER, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use serde::Serialize;
 
@@ -42,8 +42,15 @@ pub fn finish(
     if let Some(provenance) = &provenance {
         trace(policies, provenance, &mut headers);
     }
-    if let Some(cors) = route.and_then(|route| route.cors.as_ref()).filter(|_| access == Access::OfRoute) {
-        cors.apply(&head.headers, &mut headers);
+    match route {
+        Some(route) => {
+            if let Some(cors) = route.cors.as_ref().filter(|_| access == Access::OfRoute) {
+                cors.apply(&head.headers, &mut headers);
+            }
+        }
+        // Why no route was found tells nothing of a viewer: scripts may read it.
+        None if reason.is_some() => _ = headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+        None => {}
     }
     headers.insert(SERVER_TIMING, server_timing(edge.clock.now().since(head.received), origin_wait));
     headers.insert(X_REQUEST_ID, HeaderValue::try_from(&*id).expect("hexadecimal digits are a field value"));

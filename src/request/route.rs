@@ -50,7 +50,7 @@ pub struct Resource<'a> {
 /// What `head` asks for.
 ///
 /// # Errors
-/// `BadRequest`, `MethodNotAllowed`, `ExpectationFailed`, `MisdirectedHost`, `NoRoute`, `LoopDetected`.
+/// `BadRequest`, `MethodNotAllowed`, `ExpectationFailed`, `MisdirectedHost`, `NoRoute`.
 pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Refusal> {
     if let Some(page) = Page::at(&head.path) {
         return Ok(Target::Page(page));
@@ -63,10 +63,6 @@ pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Ref
     {
         return Err(Refusal::ExpectationFailed);
     }
-    let own = &policies.pseudonym;
-    if loops::passes_in_cdn_loop(&head.headers, own) + loops::passes_in_via(&head.headers, own) > 0 {
-        return Err(Refusal::LoopDetected);
-    }
     let canonical = canonical(head)?;
     let route = policies.route(head.host(), &canonical.path).map_err(|no_route| match no_route {
         NoRoute::Host => Refusal::MisdirectedHost,
@@ -76,6 +72,19 @@ pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Ref
         return Ok(Target::Answered(route, answer));
     }
     Ok(Target::Resource(resource(route, head, &canonical)?))
+}
+
+/// Whether the request has passed here before (RFC 8586; RFC 9110 §7.6.3). To be asked once its route is known: a
+/// refusal then carries what the route allows other sites.
+///
+/// # Errors
+/// `LoopDetected`.
+pub fn refuse_loops(policies: &Policies, head: &Head) -> Result<(), Refusal> {
+    let own = &policies.pseudonym;
+    match loops::passes_in_cdn_loop(&head.headers, own) + loops::passes_in_via(&head.headers, own) {
+        0 => Ok(()),
+        _ => Err(Refusal::LoopDetected),
+    }
 }
 
 /// The one canonical form of the path and query of `head` (RFC 3986 §6.2.2).
