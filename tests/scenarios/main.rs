@@ -13,3 +13,6 @@ mod ranges;
 mod script;
 mod sharing;
 mod stage;
+mod cors;
+mod window;
+mod trouble;
