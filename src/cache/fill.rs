@@ -31,12 +31,14 @@ pub(super) struct Fill {
     pub stores: AtomicBool,
     /// It was purged while it arrived.
     pub withdrawn: AtomicBool,
+    /// A reader has left with all it came for: the rest is worth having.
+    pub finishes: AtomicBool,
 }
 
 impl Fill {
     pub fn new(key: Key, expected: Option<Variant>, parts: Arc<Parts>) -> Arc<Self> {
         let arrival = Arrival::new();
-        Arc::new(Self { key, expected, arrival, parts, stores: false.into(), withdrawn: false.into() })
+        Arc::new(Self { key, expected, arrival, parts, stores: false.into(), withdrawn: false.into(), finishes: false.into() })
     }
 
     /// One more reader where the fill takes one; `None` where it is not for this request.
@@ -165,6 +167,12 @@ impl FillReader {
     /// Octets of the body, where they are known.
     pub fn length(&self) -> Option<u64> {
         self.fill.arrival.length()
+    }
+
+    /// This reader has all it came for, a range or the head alone: the fetch should go on without it where what
+    /// arrives is stored, or the next range would begin at the first octet again.
+    pub fn let_it_finish(&self) {
+        self.fill.finishes.store(true, Ordering::Relaxed);
     }
 
     /// Whether the object will be stored once it is complete, as far as is known now.

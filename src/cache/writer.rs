@@ -321,6 +321,13 @@ impl FillWriter {
         if failed { Ok(()) } else { Err(Box::new(self)) }
     }
 
+    /// Whether the fetch should go on while nobody reads: all but the end has arrived, or it will be stored and a
+    /// reader has left it satisfied.
+    pub fn should_finish(&self) -> bool {
+        let finishes = self.helm.fill.finishes.load(Ordering::Relaxed);
+        self.length == Some(self.got) || finishes && self.will_be_stored()
+    }
+
     /// Whether what arrives will be stored, as far as is known: `false` for what passes through.
     pub fn will_be_stored(&self) -> bool {
         self.helm.fill.stores.load(Ordering::Relaxed)

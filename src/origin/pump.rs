@@ -237,7 +237,8 @@ async fn pour(body: AnswerBody, unread: WhenUnread, mut writer: FillWriter) {
 /// The next octets, read only once there is room for them.
 async fn next(mut body: Pin<&mut AnswerBody>, unread: WhenUnread, writer: &mut FillWriter) -> Next {
     poll_fn(|cx| {
-        if writer.poll_unwanted(cx).is_ready() && (unread == WhenUnread::Stop || !writer.will_be_stored()) {
+        let finishes = writer.should_finish() || unread == WhenUnread::Finish && writer.will_be_stored();
+        if writer.poll_unwanted(cx).is_ready() && !finishes {
             return Poll::Ready(Next::Unread);
         }
         if writer.poll_ready(cx).is_pending() {

@@ -55,6 +55,9 @@ impl Filling {
                 let taken = (chunk.len() as u64).min(left);
                 chunk.truncate(usize::try_from(taken).unwrap_or(usize::MAX));
                 self.left = Some(left - taken);
+                if taken == left {
+                    self.reader.let_it_finish();
+                }
                 Some(Ok(chunk))
             }
             (Some(Ok(chunk)), None) => Some(Ok(chunk)),

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -51,11 +52,14 @@ pub async fn pass_with_body(
         return Err(Refusal::BodyTooLarge { limit });
     }
     let why = if matches!(head.method, Method::GET | Method::HEAD) { Forward::Bypass } else { Forward::Method };
+    let exceeded = Arc::new(AtomicBool::new(false));
     let body = match upload {
         Upload::Empty => None,
-        upload => Some(Limited { upload, left: limit }),
+        upload => Some(Limited { upload, left: limit, exceeded: exceeded.clone() }),
     };
-    forward(edge, policies, head, resource, (why, body)).await
+    let outcome = forward(edge, policies, head, resource, (why, body)).await;
+    // Whatever the origin made of it: a body of unannounced length has turned out to be too large.
+    if exceeded.load(Ordering::Relaxed) { Err(Refusal::BodyTooLarge { limit }) } else { outcome }
 }
 
 async fn forward(
@@ -99,6 +103,7 @@ async fn forward(
 struct Limited {
     upload: Upload,
     left: u64,
+    exceeded: Arc<AtomicBool>,
 }
 
 /// Why a request body could not be passed on.
@@ -119,7 +124,10 @@ impl http_body::Body for Limited {
         let frame = ready!(Pin::new(&mut this.upload).poll_frame(cx)).map(|frame| {
             let frame = frame.map_err(LimitedError::from)?;
             let octets = frame.data_ref().map_or(0, |data| data.len() as u64);
-            this.left = this.left.checked_sub(octets).ok_or(LimitedError::TooLarge)?;
+            this.left = this.left.checked_sub(octets).ok_or_else(|| {
+                this.exceeded.store(true, Ordering::Relaxed);
+                LimitedError::TooLarge
+            })?;
             Ok(frame)
         });
         Poll::Ready(frame.map(|frame| frame.map_err(|error: LimitedError| error.into())))

@@ -48,12 +48,14 @@ async fn journey(
     head: &Head,
     (target, upload): (Target<'_>, Upload),
 ) -> Result<Answer, Refusal> {
-    match target {
-        Target::Page(page) => Ok(page.answer(edge.readiness())),
-        Target::Answered(_, answer) => Ok(answer),
-        Target::Resource(resource) if cached::is_shareable(head) => {
-            cached::answer(edge, policies, head, &resource).await
-        }
-        Target::Resource(resource) => forward::pass_with_body(edge, policies, head, &resource, upload).await,
+    let resource = match target {
+        Target::Page(page) => return Ok(page.answer(edge.readiness())),
+        Target::Answered(_, answer) => return Ok(answer),
+        Target::Resource(resource) => resource,
+    };
+    route::refuse_loops(policies, head)?;
+    match cached::is_shareable(head) {
+        true => cached::answer(edge, policies, head, &resource).await,
+        false => forward::pass_with_body(edge, policies, head, &resource, upload).await,
     }
 }

@@ -74,6 +74,9 @@ pub fn arriving(
 ) -> Answer {
     let length = reader.length();
     let view = view(head, response, length);
+    if head.method == Method::HEAD || !matches!(view, View::Whole(_) | View::Part(..)) {
+        reader.let_it_finish();
+    }
     dress(head, response, &view, (origination, provenance), |part| match part {
         None => Content::Filling(Filling::new(reader, length)),
         Some(part) => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::header::{AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, REFERER, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, REFERER, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use super::answer::{Access, Age, Answer, Provenance};
 use super::body::{Body, Content};
 use super::edge::Edge;
 use super::policies::{Policies, RoutePolicy};
-use super::{Head, Refusal, Scheme};
+use super::{Head, Protocol, Refusal, Scheme};
 
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -43,8 +43,15 @@ pub fn finish(
     if let Some(provenance) = &provenance {
         trace(policies, provenance, &mut headers);
     }
-    if let Some(cors) = route.and_then(|route| route.cors.as_ref()).filter(|_| access == Access::OfRoute) {
-        cors.apply(&head.headers, &mut headers);
+    match route {
+        Some(route) => {
+            if let Some(cors) = route.cors.as_ref().filter(|_| access == Access::OfRoute) {
+                cors.apply(&head.headers, &mut headers);
+            }
+        }
+        // Why no route was found tells nothing of a viewer: scripts may read it.
+        None if reason.is_some() => _ = headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+        None => {}
     }
     headers.insert(SERVER_TIMING, server_timing(edge.clock.now().since(head.received), origin_wait));
     headers.insert(X_REQUEST_ID, HeaderValue::try_from(&*id).expect("hexadecimal digits are a field value"));
@@ -94,13 +101,15 @@ fn server_timing(took: Duration, origin_wait: Option<Duration>) -> HeaderValue {
     value.try_into().expect("words and digits are a field value")
 }
 
-/// Viewers on TLS over TCP learn that there is HTTP/3; media segments do not carry it (RFC 7838 §3).
+/// Viewers on TLS over TCP learn that there is HTTP/3, and all of them when it goes; media segments do not carry it
+/// (RFC 7838 §3).
 fn advertise(policies: &Policies, head: &Head, headers: &mut HeaderMap) {
     let Some(alt_svc) = &policies.doors.alt_svc else { return };
     let is_media = headers
         .get(CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().starts_with(b"video/") || kind.as_bytes().starts_with(b"audio/"));
-    if head.scheme == Scheme::Https && !is_media {
+    let is_news = head.protocol != Protocol::Http3 || alt_svc == "clear";
+    if head.scheme == Scheme::Https && is_news && !is_media {
         headers.insert(ALT_SVC, alt_svc.clone());
     }
 }

@@ -70,7 +70,7 @@ impl Resource<'_> {
 /// What `head` asks for.
 ///
 /// # Errors
-/// `BadRequest`, `MethodNotAllowed`, `ExpectationFailed`, `MisdirectedHost`, `NoRoute`, `LoopDetected`.
+/// `BadRequest`, `MethodNotAllowed`, `ExpectationFailed`, `MisdirectedHost`, `NoRoute`.
 pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Refusal> {
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::MethodNotAllowed);
@@ -79,10 +79,6 @@ pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Ref
         && !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue")
     {
         return Err(Refusal::ExpectationFailed);
-    }
-    let own = &policies.pseudonym;
-    if loops::passes_in_cdn_loop(&head.headers, own) + loops::passes_in_via(&head.headers, own) > 0 {
-        return Err(Refusal::LoopDetected);
     }
     let canonical = canonical(head)?;
     if uri::is_under(&canonical.path, RESERVED) {
@@ -96,6 +92,19 @@ pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Ref
         return Ok(Target::Answered(route, answer));
     }
     Ok(Target::Resource(resource(route, head, &canonical)?))
+}
+
+/// Whether the request has passed here before (RFC 8586; RFC 9110 §7.6.3). To be asked once its route is known: a
+/// refusal then carries what the route allows other sites.
+///
+/// # Errors
+/// `LoopDetected`.
+pub fn refuse_loops(policies: &Policies, head: &Head) -> Result<(), Refusal> {
+    let own = &policies.pseudonym;
+    match loops::passes_in_cdn_loop(&head.headers, own) + loops::passes_in_via(&head.headers, own) {
+        0 => Ok(()),
+        _ => Err(Refusal::LoopDetected),
+    }
 }
 
 /// The one canonical form of the path and query of `head` (RFC 3986 §6.2.2).

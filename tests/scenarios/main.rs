@@ -8,5 +8,11 @@
 
 mod certificates;
 mod coalescing;
+mod fields;
+mod ranges;
 mod script;
+mod sharing;
 mod stage;
+mod cors;
+mod window;
+mod trouble;

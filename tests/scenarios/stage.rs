@@ -36,6 +36,12 @@ pub struct Setup {
     pub route: String,
     /// Whole tables, before the route.
     pub tables: String,
+    /// The route's origins in place of `["main"]`.
+    pub origins: &'static str,
+    /// The first pair of certificates in place of `edge`, without the ending.
+    pub certificate: &'static str,
+    /// Puts further files in place before the node starts.
+    pub prepare: Option<fn(&Path, &Authority)>,
     /// Another origin than the demo's.
     pub upstream: Option<SocketAddr>,
     /// The deadline of a drain in place of five seconds.
@@ -79,6 +85,9 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new("the story's authority");
         authority.leaf(folder.path(), "edge", Kind::Ecdsa);
+        if let Some(prepare) = setup.prepare {
+            prepare(folder.path(), &authority);
+        }
         let origin = Origin::start(OriginConfig::default()).await.unwrap();
         let text = edge_toml(&setup, setup.upstream.unwrap_or(origin.addr()));
         let config = folder.path().join("edge.toml");
@@ -197,6 +206,11 @@ impl Stage {
 
 fn edge_toml(setup: &Setup, upstream: SocketAddr) -> String {
     let Setup { listen, cache, origin, route, tables, deadline, .. } = setup;
+    let origins = if setup.origins.is_empty() { "[\"main\"]" } else { setup.origins };
+    let pair = if setup.certificate.is_empty() { "edge" } else { setup.certificate };
+    let pairs = if pair == "edge" { vec!["edge"] } else { vec![pair, "edge"] };
+    let pairs: Vec<_> = pairs.iter().map(|pair| format!("{{ cert = \"{pair}.pem\", key = \"{pair}.key\" }}")).collect();
+    let pairs = pairs.join(", ");
     let cache = if cache.is_empty() { "memory = \"64MiB\"" } else { cache };
     let deadline = deadline.unwrap_or("5s");
     let lines = |kind: &str, default: &str| match listen.lines().any(|line| line.starts_with(kind)) {
@@ -216,7 +230,7 @@ workers = 2
 [listen]
 {}{listen}
 [tls]
-certificates = [{{ cert = "edge.pem", key = "edge.key" }}]
+certificates = [{pairs}]
 [cache]
 {cache}
 [shutdown]
@@ -228,7 +242,7 @@ url = "http://{upstream}"
 [[route]]
 name = "all"
 path = "/"
-origins = ["main"]
+origins = {origins}
 {route}
 "#,
         doors.concat()
