@@ -68,7 +68,7 @@ async function watch({ page: url, flags, name }) {
     const latencies = await play(page);
     if (process.env.SCREENSHOT) await page.screenshot({ path: `${process.env.SCREENSHOT}-${name.replaceAll(/\W+/g, '-')}.png` });
     const state = await page.evaluate(() => window.weir);
-    return { ...state, latency: median(latencies), worst: Math.max(...latencies), console: said };
+    return { ...state, latency: median(latencies), console: said };
   } finally {
     await within(20_000, 'the browser does not close', browser.close()).catch(error => console.log(`       ${error.message}`));
   }
@@ -94,7 +94,7 @@ function median(values) {
 }
 
 function describe(result) {
-  return `: first frame ${Math.round(result.started)} ms, latency ${result.latency?.toFixed(2)} s (at most ${result.worst.toFixed(2)} s), `
+  return `: first frame ${Math.round(result.started)} ms, latency ${result.latency?.toFixed(2)} s, `
     + `${result.frames} frames, ${result.dropped} dropped, ${result.stalls} stalls, over ${JSON.stringify(result.protocols)}`;
 }
 
