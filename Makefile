@@ -1,43 +1,47 @@
-# The habits of the house. `make test` installs what it lacks: Debian packages, npm and Python packages.
-
+# The habits of the house.
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+SOAK_SECONDS ?= 600
 
-.PHONY: demo test test-rust test-browser test-foreign setup lint bench fuzz soak
+.PHONY: help demo test setup build test-rust test-browser test-foreign lint bench fuzz soak
+# Tests that measure time do not share the machine with each other.
+.NOTPARALLEL:
 
-demo:
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## a live stream, a node and a player page, on this machine alone
 	$(CARGO) run --release --locked -- demo
 
-setup:
+test: setup test-rust test-browser test-foreign ## everything there is to check; installs what it lacks
+
+setup: ## what the tests need: Debian packages on the machine, npm and Python packages in this folder
 	tests/setup.sh
 
-test: setup test-rust test-browser test-foreign
+build:
+	$(CARGO) build --workspace --locked
 
-test-rust:
+test-rust: ## rules, properties, models and scenarios
 	$(CARGO) test --workspace --locked
 
-test-browser: setup
-	$(CARGO) build --locked
+test-browser: setup build ## Chromium plays over HTTP/1.1, 2 and 3
 	node tests/browser/play.mjs
 
-test-foreign: setup
-	$(CARGO) build --workspace --locked
+test-foreign: setup build ## curl, aioquic, ffmpeg, HAProxy, nginx, OpenSSL and rude clients
 	.venv/bin/python tests/foreign/run.py
 
-lint:
+lint: ## formatting, clippy, documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
 
-bench:
+bench: ## what the rules cost
 	$(CARGO) bench --locked
 
-fuzz:
+fuzz: ## FUZZ_SECONDS (60) for each parser
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-# Minutes instead of seconds: browsers, viewers and memory under a long run.
-soak: setup
+soak: setup ## browsers and strangers for SOAK_SECONDS (600) instead of seconds, on a release build
 	$(CARGO) build --release --workspace --locked
-	WEIR_BINARIES=target/release PLAY_SECONDS=600 node tests/browser/play.mjs
+	WEIR_BINARIES=target/release PLAY_SECONDS=$(SOAK_SECONDS) node tests/browser/play.mjs
 	WEIR_BINARIES=target/release .venv/bin/python tests/foreign/run.py --long

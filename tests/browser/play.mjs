@@ -1,76 +1,122 @@
 // A real browser plays the demo's stream through the node over HTTP/1.1, HTTP/2 and HTTP/3, low latency on, and once
 // straight from the origin for comparison. PLAY_SECONDS (20) of playing must pass without a stall.
+//
+// A machine that is busy with other things can starve the browser itself: what concerns time alone (stalls, dropped
+// frames, latency) may be tried a second time, and the line says so.
 import { chromium } from 'playwright-core';
-import { startDemo } from './demo.mjs';
+import { startDemo, within } from './demo.mjs';
 
 const seconds = Number(process.env.PLAY_SECONDS || 20);
 const executablePath = process.env.CHROMIUM || '/usr/bin/chromium';
 const quiet = [
-  '--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-  '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--mute-audio',
+  '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--mute-audio',
 ];
+const LATENCY_MARGIN = 1; // seconds beyond the direct connection
+const UNNAMED = 0.05; // of the requests: the browser files their protocol after the page has looked
+const TRIES = 2;
+
+// Whatever hangs, this ends; what was started ends with it.
+const limit = TRIES * 4 * (seconds * 2 + 60);
+setTimeout(() => { console.log(`FAILED not done within ${limit} s`); process.exit(1); }, limit * 1000).unref();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
 
 const demo = await startDemo();
 const secure = new URL(demo.page_https);
 const trust = [`--ignore-certificate-errors-spki-list=${demo.spki}`];
+const direct = {
+  name: 'direct to the origin', page: `${demo.page}?src=${encodeURIComponent(demo.origin_stream)}`,
+  flags: ['--disable-quic'], protocol: 'http/1.1',
+};
 const ways = [
-  { name: 'direct to the origin', page: `${demo.page}?src=${encodeURIComponent(demo.origin_stream)}`, flags: ['--disable-quic'], protocol: 'http/1.1' },
+  direct,
   { name: 'HTTP/1.1', page: demo.page, flags: ['--disable-quic'], protocol: 'http/1.1' },
   { name: 'HTTP/2', page: demo.page_https, flags: ['--disable-quic', ...trust], protocol: 'h2' },
   { name: 'HTTP/3', page: demo.page_https, flags: [`--origin-to-force-quic-on=${secure.host}`, ...trust], protocol: 'h3' },
 ];
 
-let direct;
 let failed = 0;
-for (const way of ways) {
-  const result = await watch(way).catch(error => ({ error }));
-  direct ??= result;
-  const faults = result.error ? [String(result.error)] : judge(way, result, direct);
-  failed += faults.length > 0;
-  console.log(`${faults.length ? 'FAILED' : 'ok    '} ${way.name}${result.error ? '' : describe(result)}`);
-  for (const fault of faults) console.log(`       ${fault}`);
-}
-const code = await demo.stop();
+for (const way of ways) failed += !await passes(way);
+const code = await demo.stop().catch(error => error.message);
 if (code !== 0) { failed += 1; console.log(`FAILED the demo ended with ${code} on Ctrl-C`); }
 console.log(`${ways.length + 1 - failed} passed, ${failed} failed`);
 process.exit(failed ? 1 : 0);
 
-async function watch({ page: url, flags }) {
-  const browser = await chromium.launch({ executablePath, args: [...quiet, ...flags] });
+async function passes(way) {
+  for (let left = TRIES; left > 0; left -= 1) {
+    const result = await watch(way).catch(error => ({ error }));
+    const { broken, late } = result.error ? { broken: [String(result.error)], late: [] } : judge(way, result);
+    if (way === direct) direct.latency = result.latency;
+    const again = broken.length === 0 && late.length > 0 && left > 1;
+    const word = broken.length + late.length === 0 ? 'ok    ' : again ? 'again ' : 'FAILED';
+    console.log(`${word} ${way.name}${result.error ? '' : describe(result)}`);
+    for (const fault of [...broken, ...late]) console.log(`       ${fault}`);
+    if (!again) return word === 'ok    ';
+  }
+  return false;
+}
+
+async function watch({ page: url, flags, name }) {
+  const browser = await chromium.launch({ executablePath, args: [...quiet, ...flags], timeout: 60_000 });
   try {
     const page = await browser.newPage();
-    const console_ = [];
-    page.on('console', message => { if (message.type() === 'error') console_.push(message.text()); });
-    page.on('pageerror', error => console_.push(String(error)));
+    const said = [];
+    page.on('console', message => { if (message.type() === 'error') said.push(message.text()); });
+    page.on('pageerror', error => said.push(String(error)));
     await page.goto(url, { timeout: 30_000 });
     await page.waitForFunction(() => window.weir && window.weir.started > 0, null, { timeout: 60_000 });
-    const from = await page.evaluate(() => document.getElementById('video').currentTime);
-    await page.waitForFunction(
-      ([from, seconds]) => document.getElementById('video').currentTime >= from + seconds,
-      [from, seconds], { timeout: (seconds * 3 + 60) * 1000 });
-    if (process.env.SCREENSHOT) await page.screenshot({ path: `${process.env.SCREENSHOT}-${new URL(url).protocol.slice(0, -1)}.png` });
-    return { ...await page.evaluate(() => window.weir), console: console_ };
+    const latencies = await play(page);
+    if (process.env.SCREENSHOT) await page.screenshot({ path: `${process.env.SCREENSHOT}-${name.replaceAll(/\W+/g, '-')}.png` });
+    const state = await page.evaluate(() => window.weir);
+    return { ...state, latency: median(latencies), console: said };
   } finally {
-    await browser.close();
+    await within(20_000, 'the browser does not close', browser.close()).catch(error => console.log(`       ${error.message}`));
   }
 }
 
-function describe(result) {
-  return `: first frame ${Math.round(result.started)} ms, latency ${result.latency?.toFixed(2)} s, ${result.frames} frames, `
-    + `${result.dropped} dropped, ${result.stalls} stalls, over ${JSON.stringify(result.protocols)}`;
+// Lets it play for the time asked for, and looks at its latency twice a second.
+async function play(page) {
+  const look = () => page.evaluate(() => ({ at: document.getElementById('video').currentTime, latency: window.weir.latency }));
+  const latencies = [];
+  const end = Date.now() + (seconds * 2 + 30) * 1000;
+  const { at: from } = await look();
+  for (;;) {
+    const { at, latency } = await look();
+    if (latency !== null) latencies.push(latency);
+    if (at >= from + seconds) return latencies;
+    if (Date.now() > end) throw new Error(`played ${(at - from).toFixed(1)} s of ${seconds} s only`);
+    await page.waitForTimeout(500);
+  }
 }
 
-function judge({ protocol }, result, direct) {
-  const faults = [];
-  const must = (holds, fault) => { if (!holds) faults.push(fault); };
-  must(result.stalls === 0, `${result.stalls} stalls`);
-  must(result.dropped <= result.frames / 10, `${result.dropped} of ${result.frames} frames dropped`);
-  must(result.latency !== null && result.latency <= direct.latency + 1, `latency ${result.latency}, direct ${direct.latency}`);
-  must(!result.errors.some(error => error.fatal), `player errors: ${JSON.stringify(result.errors)}`);
-  must(result.requests.some(request => /part/.test(request.url)), 'no part was asked for: low latency is off');
-  const elsewhere = result.requests.filter(request => request.protocol !== protocol && request.protocol !== '');
-  must(elsewhere.length === 0, `not over ${protocol}: ${JSON.stringify(elsewhere.slice(0, 3))}`);
-  must(result.requests.some(request => request.protocol === protocol), `nothing over ${protocol}`);
-  must(result.console.length === 0, `the browser's console: ${result.console.slice(0, 3).join(' | ')}`);
-  return faults;
+function median(values) {
+  return values.length ? [...values].sort((a, b) => a - b)[values.length >> 1] : null;
+}
+
+function describe(result) {
+  return `: first frame ${Math.round(result.started)} ms, latency ${result.latency?.toFixed(2)} s, `
+    + `${result.frames} frames, ${result.dropped} dropped, ${result.stalls} stalls, over ${JSON.stringify(result.protocols)}`;
+}
+
+// What is wrong, and what is only late.
+function judge(way, result) {
+  const broken = [], late = [];
+  const must = (list, holds, fault) => { if (!holds) list.push(fault); };
+  must(late, result.stalls === 0, `${result.stalls} stalls`);
+  must(late, result.dropped <= result.frames / 10, `${result.dropped} of ${result.frames} frames dropped`);
+  if (way !== direct) {
+    must(late, result.latency <= direct.latency + LATENCY_MARGIN, `latency ${result.latency}, direct ${direct.latency}`);
+  }
+  must(broken, result.latency !== null, 'no latency is known');
+  must(broken, !result.errors.some(error => error.fatal), `player errors: ${JSON.stringify(result.errors)}`);
+  must(broken, result.requests.some(request => /part/.test(request.url)), 'no part was asked for: low latency is off');
+  // Every request, not a sample: the page counts them by protocol.
+  const { [way.protocol]: right = 0, '': unnamed = 0, ...elsewhere } = result.protocols;
+  must(broken, right > 0, `nothing over ${way.protocol}`);
+  must(broken, unnamed <= UNNAMED * right, `${unnamed} requests without a protocol beside ${right}`);
+  must(broken, Object.keys(elsewhere).length === 0, `not over ${way.protocol}: ${JSON.stringify(elsewhere)}`);
+  // A page may not read another site's Cache-Status, and the browser says so each time.
+  const said = result.console.filter(line => way !== direct || !line.includes('unsafe header'));
+  must(broken, said.length === 0, `the browser's console: ${said.slice(0, 3).join(' | ')}`);
+  return { broken, late };
 }

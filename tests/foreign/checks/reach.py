@@ -36,7 +36,7 @@ def tls_1_2_with_rsa_and_without_a_name_is_served(bench):
     ended = run(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{bench.node.port('https')}", "-tls1_2", "-noservername",
          "-cipher", "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384", "-CAfile", bench.ca, "-verify_return_error",
-         "-quiet", "-no_ign_eof"],
+         "-quiet"],
         seconds=20, stdin=None, input=b"GET /.weir/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert b"HTTP/1.1 200 OK" in ended.stdout, ended.stderr[-500:] + ended.stdout[-500:]
     for kind, expected in (("RSA", "rsaEncryption"), ("ECDSA", "id-ecPublicKey")):
