@@ -53,7 +53,7 @@ use crate::rules::http1::{Bounds, Guard};
 use crate::tasks::Tasks;
 
 /// hyper's buffers for one HTTP/1 connection, each way.
-const H1_BUFFER: usize = 64 << 10;
+const H1_BUFFER: usize = 256 << 10;
 /// A request line; a longer one is answered with 414. RFC 9112 §3 asks for 8,000 at least.
 const REQUEST_LINE_MAX: usize = 16 << 10;
 /// PING after so much silence, and how long its answer may take (HTTP/2).
