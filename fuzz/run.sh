@@ -15,7 +15,7 @@ coverage="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
 for kind in inline-8bit-counters pc-table trace-compares; do
     coverage="$coverage -Cllvm-args=-sanitizer-coverage-$kind"
 done
-RUSTFLAGS="$coverage -Ccodegen-units=1" cargo build --release --locked --target "$host" --bins
+RUSTFLAGS="$coverage -Ccodegen-units=1" cargo build --release --target "$host" --bins
 
 failed=""
 for target; do
