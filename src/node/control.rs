@@ -163,7 +163,7 @@ impl Shared {
         let deadline = by.unwrap_or(shutdown.delay + shutdown.deadline);
         info!(deadline_s = deadline.as_secs(), "draining");
         self.edge.set_readiness(Readiness::Draining);
-        self.clock.sleep(shutdown.delay).await;
+        self.clock.sleep(shutdown.delay.min(deadline)).await;
         let doors = self.doors.lock().clone();
         let withdrawn = HeaderValue::from_static("clear");
         self.advertise(Advertised { alt_svc: Some(withdrawn), ..self.edge.policies().doors.clone() });

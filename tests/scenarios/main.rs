@@ -16,3 +16,6 @@ mod stage;
 mod cors;
 mod window;
 mod trouble;
+mod drain;
+mod process;
+mod reload;

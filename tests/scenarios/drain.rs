@@ -1,0 +1,132 @@
+//! A node that lets its viewers leave.
+
+use http::Method;
+use serde_json::Value;
+use weir_loadtest::client::{ClientError, Way};
+use weir_loadtest::origin::{Action, Rule};
+
+use crate::stage::{Setup, Stage, fresh_blob, on_every_protocol, with};
+
+async fn drain(stage: &Stage, order: &'static str) -> u16 {
+    stage.admin(Method::POST, "/drain", order).await.0
+}
+
+async fn ready(stage: &Stage) -> u16 {
+    stage.get("/.weir/ready").await.status.as_u16()
+}
+
+#[tokio::test]
+async fn balancers_learn_first_and_a_drain_can_be_taken_back() {
+    let setup = || Setup { tables: "# delayed\n".to_owned(), deadline: Some("60s\"\ndelay = \"60s"), ..Setup::default() };
+    with(setup, async |stage| {
+        assert_eq!((ready(stage).await, drain(stage, "{\"cancel\":true}").await), (200, 409));
+        assert_eq!(drain(stage, "{}").await, 202);
+        stage.until("it drains", |status| status["draining"] == true).await;
+        // While balancers learn of it viewers are served as ever.
+        assert_eq!(ready(stage).await, 503);
+        assert_eq!(stage.get("/.weir/live").await.status.as_u16(), 200);
+        assert_eq!(stage.get("/blob/x?size=1").await.status.as_u16(), 200);
+        let (code, text) = stage.admin(Method::GET, "/readyz", "").await;
+        let why: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((code, &why["why"][0]), (503, &"the node is draining".into()));
+        assert_eq!(drain(stage, "{\"cancel\":true}").await, 200);
+        assert_eq!(ready(stage).await, 200);
+        // A last one, so that the stage ends at once.
+        assert_eq!(drain(stage, "{\"by_seconds\":0}").await, 202);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn running_bodies_finish_and_nobody_new_comes_in() {
+    on_every_protocol(async |stage| {
+        let blob = fresh_blob(500_000, "");
+        let body = stage.origin.desk().gate(Rule::new(&blob.path, Action::Stall { after: 100_000 })).unwrap();
+        let held = fresh_blob(1_000, "");
+        let head = stage.origin.hold(&held.path).unwrap();
+
+        let viewer = stage.viewer().await;
+        let mut running = viewer.get(&blob.path, &[]).await.unwrap();
+        blob.read_to(&mut running, 100_000).await.unwrap();
+        let waiting = tokio::spawn({
+            let (viewer, path) = (stage.viewer().await, held.path.clone());
+            async move { (viewer.get(&path, &[]).await, viewer) }
+        });
+        head.arrived().await;
+        let connections = viewer.connections();
+        assert_eq!(drain(stage, "{\"by_seconds\":60}").await, 202);
+        nobody_comes_in(stage).await;
+
+        head.open();
+        let (answer, waiter) = waiting.await.unwrap();
+        let mut answer = answer.unwrap();
+        if matches!(stage.way, Way::H1 | Way::H1Tls) {
+            assert_eq!(answer.header("connection"), "close");
+        }
+        held.read_all(&mut answer).await.unwrap();
+        body.open();
+        blob.read_all(&mut running).await.unwrap();
+        // Both were told to go (GOAWAY, or the connection closed): they try elsewhere, where nobody is any more.
+        for viewer in [viewer, waiter] {
+            let error = viewer.get(&held.path, &[]).await.map(drop).unwrap_err();
+            assert_refused(&error);
+            assert!(viewer.connections() <= connections + 1);
+        }
+        // The story ends when the node does, long before its deadline.
+    })
+    .await;
+}
+
+fn assert_refused(error: &ClientError) {
+    let refused = matches!(error, ClientError::Connect(_) | ClientError::Handshake(_) | ClientError::Closed { .. });
+    assert!(refused, "{error:?}");
+}
+
+/// Completes when the node takes no new connections.
+async fn nobody_comes_in(stage: &Stage) {
+    let server = stage.server(Way::H1);
+    while tokio::net::TcpStream::connect(server.addr).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_drain_is_taken_back_after_the_doors_have_closed() {
+    on_every_protocol(async |stage| {
+        let blob = fresh_blob(500_000, "");
+        let body = stage.origin.desk().gate(Rule::new(&blob.path, Action::Stall { after: 100_000 })).unwrap();
+        let mut running = stage.get(&blob.path).await;
+        blob.read_to(&mut running, 100_000).await.unwrap();
+        let server = stage.server(stage.way);
+        assert_eq!(drain(stage, "{\"by_seconds\":60}").await, 202);
+        nobody_comes_in(stage).await;
+        assert_eq!(drain(stage, "{\"cancel\":true}").await, 200);
+        assert_eq!(stage.server(stage.way), server, "the doors are where they were");
+        assert_eq!((ready(stage).await, stage.get("/blob/x?size=1").await.status.as_u16()), (200, 200));
+        body.open();
+        blob.read_all(&mut running).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_still_held_at_the_deadline_is_cut() {
+    on_every_protocol(async |stage| {
+        let held = fresh_blob(1_000, "");
+        let head = stage.origin.hold(&held.path).unwrap();
+        let stalled = fresh_blob(500_000, "");
+        let body = stage.origin.desk().gate(Rule::new(&stalled.path, Action::Stall { after: 100_000 })).unwrap();
+        let mut running = stage.get(&stalled.path).await;
+        stalled.read_to(&mut running, 100_000).await.unwrap();
+        let waiting = tokio::spawn({
+            let (viewer, path) = (stage.viewer().await, held.path.clone());
+            async move { viewer.get(&path, &[]).await.map(drop) }
+        });
+        head.arrived().await;
+        assert_eq!(drain(stage, "{\"by_seconds\":1}").await, 202);
+        assert!(waiting.await.unwrap().is_err());
+        assert!(stalled.read_all(&mut running).await.is_err());
+        drop((head, body));
+    })
+    .await;
+}
