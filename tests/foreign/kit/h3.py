@@ -112,6 +112,10 @@ class Client(QuicConnectionProtocol):
         self._quic.reset_stream(stream, code)
         self.transmit()
 
+    def never_stops(self, stream):
+        """Is told to stop sending, and goes on."""
+        self._quic._streams[stream].sender.reset = lambda **_: None
+
     def settings(self, octets=None):
         """Opens the control stream: its type, then SETTINGS (or what is given in their place)."""
         control = self._quic.get_next_available_stream_id(is_unidirectional=True)
