@@ -10,7 +10,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPIRES, SET_COOKIE, VARY};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use http_body::Body;
 use tracing::{debug, warn};
 
@@ -36,6 +36,8 @@ pub struct Fetching {
     pub target: PathAndQuery,
     /// The fields of the request.
     pub fields: HeaderMap,
+    /// Fields that no request for it carries, so that Vary on them means nothing.
+    pub unvaried: &'static [HeaderName],
     /// What the viewer called the edge, for origins that want to see it.
     pub viewer_authority: Option<String>,
     /// The stale object that the origin may confirm.
@@ -140,7 +142,7 @@ impl Pump {
 
     /// The head as it is stored and shared, and what the rules say of it; `None` where it varies on everything.
     fn head(&self, status: StatusCode, headers: HeaderMap, times: Times) -> Option<(ResponseHead, Verdict)> {
-        let variant = Variant::of(&headers, &self.fetching.fields)?;
+        let variant = Variant::ignoring(&headers, &self.fetching.fields, self.fetching.unvaried)?;
         let control = Control::of(&headers, &TARGETS);
         let facts = RequestFacts {
             method: Method::GET,

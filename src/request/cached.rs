@@ -77,11 +77,10 @@ pub async fn answer(
     head: &Head,
     resource: &Resource<'_>,
 ) -> Result<Answer, Refusal> {
-    let fields = upstream::shared_fields(head, policies);
     let stored_only = Wish::of(&head.headers).says(Wanted::OnlyIfCached);
     for _ in 0..LOOKS {
         let now = edge.clock.now();
-        let lookup = edge.cache.lookup(&resource.key, &fields, |stored| stored.lifetime.freshness(now));
+        let lookup = edge.cache.lookup(&resource.key, &head.headers, |stored| stored.lifetime.freshness(now));
         let (flight, stale) = match lookup {
             Lookup::Hit(object, _) => return Ok(from_store(head, &object, Origination::Hit, now)),
             _ if stored_only => return Err(Refusal::NotStored),
@@ -96,7 +95,7 @@ pub async fn answer(
             Flight::Join(reader) => (reader, Role::Joiner),
             Flight::Lead(lead) => {
                 let validates = stale.as_ref().map(|stale| stale.object.clone());
-                (fetch(edge, policies, lead, resource, (&fields, validates)), Role::Leader)
+                (fetch(edge, policies, (head, resource), (lead, validates)), Role::Leader)
             }
             Flight::Refused(refused) => match &stale {
                 Some(stale) if stale.is_usable() => return Ok(from_store(head, &stale.object, Origination::Stale, now)),
@@ -108,7 +107,7 @@ pub async fn answer(
             return Ok(from_store(head, &stale.object, Origination::Stale, now));
         }
         let following = Following { reader, role, fallback: stale, since: now };
-        match follow(edge, head, &fields, following).await? {
+        match follow(edge, head, following).await? {
             Followed::Answer(answer) => return Ok(answer),
             Followed::Unfit => {}
             Followed::NotShared => break,
@@ -129,16 +128,16 @@ fn from_store(head: &Head, object: &Arc<Object>, origination: Origination, now: 
 fn fetch(
     edge: &Edge,
     policies: &Arc<Policies>,
-    lead: Lead,
-    resource: &Resource<'_>,
-    (fields, validates): (&http::HeaderMap, Option<Arc<Object>>),
+    (head, resource): (&Head, &Resource<'_>),
+    (lead, validates): (Lead, Option<Arc<Object>>),
 ) -> FillReader {
     let (writer, reader) = lead.start();
     let fetching = Fetching {
         origins: policies.origins.clone(),
         group: resource.route.config.origins.clone(),
         target: resource.upstream.clone(),
-        fields: fields.clone(),
+        fields: upstream::shared_fields(head, policies, resource.route),
+        unvaried: upstream::unvaried(resource.route),
         viewer_authority: resource.viewer_authority.clone(),
         validates,
     };
@@ -150,7 +149,6 @@ fn fetch(
 async fn follow(
     edge: &Edge,
     head: &Head,
-    fields: &http::HeaderMap,
     following: Following,
 ) -> Result<Followed, Refusal> {
     let Following { mut reader, role, fallback, since } = following;
@@ -158,14 +156,14 @@ async fn follow(
     let now = edge.clock.now();
     let waited = now.since(since);
     let answer = match arrived {
-        Ok(FillAnswer::Complete(object)) if !object.head.variant.matches(fields) => return Ok(Followed::Unfit),
+        Ok(FillAnswer::Complete(object)) if !object.head.variant.matches(&head.headers) => return Ok(Followed::Unfit),
         Ok(FillAnswer::Complete(object)) => whole(head, &object, (role, fallback.is_some()), now),
-        Ok(FillAnswer::Arriving(response, _)) if !response.variant.matches(fields) => return Ok(Followed::Unfit),
+        Ok(FillAnswer::Arriving(response, _)) if !response.variant.matches(&head.headers) => return Ok(Followed::Unfit),
         Ok(FillAnswer::Arriving(response, length)) => match fallback {
             Some(stale) if stale.is_usable() && is_outage(response.status) => {
                 from_store(head, &stale.object, Origination::Stale, now)
             }
-            _ if role == Role::Leader && passes_range(edge, head, &response, length) => {
+            _ if passes_range(edge, head, &response, length) => {
                 return Ok(Followed::NotShared);
             }
             fallback => {

@@ -53,7 +53,7 @@ pub fn finish(
         None if reason.is_some() => _ = headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
         None => {}
     }
-    headers.insert(SERVER_TIMING, server_timing(edge.clock.now().since(head.received), origin_wait));
+    headers.append(SERVER_TIMING, server_timing(edge.clock.now().since(head.received), origin_wait));
     headers.insert(X_REQUEST_ID, HeaderValue::try_from(&*id).expect("hexadecimal digits are a field value"));
     advertise(policies, head, &mut headers);
     let passage = Passage {

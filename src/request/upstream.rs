@@ -10,25 +10,31 @@ use crate::cache::{FillEnd, Refused};
 use crate::origin::FetchError;
 use crate::rules::fields::{encoding, hop, loops};
 
-use super::policies::Policies;
+use super::policies::{Policies, RoutePolicy};
 use super::{Head, Refusal};
 
 /// Fields that ask about one viewer's copy, or for a part: the node asks for the whole, for all.
-const OF_ONE_VIEWER: [HeaderName; 8] =
-    [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, ORIGIN, EXPECT];
+const OF_ONE_VIEWER: [HeaderName; 7] =
+    [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, EXPECT];
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The fields of a request whose answer many may share: nothing that tells who asked first.
-pub fn shared_fields(head: &Head, policies: &Policies) -> HeaderMap {
+pub fn shared_fields(head: &Head, policies: &Policies, route: &RoutePolicy) -> HeaderMap {
     let mut fields = end_to_end(head, policies);
-    for name in OF_ONE_VIEWER {
+    for name in OF_ONE_VIEWER.iter().chain(unvaried(route)) {
         fields.remove(name);
     }
-    fields.remove(COOKIE);
     encoding::normalise_accept_encoding(&mut fields);
     fields
+}
+
+/// Fields that a shared request never carries, so that its answer cannot depend on them whatever Vary says. Where the
+/// origin speaks CORS itself, it must see who asks.
+pub fn unvaried(route: &RoutePolicy) -> &'static [HeaderName] {
+    const ALL: [HeaderName; 2] = [COOKIE, ORIGIN];
+    if route.cors.is_some() { &ALL } else { &ALL[..1] }
 }
 
 /// The fields of a request that is passed on for its viewer alone.
