@@ -146,6 +146,7 @@ async fn reload(State(admin): State<Admin>) -> Response {
 
 /// How to drain.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct Drain {
     /// Seconds within which viewers should have left; default: `shutdown.deadline`.
     by_seconds: Option<u64>,
