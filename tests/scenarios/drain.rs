@@ -8,7 +8,10 @@ use weir_loadtest::origin::{Action, Rule};
 use crate::stage::{Setup, Stage, fresh_blob, on_every_protocol, with};
 
 async fn drain(stage: &Stage, order: &'static str) -> u16 {
-    stage.admin(Method::POST, "/drain", order).await.0
+    let (code, answer) = stage.admin(Method::POST, "/drain", order).await;
+    assert!(code < 500, "{answer}");
+    eprintln!("{code} {answer}");
+    code
 }
 
 async fn ready(stage: &Stage) -> u16 {

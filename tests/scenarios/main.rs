@@ -19,3 +19,6 @@ mod trouble;
 mod drain;
 mod process;
 mod reload;
+mod addresses;
+mod admin;
+mod live;

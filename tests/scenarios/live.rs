@@ -1,0 +1,37 @@
+//! A live stream through the node: viewers of all protocols at once play it without a stall, and the origin is asked
+//! once for each part and each version of a playlist.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use weir_loadtest::client::Way;
+use weir_loadtest::viewer::{Plan, play};
+
+use crate::stage::{Setup, Stage, tell};
+
+const VIEWERS_PER_WAY: usize = 3;
+
+#[tokio::test]
+async fn viewers_play_without_a_stall_and_the_origin_is_asked_once_for_all() {
+    tell(Way::H1, Setup::default(), async |stage: &Stage| {
+        let plan = Plan::new("/live/master.m3u8").lasting(Duration::from_secs(4));
+        let mut playing = JoinSet::new();
+        for way in Way::ALL {
+            for _ in 0..VIEWERS_PER_WAY {
+                let (viewer, plan) = (stage.viewer_by(way).await, plan.clone());
+                playing.spawn(async move { (way, play(&viewer, &plan).await) });
+            }
+        }
+        while let Some(played) = playing.join_next().await {
+            let (way, outcome) = played.unwrap();
+            assert!(outcome.is_good(), "over {}: {outcome:#?}", way.name());
+            assert!(outcome.requests.media >= 10, "{outcome:#?}");
+        }
+        for (url, count) in stage.origin.stats().counts() {
+            let is_version = url.contains("_HLS_msn=");
+            let is_media = url.ends_with(".m4s") || url.ends_with(".mp4");
+            assert!(count == 1 || !(is_version || is_media), "{url} was asked for {count} times");
+        }
+    })
+    .await;
+}
