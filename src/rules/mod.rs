@@ -5,6 +5,7 @@ pub mod cors;
 pub mod fields;
 pub mod forwarded;
 pub mod http1;
+pub mod http2;
 pub mod priority;
 pub mod proxy_protocol;
 pub mod resets;

@@ -18,6 +18,7 @@ use rustls::ServerConnection;
 
 use crate::clock::Tick;
 use crate::rules::http1::{Fault, Guard, Step};
+use crate::rules::http2::HeadWatch;
 use crate::transport::flush::Session;
 use crate::transport::stream::{Blocking, Socket};
 
@@ -31,9 +32,44 @@ thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
 }
 
+/// What looks at the octets that come.
+pub(super) enum Reader {
+    /// HTTP/1.x: judged before hyper sees them.
+    Http1(Guard),
+    /// HTTP/2: they pass unseen, but for where heads begin and end.
+    Http2(HeadWatch),
+}
+
+impl Reader {
+    fn feed(&mut self, octets: &[u8]) -> Step {
+        match self {
+            Self::Http1(guard) => guard.feed(octets),
+            Self::Http2(watch) => {
+                watch.feed(octets);
+                Step::Pass
+            }
+        }
+    }
+
+    fn in_head(&self) -> bool {
+        match self {
+            Self::Http1(guard) => guard.in_head(),
+            Self::Http2(watch) => watch.in_head(),
+        }
+    }
+
+    /// Heads that have ended.
+    fn heads(&self) -> u64 {
+        match self {
+            Self::Http1(guard) => guard.heads(),
+            Self::Http2(watch) => watch.heads(),
+        }
+    }
+}
+
 /// The way into a connection.
 pub(super) struct Inlet {
-    guard: Option<Guard>,
+    reader: Reader,
     ahead: BytesMut,
     /// Whether `ahead` begins with a new message rather than the rest of a body.
     ahead_is_next: bool,
@@ -55,10 +91,10 @@ enum Input {
 }
 
 impl Inlet {
-    /// Without a guard octets pass unseen (HTTP/2).
-    pub(super) fn new(guard: Option<Guard>, malformed: Arc<AtomicBool>) -> Self {
+    /// The way into a connection whose octets nobody has seen yet.
+    pub(super) fn new(reader: Reader, malformed: Arc<AtomicBool>) -> Self {
         Self {
-            guard,
+            reader,
             ahead: BytesMut::new(),
             ahead_is_next: false,
             reading: false,
@@ -134,12 +170,12 @@ impl Inlet {
         cx: &mut Context<'_>,
         (socket, session): (&mut Socket, &mut Session),
     ) -> io::Result<()> {
-        if self.guard.is_none() || self.reading {
+        if matches!(self.reader, Reader::Http2(_)) || self.reading {
             return Ok(());
         }
         while self.state == Input::Open && self.ahead.len() < AHEAD {
             if self.ahead.is_empty() {
-                self.ahead_is_next = self.guard.as_ref().is_some_and(Guard::between);
+                self.ahead_is_next = matches!(&self.reader, Reader::Http1(guard) if guard.between());
             }
             let room = AHEAD - self.ahead.len();
             let mut ahead = std::mem::take(&mut self.ahead);
@@ -189,17 +225,16 @@ impl Inlet {
             return 0;
         }
         self.last_read = Some(now);
-        let Some(guard) = &mut self.guard else { return octets.len() };
-        let heads = guard.heads();
-        let step = guard.feed(octets);
-        if guard.heads() != heads {
+        let heads = self.reader.heads();
+        let step = self.reader.feed(octets);
+        if self.reader.heads() != heads {
             self.head_since = None;
         }
-        self.head_since = if guard.in_head() { self.head_since.or(Some(now)) } else { None };
+        self.head_since = if self.reader.in_head() { self.head_since.or(Some(now)) } else { None };
         match step {
             Step::Pass => octets.len(),
             Step::Refuse { pass, fault } => {
-                let in_body = guard.refused_in_body();
+                let in_body = matches!(&self.reader, Reader::Http1(guard) if guard.refused_in_body());
                 self.state = Input::Refused { fault, in_body };
                 self.malformed.store(true, Ordering::Relaxed);
                 pass

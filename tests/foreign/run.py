@@ -10,6 +10,7 @@ import importlib
 import os
 import pathlib
 import pkgutil
+import shutil
 import signal
 import sys
 import tempfile
@@ -24,10 +25,6 @@ from kit import processes, weir  # noqa: E402
 LIMIT_SECONDS = {"short": 420, "long": 3600}
 
 
-class OutOfTime(BaseException):
-    """The run as a whole takes too long."""
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--long", action="store_true", help="minutes instead of seconds")
@@ -38,36 +35,32 @@ def main():
         importlib.import_module(f"checks.{module.name}")
     chosen = [function for function in checks.CHECKS
               if not arguments.pieces or any(piece in function.__name__ for piece in arguments.pieces)]
-    give_up_after(LIMIT_SECONDS[length])
     processes.allow_many_files()
-    begun, failed, done = time.monotonic(), 0, 0
-    try:
-        with tempfile.TemporaryDirectory(prefix="weir-foreign-") as folder:
-            try:
-                bench = weir.Bench(folder, length)
-                for function in chosen:
-                    failed += not passes(function, bench)
-                    done += 1
-            finally:
-                processes.end_all()
-    except OutOfTime:
-        print(f"FAILED the run takes longer than {LIMIT_SECONDS[length]} s", flush=True)
-        failed += 1
-    print(f"{done - failed if done >= failed else 0} passed, {failed} failed in {time.monotonic() - begun:.0f} s", flush=True)
+    begun, failed = time.monotonic(), 0
+    with tempfile.TemporaryDirectory(prefix="weir-foreign-", ignore_cleanup_errors=True) as folder:
+        leave_in_time(LIMIT_SECONDS[length], folder)
+        try:
+            bench = weir.Bench(folder, length)
+            failed = sum(not passes(function, bench) for function in chosen)
+        finally:
+            processes.end_all()
+    print(f"{len(chosen) - failed} passed, {failed} failed in {time.monotonic() - begun:.0f} s", flush=True)
     # Threads of a check that failed may still wait for something; nobody waits for them.
-    os._exit(1 if failed or done < len(chosen) else 0)
+    os._exit(1 if failed or not chosen else 0)
 
 
-def give_up_after(seconds):
-    def out_of_time(*_):
-        raise OutOfTime
-    def interrupted(*_):
-        raise KeyboardInterrupt
-    signal.signal(signal.SIGALRM, out_of_time)
-    signal.signal(signal.SIGTERM, interrupted)
+def leave_in_time(seconds, folder):
+    """At the end of the time, and where somebody interrupts, nothing is waited for: all children end with this process."""
+    def leave(number, _):
+        why = f"the run takes longer than {seconds} s" if number == signal.SIGALRM else signal.strsignal(number)
+        print(f"FAILED {why}", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
+    for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, leave)
     signal.alarm(seconds)
-    # Where even ending hangs: say where, and leave; the children die with this process.
-    faulthandler.dump_traceback_later(seconds + 60, exit=True)
+    # Where Python itself hangs.
+    faulthandler.dump_traceback_later(seconds + 30, exit=True)
 
 
 def passes(function, bench):

@@ -40,7 +40,7 @@ use super::Service;
 use super::admission::{Admission, Permit};
 use super::drain::Drain;
 use super::flush::Session;
-use super::guard::Inlet;
+use super::guard::{Inlet, Reader};
 use super::listener::{Accepting, WorkerListener};
 use super::stream::{Socket, Stream};
 use super::alarm::Alarm;
@@ -50,6 +50,7 @@ use crate::outbound::rt::ClockTimer;
 use crate::request::Scheme;
 use crate::rules::forwarded::is_trusted;
 use crate::rules::http1::{Bounds, Guard};
+use crate::rules::http2::HeadWatch;
 use crate::tasks::Tasks;
 
 /// hyper's buffers for one HTTP/1 connection, each way.
@@ -254,13 +255,14 @@ impl Known {
         let counters = context.counters.clone();
         let _open = counters.open(self.spoken);
         let limits = self.settings.limits.clone();
-        let guard = (self.spoken == Spoken::H1).then(|| {
-            Guard::new(Bounds {
+        let reader = match self.spoken {
+            Spoken::H1 => Reader::Http1(Guard::new(Bounds {
                 head_size: limits.head_size,
                 fields: limits.head_fields,
                 request_line: REQUEST_LINE_MAX.min(limits.head_size),
-            })
-        });
+            })),
+            Spoken::H2 => Reader::Http2(HeadWatch::default()),
+        };
         let scheme = match self.session {
             Session::Clear => Scheme::Http,
             Session::Tls(_) => Scheme::Https,
@@ -280,7 +282,7 @@ impl Known {
             next_stream: next_stream.clone(),
         };
         let wire =
-            Wire::new(self.socket, self.session, Inlet::new(guard, exchanges.malformed().clone()), &context.clock);
+            Wire::new(self.socket, self.session, Inlet::new(reader, exchanges.malformed().clone()), &context.clock);
         let wire = Arc::new(Mutex::new(wire));
         let io = Io(wire.clone());
         let timer = ClockTimer::new(context.clock.clone());

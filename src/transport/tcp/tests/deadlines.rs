@@ -87,6 +87,23 @@ async fn the_second_head_of_a_connection_has_its_own_ten_seconds() {
 }
 
 #[tokio::test]
+async fn a_head_of_http_2_has_ten_seconds_too() {
+    let stage = clear();
+    let mut slowly = stage.raw().await;
+    slowly.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    stage.until(|| stage.counters.snapshot().open_h2 == 1).await;
+    slowly.write_all(b"\0\0\x64\x01\x05\0\0\0\x01").await.unwrap();
+    for _ in 0..9 {
+        stage.advance(1).await;
+        slowly.write_all(b"\x82").await.unwrap();
+    }
+    assert_eq!(stage.admission.total(), 1);
+    stage.advance(1).await;
+    rest(&mut slowly).await;
+    assert_eq!(stage.missed(Deadline::Head), 1);
+}
+
+#[tokio::test]
 async fn an_idle_connection_is_closed_after_75_seconds() {
     let stage = clear();
     let mut h1 = stage.h1().await;
