@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use weir::ops::{self, Arguments, Command, DemoArguments, Outcome, ServeArguments};
+use weir::telemetry::log;
 use weir::{demo, node};
 
 // Chunks of many sizes are made and freed on many threads: the system's allocator keeps what it should give back.
@@ -13,7 +14,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
-        Command::Demo(arguments) => ended(demo::run(&options(arguments))),
+        Command::Demo(arguments) => {
+            log::start();
+            ended(demo::run(&options(arguments)))
+        }
         Command::Serve(arguments) => serve(&arguments),
         Command::Tool(tool) => match ops::run(tool, &mut io::stdout().lock(), &mut io::stderr().lock()) {
             Ok(outcome) => outcome.into(),

@@ -98,7 +98,6 @@ struct Addresses {
 /// # Errors
 /// Why it did not start.
 pub fn run(options: &Options) -> Result<(), DemoError> {
-    crate::telemetry::log::start();
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(play(options))
 }

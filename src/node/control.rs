@@ -18,7 +18,7 @@ use crate::request::{Advertised, Policies, Readiness};
 use crate::tasks::Tasks;
 use crate::transport::tcp;
 
-use super::doors::{Bound, Doors, Sockets};
+use super::doors::{Bound, Doors};
 use super::worker::Worker;
 use super::{Shared, cache_bounds, open_access_log};
 
@@ -188,9 +188,7 @@ impl Shared {
         let config = self.config.lock().clone();
         let doors = self.doors.lock().clone();
         if doors.is_closed() {
-            let sockets = Sockets::bind(&config, Some(&doors.bound));
-            let reopened = sockets.and_then(|sockets| sockets.open(&config, &self.hall, &self.workers));
-            match reopened {
+            match doors.reopen(&config, &self.hall) {
                 Ok(reopened) => *self.doors.lock() = Arc::new(reopened),
                 Err(error) => {
                     error!(%error, "the listeners cannot be opened again");

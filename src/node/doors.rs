@@ -3,7 +3,7 @@
 //! Doors are opened together and closed together: TCP and UDP of one port number follow each other. A drain that is
 //! taken back opens them anew on the same addresses.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU8;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -74,14 +74,22 @@ pub struct Bound {
     pub socket: Option<SocketAddr>,
 }
 
-/// Doors that are open.
+/// Doors that are open, or on their way to close.
 pub struct Doors {
     /// Where they are.
     pub bound: Vec<Bound>,
     drain: Drain,
-    quic: Vec<Handle>,
+    quic: Vec<QuicDoor>,
     /// Tasks of connections, by worker.
     connections: Vec<Tasks>,
+}
+
+/// One worker's share of a UDP port.
+struct QuicDoor {
+    handle: Handle,
+    /// The driver's own socket once more: the kernel counts the sockets of a port, so that none may close before all.
+    socket: UdpSocket,
+    seat: Seat,
 }
 
 /// The sockets of the doors, bound and not yet served.
@@ -98,56 +106,60 @@ struct Entry {
 }
 
 impl Sockets {
-    /// Binds every listener of a configuration, `bound` before where the doors were open already.
+    /// Binds every listener of a configuration.
     ///
     /// # Errors
     /// The first address that cannot be listened on.
-    pub fn bind(config: &Config, before: Option<&[Bound]>) -> Result<Self, StartError> {
+    pub fn bind(config: &Config) -> Result<Self, StartError> {
         let mut sockets = Self { tcp: Vec::new(), udp: Vec::new(), bound: Vec::new() };
-        let mut before = before.unwrap_or_default().iter().filter(|bound| bound.kind != "h3");
-        for listener in &config.listen.http {
-            sockets.bind_one(config, listener, "http", before.next())?;
-        }
-        for listener in &config.listen.https {
-            sockets.bind_one(config, listener, "https", before.next())?;
+        for (kind, listener) in listeners(config) {
+            let socket = sockets.bind_tcp(config, listener, (kind, &listener.address))?;
+            if kind == "https" && config.http3.enabled {
+                sockets.bind_udp(&listener.address, socket, config.node.workers)?;
+            }
         }
         Ok(sockets)
     }
 
-    fn bind_one(
+    /// Binds the TCP listeners once more, where they were before.
+    fn bind_again(config: &Config, before: &[Bound]) -> Result<Self, StartError> {
+        let mut sockets = Self { tcp: Vec::new(), udp: Vec::new(), bound: Vec::new() };
+        let before = before.iter().filter(|bound| bound.kind != "h3");
+        for ((kind, listener), bound) in listeners(config).zip(before) {
+            let address = match bound.socket {
+                Some(socket) if matches!(listener.address, Address::Socket(_)) => Address::Socket(socket),
+                _ => listener.address.clone(),
+            };
+            sockets.bind_tcp(config, listener, (kind, &address))?;
+        }
+        Ok(sockets)
+    }
+
+    fn bind_tcp(
         &mut self,
         config: &Config,
         listener: &Listener,
-        kind: &'static str,
-        before: Option<&Bound>,
-    ) -> Result<(), StartError> {
-        let workers = config.node.workers;
-        let address = match before.and_then(|bound| bound.socket) {
-            Some(socket) if matches!(listener.address, Address::Socket(_)) => Address::Socket(socket),
-            _ => listener.address.clone(),
-        };
+        (kind, address): (&'static str, &Address),
+    ) -> Result<Option<SocketAddr>, StartError> {
         let options = listener::Options {
             congestion: config.listen.congestion.clone(),
             user_timeout: Some(config.limits.write_progress),
         };
-        let listeners = listener::bind(&address, workers, &options)?;
+        let listeners = listener::bind(address, config.node.workers, &options)?;
         let socket = listeners.first().and_then(WorkerListener::local_address);
-        let text = socket.map_or_else(|| name(&address), |socket| socket.to_string());
+        let text = socket.map_or_else(|| name(address), |socket| socket.to_string());
         self.bound.push(Bound { kind, address: text, socket });
-        let secure = kind == "https";
-        if secure && config.http3.enabled {
-            self.bind_udp(&address, socket, workers)?;
-        }
-        self.tcp.push((listeners, Entry { secure, proxy_protocol: listener.proxy_protocol.as_slice().into() }));
-        Ok(())
+        let proxy_protocol = listener.proxy_protocol.as_slice().into();
+        self.tcp.push((listeners, Entry { secure: kind == "https", proxy_protocol }));
+        Ok(socket)
     }
 
     fn bind_udp(&mut self, address: &Address, socket: Option<SocketAddr>, workers: usize) -> Result<(), StartError> {
         let failed = |source| StartError::Udp { address: name(address), source };
         let group = match (address, socket) {
-            (Address::Inherited(name), _) => match inherited::datagrams(name).into_iter().next() {
-                Some(socket) => Group { sockets: vec![socket], steering: Steering::Single },
-                None => {
+            (Address::Inherited(name), _) => match inherited::datagrams(name) {
+                sockets if !sockets.is_empty() => Group::inherited(sockets).map_err(failed)?,
+                _ => {
                     warn!(name, "no datagram socket of that name was handed over: no HTTP/3 there");
                     return Ok(());
                 }
@@ -170,15 +182,24 @@ impl Sockets {
     ///
     /// # Errors
     /// Where QUIC cannot be prepared.
-    pub fn open(self, config: &Config, hall: &Hall, workers: &[Worker]) -> Result<Doors, StartError> {
-        let drain = Drain::new();
+    pub fn open(mut self, config: &Config, hall: &Hall, workers: &[Worker]) -> Result<Doors, StartError> {
         let connections: Vec<Tasks> = workers.iter().map(|worker| worker.tasks.apart()).collect();
-        let contexts: Vec<_> = connections.iter().zip(&hall.tcp).map(|pair| context(hall, &drain, pair)).collect();
-        for (listeners, entry) in self.tcp {
+        let drain = Drain::new();
+        self.accept(config, hall, (&drain, &connections));
+        let mut quic = Vec::new();
+        for group in self.udp {
+            quic.extend(drive(group, config, hall, &connections)?);
+        }
+        Ok(Doors { bound: self.bound, drain, quic, connections })
+    }
+
+    fn accept(&mut self, config: &Config, hall: &Hall, (drain, connections): (&Drain, &[Tasks])) {
+        let contexts: Vec<_> = connections.iter().zip(&hall.tcp).map(|pair| context(hall, drain, pair)).collect();
+        for (listeners, entry) in self.tcp.drain(..) {
             let tls = hall.certificates.as_ref().filter(|_| entry.secure);
             let tls = tls.map(|certificates| certificates.server_config(config.tls.min_version));
             let door = Door { tls, proxy_protocol: entry.proxy_protocol };
-            for ((listener, context), tasks) in listeners.into_iter().zip(&contexts).zip(&connections) {
+            for ((listener, context), tasks) in listeners.into_iter().zip(&contexts).zip(connections) {
                 let serving = tcp::serve(listener, door.clone(), context.clone());
                 tasks.spawn("accept", async move {
                     if let Err(error) = serving.await {
@@ -187,19 +208,44 @@ impl Sockets {
                 });
             }
         }
-        let mut quic = Vec::new();
-        for group in self.udp {
-            quic.extend(drive(group, config, hall, &connections)?);
-        }
-        Ok(Doors { bound: self.bound, drain, quic, connections })
     }
 }
 
+fn listeners(config: &Config) -> impl Iterator<Item = (&'static str, &Listener)> {
+    let http = config.listen.http.iter().map(|listener| ("http", listener));
+    http.chain(config.listen.https.iter().map(|listener| ("https", listener)))
+}
+
 impl Doors {
+    /// The same doors once more after they were closed, on the same addresses. Connections that were told to leave still
+    /// belong to them.
+    ///
+    /// # Errors
+    /// An address was taken meanwhile.
+    pub fn reopen(&self, config: &Config, hall: &Hall) -> Result<Self, StartError> {
+        let mut sockets = Sockets::bind_again(config, &self.bound)?;
+        let drain = Drain::new();
+        sockets.accept(config, hall, (&drain, &self.connections));
+        let settings = quic_settings(config, hall);
+        let mut quic = Vec::new();
+        for door in &self.quic {
+            let QuicDoor { handle, socket, seat } = door;
+            let socket = socket.try_clone().map_err(quic::StartError::Socket)?;
+            quic.push(match handle.resume() {
+                true => QuicDoor { handle: handle.clone(), socket, seat: *seat },
+                false => {
+                    let settings = settings.as_ref().expect("there was QUIC, so there are certificates");
+                    start_driver((socket, *seat), settings, hall, &self.connections)?
+                }
+            });
+        }
+        Ok(Self { bound: self.bound.clone(), drain, quic, connections: self.connections.clone() })
+    }
+
     /// Nothing is accepted any more; connections end as they finish.
     pub fn close(&self) {
         self.drain.begin();
-        self.quic.iter().for_each(Handle::drain);
+        self.handles().for_each(Handle::drain);
     }
 
     /// Whether nothing is accepted any more.
@@ -210,7 +256,7 @@ impl Doors {
     /// Ends what is left.
     pub fn cut(&self) {
         self.drain.cut();
-        self.quic.iter().for_each(Handle::close);
+        self.handles().for_each(Handle::close);
     }
 
     /// Completes when no connection is left, once the doors are closed.
@@ -221,9 +267,9 @@ impl Doors {
         }
     }
 
-    /// What their QUIC drivers count.
-    pub fn quic(&self) -> &[Handle] {
-        &self.quic
+    /// Their QUIC drivers.
+    pub fn handles(&self) -> impl Iterator<Item = &Handle> {
+        self.quic.iter().map(|door| &door.handle)
     }
 
     /// Tasks of their connections, by worker.
@@ -249,40 +295,50 @@ fn context(
 }
 
 /// Starts a QUIC driver for each socket of a group, on the worker that the kernel steers its datagrams to.
-fn drive(group: Group, config: &Config, hall: &Hall, workers: &[Tasks]) -> Result<Vec<Handle>, StartError> {
-    let Some(certificates) = &hall.certificates else { return Ok(Vec::new()) };
+fn drive(group: Group, config: &Config, hall: &Hall, workers: &[Tasks]) -> Result<Vec<QuicDoor>, StartError> {
+    let Some(settings) = quic_settings(config, hall) else { return Ok(Vec::new()) };
+    if group.steering == Steering::Refused {
+        info!("datagrams are not steered by the kernel: one worker serves HTTP/3");
+    }
+    let workers_of_port = u8::try_from(group.sockets.len()).expect("there are no more sockets than seats");
+    let seats = (0..workers_of_port).map(|worker| Seat { worker, workers: workers_of_port });
+    let sockets = group.sockets.into_iter().zip(seats);
+    sockets.map(|place| start_driver(place, &settings, hall, workers)).collect()
+}
+
+fn quic_settings(config: &Config, hall: &Hall) -> Option<quic::Settings> {
     let admission = hall.admission.clone();
-    let settings = quic::Settings {
-        tls: certificates.quic_server_config(),
+    Some(quic::Settings {
+        tls: hall.certificates.as_ref()?.quic_server_config(),
         keys: hall.quic_keys.clone(),
         limits: config.limits.clone(),
         segmentation: if config.http3.gso { Segmentation::Offloaded } else { Segmentation::Own },
         clock: hall.service.0.clock.clone(),
         admit: Arc::new(move |ip| Some(Box::new(admission.admit(ip)?) as quic::Permit)),
         generation: hall.generation,
+    })
+}
+
+fn start_driver(
+    (socket, seat): (UdpSocket, Seat),
+    settings: &quic::Settings,
+    hall: &Hall,
+    workers: &[Tasks],
+) -> Result<QuicDoor, StartError> {
+    let make = h3::Maker {
+        service: hall.service.clone(),
+        limits: hall.limits.clone(),
+        clock: settings.clock.clone(),
+        counters: hall.h3.clone(),
     };
-    if group.steering == Steering::Single {
-        info!("datagrams are not steered by the kernel: one worker serves HTTP/3");
-    }
-    let count = u8::try_from(group.sockets.len()).expect("there are no more sockets than seats");
-    let mut handles = Vec::new();
-    for (index, socket) in group.sockets.into_iter().enumerate() {
-        let worker = u8::try_from(index).expect("there are no more sockets than seats");
-        let make = h3::Maker {
-            service: hall.service.clone(),
-            limits: hall.limits.clone(),
-            clock: settings.clock.clone(),
-            counters: hall.h3.clone(),
-        };
-        let (driver, handle) = Driver::new(socket, Seat { worker, workers: count }, &settings, make)?;
-        workers[index].spawn("quic", async move {
-            if let Err(error) = driver.run().await {
-                error!(%error, "QUIC ended");
-            }
-        });
-        handles.push(handle);
-    }
-    Ok(handles)
+    let kept = socket.try_clone().map_err(quic::StartError::Socket)?;
+    let (driver, handle) = Driver::new(socket, seat, settings, make)?;
+    workers[usize::from(seat.worker)].spawn("quic", async move {
+        if let Err(error) = driver.run().await {
+            error!(%error, "QUIC ended");
+        }
+    });
+    Ok(QuicDoor { handle, socket: kept, seat })
 }
 
 /// Workers that QUIC can name in a connection ID.

@@ -14,11 +14,11 @@ use crate::rules::upstream::select::Standing;
 use crate::telemetry::streams::StreamTotals;
 use crate::telemetry::metrics::{Family, Labels, Source, Value};
 use crate::transport::head::BadRequest;
-use crate::transport::quic::Handle;
 use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
 
 use super::Shared;
+use super::doors::Doors;
 
 /// A worker whose loop takes longer than this to answer is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -90,7 +90,7 @@ impl Shared {
         Connections {
             h1: snapshots.iter().map(|snapshot| snapshot.open_h1).sum(),
             h2: snapshots.iter().map(|snapshot| snapshot.open_h2).sum(),
-            h3: self.open_doors().quic().iter().map(|handle| handle.counters().connections.value()).sum(),
+            h3: self.open_doors().handles().map(|handle| handle.counters().connections.value()).sum(),
         }
     }
 
@@ -135,7 +135,7 @@ impl Source for Metrics {
         families.extend(connections(shared));
         families.extend(origins(&shared.edge.policies().origins.snapshot()));
         families.extend(http3(shared));
-        families.extend(quic(shared.open_doors().quic()));
+        families.extend(quic(&shared.open_doors()));
         let dropped = shared.edge.policies().access_log.as_ref().map_or(0, |log| log.dropped());
         families.push(
             Family::new("weir_events_dropped", "Events that were lost because a queue was full or a disk failed")
@@ -277,9 +277,9 @@ fn http3(shared: &Shared) -> Vec<Family> {
     vec![Family::counter("weir_h3_requests", "HTTP/3 requests", requests), malformed, resets]
 }
 
-fn quic(handles: &[Handle]) -> Vec<Family> {
+fn quic(doors: &Doors) -> Vec<Family> {
     type Read = fn(&Counters) -> u64;
-    let sum = |of: Read| -> u64 { handles.iter().map(|handle| of(handle.counters())).sum() };
+    let sum = |of: Read| -> u64 { doors.handles().map(|handle| of(handle.counters())).sum() };
     let counters: [(&'static str, &'static str, Read); 11] = [
         ("weir_quic_accepted", "QUIC connections taken", |c| c.accepted.value()),
         ("weir_quic_refused", "QUIC connections refused", |c| c.refused.value()),

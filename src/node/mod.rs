@@ -111,7 +111,7 @@ impl Node {
         let config = Arc::new(config);
         let clock = Clock::system();
         let tasks = Tasks::current();
-        let sockets = Sockets::bind(&config, None)?;
+        let sockets = Sockets::bind(&config)?;
         let admin_listeners = bind_admin(&config).await?;
         let certificates = match config.tls.certificates.as_slice() {
             [] => None,

@@ -20,7 +20,7 @@ async fn range(stage: &Stage, blob: &Blob, range: &str) -> Response {
 #[tokio::test]
 async fn head_tells_what_get_would_and_asks_the_origin_once_for_both() {
     on_every_protocol(async |stage| {
-        let blob = fresh_blob(SIZE, "");
+        let blob = fresh_blob(SIZE, "&cc=max-age=60");
         let mut head = stage.ask(Method::HEAD, &blob.path, &[], b"").await;
         assert_eq!((head.status.as_u16(), head.header("content-length")), (200, "100000"));
         assert_eq!(head.bytes().await.unwrap().len(), 0);

@@ -149,7 +149,7 @@ impl<M: MakeLayer> Running<M> {
         more |= self.serve();
         more |= self.send(context);
         self.sample();
-        if self.core.draining != Draining::No && self.is_over() {
+        if self.core.draining != Draining::No && self.is_over() && self.orders.may_end() {
             return Poll::Ready(Ok(Next::Over));
         }
         if more || self.is_due(context) {
@@ -184,9 +184,10 @@ impl<M: MakeLayer> Running<M> {
     /// Follows the handle's orders; says whether some connections have not been told yet.
     fn obey(&mut self) -> bool {
         let ordered = self.orders.draining();
-        if ordered > self.core.draining {
+        if ordered != self.core.draining {
             self.core.draining = ordered;
-            self.sweep = Some(0);
+            // Connections that were told to leave already do so, whatever comes.
+            self.sweep = (ordered != Draining::No).then_some(0);
         }
         let Some(from) = self.sweep else { return false };
         let until = self.table.len().min(from + SERVED);
