@@ -22,6 +22,8 @@ Exit code: 0 all is well, 1 a finding (stall, error, double fetch), 2 wrong use 
 200 clients ask for one cold object at once; the first leaves in mid-body:
   weir-loadtest herd --way h2c --url 'http://127.0.0.1:8080/blob/a?size=2000000&delay_ms=500&over_ms=1000' \\
     --clients 200 --leave-first-after 100kB
+As many requests as a server answers in 5 s:
+  weir-loadtest load --way h2 --url https://127.0.0.1:8443/live/init.mp4 --insecure --connections 4 --streams 16 --seconds 5
 One request over HTTP/3:
   weir-loadtest fetch --way h3 --url https://127.0.0.1:8443/live/master.m3u8 --ca ca.pem --print"
 )]
@@ -38,6 +40,8 @@ pub enum Command {
     Viewers(ViewersArgs),
     /// Many clients ask for one object at the same moment
     Herd(HerdArgs),
+    /// One URL, as often as the server can answer
+    Load(LoadArgs),
     /// One GET, shown
     Fetch(FetchArgs),
 }
@@ -164,6 +168,26 @@ pub struct HerdArgs {
     /// What to print, and whom to ask afterwards
     #[command(flatten)]
     pub output: Output,
+}
+
+/// `load`.
+#[derive(Clone, Debug, Args)]
+pub struct LoadArgs {
+    /// Whom to ask
+    #[command(flatten)]
+    pub target: Where,
+    /// Connections
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub connections: u32,
+    /// Requests at once on a connection of HTTP/2 or HTTP/3
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub streams: u32,
+    /// Seconds
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `fetch`.

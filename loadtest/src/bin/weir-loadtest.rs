@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use clap::Parser;
 use serde::Serialize;
-use weir_loadtest::cli::{Cli, Command, FetchArgs, HerdArgs, Output, ViewersArgs};
+use weir_loadtest::cli::{Cli, Command, FetchArgs, HerdArgs, LoadArgs, Output, ViewersArgs};
 use weir_loadtest::client::{Client, Network, Server};
 use weir_loadtest::crowd::{self, Arrival};
 use weir_loadtest::herd::{self, Herd};
+use weir_loadtest::load::{self, Load};
 use weir_loadtest::report::Report;
 use weir_loadtest::stats::{OriginCounts, Snapshot};
 use weir_loadtest::viewer::{Hints, Latency, Plan};
@@ -33,6 +34,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Viewers(args) => viewers(args).await,
         Command::Herd(args) => herd(args).await,
+        Command::Load(args) => load(args).await,
         Command::Fetch(args) => fetch(args).await,
     };
     match outcome {
@@ -86,6 +88,20 @@ async fn herd(args: HerdArgs) -> Outcome {
         report.ask(&before, &after, target.path());
     }
     print(&args.output, &report, report.text())?;
+    Ok(verdict(&report.findings()))
+}
+
+async fn load(args: LoadArgs) -> Outcome {
+    let target = &args.target;
+    let server = Server::find(&target.url, target.way).await?;
+    let load = Load {
+        path: target.path().to_owned(),
+        connections: args.connections,
+        streams: args.streams,
+        time: Duration::from_secs(args.seconds),
+    };
+    let report = load::drive(&server, (target.way, &target.trust()?), &load).await?;
+    print(&Output { json: args.json, stats: None }, &report, report.text())?;
     Ok(verdict(&report.findings()))
 }
 

@@ -26,7 +26,7 @@ mod h3;
 mod network;
 mod response;
 mod server;
-mod tcp;
+pub(crate) mod tcp;
 
 #[cfg(test)]
 pub(crate) mod tests;

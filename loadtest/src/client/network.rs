@@ -137,11 +137,11 @@ impl Network {
         }))
     }
 
-    pub(super) fn tls(&self) -> Arc<ClientConfig> {
+    pub(crate) fn tls(&self) -> Arc<ClientConfig> {
         self.0.tls.clone()
     }
 
-    pub(super) fn tls_h2(&self) -> Arc<ClientConfig> {
+    pub(crate) fn tls_h2(&self) -> Arc<ClientConfig> {
         self.0.tls_h2.clone()
     }
 
@@ -150,7 +150,7 @@ impl Network {
     }
 
     /// Begins a QUIC connection on the next socket of the server's address family.
-    pub(super) fn quic(&self, server: SocketAddr, name: &str) -> io::Result<quinn::Connecting> {
+    pub(crate) fn quic(&self, server: SocketAddr, name: &str) -> io::Result<quinn::Connecting> {
         let endpoint = self.endpoint(wildcard(server))?;
         endpoint.connect_with(self.0.quic.clone(), server, name).map_err(io::Error::other)
     }

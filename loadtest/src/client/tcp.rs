@@ -17,13 +17,13 @@ use super::network::Receive;
 use super::{ClientError, Server};
 
 /// Bytes in clear or under TLS.
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Clear(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// Connects, with TLS if a configuration is given.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     server: &Server,
     tls: Option<Arc<ClientConfig>>,
     receive: Receive,

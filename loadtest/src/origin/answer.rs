@@ -69,27 +69,17 @@ impl Answer {
         let (code, location) = match instead {
             Instead::Status(code, location) => (*code, location.as_deref()),
             Instead::Html | Instead::Reset => {
-                let page = Bytes::from_static(
-                    b"<!doctype html><title>Welcome</title><p>This is not a playlist.\n",
-                );
+                let page = Bytes::from_static(b"<!doctype html><title>Welcome</title><p>This is not a playlist.\n");
                 let length = page.len() as u64;
-                return Self::new(StatusCode::OK, whole(page), Some(length))
-                    .with(header::CONTENT_TYPE, "text/html");
+                return Self::new(StatusCode::OK, whole(page), Some(length)).with(header::CONTENT_TYPE, "text/html");
             }
         };
-        let status = StatusCode::from_u16(code)
-            .ok()
-            .filter(|status| !status.is_informational());
-        let answer = Self::text(
-            status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            NO_STORE,
-            "by order of the fault desk",
-        );
+        let status = StatusCode::from_u16(code).ok().filter(|status| !status.is_informational());
+        let answer =
+            Self::text(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), NO_STORE, "by order of the fault desk");
         match location {
             Some(location) => answer.with(header::LOCATION, location),
-            None if (300..400).contains(&code) => {
-                answer.with(header::LOCATION, "/live/master.m3u8")
-            }
+            None if (300..400).contains(&code) => answer.with(header::LOCATION, "/live/master.m3u8"),
             None => answer,
         }
     }
@@ -99,10 +89,7 @@ impl Answer {
 pub fn finish(answer: Answer, method: &Method) -> Answer {
     let mut answer = answer
         .with(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")
-        .with(
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            "Age, Cache-Control, Content-Length, Content-Range, Date, ETag",
-        )
+        .with(header::ACCESS_CONTROL_EXPOSE_HEADERS, "Age, Cache-Control, Content-Length, Content-Range, Date, ETag")
         .with(HeaderName::from_static("timing-allow-origin"), "*")
         .with(header::SERVER, "weir-origin");
     if *method == Method::HEAD {
@@ -115,42 +102,23 @@ pub fn finish(answer: Answer, method: &Method) -> Answer {
 pub fn preflight() -> Answer {
     Answer::new(StatusCode::NO_CONTENT, whole(Bytes::new()), None)
         .with(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, OPTIONS")
-        .with(
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "*, Authorization, Range",
-        )
+        .with(header::ACCESS_CONTROL_ALLOW_HEADERS, "*, Authorization, Range")
         .with(header::ACCESS_CONTROL_MAX_AGE, "7200")
 }
 
 /// A playlist, gzip-coded where the client takes it.
 pub fn playlist(text: String, life: &str, asked: &HeaderMap) -> Answer {
     let zip = takes_gzip(asked);
-    let tag = format!(
-        "\"{:016x}{}\"",
-        fingerprint(&text),
-        if zip { "-gz" } else { "" }
-    );
+    let tag = format!("\"{:016x}{}\"", fingerprint(&text), if zip { "-gz" } else { "" });
     let answer = if unchanged(asked, &tag) {
         Answer::new(StatusCode::NOT_MODIFIED, whole(Bytes::new()), None)
     } else {
-        let body = if zip {
-            gzip(text.as_bytes())
-        } else {
-            Bytes::from(text)
-        };
+        let body = if zip { gzip(text.as_bytes()) } else { Bytes::from(text) };
         let length = body.len() as u64;
-        let answer = Answer::new(StatusCode::OK, whole(body), Some(length))
-            .with(header::CONTENT_TYPE, PLAYLIST_TYPE);
-        if zip {
-            answer.with(header::CONTENT_ENCODING, "gzip")
-        } else {
-            answer
-        }
+        let answer = Answer::new(StatusCode::OK, whole(body), Some(length)).with(header::CONTENT_TYPE, PLAYLIST_TYPE);
+        if zip { answer.with(header::CONTENT_ENCODING, "gzip") } else { answer }
     };
-    answer
-        .with(header::ETAG, &tag)
-        .with(header::CACHE_CONTROL, life)
-        .with(header::VARY, "Accept-Encoding")
+    answer.with(header::ETAG, &tag).with(header::CACHE_CONTROL, life).with(header::VARY, "Accept-Encoding")
 }
 
 fn fingerprint(text: &str) -> u64 {
@@ -167,27 +135,17 @@ fn gzip(text: &[u8]) -> Bytes {
 
 /// Whether `Accept-Encoding` takes gzip with a weight above 0.
 fn takes_gzip(asked: &HeaderMap) -> bool {
-    let values = asked
-        .get_all(header::ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let values = asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
-        let weight = weight
-            .trim()
-            .strip_prefix("q=")
-            .and_then(|weight| weight.parse::<f32>().ok());
-        ["gzip", "*"].contains(&name.trim().to_ascii_lowercase().as_str())
-            && weight.is_some_and(|weight| weight > 0.0)
+        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
+        ["gzip", "*"].contains(&name.trim().to_ascii_lowercase().as_str()) && weight.is_some_and(|weight| weight > 0.0)
     })
 }
 
 /// Whether `If-None-Match` names the present `tag` (RFC 9110 section 13.1.2).
 fn unchanged(asked: &HeaderMap, tag: &str) -> bool {
-    let values = asked
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let values = asked.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     values
         .flat_map(|value| value.split(','))
         .any(|each| each.trim() == "*" || each.trim().trim_start_matches("W/") == tag)
@@ -207,19 +165,10 @@ pub enum Asked {
 /// The one range of the `Range` field; `None` if there is none that we serve (several ranges, other units, `If-Range` of another
 /// version), so that the whole is sent (RFC 9110 section 14.2).
 pub fn range(asked: &HeaderMap, tag: &str) -> Option<Asked> {
-    if asked
-        .get(header::IF_RANGE)
-        .is_some_and(|value| value.as_bytes() != tag.as_bytes())
-    {
+    if asked.get(header::IF_RANGE).is_some_and(|value| value.as_bytes() != tag.as_bytes()) {
         return None;
     }
-    let (first, last) = asked
-        .get(header::RANGE)?
-        .to_str()
-        .ok()?
-        .strip_prefix("bytes=")?
-        .trim()
-        .split_once('-')?;
+    let (first, last) = asked.get(header::RANGE)?.to_str().ok()?.strip_prefix("bytes=")?.trim().split_once('-')?;
     match (first, last) {
         ("", last) => Some(Asked::Last(last.parse().ok()?)),
         (first, "") => Some(Asked::From(first.parse().ok()?)),
@@ -244,36 +193,20 @@ pub struct Extent {
 /// Decides it (RFC 9110 sections 13.2.2 and 14).
 pub fn extent(asked: &HeaderMap, tag: &str, size: u64) -> Extent {
     if unchanged(asked, tag) {
-        return Extent {
-            status: StatusCode::NOT_MODIFIED,
-            from: 0,
-            to: 0,
-        };
+        return Extent { status: StatusCode::NOT_MODIFIED, from: 0, to: 0 };
     }
     let (from, to) = match range(asked, tag) {
         None => {
-            return Extent {
-                status: StatusCode::OK,
-                from: 0,
-                to: size,
-            };
+            return Extent { status: StatusCode::OK, from: 0, to: size };
         }
         Some(Asked::Closed(from, last)) => (from, last.saturating_add(1).min(size)),
         Some(Asked::From(from)) => (from, size),
         Some(Asked::Last(count)) => (size.saturating_sub(count), size),
     };
     if from < to {
-        Extent {
-            status: StatusCode::PARTIAL_CONTENT,
-            from,
-            to,
-        }
+        Extent { status: StatusCode::PARTIAL_CONTENT, from, to }
     } else {
-        Extent {
-            status: StatusCode::RANGE_NOT_SATISFIABLE,
-            from: 0,
-            to: 0,
-        }
+        Extent { status: StatusCode::RANGE_NOT_SATISFIABLE, from: 0, to: 0 }
     }
 }
 
@@ -281,17 +214,13 @@ impl Extent {
     /// The answer with `body`, which is this extent of `size` bytes.
     pub fn answer(self, body: OriginBody, size: u64, tag: &str) -> Answer {
         let length = (self.status != StatusCode::NOT_MODIFIED).then_some(self.to - self.from);
-        let answer = Answer::new(self.status, body, length)
-            .with(header::ETAG, tag)
-            .with(header::ACCEPT_RANGES, "bytes");
+        let answer =
+            Answer::new(self.status, body, length).with(header::ETAG, tag).with(header::ACCEPT_RANGES, "bytes");
         match self.status {
-            StatusCode::PARTIAL_CONTENT => answer.with(
-                header::CONTENT_RANGE,
-                &format!("bytes {}-{}/{size}", self.from, self.to - 1),
-            ),
-            StatusCode::RANGE_NOT_SATISFIABLE => {
-                answer.with(header::CONTENT_RANGE, &format!("bytes */{size}"))
+            StatusCode::PARTIAL_CONTENT => {
+                answer.with(header::CONTENT_RANGE, &format!("bytes {}-{}/{size}", self.from, self.to - 1))
             }
+            StatusCode::RANGE_NOT_SATISFIABLE => answer.with(header::CONTENT_RANGE, &format!("bytes */{size}")),
             _ => answer,
         }
     }
@@ -303,10 +232,7 @@ pub fn media(bytes: &Bytes, kind: &str, tag: &str, asked: &HeaderMap) -> Answer 
     let extent = extent(asked, tag, size);
     let index = |at: u64| usize::try_from(at).expect("within a slice");
     let body = whole(bytes.slice(index(extent.from)..index(extent.to)));
-    extent
-        .answer(body, size, tag)
-        .with(header::CONTENT_TYPE, kind)
-        .with(header::CACHE_CONTROL, MEDIA_LIFE)
+    extent.answer(body, size, tag).with(header::CONTENT_TYPE, kind).with(header::CACHE_CONTROL, MEDIA_LIFE)
 }
 
 #[cfg(test)]
@@ -332,11 +258,7 @@ mod tests {
             ("lines=0-1", 200, 0, 10),
         ] {
             let extent = extent(&asked(header::RANGE, value), "\"t\"", 10);
-            assert_eq!(
-                (extent.status.as_u16(), extent.from, extent.to),
-                (status, from, to),
-                "{value}"
-            );
+            assert_eq!((extent.status.as_u16(), extent.from, extent.to), (status, from, to), "{value}");
         }
         let mut stale = asked(header::RANGE, "bytes=2-3");
         stale.insert(header::IF_RANGE, HeaderValue::from_static("\"old\""));
@@ -349,18 +271,10 @@ mod tests {
 
     #[test]
     fn gzip_goes_to_those_who_take_it() {
-        for (value, expected) in [
-            ("gzip, br", true),
-            ("br;q=1.0, gzip;q=0.5", true),
-            ("gzip;q=0", false),
-            ("br", false),
-            ("*", true),
-        ] {
-            assert_eq!(
-                takes_gzip(&asked(header::ACCEPT_ENCODING, value)),
-                expected,
-                "{value}"
-            );
+        for (value, expected) in
+            [("gzip, br", true), ("br;q=1.0, gzip;q=0.5", true), ("gzip;q=0", false), ("br", false), ("*", true)]
+        {
+            assert_eq!(takes_gzip(&asked(header::ACCEPT_ENCODING, value)), expected, "{value}");
         }
     }
 }

@@ -29,9 +29,7 @@ fn mix(seed: u64) -> u64 {
 }
 
 fn seed(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    }) // FNV-1a
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)) // FNV-1a
 }
 
 /// Some of the bytes of the blob called `name` from `offset` on: at least one, at most `most` and at most 64 KiB.
@@ -68,13 +66,8 @@ impl Wish {
                 "over_ms" => wish.over_ms = value.parse().ok()?,
                 "chunked" => wish.chunked = value == "1",
                 "cc" => {
-                    wish.life = Some(
-                        value
-                            .replace("%20", " ")
-                            .replace("%2C", ",")
-                            .replace("%3D", "=")
-                            .replace('+', " "),
-                    )
+                    wish.life =
+                        Some(value.replace("%20", " ").replace("%2C", ",").replace("%3D", "=").replace('+', " "))
                 }
                 _ => {}
             }
@@ -89,34 +82,21 @@ pub async fn answer(clock: &Clock, name: &str, query: &str, asked: &HeaderMap) -
     clock.sleep(wish.delay_ms).await;
     let tag = format!("\"{:016x}-{}\"", seed(name), wish.size);
     let extent = extent(asked, &tag, wish.size);
-    let body = stream(
-        clock.clone(),
-        seed(name),
-        (extent.from, extent.to),
-        wish.over_ms,
-    );
+    let body = stream(clock.clone(), seed(name), (extent.from, extent.to), wish.over_ms);
     let mut answer = extent.answer(body, wish.size, &tag);
     if wish.chunked && answer.response.status() == http::StatusCode::OK {
         answer.response.headers_mut().remove(header::CONTENT_LENGTH);
         answer.length = None;
     }
     let life = wish.life.as_deref().unwrap_or("public, max-age=3600");
-    Some(
-        answer
-            .with(header::CONTENT_TYPE, "application/octet-stream")
-            .with(header::CACHE_CONTROL, life),
-    )
+    Some(answer.with(header::CONTENT_TYPE, "application/octet-stream").with(header::CACHE_CONTROL, life))
 }
 
 /// Bytes `from..to`, the first at once, the last after `over_ms`.
 fn stream(clock: Clock, seed: u64, (from, to): (u64, u64), over_ms: u64) -> OriginBody {
     let (begin, size) = (clock.now(), to - from);
     // In time: a step each 10 ms; else a step each piece.
-    let step = if over_ms == 0 {
-        PIECE
-    } else {
-        (size / over_ms.div_ceil(10)).clamp(1 << 10, PIECE)
-    };
+    let step = if over_ms == 0 { PIECE } else { (size / over_ms.div_ceil(10)).clamp(1 << 10, PIECE) };
     let clock = Arc::new(clock);
     steps(from, move |at| {
         let clock = clock.clone();
@@ -128,9 +108,7 @@ fn stream(clock: Clock, seed: u64, (from, to): (u64, u64), over_ms: u64) -> Orig
             let next = at + bytes.len() as u64;
             if over_ms > 0 && at > from {
                 let share = u128::from(next - from) * u128::from(over_ms) / u128::from(size);
-                clock
-                    .sleep_until(begin + u64::try_from(share).unwrap_or(over_ms))
-                    .await;
+                clock.sleep_until(begin + u64::try_from(share).unwrap_or(over_ms)).await;
             }
             Some(Ok((bytes, next)))
         }
@@ -159,14 +137,9 @@ mod tests {
 
     #[test]
     fn wishes_are_read_from_the_query() {
-        let wish =
-            Wish::read("size=3221225472&delay_ms=5&over_ms=9&chunked=1&cc=max-age%3D5%2C+public")
-                .unwrap();
+        let wish = Wish::read("size=3221225472&delay_ms=5&over_ms=9&chunked=1&cc=max-age%3D5%2C+public").unwrap();
         assert_eq!(wish.life.as_deref(), Some("max-age=5, public"));
-        assert_eq!(
-            (wish.size, wish.delay_ms, wish.over_ms, wish.chunked),
-            (3 << 30, 5, 9, true)
-        );
+        assert_eq!((wish.size, wish.delay_ms, wish.over_ms, wish.chunked), (3 << 30, 5, 9, true));
         assert_eq!(Wish::read("size=-1"), None);
     }
 }

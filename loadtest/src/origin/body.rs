@@ -26,9 +26,7 @@ pub type OriginBody = UnsyncBoxBody<Bytes, Severed>;
 
 /// A body that is there already.
 pub fn whole(bytes: Bytes) -> OriginBody {
-    Full::new(bytes)
-        .map_err(|never| match never {})
-        .boxed_unsync()
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
 type Step<S> = Pin<Box<dyn Future<Output = Option<Result<(Bytes, S), Severed>>> + Send>>;
@@ -54,10 +52,7 @@ impl<S, F: Fn(S) -> Step<S> + Unpin> Body for Steps<S, F> {
     type Data = Bytes;
     type Error = Severed;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Severed>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Severed>>> {
         let Some(running) = self.running.as_mut() else {
             return Poll::Ready(None);
         };
@@ -83,9 +78,7 @@ pub fn drip(body: OriginBody, bytes_per_s: u64, clock: Clock) -> OriginBody {
                     Err(severed) => return Some(Err(severed)),
                 }
             }
-            clock
-                .sleep((piece.min(left.len()) as u64 * 1000).div_ceil(bytes_per_s))
-                .await;
+            clock.sleep((piece.min(left.len()) as u64 * 1000).div_ceil(bytes_per_s)).await;
             let now = left.split_to(piece.min(left.len()));
             Some(Ok((now, (body, left))))
         }
@@ -97,37 +90,32 @@ const FLUSH: Duration = Duration::from_millis(20);
 
 /// `body`, broken after `after` bytes.
 pub fn broken(body: OriginBody, after: u64, how: Break, line: Arc<Line>) -> OriginBody {
-    steps(
-        (body, Bytes::new(), Some((after, how))),
-        move |(mut body, mut ready, mut fault)| {
-            let line = line.clone();
-            async move {
-                if let Some((0, how)) = fault.take_if(|(left, _)| *left == 0) {
-                    tokio::time::sleep(FLUSH).await;
-                    match how {
-                        Break::Stall(barrier) => barrier.pass().await,
-                        Break::Cut => return Some(Err(Severed)),
-                        Break::Reset => line.reset().await,
-                    }
+    steps((body, Bytes::new(), Some((after, how))), move |(mut body, mut ready, mut fault)| {
+        let line = line.clone();
+        async move {
+            if let Some((0, how)) = fault.take_if(|(left, _)| *left == 0) {
+                tokio::time::sleep(FLUSH).await;
+                match how {
+                    Break::Stall(barrier) => barrier.pass().await,
+                    Break::Cut => return Some(Err(Severed)),
+                    Break::Reset => line.reset().await,
                 }
-                while ready.is_empty() {
-                    match body.frame().await? {
-                        Ok(frame) => ready = frame.into_data().unwrap_or_default(),
-                        Err(severed) => return Some(Err(severed)),
-                    }
-                }
-                let Some((left, _)) = &mut fault else {
-                    return Some(Ok((ready, (body, Bytes::new(), None))));
-                };
-                let take = ready
-                    .len()
-                    .min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= take as u64;
-                let now = ready.split_to(take);
-                Some(Ok((now, (body, ready, fault))))
             }
-        },
-    )
+            while ready.is_empty() {
+                match body.frame().await? {
+                    Ok(frame) => ready = frame.into_data().unwrap_or_default(),
+                    Err(severed) => return Some(Err(severed)),
+                }
+            }
+            let Some((left, _)) = &mut fault else {
+                return Some(Ok((ready, (body, Bytes::new(), None))));
+            };
+            let take = ready.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= take as u64;
+            let now = ready.split_to(take);
+            Some(Ok((now, (body, ready, fault))))
+        }
+    })
 }
 
 /// A body whose bytes are counted into the log when it ends or is dropped.
@@ -143,14 +131,7 @@ pub struct Tallied {
 impl Tallied {
     /// Counts `inner` for request `seq`; `expected` is its Content-Length.
     pub fn new(inner: OriginBody, stats: Arc<Stats>, seq: u64, expected: Option<u64>) -> Self {
-        Self {
-            inner,
-            stats,
-            seq,
-            expected,
-            sent: 0,
-            ended: false,
-        }
+        Self { inner, stats, seq, expected, sent: 0, ended: false }
     }
 }
 
@@ -158,10 +139,7 @@ impl Body for Tallied {
     type Data = Bytes;
     type Error = Severed;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Severed>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Severed>>> {
         let polled = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         match &polled {
             Some(Ok(frame)) => self.sent += frame.data_ref().map_or(0, Bytes::len) as u64,

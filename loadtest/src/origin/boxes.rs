@@ -36,15 +36,8 @@ pub fn boxes(data: &[u8]) -> Result<Vec<Mp4Box<'_>>, BoxError> {
     while at < data.len() {
         let len = u32_at(data, at)? as usize;
         let kind = data.get(at + 4..at + 8).ok_or(BoxError::Short)?;
-        let body = data
-            .get(at + 8..at.saturating_add(len))
-            .ok_or(BoxError::Short)?;
-        found.push(Mp4Box {
-            kind: [kind[0], kind[1], kind[2], kind[3]],
-            start: at,
-            body_start: at + 8,
-            body,
-        });
+        let body = data.get(at + 8..at.saturating_add(len)).ok_or(BoxError::Short)?;
+        found.push(Mp4Box { kind: [kind[0], kind[1], kind[2], kind[3]], start: at, body_start: at + 8, body });
         at += len;
     }
     Ok(found)
@@ -53,9 +46,7 @@ pub fn boxes(data: &[u8]) -> Result<Vec<Mp4Box<'_>>, BoxError> {
 /// The payload at the end of `path`, entering the first box of each name.
 pub fn descend<'a>(data: &'a [u8], path: &[&'static str]) -> Result<&'a [u8], BoxError> {
     path.iter().try_fold(data, |data, name| {
-        let found = boxes(data)?
-            .into_iter()
-            .find(|each| each.kind == name.as_bytes());
+        let found = boxes(data)?.into_iter().find(|each| each.kind == name.as_bytes());
         found.map(|each| each.body).ok_or(BoxError::Missing(name))
     })
 }
@@ -89,11 +80,7 @@ pub fn fragment(moof: &[u8], start: usize) -> Result<(u64, Vec<Sample>), BoxErro
     let traf = descend(moof, &["traf"])?;
     let tfhd = descend(traf, &["tfhd"])?;
     let tfdt = descend(traf, &["tfdt"])?;
-    let base = if tfdt.first() == Some(&1) {
-        u64_at(tfdt, 4)?
-    } else {
-        u64::from(u32_at(tfdt, 4)?)
-    };
+    let base = if tfdt.first() == Some(&1) { u64_at(tfdt, 4)? } else { u64::from(u32_at(tfdt, 4)?) };
     let defaults = Defaults::read(tfhd)?;
     Ok((base, run(descend(traf, &["trun"])?, &defaults, start)?))
 }
@@ -117,11 +104,7 @@ impl Defaults {
         };
         take(0x1, 8)?;
         take(0x2, 4)?;
-        Ok(Self {
-            duration: take(0x8, 4)?,
-            size: take(0x10, 4)?,
-            flags: take(0x20, 4)?,
-        })
+        Ok(Self { duration: take(0x8, 4)?, size: take(0x10, 4)?, flags: take(0x20, 4)? })
     }
 }
 
@@ -142,21 +125,10 @@ fn run(trun: &[u8], defaults: &Defaults, moof_start: usize) -> Result<Vec<Sample
     for index in 0..count {
         let duration = take(0x100, defaults.duration)?;
         let size = take(0x200, defaults.size)? as usize;
-        let flags = take(
-            0x400,
-            if index == 0 {
-                first_flags
-            } else {
-                defaults.flags
-            },
-        )?;
+        let flags = take(0x400, if index == 0 { first_flags } else { defaults.flags })?;
         take(0x800, 0)?;
         let end = offset.saturating_add(size);
-        samples.push(Sample {
-            range: offset..end,
-            duration,
-            sync: flags & SAMPLE_IS_NON_SYNC == 0,
-        });
+        samples.push(Sample { range: offset..end, duration, sync: flags & SAMPLE_IS_NON_SYNC == 0 });
         offset = end;
     }
     Ok(samples)
@@ -184,14 +156,7 @@ impl ChunkHead {
 
     /// Bytes of `moof` and of the `mdat` header for a chunk of `samples` samples.
     pub fn overhead(self, samples: usize) -> usize {
-        8 + 16
-            + 8
-            + 24
-            + 20
-            + 20
-            + if self.first_flags().is_some() { 4 } else { 0 }
-            + 4 * samples
-            + 8
+        8 + 16 + 8 + 24 + 20 + 20 + if self.first_flags().is_some() { 4 } else { 0 } + 4 * samples + 8
     }
 }
 
@@ -222,9 +187,7 @@ pub fn write_chunk(out: &mut BytesMut, head: ChunkHead, samples: &[Bytes]) {
     if let Some(flags) = first_flags {
         out.put_u32(flags);
     }
-    samples
-        .iter()
-        .for_each(|sample| out.put_u32(len32(sample.len())));
+    samples.iter().for_each(|sample| out.put_u32(len32(sample.len())));
     header(out, len32(payload + 8), b"mdat");
     samples.iter().for_each(|sample| out.put_slice(sample));
 }
@@ -246,13 +209,7 @@ mod tests {
     fn a_written_chunk_reads_back() {
         let samples = [Bytes::from_static(b"abc"), Bytes::from_static(b"de")];
         for (video, sync) in [(true, true), (true, false), (false, true)] {
-            let head = ChunkHead {
-                sequence: 7,
-                decode_time: 1 << 40,
-                sample_duration: 3000,
-                video,
-                sync,
-            };
+            let head = ChunkHead { sequence: 7, decode_time: 1 << 40, sample_duration: 3000, video, sync };
             let mut out = BytesMut::new();
             write_chunk(&mut out, head, &samples);
             assert_eq!(out.len(), head.overhead(2) + 5);
@@ -261,31 +218,17 @@ mod tests {
             assert_eq!(time, 1 << 40);
             assert_eq!(&out[read[0].range.clone()], b"abc");
             assert_eq!(&out[read[1].range.clone()], b"de");
-            assert_eq!(
-                (read[0].sync, read[1].sync, read[1].duration),
-                (sync, !video, 3000)
-            );
+            assert_eq!((read[0].sync, read[1].sync, read[1].duration), (sync, !video, 3000));
         }
     }
 
     #[test]
     fn cut_files_are_refused_at_every_length() {
         let mut out = BytesMut::new();
-        let head = ChunkHead {
-            sequence: 1,
-            decode_time: 0,
-            sample_duration: 1,
-            video: true,
-            sync: true,
-        };
+        let head = ChunkHead { sequence: 1, decode_time: 0, sample_duration: 1, video: true, sync: true };
         write_chunk(&mut out, head, &[Bytes::from_static(b"x")]);
         for cut in 1..out.len() - 9 {
-            assert!(
-                boxes(&out[..cut])
-                    .and_then(|top| fragment(top[0].body, 0).map(drop))
-                    .is_err(),
-                "cut at {cut}"
-            );
+            assert!(boxes(&out[..cut]).and_then(|top| fragment(top[0].body, 0).map(drop)).is_err(), "cut at {cut}");
         }
     }
 }

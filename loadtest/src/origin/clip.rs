@@ -95,11 +95,7 @@ impl Track {
 
     fn read(name: &'static str, file: &'static [u8]) -> Result<Self, ClipError> {
         let top = boxes(file)?;
-        let first_moof = top
-            .iter()
-            .find(|each| each.kind == *b"moof")
-            .ok_or(BoxError::Missing("moof"))?
-            .start;
+        let first_moof = top.iter().find(|each| each.kind == *b"moof").ok_or(BoxError::Missing("moof"))?.start;
         let mdia = descend(file, &["moov", "trak", "mdia"])?;
         let timescale = u32_at(descend(mdia, &["mdhd"])?, 12)?;
         let stsd = descend(mdia, &["minf", "stbl", "stsd"])?;
@@ -121,30 +117,15 @@ impl Track {
         }
         let sync = listed.iter().map(|sample| sample.sync).collect();
         let init = whole.slice(..first_moof);
-        Ok(Self {
-            name,
-            kind,
-            codec,
-            init,
-            timescale,
-            sample_duration,
-            samples,
-            sync,
-            sizes,
-        })
+        Ok(Self { name, kind, codec, init, timescale, sample_duration, samples, sync, sizes })
     }
 
     fn check(self) -> Result<Self, ClipError> {
         let whole_loop = self.cut(LOOP_FRAMES) == self.samples.len() as u64
             && self.samples.len() as u64 * u64::from(self.sample_duration) * FPS
                 == LOOP_FRAMES * u64::from(self.timescale);
-        let starts =
-            (0..LOOP_SEGMENTS).all(|segment| self.is_sync(self.cut(segment * SEGMENT_FRAMES)));
-        if whole_loop && starts {
-            Ok(self)
-        } else {
-            Err(ClipError::Shape(self.name))
-        }
+        let starts = (0..LOOP_SEGMENTS).all(|segment| self.is_sync(self.cut(segment * SEGMENT_FRAMES)));
+        if whole_loop && starts { Ok(self) } else { Err(ClipError::Shape(self.name)) }
     }
 }
 
@@ -161,34 +142,19 @@ pub enum ClipError {
 
 /// Sample entry → kind and codec string (RFC 6381).
 fn entry(entries: &[u8]) -> Result<(Kind, String), ClipError> {
-    let first = boxes(entries)?
-        .into_iter()
-        .next()
-        .ok_or(BoxError::Missing("stsd"))?;
+    let first = boxes(entries)?.into_iter().next().ok_or(BoxError::Missing("stsd"))?;
     let body = first.body;
     if first.kind == *b"avc1" {
         let config = descend(body.get(78..).ok_or(BoxError::Short)?, &["avcC"])?;
         let size = u32_at(body, 24)?;
         let codec = format!("avc1.{:02x}{:02x}{:02x}", config[1], config[2], config[3]);
         let parameter_sets = parameter_sets(config)?;
-        return Ok((
-            Kind::Video {
-                width: (size >> 16) as u16,
-                height: (size & 0xffff) as u16,
-                parameter_sets,
-            },
-            codec,
-        ));
+        return Ok((Kind::Video { width: (size >> 16) as u16, height: (size & 0xffff) as u16, parameter_sets }, codec));
     }
     let esds = descend(body.get(28..).ok_or(BoxError::Short)?, &["esds"])?;
     let config = decoder_specific(esds).ok_or(BoxError::Missing("DecoderSpecificInfo"))?;
     let codec = format!("mp4a.40.{}", config.first().ok_or(BoxError::Short)? >> 3);
-    Ok((
-        Kind::Audio {
-            config: Bytes::copy_from_slice(config),
-        },
-        codec,
-    ))
+    Ok((Kind::Audio { config: Bytes::copy_from_slice(config) }, codec))
 }
 
 /// The parameter sets of an `avcC` (ISO/IEC 14496-15 section 5.3.3.1).
@@ -201,9 +167,7 @@ fn parameter_sets(config: &[u8]) -> Result<Vec<Bytes>, BoxError> {
         for _ in 0..count {
             let len = config.get(at..at + 2).ok_or(BoxError::Short)?;
             let len = usize::from(u16::from_be_bytes([len[0], len[1]]));
-            sets.push(Bytes::copy_from_slice(
-                config.get(at + 2..at + 2 + len).ok_or(BoxError::Short)?,
-            ));
+            sets.push(Bytes::copy_from_slice(config.get(at + 2..at + 2 + len).ok_or(BoxError::Short)?));
             at += 2 + len;
         }
     }
@@ -251,9 +215,7 @@ impl Clip {
             ("v1", include_bytes!("../../media/v1.mp4")),
             ("v2", include_bytes!("../../media/v2.mp4")),
         ];
-        let video = video
-            .into_iter()
-            .map(|(name, file)| Track::read(name, file)?.check());
+        let video = video.into_iter().map(|(name, file)| Track::read(name, file)?.check());
         Ok(Self {
             video: video.collect::<Result<_, _>>()?,
             audio: Track::read("a0", include_bytes!("../../media/a0.mp4"))?.check()?,
@@ -278,31 +240,10 @@ mod tests {
     #[test]
     fn the_clip_has_three_pictures_and_one_sound_of_sixteen_seconds() {
         let clip = Clip::load().unwrap();
-        let sizes: Vec<_> = clip
-            .video
-            .iter()
-            .map(|track| (track.samples.len(), track.codec.as_str()))
-            .collect();
-        assert_eq!(
-            sizes,
-            [
-                (480, "avc1.4d401e"),
-                (480, "avc1.4d400d"),
-                (480, "avc1.4d400c")
-            ]
-        );
-        assert_eq!(
-            (clip.audio.samples.len(), clip.audio.codec.as_str()),
-            (750, "mp4a.40.2")
-        );
-        let Kind::Video {
-            width,
-            height,
-            parameter_sets,
-        } = &clip.video[0].kind
-        else {
-            panic!("v0 is video")
-        };
+        let sizes: Vec<_> = clip.video.iter().map(|track| (track.samples.len(), track.codec.as_str())).collect();
+        assert_eq!(sizes, [(480, "avc1.4d401e"), (480, "avc1.4d400d"), (480, "avc1.4d400c")]);
+        assert_eq!((clip.audio.samples.len(), clip.audio.codec.as_str()), (750, "mp4a.40.2"));
+        let Kind::Video { width, height, parameter_sets } = &clip.video[0].kind else { panic!("v0 is video") };
         assert_eq!((*width, *height, parameter_sets.len()), (640, 360, 2));
     }
 
@@ -312,10 +253,7 @@ mod tests {
         for frame in 0..3 * LOOP_FRAMES {
             let video_us = frame * 1_000_000 / FPS;
             let audio_us = clip.audio.cut(frame) * 1024 * 1_000_000 / 48_000;
-            assert!(
-                audio_us <= video_us && video_us - audio_us < 21_334,
-                "frame {frame}: {audio_us} {video_us}"
-            );
+            assert!(audio_us <= video_us && video_us - audio_us < 21_334, "frame {frame}: {audio_us} {video_us}");
         }
         assert_eq!(clip.audio.cut(3 * LOOP_FRAMES), 3 * 750);
     }

@@ -21,14 +21,9 @@ enum Kind {
 impl Clock {
     /// The machine's clock.
     pub fn machine() -> Self {
-        let wall = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let wall_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-        Self(Arc::new(Kind::Machine {
-            wall_ms,
-            at: Instant::now(),
-        }))
+        Self(Arc::new(Kind::Machine { wall_ms, at: Instant::now() }))
     }
 
     /// A clock that stands at `unix_ms` until [`Clock::set`] or [`Clock::advance`] moves it.
@@ -39,9 +34,7 @@ impl Clock {
     /// Unix time in milliseconds.
     pub fn now(&self) -> u64 {
         match &*self.0 {
-            Kind::Machine { wall_ms, at } => {
-                wall_ms + u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX / 2)
-            }
+            Kind::Machine { wall_ms, at } => wall_ms + u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX / 2),
             Kind::Manual(time) => *time.borrow(),
         }
     }

@@ -72,17 +72,12 @@ impl Control {
         let (head, body) = request.into_parts();
         let (status, value) = match Limited::new(body, MAX_BODY).collect().await {
             Ok(body) => self.act(&head.method, &head.uri, &body.to_bytes()),
-            Err(_) => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                problem("the body is longer than 1 MiB, or was cut"),
-            ),
+            Err(_) => (StatusCode::PAYLOAD_TOO_LARGE, problem("the body is longer than 1 MiB, or was cut")),
         };
         let mut response = Response::new(Full::new(Bytes::from(format!("{value:#}\n"))));
         *response.status_mut() = status;
         let kind = http::HeaderValue::from_static("application/json");
-        response
-            .headers_mut()
-            .insert(http::header::CONTENT_TYPE, kind);
+        response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
         response
     }
 
@@ -96,21 +91,16 @@ impl Control {
                 self.desk.clear();
                 (StatusCode::OK, json!({ "rules": [] }))
             }
-            ("DELETE", ["__faults", id]) | ("POST", ["__faults", id, "release"]) => {
-                match self.desk.remove(id) {
-                    true => (StatusCode::OK, json!({ "id": id })),
-                    false => (StatusCode::NOT_FOUND, problem("there is no such rule")),
-                }
-            }
+            ("DELETE", ["__faults", id]) | ("POST", ["__faults", id, "release"]) => match self.desk.remove(id) {
+                true => (StatusCode::OK, json!({ "id": id })),
+                false => (StatusCode::NOT_FOUND, problem("there is no such rule")),
+            },
             ("GET", ["__stats"]) => (StatusCode::OK, self.stats(uri.query().unwrap_or(""))),
             ("POST", ["__stats", "reset"]) => {
                 self.stats.reset();
                 (StatusCode::OK, json!({ "total": 0 }))
             }
-            _ => (
-                StatusCode::NOT_FOUND,
-                problem("GET POST PUT DELETE /__faults, GET /__stats, POST /__stats/reset"),
-            ),
+            _ => (StatusCode::NOT_FOUND, problem("GET POST PUT DELETE /__faults, GET /__stats, POST /__stats/reset")),
         }
     }
 
@@ -130,8 +120,7 @@ impl Control {
             Err(error) => return (StatusCode::BAD_REQUEST, problem(&error.to_string())),
         };
         self.desk.clear();
-        let ids: Result<Vec<String>, _> =
-            rules.into_iter().map(|rule| self.desk.add(rule)).collect();
+        let ids: Result<Vec<String>, _> = rules.into_iter().map(|rule| self.desk.add(rule)).collect();
         match ids {
             Ok(ids) => (StatusCode::OK, json!({ "ids": ids })),
             Err(full) => (StatusCode::INSUFFICIENT_STORAGE, problem(&full.to_string())),
@@ -139,19 +128,9 @@ impl Control {
     }
 
     fn stats(&self, query: &str) -> Value {
-        let value = |name: &str| {
-            query
-                .split('&')
-                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-        };
-        let since = value("since")
-            .and_then(|since| since.parse().ok())
-            .unwrap_or(0);
-        let log = if value("log") == Some("0") {
-            Vec::new()
-        } else {
-            self.stats.log(since)
-        };
+        let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        let since = value("since").and_then(|since| since.parse().ok()).unwrap_or(0);
+        let log = if value("log") == Some("0") { Vec::new() } else { self.stats.log(since) };
         json!({ "total": self.stats.total(), "requests": self.stats.counts(), "log": log })
     }
 }

@@ -63,21 +63,9 @@ pub struct Full;
 
 impl Desk {
     pub(super) fn new(clock: Clock, epoch_ms: u64, part_ms: u64) -> Arc<Self> {
-        let timeline = Timeline {
-            epoch_ms,
-            plan: PartPlan::new(part_ms),
-        };
-        let inner = Mutex::new(Inner {
-            rules: Vec::new(),
-            named: 0,
-            timeline,
-        });
-        Arc::new(Self {
-            clock,
-            part_ms,
-            inner,
-            alive: watch::Sender::new(true),
-        })
+        let timeline = Timeline { epoch_ms, plan: PartPlan::new(part_ms) };
+        let inner = Mutex::new(Inner { rules: Vec::new(), named: 0, timeline });
+        Arc::new(Self { clock, part_ms, inner, alive: watch::Sender::new(true) })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -97,9 +85,7 @@ impl Desk {
             self.remove(&rule.id.clone());
         }
         let mut inner = self.inner();
-        inner
-            .rules
-            .retain(|active| !active.spent() || active.barrier.came() > 0);
+        inner.rules.retain(|active| !active.spent() || active.barrier.came() > 0);
         if inner.rules.len() >= MAX_RULES {
             return Err(Full);
         }
@@ -114,12 +100,7 @@ impl Desk {
             _ => {}
         }
         let (id, barrier) = (rule.id.clone(), Barrier::new());
-        inner.rules.push(Active {
-            rule,
-            since_ms: now,
-            hits: 0,
-            barrier: barrier.clone(),
-        });
+        inner.rules.push(Active { rule, since_ms: now, hits: 0, barrier: barrier.clone() });
         Ok((id, barrier))
     }
 
@@ -132,15 +113,10 @@ impl Desk {
         let gone = inner.rules.remove(index);
         gone.barrier.open();
         match gone.rule.action {
-            Action::PartTarget { .. } => {
-                change_parts(&mut inner.timeline, self.clock.now(), self.part_ms)
+            Action::PartTarget { .. } => change_parts(&mut inner.timeline, self.clock.now(), self.part_ms),
+            Action::Die => {
+                self.alive.send_modify(|alive| *alive = !inner.rules.iter().any(|each| each.rule.action == Action::Die))
             }
-            Action::Die => self.alive.send_modify(|alive| {
-                *alive = !inner
-                    .rules
-                    .iter()
-                    .any(|each| each.rule.action == Action::Die)
-            }),
             _ => {}
         }
         true
@@ -148,12 +124,7 @@ impl Desk {
 
     /// Takes all rules out of force.
     pub fn clear(&self) {
-        let ids: Vec<String> = self
-            .inner()
-            .rules
-            .iter()
-            .map(|active| active.rule.id.clone())
-            .collect();
+        let ids: Vec<String> = self.inner().rules.iter().map(|active| active.rule.id.clone()).collect();
         for id in ids {
             self.remove(&id);
         }
@@ -162,11 +133,8 @@ impl Desk {
     /// The rules in force.
     pub fn standing(&self) -> Vec<Standing> {
         let inner = self.inner();
-        let show = |active: &Active| Standing {
-            rule: active.rule.clone(),
-            hits: active.hits,
-            came: active.barrier.came(),
-        };
+        let show =
+            |active: &Active| Standing { rule: active.rule.clone(), hits: active.hits, came: active.barrier.came() };
         inner.rules.iter().map(show).collect()
     }
 
@@ -184,11 +152,7 @@ impl Desk {
     /// [`Full`] if 256 rules are in force.
     pub fn gate(self: &Arc<Self>, rule: Rule) -> Result<Gate, Full> {
         let (id, barrier) = self.put(rule)?;
-        Ok(Gate {
-            desk: self.clone(),
-            id,
-            barrier,
-        })
+        Ok(Gate { desk: self.clone(), id, barrier })
     }
 
     pub(super) fn judge(&self, url: &str) -> Verdict {
@@ -262,12 +226,8 @@ mod tests {
     #[test]
     fn a_rule_with_a_count_is_spent_by_its_requests() {
         let desk = desk();
-        desk.add(Rule::new("seg", Action::Delay { ms: 5 }).times(2))
-            .unwrap();
-        assert_eq!(
-            ["/seg", "/other", "/seg", "/seg"].map(|url| desk.judge(url).delay_ms),
-            [5, 0, 5, 0]
-        );
+        desk.add(Rule::new("seg", Action::Delay { ms: 5 }).times(2)).unwrap();
+        assert_eq!(["/seg", "/other", "/seg", "/seg"].map(|url| desk.judge(url).delay_ms), [5, 0, 5, 0]);
         assert_eq!(desk.standing()[0].hits, 2);
     }
 
@@ -286,28 +246,19 @@ mod tests {
     fn a_new_part_length_begins_with_the_next_segment_and_ends_with_its_rule() {
         let clock = Clock::manual(100_000);
         let desk = Desk::new(clock.clone(), 0, 333);
-        let id = desk
-            .add(Rule::new("*", Action::PartTarget { ms: 500 }))
-            .unwrap();
+        let id = desk.add(Rule::new("*", Action::PartTarget { ms: 500 })).unwrap();
         let frames = |msn| desk.timeline().plan.frames(msn);
         assert_eq!([frames(50), frames(51), frames(80)], [10, 15, 15]);
         clock.advance(20_000);
         assert!(desk.remove(&id));
-        assert_eq!(
-            [frames(50), frames(51), frames(60), frames(61)],
-            [10, 15, 15, 10]
-        );
+        assert_eq!([frames(50), frames(51), frames(60), frames(61)], [10, 15, 15, 10]);
     }
 
     #[test]
     fn a_named_rule_replaces_its_namesake() {
         let desk = desk();
         for ms in [1, 2] {
-            desk.add(Rule {
-                id: "slow".to_owned(),
-                ..Rule::new("", Action::Delay { ms })
-            })
-            .unwrap();
+            desk.add(Rule { id: "slow".to_owned(), ..Rule::new("", Action::Delay { ms }) }).unwrap();
         }
         assert_eq!((desk.judge("/").delay_ms, desk.standing().len()), (2, 1));
     }

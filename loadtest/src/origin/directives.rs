@@ -32,10 +32,7 @@ impl Directives {
     /// Reads them from a query; other parameters are ignored.
     pub fn parse(query: &str) -> Result<Self, Malformed> {
         let mut read = Self::default();
-        for (name, value) in query
-            .split('&')
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        {
+        for (name, value) in query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
             let slot = match name {
                 "_HLS_msn" => &mut read.msn,
                 "_HLS_part" => &mut read.part,
@@ -45,13 +42,8 @@ impl Directives {
                 }
                 _ => continue,
             };
-            let digits =
-                (1..=20).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());
-            let number = value
-                .parse()
-                .ok()
-                .filter(|_| digits)
-                .ok_or(Malformed::Number)?;
+            let digits = (1..=20).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_digit());
+            let number = value.parse().ok().filter(|_| digits).ok_or(Malformed::Number)?;
             if slot.replace(number).is_some() {
                 return Err(Malformed::Twice);
             }
@@ -91,11 +83,7 @@ pub fn decide(asked: Directives, timeline: &Timeline, edge: Edge, part_target: u
         return Reload::At(timeline.segment_due(msn));
     };
     // Parts ahead of the newest one: the next part of the open segment is 1 ahead; a later segment counts from its part 0.
-    let ahead = if msn == edge.open {
-        (part + 1).saturating_sub(edge.parts)
-    } else {
-        part
-    };
+    let ahead = if msn == edge.open { (part + 1).saturating_sub(edge.parts) } else { part };
     if ahead.saturating_mul(part_target.min(ONE_SECOND)) > 3 * ONE_SECOND {
         return Reload::TooFar;
     }
@@ -104,10 +92,7 @@ pub fn decide(asked: Directives, timeline: &Timeline, edge: Edge, part_target: u
         return Reload::Now;
     }
     if part >= timeline.plan.parts(msn) {
-        return Reload::At(timeline.due(Position {
-            msn: msn + 1,
-            part: 0,
-        }));
+        return Reload::At(timeline.due(Position { msn: msn + 1, part: 0 }));
     }
     Reload::At(timeline.due(at))
 }
@@ -126,87 +111,44 @@ mod tests {
 
     #[test]
     fn malformed_directives_are_told_from_good_ones() {
-        assert_eq!(
-            asked("a=1&_HLS_part=2&_HLS_msn=7"),
-            Directives {
-                msn: Some(7),
-                part: Some(2),
-                skip: false
-            }
-        );
-        assert_eq!(
-            asked("_HLS_skip=v2"),
-            Directives {
-                skip: true,
-                ..Directives::default()
-            }
-        );
+        assert_eq!(asked("a=1&_HLS_part=2&_HLS_msn=7"), Directives { msn: Some(7), part: Some(2), skip: false });
+        assert_eq!(asked("_HLS_skip=v2"), Directives { skip: true, ..Directives::default() });
         assert_eq!(asked("_HLS_skip=yes&_HLS_push=1"), Directives::default());
-        for bad in [
-            "_HLS_msn=",
-            "_HLS_msn=-1",
-            "_HLS_msn=1x",
-            "_HLS_msn=18446744073709551616",
-            "_HLS_msn=+1",
-            "_HLS_msn",
-        ] {
+        for bad in
+            ["_HLS_msn=", "_HLS_msn=-1", "_HLS_msn=1x", "_HLS_msn=18446744073709551616", "_HLS_msn=+1", "_HLS_msn"]
+        {
             assert_eq!(Directives::parse(bad), Err(Malformed::Number), "{bad}");
         }
-        assert_eq!(
-            Directives::parse("_HLS_msn=1&_HLS_msn=1"),
-            Err(Malformed::Twice)
-        );
+        assert_eq!(Directives::parse("_HLS_msn=1&_HLS_msn=1"), Err(Malformed::Twice));
         assert_eq!(Directives::parse("_HLS_part=1"), Err(Malformed::PartAlone));
     }
 
     #[test]
     fn the_vectors_of_the_specification_hold() {
         // The list ends with segment 272 complete and parts 0 to 2 of 273.
-        let timeline = Timeline {
-            epoch_ms: 0,
-            plan: PartPlan::new(133),
-        };
+        let timeline = Timeline { epoch_ms: 0, plan: PartPlan::new(133) };
         let edge = timeline.edge(timeline.due(Position { msn: 273, part: 2 }));
         let ask = |query| decide(asked(query), &timeline, edge, 33_334);
-        for now in [
-            "",
-            "_HLS_msn=272",
-            "_HLS_msn=273&_HLS_part=2",
-            "_HLS_msn=1&_HLS_part=0",
-            "_HLS_msn=272&_HLS_part=99",
-        ] {
+        for now in
+            ["", "_HLS_msn=272", "_HLS_msn=273&_HLS_part=2", "_HLS_msn=1&_HLS_part=0", "_HLS_msn=272&_HLS_part=99"]
+        {
             assert_eq!(ask(now), Reload::Now, "{now}");
         }
-        assert_eq!(
-            ask("_HLS_msn=273&_HLS_part=3"),
-            Reload::At(timeline.due(Position { msn: 273, part: 3 }))
-        );
+        assert_eq!(ask("_HLS_msn=273&_HLS_part=3"), Reload::At(timeline.due(Position { msn: 273, part: 3 })));
         assert_eq!(ask("_HLS_msn=273"), Reload::At(timeline.segment_due(273)));
-        assert_eq!(
-            ask("_HLS_msn=274&_HLS_part=0"),
-            Reload::At(timeline.due(Position { msn: 274, part: 0 }))
-        );
+        assert_eq!(ask("_HLS_msn=274&_HLS_part=0"), Reload::At(timeline.due(Position { msn: 274, part: 0 })));
         assert_eq!(ask("_HLS_msn=274"), Reload::At(timeline.segment_due(274)));
-        assert_eq!(
-            ask("_HLS_msn=273&_HLS_part=10"),
-            Reload::At(timeline.due(Position { msn: 273, part: 10 }))
-        );
-        for far in [
-            "_HLS_msn=275",
-            "_HLS_msn=275&_HLS_part=0",
-            "_HLS_msn=273&_HLS_part=11",
-            "_HLS_msn=18446744073709551615",
-        ] {
+        assert_eq!(ask("_HLS_msn=273&_HLS_part=10"), Reload::At(timeline.due(Position { msn: 273, part: 10 })));
+        for far in
+            ["_HLS_msn=275", "_HLS_msn=275&_HLS_part=0", "_HLS_msn=273&_HLS_part=11", "_HLS_msn=18446744073709551615"]
+        {
             assert_eq!(ask(far), Reload::TooFar, "{far}");
         }
     }
 
     #[test]
     fn a_part_beyond_the_end_of_its_segment_is_the_first_of_the_next() {
-        let timeline = Timeline {
-            epoch_ms: 0,
-            plan: PartPlan::new(333),
-        };
+        let timeline = Timeline { epoch_ms: 0, plan: PartPlan::new(333) };
         let edge = timeline.edge(timeline.due(Position { msn: 9, part: 4 }));
         let ask = decide(asked("_HLS_msn=9&_HLS_part=7"), &timeline, edge, 33_334);
         assert_eq!(ask, Reload::At(timeline.due(Position { msn: 10, part: 0 })));

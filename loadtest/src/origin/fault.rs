@@ -31,30 +31,17 @@ fn everything() -> String {
 impl Rule {
     /// A rule for every request that matches `pattern`.
     pub fn new(pattern: &str, action: Action) -> Self {
-        Self {
-            id: String::new(),
-            pattern: pattern.to_owned(),
-            count: None,
-            action,
-        }
+        Self { id: String::new(), pattern: pattern.to_owned(), count: None, action }
     }
 
     /// The same for the next `count` matching requests only.
     pub fn times(self, count: u64) -> Self {
-        Self {
-            count: Some(count),
-            ..self
-        }
+        Self { count: Some(count), ..self }
     }
 
     /// Whether it applies to a request for `url` (path and query).
     pub fn matches(&self, url: &str) -> bool {
-        if self.action.on_playlists_only()
-            && !url
-                .split('?')
-                .next()
-                .is_some_and(|path| path.ends_with(".m3u8"))
-        {
+        if self.action.on_playlists_only() && !url.split('?').next().is_some_and(|path| path.ends_with(".m3u8")) {
             return false;
         }
         match self.pattern.split_once('*') {
@@ -148,10 +135,7 @@ pub enum Action {
 
 impl Action {
     fn on_playlists_only(&self) -> bool {
-        matches!(
-            self,
-            Self::Freeze { .. } | Self::Rewind { .. } | Self::AnswerAtOnce
-        )
+        matches!(self, Self::Freeze { .. } | Self::Rewind { .. } | Self::AnswerAtOnce)
     }
 }
 
@@ -183,11 +167,7 @@ impl Barrier {
 
     /// Returns when `count` requests have come.
     pub(super) async fn reached(&self, count: u64) {
-        let _ = self
-            .0
-            .subscribe()
-            .wait_for(|(came, _)| *came >= count)
-            .await;
+        let _ = self.0.subscribe().wait_for(|(came, _)| *came >= count).await;
     }
 }
 
@@ -233,10 +213,7 @@ impl Lens {
             return timeline;
         };
         let frames = timeline.plan.frames(timeline.edge(now).open);
-        Timeline {
-            epoch_ms,
-            plan: PartPlan::new(frames * 1000 / super::clip::FPS),
-        }
+        Timeline { epoch_ms, plan: PartPlan::new(frames * 1000 / super::clip::FPS) }
     }
 }
 
@@ -267,13 +244,9 @@ impl Verdict {
             Action::Cut { after } => self.break_at(*after, Break::Cut),
             Action::Reset { after: Some(after) } => self.break_at(*after, Break::Reset),
             Action::Reset { after: None } => self.replace(Instead::Reset),
-            Action::Status { code, location } => {
-                self.replace(Instead::Status(*code, location.clone()))
-            }
+            Action::Status { code, location } => self.replace(Instead::Status(*code, location.clone())),
             Action::Html => self.replace(Instead::Html),
-            Action::Freeze { hold } => {
-                self.lens.frozen = self.lens.frozen.or(Some((since_ms, *hold)))
-            }
+            Action::Freeze { hold } => self.lens.frozen = self.lens.frozen.or(Some((since_ms, *hold))),
             Action::Rewind { segments } => self.lens.rewind = self.lens.rewind.max(*segments),
             Action::Restart => self.lens.restarted = self.lens.restarted.max(Some(since_ms)),
             Action::AnswerAtOnce => self.lens.at_once = true,
@@ -317,13 +290,8 @@ mod tests {
 
     #[test]
     fn rules_read_as_the_json_of_the_control_port() {
-        let rule: Rule =
-            serde_json::from_str(r#"{"action":"stall","after":100,"pattern":"seg","count":2}"#)
-                .unwrap();
-        assert_eq!(
-            rule,
-            Rule::new("seg", Action::Stall { after: 100 }).times(2)
-        );
+        let rule: Rule = serde_json::from_str(r#"{"action":"stall","after":100,"pattern":"seg","count":2}"#).unwrap();
+        assert_eq!(rule, Rule::new("seg", Action::Stall { after: 100 }).times(2));
         let rule: Rule = serde_json::from_str(r#"{"action":"part-target","ms":500}"#).unwrap();
         assert_eq!(rule, Rule::new("*", Action::PartTarget { ms: 500 }));
         assert!(serde_json::from_str::<Rule>(r#"{"action":"explode"}"#).is_err());

@@ -55,14 +55,8 @@ impl Segment {
             Some(Asked::From(from)) => (from, Some(*ends.get(there)?)),
             Some(Asked::Closed(from, last)) => (from, Some(last.saturating_add(1).min(size))),
         };
-        if from >= to.unwrap_or(size)
-            || matches!(range(asked, tag), Some(Asked::From(from)) if from > start_of_next)
-        {
-            return Some(Answer::text(
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                "no-store",
-                "not yet, or never",
-            ));
+        if from >= to.unwrap_or(size) || matches!(range(asked, tag), Some(Asked::From(from)) if from > start_of_next) {
+            return Some(Answer::text(StatusCode::RANGE_NOT_SATISFIABLE, "no-store", "not yet, or never"));
         }
         let answer = match to {
             None => self.stream(track, from, range(asked, tag)).await,
@@ -80,16 +74,7 @@ impl Segment {
     /// Where each part ends.
     fn ends(&self, track: &Track) -> Vec<u64> {
         let plan = &self.timeline.plan;
-        let lens = (0..plan.parts(self.msn)).map(|part| {
-            part_len(
-                track,
-                plan,
-                Position {
-                    msn: self.msn,
-                    part,
-                },
-            )
-        });
+        let lens = (0..plan.parts(self.msn)).map(|part| part_len(track, plan, Position { msn: self.msn, part }));
         lens.scan(0, |sum, len| {
             *sum += len;
             Some(*sum)
@@ -99,12 +84,7 @@ impl Segment {
 
     async fn wait_for_byte(&self, ends: &[u64], last: u64) {
         let part = ends.iter().take_while(|end| **end <= last).count() as u64;
-        self.clock
-            .sleep_until(self.timeline.due(Position {
-                msn: self.msn,
-                part,
-            }))
-            .await;
+        self.clock.sleep_until(self.timeline.due(Position { msn: self.msn, part })).await;
     }
 
     async fn fixed(&self, track: &Track, ends: &[u64], (from, to): (u64, u64)) -> Answer {
@@ -120,9 +100,7 @@ impl Segment {
         let ends = self.ends(&track);
         self.wait_for_byte(&ends, from).await;
         let first = ends.iter().take_while(|end| **end <= from).count();
-        let skip = first
-            .checked_sub(1)
-            .map_or(from, |before| from - ends[before]);
+        let skip = first.checked_sub(1).map_or(from, |before| from - ends[before]);
         let body = self.rest(Arc::new(track), first as u64, skip);
         if matches!(asked, Some(Asked::Closed(..))) {
             return Answer::new(StatusCode::PARTIAL_CONTENT, body, None)
@@ -137,19 +115,13 @@ impl Segment {
         steps((first, skip), move |(number, skip)| {
             let (this, track) = (this.clone(), track.clone());
             async move {
-                let at = Position {
-                    msn: this.msn,
-                    part: number,
-                };
+                let at = Position { msn: this.msn, part: number };
                 if number >= this.timeline.plan.parts(this.msn) {
                     return None;
                 }
                 this.clock.sleep_until(this.timeline.due(at)).await;
                 let bytes: Bytes = part(&track, &this.timeline.plan, at);
-                Some(Ok((
-                    bytes.slice(usize::try_from(skip).expect("within a part")..),
-                    (number + 1, 0),
-                )))
+                Some(Ok((bytes.slice(usize::try_from(skip).expect("within a part")..), (number + 1, 0))))
             }
         })
     }

@@ -115,9 +115,7 @@ impl Origin {
         let clip = Arc::new(Clip::load()?);
         let window = config.window.max(3);
         let now = config.clock.now();
-        let epoch_ms = config
-            .epoch_ms
-            .unwrap_or_else(|| now.saturating_sub((window + 1) * SEGMENT_MS));
+        let epoch_ms = config.epoch_ms.unwrap_or_else(|| now.saturating_sub((window + 1) * SEGMENT_MS));
         let desk = Desk::new(config.clock.clone(), epoch_ms, config.part_ms);
         let stats = Arc::new(Stats::new(config.log_limit));
         let origin = Arc::new(service::Origin {
@@ -129,46 +127,25 @@ impl Origin {
             stats: stats.clone(),
             viewers: AtomicU64::new(1),
         });
-        let bind = async |addr, tls| {
-            Port::bind(addr, tls)
-                .await
-                .map_err(|error| StartError::Bind(addr, error))
-        };
+        let bind = async |addr, tls| Port::bind(addr, tls).await.map_err(|error| StartError::Bind(addr, error));
         let http = bind(config.http, None).await?;
         let https = match config.https {
             Some((addr, tls)) => Some(bind(addr, Some(tls)).await?),
             None => None,
         };
-        let listener = TcpListener::bind(config.control)
-            .await
-            .map_err(|error| StartError::Bind(config.control, error))?;
-        let control_addr = listener
-            .local_addr()
-            .map_err(|error| StartError::Bind(config.control, error))?;
+        let listener =
+            TcpListener::bind(config.control).await.map_err(|error| StartError::Bind(config.control, error))?;
+        let control_addr = listener.local_addr().map_err(|error| StartError::Bind(config.control, error))?;
         let (addr, tls_addr) = (http.addr, https.as_ref().map(|port| port.addr));
         let stop = watch::Sender::new(false);
-        let orders = Orders {
-            alive: desk.alive(),
-            stop: stop.subscribe(),
-        };
+        let orders = Orders { alive: desk.alive(), stop: stop.subscribe() };
         let mut tasks = JoinSet::new();
         for port in [Some(http), https].into_iter().flatten() {
             tasks.spawn(port.serve(origin.clone(), orders.clone()));
         }
-        let control = control::Control {
-            desk: desk.clone(),
-            stats: stats.clone(),
-        };
+        let control = control::Control { desk: desk.clone(), stats: stats.clone() };
         tasks.spawn(control.serve(listener, orders.stop));
-        Ok(Running {
-            addr,
-            tls_addr,
-            control_addr,
-            desk,
-            stats,
-            stop,
-            tasks,
-        })
+        Ok(Running { addr, tls_addr, control_addr, desk, stats, stop, tasks })
     }
 }
 

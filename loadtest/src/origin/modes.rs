@@ -85,16 +85,11 @@ pub fn target(path: &str) -> Option<Target<'_>> {
             if *leaf == "init.mp4" {
                 return Some(Target::Init(rendition));
             }
-            Some(Target::Ad {
-                ad,
-                rendition,
-                index: number(leaf.strip_prefix("seg-")?.strip_suffix(".m4s")?)?,
-            })
+            Some(Target::Ad { ad, rendition, index: number(leaf.strip_prefix("seg-")?.strip_suffix(".m4s")?)? })
         }
-        (Mode::Ssai, [viewer, rendition, "media.m3u8"]) => Some(Target::OwnPlaylist {
-            viewer: number(viewer)?,
-            rendition,
-        }),
+        (Mode::Ssai, [viewer, rendition, "media.m3u8"]) => {
+            Some(Target::OwnPlaylist { viewer: number(viewer)?, rendition })
+        }
         (Mode::Ssai, _) => None,
         (_, [rendition, "media.m3u8"]) => Some(Target::Playlist(mode, rendition)),
         (_, [rendition, "init.mp4"]) if mode != Mode::Ts => Some(Target::Init(rendition)),
@@ -106,18 +101,11 @@ pub fn target(path: &str) -> Option<Target<'_>> {
 fn media<'a>(mode: Mode, rendition: &'a str, leaf: &str) -> Option<Target<'a>> {
     if let Some(place) = leaf.strip_prefix("part-") {
         let (msn, part) = place.strip_suffix(".m4s")?.split_once('.')?;
-        let at = Position {
-            msn: number(msn)?,
-            part: number(part)?,
-        };
+        let at = Position { msn: number(msn)?, part: number(part)? };
         return (mode == Mode::Live).then_some(Target::Part(rendition, at));
     }
     let suffix = if mode == Mode::Ts { ".ts" } else { ".m4s" };
-    Some(Target::Segment(
-        mode,
-        rendition,
-        number(leaf.strip_prefix("seg-")?.strip_suffix(suffix)?)?,
-    ))
+    Some(Target::Segment(mode, rendition, number(leaf.strip_prefix("seg-")?.strip_suffix(suffix)?)?))
 }
 
 /// A number in its one spelling, below 2^40 so that no arithmetic on it overflows.
@@ -143,21 +131,8 @@ mod tests {
             ("/plain/v1/seg-07.m4s", None),
             ("/plain/v1/seg-99999999999999.m4s", None),
             ("/vod/v2/init.mp4", Some(Target::Init("v2"))),
-            (
-                "/ssai/17/v0/media.m3u8",
-                Some(Target::OwnPlaylist {
-                    viewer: 17,
-                    rendition: "v0",
-                }),
-            ),
-            (
-                "/ssai/ad/3/v0/seg-1.m4s",
-                Some(Target::Ad {
-                    ad: 3,
-                    rendition: "v0",
-                    index: 1,
-                }),
-            ),
+            ("/ssai/17/v0/media.m3u8", Some(Target::OwnPlaylist { viewer: 17, rendition: "v0" })),
+            ("/ssai/ad/3/v0/seg-1.m4s", Some(Target::Ad { ad: 3, rendition: "v0", index: 1 })),
             ("/ssai/v0/media.m3u8", None),
             ("/blob/a/b", Some(Target::Blob("a/b"))),
             ("/blob/", None),

@@ -44,25 +44,19 @@ impl View<'_> {
         let end = self.edge.open * SEGMENT_FRAMES;
         let after = |msn: u64| units(track, (msn + 1) * SEGMENT_FRAMES, end);
         let limit = SKIP_UNTIL_S * u64::from(track.timescale);
-        (self.first()..self.edge.open)
-            .take_while(|msn| after(*msn) > limit)
-            .count() as u64
+        (self.first()..self.edge.open).take_while(|msn| after(*msn) > limit).count() as u64
     }
 
     /// Segments that still have their parts listed: those that end at most three target durations before the newest part.
     fn has_parts(&self, msn: u64) -> bool {
-        let open_ms = self.timeline.plan.span(self.edge.next()).0 * 1000 / super::clip::FPS
-            - self.edge.open * SEGMENT_MS;
+        let open_ms =
+            self.timeline.plan.span(self.edge.next()).0 * 1000 / super::clip::FPS - self.edge.open * SEGMENT_MS;
         (self.edge.open - 1 - msn) * SEGMENT_MS + open_ms <= PART_WINDOW_MS
     }
 
     /// The largest part target of all tracks, in 10 µs.
     fn largest_target(&self) -> u64 {
-        self.clip
-            .tracks()
-            .map(|track| self.timeline.plan.target(track, self.edge.open))
-            .max()
-            .unwrap_or(0)
+        self.clip.tracks().map(|track| self.timeline.plan.target(track, self.edge.open)).max().unwrap_or(0)
     }
 }
 
@@ -73,36 +67,19 @@ pub fn media(view: &View<'_>, mode: Mode, track: &Track, form: Form) -> String {
         vod(&mut out, track);
         return out;
     }
-    let skipped = if form == Form::Delta && mode.low_latency() {
-        view.skipped(track)
-    } else {
-        0
-    };
+    let skipped = if form == Form::Delta && mode.low_latency() { view.skipped(track) } else { 0 };
     header(&mut out, view, mode, track);
     if skipped > 0 {
-        line(
-            &mut out,
-            format_args!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}"),
-        );
+        line(&mut out, format_args!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}"));
     } else if mode != Mode::Ts {
         line(&mut out, format_args!("#EXT-X-MAP:URI=\"init.mp4\""));
     }
     for msn in view.first() + skipped..view.edge.open {
         date(&mut out, view.timeline.date(track, msn));
         if mode.low_latency() && view.has_parts(msn) {
-            parts(
-                &mut out,
-                view,
-                (mode, track),
-                (msn, view.timeline.plan.parts(msn)),
-            );
+            parts(&mut out, view, (mode, track), (msn, view.timeline.plan.parts(msn)));
         }
-        segment(
-            &mut out,
-            track,
-            msn,
-            if mode == Mode::Ts { "ts" } else { "m4s" },
-        );
+        segment(&mut out, track, msn, if mode == Mode::Ts { "ts" } else { "m4s" });
     }
     if mode.low_latency() {
         live_edge(&mut out, view, mode, track);
@@ -116,10 +93,7 @@ fn header(out: &mut String, view: &View<'_>, mode: Mode, track: &Track) {
         Mode::Ts => 3,
         Mode::Plain | Mode::Vod | Mode::Ssai => 6,
     };
-    line(
-        out,
-        format_args!("#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{TARGET_S}"),
-    );
+    line(out, format_args!("#EXTM3U\n#EXT-X-VERSION:{version}\n#EXT-X-TARGETDURATION:{TARGET_S}"));
     if mode.low_latency() {
         line(
             out,
@@ -130,25 +104,14 @@ fn header(out: &mut String, view: &View<'_>, mode: Mode, track: &Track) {
             ),
         );
         let target = view.timeline.plan.target(track, view.edge.open);
-        line(
-            out,
-            format_args!("#EXT-X-PART-INF:PART-TARGET={}", seconds(target)),
-        );
+        line(out, format_args!("#EXT-X-PART-INF:PART-TARGET={}", seconds(target)));
     }
     line(out, format_args!("#EXT-X-MEDIA-SEQUENCE:{}", view.first()));
 }
 
 fn vod(out: &mut String, track: &Track) {
-    line(
-        out,
-        format_args!(
-            "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:{TARGET_S}\n#EXT-X-PLAYLIST-TYPE:VOD"
-        ),
-    );
-    line(
-        out,
-        format_args!("#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-MAP:URI=\"init.mp4\""),
-    );
+    line(out, format_args!("#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:{TARGET_S}\n#EXT-X-PLAYLIST-TYPE:VOD"));
+    line(out, format_args!("#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-MAP:URI=\"init.mp4\""));
     (0..LOOP_SEGMENTS).for_each(|msn| segment(out, track, msn, "m4s"));
     line(out, format_args!("#EXT-X-ENDLIST"));
 }
@@ -162,20 +125,11 @@ fn live_edge(out: &mut String, view: &View<'_>, mode: Mode, track: &Track) {
     }
     match mode {
         Mode::Br => {
-            let start: u64 = (0..count)
-                .map(|part| part_len(track, &view.timeline.plan, Position { msn: open, part }))
-                .sum();
-            line(
-                out,
-                format_args!(
-                    "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"seg-{open}.m4s\",BYTERANGE-START={start}"
-                ),
-            );
+            let start: u64 =
+                (0..count).map(|part| part_len(track, &view.timeline.plan, Position { msn: open, part })).sum();
+            line(out, format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"seg-{open}.m4s\",BYTERANGE-START={start}"));
         }
-        _ => line(
-            out,
-            format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"part-{open}.{count}.m4s\""),
-        ),
+        _ => line(out, format_args!("#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"part-{open}.{count}.m4s\"")),
     }
     let Some(last) = view.edge.last(&view.timeline.plan) else {
         return;
@@ -183,60 +137,35 @@ fn live_edge(out: &mut String, view: &View<'_>, mode: Mode, track: &Track) {
     for other in view.clip.tracks().filter(|other| other.name != track.name) {
         let Position { msn, part } = last;
         let name = other.name;
-        line(
-            out,
-            format_args!(
-                "#EXT-X-RENDITION-REPORT:URI=\"../{name}/media.m3u8\",LAST-MSN={msn},LAST-PART={part}"
-            ),
-        );
+        line(out, format_args!("#EXT-X-RENDITION-REPORT:URI=\"../{name}/media.m3u8\",LAST-MSN={msn},LAST-PART={part}"));
     }
 }
 
-fn parts(
-    out: &mut String,
-    view: &View<'_>,
-    (mode, track): (Mode, &Track),
-    (msn, count): (u64, u64),
-) {
+fn parts(out: &mut String, view: &View<'_>, (mode, track): (Mode, &Track), (msn, count): (u64, u64)) {
     let plan = &view.timeline.plan;
     let mut start = 0;
     for part in 0..count {
         let at = Position { msn, part };
         let (from, to) = plan.span(at);
-        let independent = if track.is_sync(track.cut(from)) {
-            ",INDEPENDENT=YES"
-        } else {
-            ""
-        };
+        let independent = if track.is_sync(track.cut(from)) { ",INDEPENDENT=YES" } else { "" };
         let duration = seconds(units(track, from, to) * 100_000 / u64::from(track.timescale));
         if mode == Mode::Br {
             let len = part_len(track, plan, at);
             let uri = format!("seg-{msn}.m4s");
             line(
                 out,
-                format_args!(
-                    "#EXT-X-PART:DURATION={duration},URI=\"{uri}\",BYTERANGE=\"{len}@{start}\"{independent}"
-                ),
+                format_args!("#EXT-X-PART:DURATION={duration},URI=\"{uri}\",BYTERANGE=\"{len}@{start}\"{independent}"),
             );
             start += len;
         } else {
-            line(
-                out,
-                format_args!(
-                    "#EXT-X-PART:DURATION={duration},URI=\"part-{msn}.{part}.m4s\"{independent}"
-                ),
-            );
+            line(out, format_args!("#EXT-X-PART:DURATION={duration},URI=\"part-{msn}.{part}.m4s\"{independent}"));
         }
     }
 }
 
 fn segment(out: &mut String, track: &Track, msn: u64, extension: &str) {
-    let long = units(track, msn * SEGMENT_FRAMES, (msn + 1) * SEGMENT_FRAMES) * 100_000
-        / u64::from(track.timescale);
-    line(
-        out,
-        format_args!("#EXTINF:{},\nseg-{msn}.{extension}", seconds(long)),
-    );
+    let long = units(track, msn * SEGMENT_FRAMES, (msn + 1) * SEGMENT_FRAMES) * 100_000 / u64::from(track.timescale);
+    line(out, format_args!("#EXTINF:{},\nseg-{msn}.{extension}", seconds(long)));
 }
 
 /// `EXT-X-PROGRAM-DATE-TIME` of Unix milliseconds, in UTC.
@@ -249,11 +178,7 @@ pub fn date(out: &mut String, unix_ms: u64) {
     let of_year = of_era - (365 * year + year / 4 - year / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year + era * 400 + u64::from(month <= 2);
     let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
     let ms = ms % 1000;
@@ -267,11 +192,7 @@ pub fn date(out: &mut String, unix_ms: u64) {
 
 /// Units of 10 µs as decimal seconds.
 pub fn seconds(hundred_thousandths: u64) -> String {
-    format!(
-        "{}.{:05}",
-        hundred_thousandths / 100_000,
-        hundred_thousandths % 100_000
-    )
+    format!("{}.{:05}", hundred_thousandths / 100_000, hundred_thousandths % 100_000)
 }
 
 /// Appends a line.

@@ -79,21 +79,14 @@ pub struct Port {
 
 impl Port {
     /// Binds `addr`; with a TLS configuration, `h2` and `http/1.1` are offered by ALPN.
-    pub async fn bind(
-        addr: SocketAddr,
-        tls: Option<Arc<rustls::ServerConfig>>,
-    ) -> io::Result<Self> {
+    pub async fn bind(addr: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Self> {
         let listener = TcpListener::bind(addr).await?;
         let tls = tls.map(|config| {
             let mut config = (*config).clone();
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             TlsAcceptor::from(Arc::new(config))
         });
-        Ok(Self {
-            addr: listener.local_addr()?,
-            listener,
-            tls,
-        })
+        Ok(Self { addr: listener.local_addr()?, listener, tls })
     }
 
     /// Serves until told to stop.
@@ -127,12 +120,7 @@ async fn rebind(addr: SocketAddr) -> Option<TcpListener> {
 }
 
 /// Accepts until the origin dies or stops; then its connections are reset or closed.
-async fn accept(
-    listener: TcpListener,
-    tls: Option<&TlsAcceptor>,
-    origin: &Arc<Origin>,
-    orders: &mut Orders,
-) {
+async fn accept(listener: TcpListener, tls: Option<&TlsAcceptor>, origin: &Arc<Origin>, orders: &mut Orders) {
     let mut connections = JoinSet::new();
     let mut alive = orders.alive.clone();
     loop {
@@ -165,11 +153,7 @@ async fn connection(
     // Small answers go out at once; a socket that refuses the option still works.
     let _ = stream.set_nodelay(true);
     let line = Arc::new(Line::default());
-    let wire = Wire {
-        stream,
-        line: line.clone(),
-        ahead: Bytes::new(),
-    };
+    let wire = Wire { stream, line: line.clone(), ahead: Bytes::new() };
     let death = async {
         lowered(&mut alive).await;
         line.reset.store(true, Ordering::Release); // here, for the wire is dropped before a branch is entered
@@ -198,13 +182,7 @@ async fn speak(mut wire: Wire, tls: Option<TlsAcceptor>, origin: Arc<Origin>, li
         return;
     };
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    http(
-        stream,
-        if h2 { Version::Http2 } else { Version::Http1 },
-        origin,
-        line,
-    )
-    .await;
+    http(stream, if h2 { Version::Http2 } else { Version::Http1 }, origin, line).await;
 }
 
 async fn http<S>(stream: S, version: Version, origin: Arc<Origin>, line: Arc<Line>)
@@ -219,21 +197,13 @@ where
     match version {
         Version::Http1 => {
             let mut builder = hyper::server::conn::http1::Builder::new();
-            builder
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_AND_IDLE);
-            let _ = builder
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_AND_IDLE);
+            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
         }
         Version::Http2 => {
             let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            builder
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(MAX_STREAMS);
-            let _ = builder
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            builder.timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
+            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
         }
     }
 }
@@ -251,11 +221,7 @@ impl Wire {
         let mut first = [0; 3];
         self.stream.read_exact(&mut first).await?;
         self.ahead = Bytes::copy_from_slice(&first);
-        Ok(if &first == b"PRI" {
-            Version::Http2
-        } else {
-            Version::Http1
-        })
+        Ok(if &first == b"PRI" { Version::Http2 } else { Version::Http1 })
     }
 }
 
@@ -269,11 +235,7 @@ impl Drop for Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.ahead.is_empty() {
             let take = self.ahead.len().min(buf.remaining());
             buf.put_slice(&self.ahead[..take]);
@@ -285,11 +247,7 @@ impl AsyncRead for Wire {
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 

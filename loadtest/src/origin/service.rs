@@ -54,22 +54,11 @@ struct Ask<'a> {
 
 impl Origin {
     /// Answers a request that came over `line`. Never fails: errors are answers, resets end the connection.
-    pub async fn serve<B>(
-        self: Arc<Self>,
-        line: Arc<Line>,
-        request: Request<B>,
-    ) -> Response<OriginBody> {
+    pub async fn serve<B>(self: Arc<Self>, line: Arc<Line>, request: Request<B>) -> Response<OriginBody> {
         let (head, _) = request.into_parts();
-        let (path, query) = (
-            head.uri.path().to_owned(),
-            head.uri.query().unwrap_or("").to_owned(),
-        );
+        let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or("").to_owned());
         let seq = self.stats.arrived(self.entry(&head));
-        let url = if query.is_empty() {
-            path.clone()
-        } else {
-            format!("{path}?{query}")
-        };
+        let url = if query.is_empty() { path.clone() } else { format!("{path}?{query}") };
         let verdict = self.desk.judge(&url);
         for barrier in &verdict.holds {
             barrier.pass().await;
@@ -81,12 +70,7 @@ impl Origin {
             Some(Instead::Reset) => line.reset().await,
             Some(instead) => Answer::instead(instead),
             None => {
-                let ask = Ask {
-                    path: &path,
-                    query: &query,
-                    headers: &head.headers,
-                    lens: &verdict.lens,
-                };
+                let ask = Ask { path: &path, query: &query, headers: &head.headers, lens: &verdict.lens };
                 self.answer(&head.method, &ask).await
             }
         };
@@ -94,18 +78,12 @@ impl Origin {
         let status = answer.response.status().as_u16();
         self.stats.amend(seq, |entry| entry.status = status);
         let length = answer.length;
-        answer
-            .response
-            .map(|body| Tallied::new(body, self.stats.clone(), seq, length).boxed_unsync())
+        answer.response.map(|body| Tallied::new(body, self.stats.clone(), seq, length).boxed_unsync())
     }
 
     fn entry(&self, head: &http::request::Parts) -> Entry {
         let field = |name: &str| {
-            let values = head
-                .headers
-                .get_all(name)
-                .iter()
-                .filter_map(|value| value.to_str().ok());
+            let values = head.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
             values.collect::<Vec<_>>().join(", ")
         };
         Entry {
@@ -139,12 +117,8 @@ impl Origin {
             return answer::preflight();
         }
         if method != Method::GET && method != Method::HEAD {
-            return Answer::text(
-                StatusCode::METHOD_NOT_ALLOWED,
-                NO_STORE,
-                "GET and HEAD only",
-            )
-            .with(header::ALLOW, "GET, HEAD, OPTIONS");
+            return Answer::text(StatusCode::METHOD_NOT_ALLOWED, NO_STORE, "GET and HEAD only")
+                .with(header::ALLOW, "GET, HEAD, OPTIONS");
         }
         let found = match target(ask.path) {
             Some(Target::Blob(name)) => Some(self.blob(name, ask).await),
@@ -187,11 +161,7 @@ impl Origin {
                 self.segment(mode, track, msn, ask).await
             }
             Target::Part(rendition, at) => self.part(self.clip.track(rendition)?, at, ask).await,
-            Target::Ad {
-                ad,
-                rendition,
-                index,
-            } if ad < ADS && index < BREAK_LEN => {
+            Target::Ad { ad, rendition, index } if ad < ADS && index < BREAK_LEN => {
                 let track = self.clip.track(rendition)?;
                 let tag = tag(track, &format!("ad-{ad}-{index}"));
                 let bytes = media::ad_segment(track, ad, index);
@@ -203,9 +173,7 @@ impl Origin {
 
     /// A transport stream has its sound inside, so `/ts/` has no audio rendition.
     fn track(&self, mode: Mode, rendition: &str) -> Option<&Track> {
-        self.clip
-            .track(rendition)
-            .filter(|track| mode != Mode::Ts || track.is_video())
+        self.clip.track(rendition).filter(|track| mode != Mode::Ts || track.is_video())
     }
 
     fn master(&self, mode: Mode, ask: &Ask<'_>) -> Answer {
@@ -218,11 +186,7 @@ impl Origin {
                 ask.headers,
             );
         }
-        answer::playlist(
-            multivariant::master(&self.clip, &plan, mode, ""),
-            STEADY_LIFE,
-            ask.headers,
-        )
+        answer::playlist(multivariant::master(&self.clip, &plan, mode, ""), STEADY_LIFE, ask.headers)
     }
 
     fn timeline(&self, lens: &Lens) -> Timeline {
@@ -232,17 +196,8 @@ impl Origin {
     fn own_playlist(&self, viewer: u64, track: &Track, ask: &Ask<'_>) -> Answer {
         let timeline = self.timeline(ask.lens);
         let edge = timeline.edge(seen(ask.lens, self.clock.now()));
-        let view = View {
-            clip: &self.clip,
-            timeline: &timeline,
-            edge,
-            window: self.window,
-        };
-        answer::playlist(
-            multivariant::own(&view, viewer, track),
-            NO_STORE,
-            ask.headers,
-        )
+        let view = View { clip: &self.clip, timeline: &timeline, edge, window: self.window };
+        answer::playlist(multivariant::own(&view, viewer, track), NO_STORE, ask.headers)
     }
 
     async fn playlist(&self, mode: Mode, track: &Track, ask: &Ask<'_>) -> Answer {
@@ -257,49 +212,23 @@ impl Origin {
             let now = self.clock.now();
             let timeline = self.timeline(ask.lens);
             let edge = timeline.edge(seen(ask.lens, now));
-            let due = match decide(
-                asked,
-                &timeline,
-                edge,
-                timeline.plan.target(track, edge.open),
-            ) {
-                Reload::At(due) if !answers_at_once(ask.lens) => {
-                    due.saturating_add(ask.lens.rewind * SEGMENT_MS)
-                }
+            let due = match decide(asked, &timeline, edge, timeline.plan.target(track, edge.open)) {
+                Reload::At(due) if !answers_at_once(ask.lens) => due.saturating_add(ask.lens.rewind * SEGMENT_MS),
                 Reload::TooFar if !ask.lens.at_once => {
-                    return Answer::text(
-                        StatusCode::BAD_REQUEST,
-                        NO_STORE,
-                        "that is too far ahead",
-                    );
+                    return Answer::text(StatusCode::BAD_REQUEST, NO_STORE, "that is too far ahead");
                 }
                 _ => {
-                    let view = View {
-                        clip: &self.clip,
-                        timeline: &timeline,
-                        edge,
-                        window: self.window,
-                    };
+                    let view = View { clip: &self.clip, timeline: &timeline, edge, window: self.window };
                     let form = if asked.skip { Form::Delta } else { Form::Full };
-                    return answer::playlist(
-                        playlist::media(&view, mode, track, form),
-                        life(mode, asked),
-                        ask.headers,
-                    );
+                    return answer::playlist(playlist::media(&view, mode, track, form), life(mode, asked), ask.headers);
                 }
             };
             if now >= deadline {
-                return Answer::text(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    NO_STORE,
-                    "the stream stands still",
-                )
-                .with(header::RETRY_AFTER, "1");
+                return Answer::text(StatusCode::SERVICE_UNAVAILABLE, NO_STORE, "the stream stands still")
+                    .with(header::RETRY_AFTER, "1");
             }
             let never = ask.lens.frozen.is_some();
-            self.clock
-                .sleep_until(if never { deadline } else { due.min(deadline) })
-                .await;
+            self.clock.sleep_until(if never { deadline } else { due.min(deadline) }).await;
         }
     }
 
@@ -315,9 +244,7 @@ impl Origin {
                 msn,
                 parts,
             };
-            return growing
-                .answer(mime(track), &tag(track, &format!("seg-{msn}")), ask.headers)
-                .await;
+            return growing.answer(mime(track), &tag(track, &format!("seg-{msn}")), ask.headers).await;
         }
         let there = match mode {
             Mode::Vod => msn < LOOP_SEGMENTS,
@@ -327,35 +254,19 @@ impl Origin {
             return None;
         }
         if mode == Mode::Ts {
-            let index = self
-                .clip
-                .video
-                .iter()
-                .position(|video| video.name == track.name)?;
+            let index = self.clip.video.iter().position(|video| video.name == track.name)?;
             let bytes = self.muxers[index].segment(track, &self.clip.audio, msn);
-            return Some(answer::media(
-                &bytes,
-                "video/mp2t",
-                &tag(track, &format!("ts-{msn}")),
-                ask.headers,
-            ));
+            return Some(answer::media(&bytes, "video/mp2t", &tag(track, &format!("ts-{msn}")), ask.headers));
         }
         let bytes = media::segment(track, &timeline.plan, msn);
-        Some(answer::media(
-            &bytes,
-            mime(track),
-            &tag(track, &format!("seg-{msn}")),
-            ask.headers,
-        ))
+        Some(answer::media(&bytes, mime(track), &tag(track, &format!("seg-{msn}")), ask.headers))
     }
 
     /// A part that exists; or, held, the one that the playlist hints at.
     async fn part(&self, track: &Track, at: Position, ask: &Ask<'_>) -> Option<Answer> {
         let timeline = self.timeline(ask.lens);
         let edge = timeline.edge(self.clock.now());
-        if at.part >= timeline.plan.parts(at.msn)
-            || edge.open.saturating_sub(at.msn) > KEPT_PART_SEGMENTS
-        {
+        if at.part >= timeline.plan.parts(at.msn) || edge.open.saturating_sub(at.msn) > KEPT_PART_SEGMENTS {
             return None;
         }
         if !edge.has(at) {
@@ -365,12 +276,7 @@ impl Origin {
             self.clock.sleep_until(timeline.due(at)).await;
         }
         let bytes: Bytes = media::part(track, &timeline.plan, at);
-        Some(answer::media(
-            &bytes,
-            mime(track),
-            &tag(track, &format!("part-{}.{}", at.msn, at.part)),
-            ask.headers,
-        ))
+        Some(answer::media(&bytes, mime(track), &tag(track, &format!("part-{}.{}", at.msn, at.part)), ask.headers))
     }
 }
 
@@ -393,11 +299,7 @@ fn life(mode: Mode, asked: Directives) -> &'static str {
 }
 
 fn mime(track: &Track) -> &'static str {
-    if track.is_video() {
-        "video/mp4"
-    } else {
-        "audio/mp4"
-    }
+    if track.is_video() { "video/mp4" } else { "audio/mp4" }
 }
 
 fn tag(track: &Track, name: &str) -> String {

@@ -56,11 +56,7 @@ const MAX_URLS: usize = 200_000;
 impl Stats {
     /// Keeps at most `log_limit` log entries, the newest.
     pub fn new(log_limit: usize) -> Self {
-        Self {
-            inner: Mutex::default(),
-            log_limit,
-            changes: watch::Sender::new(()),
-        }
+        Self { inner: Mutex::default(), log_limit, changes: watch::Sender::new(()) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -69,20 +65,13 @@ impl Stats {
 
     /// Counts a request and logs it; `entry.seq` is given here and returned.
     pub fn arrived(&self, mut entry: Entry) -> u64 {
-        let url = if entry.query.is_empty() {
-            entry.path.clone()
-        } else {
-            format!("{}?{}", entry.path, entry.query)
-        };
+        let url = if entry.query.is_empty() { entry.path.clone() } else { format!("{}?{}", entry.path, entry.query) };
         let mut inner = self.inner();
         entry.seq = inner.next;
         inner.next += 1;
         inner.since_reset += 1;
         let known = inner.counts.contains_key(&url) || inner.counts.len() < MAX_URLS;
-        *inner
-            .counts
-            .entry(if known { url } else { OTHER.to_owned() })
-            .or_default() += 1;
+        *inner.counts.entry(if known { url } else { OTHER.to_owned() }).or_default() += 1;
         if inner.log.len() >= self.log_limit {
             inner.log.pop_front();
         }
@@ -101,9 +90,7 @@ impl Stats {
         let Some(first) = inner.log.front().map(|entry| entry.seq) else {
             return;
         };
-        let index = seq
-            .checked_sub(first)
-            .and_then(|index| usize::try_from(index).ok());
+        let index = seq.checked_sub(first).and_then(|index| usize::try_from(index).ok());
         if let Some(entry) = index.and_then(|index| inner.log.get_mut(index)) {
             change(entry);
         }
@@ -114,11 +101,7 @@ impl Stats {
     /// Returns once `condition` holds: at once, or after the request or the end of a body that makes it so.
     pub async fn until(&self, condition: impl Fn(&Self) -> bool) {
         // The sender is `self`, so that the wait ends by the condition being met.
-        let _ = self
-            .changes
-            .subscribe()
-            .wait_for(|()| condition(self))
-            .await;
+        let _ = self.changes.subscribe().wait_for(|()| condition(self)).await;
     }
 
     /// Requests for `url` since the last reset: of exactly that path and query if it has a query, else of the path with any query.
@@ -127,12 +110,7 @@ impl Stats {
         if url.contains('?') {
             return inner.counts.get(url).copied().unwrap_or(0);
         }
-        inner
-            .counts
-            .iter()
-            .filter(|(key, _)| key.split('?').next() == Some(url))
-            .map(|(_, count)| count)
-            .sum()
+        inner.counts.iter().filter(|(key, _)| key.split('?').next() == Some(url)).map(|(_, count)| count).sum()
     }
 
     /// Requests since the last reset.
@@ -147,12 +125,7 @@ impl Stats {
 
     /// The log from request `since` on.
     pub fn log(&self, since: u64) -> Vec<Entry> {
-        self.inner()
-            .log
-            .iter()
-            .filter(|entry| entry.seq >= since)
-            .cloned()
-            .collect()
+        self.inner().log.iter().filter(|entry| entry.seq >= since).cloned().collect()
     }
 
     /// Forgets counts and log; requests keep being numbered on.
@@ -169,11 +142,7 @@ mod tests {
     use super::*;
 
     fn request(path: &str, query: &str) -> Entry {
-        Entry {
-            path: path.to_owned(),
-            query: query.to_owned(),
-            ..Entry::default()
-        }
+        Entry { path: path.to_owned(), query: query.to_owned(), ..Entry::default() }
     }
 
     #[test]
@@ -182,24 +151,10 @@ mod tests {
         for query in ["a=1", "a=2", "a=2"] {
             stats.arrived(request("/x", query));
         }
-        assert_eq!(
-            [
-                stats.requests_for("/x"),
-                stats.requests_for("/x?a=2"),
-                stats.requests_for("/")
-            ],
-            [3, 2, 0]
-        );
+        assert_eq!([stats.requests_for("/x"), stats.requests_for("/x?a=2"), stats.requests_for("/")], [3, 2, 0]);
         stats.amend(0, |_| panic!("forgotten"));
         stats.amend(2, |entry| entry.status = 200);
-        assert_eq!(
-            stats
-                .log(0)
-                .iter()
-                .map(|entry| (entry.seq, entry.status))
-                .collect::<Vec<_>>(),
-            [(1, 0), (2, 200)]
-        );
+        assert_eq!(stats.log(0).iter().map(|entry| (entry.seq, entry.status)).collect::<Vec<_>>(), [(1, 0), (2, 200)]);
         stats.reset();
         assert_eq!((stats.total(), stats.log(0).len()), (0, 0));
         assert_eq!(stats.arrived(request("/x", "")), 3);

@@ -51,11 +51,7 @@ impl PartPlan {
 
     /// Frames of a part of segment `msn`.
     pub fn frames(&self, msn: u64) -> u64 {
-        self.0
-            .iter()
-            .rev()
-            .find(|(from, _)| *from <= msn)
-            .map_or(MIN_PART_FRAMES, |(_, frames)| *frames)
+        self.0.iter().rev().find(|(from, _)| *from <= msn).map_or(MIN_PART_FRAMES, |(_, frames)| *frames)
     }
 
     /// Number of parts of segment `msn`.
@@ -72,8 +68,7 @@ impl PartPlan {
 
     /// Part target of `track` at segment `msn`, in 10 µs, rounded up.
     pub fn target(&self, track: &Track, msn: u64) -> u64 {
-        let samples = (self.frames(msn) * u64::from(track.timescale))
-            .div_ceil(FPS * u64::from(track.sample_duration));
+        let samples = (self.frames(msn) * u64::from(track.timescale)).div_ceil(FPS * u64::from(track.sample_duration));
         (samples * u64::from(track.sample_duration) * 100_000).div_ceil(u64::from(track.timescale))
     }
 }
@@ -95,25 +90,16 @@ impl Edge {
 
     /// The part that comes next.
     pub fn next(self) -> Position {
-        Position {
-            msn: self.open,
-            part: self.parts,
-        }
+        Position { msn: self.open, part: self.parts }
     }
 
     /// The newest part, none before the first.
     pub fn last(self, plan: &PartPlan) -> Option<Position> {
         if self.parts > 0 {
-            return Some(Position {
-                msn: self.open,
-                part: self.parts - 1,
-            });
+            return Some(Position { msn: self.open, part: self.parts - 1 });
         }
         let msn = self.open.checked_sub(1)?;
-        Some(Position {
-            msn,
-            part: plan.parts(msn) - 1,
-        })
+        Some(Position { msn, part: plan.parts(msn) - 1 })
     }
 }
 
@@ -131,10 +117,7 @@ impl Timeline {
     pub fn edge(&self, now: u64) -> Edge {
         let frames = now.saturating_sub(self.epoch_ms) * FPS / 1000;
         let open = frames / SEGMENT_FRAMES;
-        Edge {
-            open,
-            parts: frames % SEGMENT_FRAMES / self.plan.frames(open),
-        }
+        Edge { open, parts: frames % SEGMENT_FRAMES / self.plan.frames(open) }
     }
 
     /// The first millisecond at which the part at `at` exists.
@@ -165,10 +148,7 @@ mod tests {
     use crate::origin::clip::Clip;
 
     fn timeline() -> Timeline {
-        Timeline {
-            epoch_ms: 1_000_000,
-            plan: PartPlan::new(333),
-        }
+        Timeline { epoch_ms: 1_000_000, plan: PartPlan::new(333) }
     }
 
     #[test]
@@ -182,13 +162,7 @@ mod tests {
                 assert!(!timeline.edge(due - 1).has(at), "{at:?}");
                 assert_eq!(timeline.edge(due - 1).next(), at);
             }
-            assert_eq!(
-                timeline.edge(timeline.segment_due(msn)),
-                Edge {
-                    open: msn + 1,
-                    parts: 0
-                }
-            );
+            assert_eq!(timeline.edge(timeline.segment_due(msn)), Edge { open: msn + 1, parts: 0 });
         }
     }
 
@@ -214,20 +188,13 @@ mod tests {
             assert_eq!(plan.frames(0), frames);
             for track in clip.tracks() {
                 let target = plan.target(track, 0);
-                for at in (0..16)
-                    .flat_map(|msn| (0..plan.parts(msn)).map(move |part| Position { msn, part }))
-                {
+                for at in (0..16).flat_map(|msn| (0..plan.parts(msn)).map(move |part| Position { msn, part })) {
                     let (from, to) = plan.span(at);
                     let long = units(track, from, to) * 100_000;
                     let scale = u64::from(track.timescale);
                     assert!(long <= target * scale, "{} {frames} {at:?}", track.name);
-                    let exempt =
-                        at.part + 1 == plan.parts(at.msn) || track.is_video() && at.part == 0;
-                    assert!(
-                        exempt || long * 100 >= target * scale * 85,
-                        "{} {frames} {at:?}",
-                        track.name
-                    );
+                    let exempt = at.part + 1 == plan.parts(at.msn) || track.is_video() && at.part == 0;
+                    assert!(exempt || long * 100 >= target * scale * 85, "{} {frames} {at:?}", track.name);
                 }
             }
         }
@@ -238,10 +205,7 @@ mod tests {
         let mut plan = PartPlan::new(333);
         plan.change(10, 500);
         plan.change(12, 200);
-        assert_eq!(
-            [9, 10, 11, 12, 99].map(|msn| plan.frames(msn)),
-            [10, 15, 15, 6, 6]
-        );
+        assert_eq!([9, 10, 11, 12, 99].map(|msn| plan.frames(msn)), [10, 15, 15, 6, 6]);
         for msn in 20..200 {
             plan.change(msn, 1000);
         }

@@ -44,18 +44,12 @@ impl Muxer {
 
     /// A muxer per video track of `clip`, in their order.
     pub fn all(clip: &Clip) -> Vec<Self> {
-        clip.video
-            .iter()
-            .map(|video| Self::new(video, &clip.audio))
-            .collect()
+        clip.video.iter().map(|video| Self::new(video, &clip.audio)).collect()
     }
 
     /// The bytes of segment `msn`; the tracks are those of [`Muxer::new`].
     pub fn segment(&self, video: &Track, audio: &Track, msn: u64) -> Bytes {
-        let (loops, within) = (
-            msn / LOOP_SEGMENTS,
-            usize::try_from(msn % LOOP_SEGMENTS).expect("below 8"),
-        );
+        let (loops, within) = (msn / LOOP_SEGMENTS, usize::try_from(msn % LOOP_SEGMENTS).expect("below 8"));
         let (whole, part) = (self.before[self.before.len() - 1], self.before[within]);
         let start = Counters {
             tables: loops * whole.tables + part.tables,
@@ -67,10 +61,7 @@ impl Muxer {
 }
 
 fn write(video: &Track, audio: &Track, msn: u64, counters: Counters) -> (Bytes, Counters) {
-    let mut out = Out {
-        bytes: BytesMut::new(),
-        counters,
-    };
+    let mut out = Out { bytes: BytesMut::new(), counters };
     out.tables();
     let frames = msn * SEGMENT_FRAMES..(msn + 1) * SEGMENT_FRAMES;
     let (mut sound, sound_end) = (audio.cut(frames.start), audio.cut(frames.end));
@@ -120,13 +111,7 @@ impl Out {
         section.extend(body);
         section.extend(crc(&section).to_be_bytes());
         let end = self.bytes.len() + PACKET;
-        self.bytes.put_slice(&[
-            0x47,
-            0x40 | (pid >> 8) as u8,
-            pid as u8,
-            0x10 | (self.counters.tables & 15) as u8,
-            0,
-        ]);
+        self.bytes.put_slice(&[0x47, 0x40 | (pid >> 8) as u8, pid as u8, 0x10 | (self.counters.tables & 15) as u8, 0]);
         self.bytes.put_slice(&section);
         self.bytes.resize(end, 0xff);
     }
@@ -150,14 +135,7 @@ impl Out {
             pes.put_slice(&rest[4..end]);
             rest = &rest[end..];
         }
-        self.packets(
-            &Mark {
-                pid: VIDEO_PID,
-                pcr: Some(clock),
-                random_access: sync,
-            },
-            &pes,
-        );
+        self.packets(&Mark { pid: VIDEO_PID, pcr: Some(clock), random_access: sync }, &pes);
     }
 
     fn sound(&mut self, track: &Track, samples: std::ops::Range<u64>) {
@@ -170,18 +148,10 @@ impl Out {
             payload.put_slice(&adts(config, sample.len()));
             payload.put_slice(sample);
         }
-        let clock =
-            samples.start * u64::from(track.sample_duration) * 90_000 / u64::from(track.timescale);
+        let clock = samples.start * u64::from(track.sample_duration) * 90_000 / u64::from(track.timescale);
         let mut pes = pes_header(0xc0, clock + LEAD, Some(payload.len()));
         pes.put_slice(&payload);
-        self.packets(
-            &Mark {
-                pid: AUDIO_PID,
-                pcr: None,
-                random_access: false,
-            },
-            &pes,
-        );
+        self.packets(&Mark { pid: AUDIO_PID, pcr: None, random_access: false }, &pes);
     }
 
     fn packets(&mut self, mark: &Mark, mut pes: &[u8]) {
@@ -189,10 +159,7 @@ impl Out {
         while !pes.is_empty() {
             let mut field = Vec::new();
             if first && (mark.pcr.is_some() || mark.random_access) {
-                field.push(
-                    if mark.random_access { 0x40 } else { 0 }
-                        | if mark.pcr.is_some() { 0x10 } else { 0 },
-                );
+                field.push(if mark.random_access { 0x40 } else { 0 } | if mark.pcr.is_some() { 0x10 } else { 0 });
                 if let Some(clock) = mark.pcr {
                     let base = clock & 0x1_ffff_ffff;
                     field.extend(((base << 15) | 0x7e00).to_be_bytes()[2..].iter());
@@ -202,11 +169,7 @@ impl Out {
             let room = PACKET - 4 - with_field;
             let take = room.min(pes.len());
             let stuffing = room - take;
-            let control = if with_field > 0 || stuffing > 0 {
-                0x30
-            } else {
-                0x10
-            };
+            let control = if with_field > 0 || stuffing > 0 { 0x30 } else { 0x10 };
             self.packet_head(mark.pid, if first { 0x40 } else { 0 }, control);
             if with_field > 0 || stuffing > 0 {
                 let len = (with_field + stuffing) - 1;
@@ -224,17 +187,8 @@ impl Out {
     }
 
     fn packet_head(&mut self, pid: u16, start: u8, control: u8) {
-        let counter = if pid == VIDEO_PID {
-            &mut self.counters.video
-        } else {
-            &mut self.counters.audio
-        };
-        self.bytes.put_slice(&[
-            0x47,
-            start | (pid >> 8) as u8,
-            pid as u8,
-            control | (*counter & 15) as u8,
-        ]);
+        let counter = if pid == VIDEO_PID { &mut self.counters.video } else { &mut self.counters.audio };
+        self.bytes.put_slice(&[0x47, start | (pid >> 8) as u8, pid as u8, control | (*counter & 15) as u8]);
         *counter += 1;
     }
 }
@@ -255,10 +209,7 @@ fn pes_header(stream: u8, pts: u64, payload: Option<usize>) -> BytesMut {
 
 /// An ADTS header without CRC (ISO/IEC 13818-7 section 6.2) for a raw frame of `len` bytes.
 fn adts(config: &[u8], len: usize) -> [u8; 7] {
-    let (first, second) = (
-        config.first().copied().unwrap_or(0),
-        config.get(1).copied().unwrap_or(0),
-    );
+    let (first, second) = (config.first().copied().unwrap_or(0), config.get(1).copied().unwrap_or(0));
     let profile = (first >> 3).saturating_sub(1);
     let rate = (first & 7) << 1 | second >> 7;
     let channels = second >> 3 & 15;
@@ -277,13 +228,12 @@ fn adts(config: &[u8], len: usize) -> [u8; 7] {
 /// CRC-32/MPEG-2 (ISO/IEC 13818-1 annex A).
 fn crc(data: &[u8]) -> u32 {
     data.iter().fold(0xffff_ffff, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte) << 24, |crc, _| {
-            if crc >> 31 == 1 {
-                crc << 1 ^ 0x04c1_1db7
-            } else {
-                crc << 1
-            }
-        })
+        (0..8).fold(
+            crc ^ u32::from(*byte) << 24,
+            |crc, _| {
+                if crc >> 31 == 1 { crc << 1 ^ 0x04c1_1db7 } else { crc << 1 }
+            },
+        )
     })
 }
 
@@ -311,27 +261,18 @@ mod tests {
                 assert_eq!(packet[0], 0x47);
                 let pid = u16::from_be_bytes([packet[1] & 0x1f, packet[2]]);
                 if let Some(before) = last.insert(pid, packet[3] & 15) {
-                    assert_eq!(
-                        packet[3] & 15,
-                        (before + 1) & 15,
-                        "pid {pid:#x} in segment {msn}"
-                    );
+                    assert_eq!(packet[3] & 15, (before + 1) & 15, "pid {pid:#x} in segment {msn}");
                 }
                 pictures += u32::from(pid == VIDEO_PID && packet[1] & 0x40 != 0);
                 if packet[3] & 0x20 != 0 && packet[4] > 0 && packet[5] & 0x10 != 0 {
                     pcrs.push(
-                        u64::from(u32::from_be_bytes([
-                            packet[6], packet[7], packet[8], packet[9],
-                        ])) << 1
+                        u64::from(u32::from_be_bytes([packet[6], packet[7], packet[8], packet[9]])) << 1
                             | u64::from(packet[10] >> 7),
                     );
                 }
             }
         }
         assert_eq!(pictures, 3 * 480);
-        assert!(
-            pcrs.windows(2).all(|pair| pair[1] - pair[0] == 3000),
-            "a clock reference each frame"
-        );
+        assert!(pcrs.windows(2).all(|pair| pair[1] - pair[0] == 3000), "a clock reference each frame");
     }
 }

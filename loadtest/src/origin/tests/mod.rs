@@ -32,23 +32,13 @@ impl Reply {
     }
 
     fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 }
 
 async fn manual() -> (Running, Clock) {
     let clock = Clock::manual(START);
-    (
-        Origin::start(OriginConfig {
-            clock: clock.clone(),
-            ..OriginConfig::default()
-        })
-        .await
-        .unwrap(),
-        clock,
-    )
+    (Origin::start(OriginConfig { clock: clock.clone(), ..OriginConfig::default() }).await.unwrap(), clock)
 }
 
 async fn start() -> Running {
@@ -56,16 +46,9 @@ async fn start() -> Running {
 }
 
 fn request(method: &str, url: &str, fields: &[(&str, &str)], body: &str) -> Request<Full<Bytes>> {
-    let builder = Request::builder()
-        .method(method)
-        .uri(url)
-        .header("host", "origin");
-    let builder = fields.iter().fold(builder, |builder, (name, value)| {
-        builder.header(*name, *value)
-    });
-    builder
-        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
-        .unwrap()
+    let builder = Request::builder().method(method).uri(url).header("host", "origin");
+    let builder = fields.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
+    builder.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap()
 }
 
 async fn read(response: http::Response<hyper::body::Incoming>) -> Reply {
@@ -78,12 +61,7 @@ async fn read(response: http::Response<hyper::body::Incoming>) -> Reply {
             Some(Ok(frame)) => body.extend_from_slice(frame.data_ref().unwrap_or(&Bytes::new())),
         }
     };
-    Reply {
-        status: head.status,
-        headers: head.headers,
-        body,
-        whole,
-    }
+    Reply { status: head.status, headers: head.headers, body, whole }
 }
 
 /// A request on a connection of its own; an error is a connection that ended before the answer's head.
@@ -99,13 +77,9 @@ async fn send(addr: SocketAddr, request: Request<Full<Bytes>>) -> Result<Reply, 
 
 async fn send_h2(addr: SocketAddr, url: &str) -> Result<Reply, hyper::Error> {
     let stream = TokioIo::new(TcpStream::connect(addr).await.unwrap());
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await?;
     tokio::spawn(connection);
-    let request = Request::builder()
-        .uri(format!("http://{addr}{url}"))
-        .body(Full::new(Bytes::new()))
-        .unwrap();
+    let request = Request::builder().uri(format!("http://{addr}{url}")).body(Full::new(Bytes::new())).unwrap();
     Ok(read(sender.send_request(request).await?).await)
 }
 
@@ -118,11 +92,7 @@ async fn get(addr: SocketAddr, url: &str) -> Reply {
 }
 
 /// Starts a request, and returns when the origin has it in hand.
-async fn begin(
-    origin: &Running,
-    url: &'static str,
-    fields: &'static [(&str, &str)],
-) -> tokio::task::JoinHandle<Reply> {
+async fn begin(origin: &Running, url: &'static str, fields: &'static [(&str, &str)]) -> tokio::task::JoinHandle<Reply> {
     let (addr, before) = (origin.addr(), origin.stats().total());
     let task = tokio::spawn(async move { get_with(addr, url, fields).await });
     origin.stats().until(|stats| stats.total() > before).await;
