@@ -137,9 +137,7 @@ impl Clock {
     pub fn tick(&self, instant: Instant) -> Tick {
         match &self.0 {
             Source::System(start) => Tick::at(instant.saturating_duration_since(*start)),
-            Source::Manual(manual) => {
-                Tick::at(manual.lock().now) + instant.saturating_duration_since(Instant::now())
-            }
+            Source::Manual(manual) => Tick::at(manual.lock().now) + instant.saturating_duration_since(Instant::now()),
         }
     }
 
@@ -174,9 +172,7 @@ impl Clock {
     /// # Panics
     /// On the system clock, which nobody moves.
     pub fn advance(&self, by: Duration) {
-        let Source::Manual(manual) = &self.0 else {
-            panic!("only a manual clock is moved by hand")
-        };
+        let Source::Manual(manual) = &self.0 else { panic!("only a manual clock is moved by hand") };
         let mut manual = manual.lock();
         manual.now += by;
         let now = Tick::at(manual.now);

@@ -22,7 +22,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "node",
         &[
-            "clock", "tasks", "outbound", "rules", "config", "cache", "telemetry", "origin", "request", "transport",
+            "clock",
+            "tasks",
+            "outbound",
+            "rules",
+            "config",
+            "cache",
+            "telemetry",
+            "origin",
+            "request",
+            "transport",
             "admin",
         ],
     ),
@@ -36,8 +45,20 @@ const OF_REQUEST_FOR_ADMIN: &[&str] = &["Edge", "explain"];
 
 /// What a rule must not know: runtimes, sockets, locks, clocks.
 const NOT_IN_RULES: &[&str] = &[
-    "tokio", "hyper::", "quinn", "rustls", "std::net::Tcp", "std::net::Udp", "std::sync::Mutex", "parking_lot",
-    "std::time::Instant", "std::time::SystemTime", "std::thread", "async fn", "crate::clock::Clock", "std::fs",
+    "tokio",
+    "hyper::",
+    "quinn",
+    "rustls",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "std::sync::Mutex",
+    "parking_lot",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "std::thread",
+    "async fn",
+    "crate::clock::Clock",
+    "std::fs",
 ];
 
 /// Files that may lift the ban on `unsafe`.
@@ -57,8 +78,21 @@ const BANNED: &[(&str, &str)] = &[
 
 /// Licences that a dependency may be under.
 const LICENCES: &[&str] = &[
-    "MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "0BSD",
-    "Unicode-3.0", "Unlicense", "CC0-1.0", "MIT-0", "BSL-1.0", "CDLA-Permissive-2.0", "OpenSSL",
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "0BSD",
+    "Unicode-3.0",
+    "Unlicense",
+    "CC0-1.0",
+    "MIT-0",
+    "BSL-1.0",
+    "CDLA-Permissive-2.0",
+    "OpenSSL",
 ];
 
 fn root() -> PathBuf {

@@ -27,8 +27,18 @@ use super::{Admin, Command, Guard, guard};
     info(title = "Weir admin API", description = "Operates one node."),
     paths(healthz, readyz, metrics, status, explain_url, reload, drain),
     components(schemas(
-        Status, ListenerStatus, Connections, CacheStatus, OriginStatus, RouteStatus, StreamStatus, WorkerHealth, Reloaded, Problem,
-        Explanation, Drain
+        Status,
+        ListenerStatus,
+        Connections,
+        CacheStatus,
+        OriginStatus,
+        RouteStatus,
+        StreamStatus,
+        WorkerHealth,
+        Reloaded,
+        Problem,
+        Explanation,
+        Drain
     ))
 )]
 struct Api;
@@ -40,10 +50,8 @@ pub fn openapi() -> String {
 
 /// The routes that a listener with this guard serves.
 pub fn router(admin: Admin, guard: Guard) -> Router {
-    let mut router = Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics));
+    let mut router =
+        Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(metrics));
     if !matches!(guard, Guard::Monitor) {
         router = router
             .route("/status", get(status))

@@ -151,10 +151,8 @@ pub fn tls(certificate: &Certificate, client_ca: Option<&Path>) -> Result<TlsAcc
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BindError> {
-    let fault = |error: rustls::pki_types::pem::Error| BindError::Tls {
-        path: path.to_owned(),
-        detail: error.to_string(),
-    };
+    let fault =
+        |error: rustls::pki_types::pem::Error| BindError::Tls { path: path.to_owned(), detail: error.to_string() };
     let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(fault)?.collect();
     read.map_err(fault)
 }

@@ -21,7 +21,8 @@ pub use guard::Guard;
 pub use listen::{AdminListener, BindError, tls};
 use listen::{Caller, TlsListener};
 pub use status::{
-    CacheStatus, Connections, ListenerStatus, OriginStatus, Problem, Reloaded, RouteStatus, Status, StreamStatus, WorkerHealth,
+    CacheStatus, Connections, ListenerStatus, OriginStatus, Problem, Reloaded, RouteStatus, Status, StreamStatus,
+    WorkerHealth,
 };
 
 /// What the admin API may order the node to do. The node answers each through its channel.
@@ -84,9 +85,7 @@ impl Admin {
                 let service = router.into_make_service_with_connect_info::<Caller>();
                 axum::serve(listener, service).await
             }
-            (AdminListener::Unix(listener, _path), _) => {
-                axum::serve(listener, router).await
-            }
+            (AdminListener::Unix(listener, _path), _) => axum::serve(listener, router).await,
         };
         if let Err(error) = served {
             tracing::error!(%error, "admin listener ended");

@@ -38,7 +38,15 @@ pub(super) struct Fill {
 impl Fill {
     pub fn new(key: Key, expected: Option<Variant>, parts: Arc<Parts>) -> Arc<Self> {
         let arrival = Arrival::new();
-        Arc::new(Self { key, expected, arrival, parts, stores: false.into(), withdrawn: false.into(), finishes: false.into() })
+        Arc::new(Self {
+            key,
+            expected,
+            arrival,
+            parts,
+            stores: false.into(),
+            withdrawn: false.into(),
+            finishes: false.into(),
+        })
     }
 
     /// One more reader where the fill takes one; `None` where it is not for this request.

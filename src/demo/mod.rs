@@ -109,7 +109,8 @@ async fn play(options: &Options) -> Result<(), DemoError> {
     let certificates = Certificates::make()?;
     let origin = Origin::start(OriginConfig { http: options.origin, ..OriginConfig::default() }).await?;
     let page = Page::bind().await?;
-    let (config, _) = Config::parse(&edge_toml(options, &origin, page.address(), &certificates), certificates.folder())?;
+    let (config, _) =
+        Config::parse(&edge_toml(options, &origin, page.address(), &certificates), certificates.folder())?;
     let mut node = Node::start(config, None).await?;
 
     let addresses = addresses(&node, &origin, &certificates);

@@ -34,7 +34,9 @@ impl Player {
         }
         let root = repository();
         if !root.join("package-lock.json").exists() {
-            return Self::Missing("hls.js is not installed, and there is no package-lock.json here to install it by.".to_owned());
+            return Self::Missing(
+                "hls.js is not installed, and there is no package-lock.json here to install it by.".to_owned(),
+            );
         }
         tracing::info!(folder = %root.display(), "hls.js is not there yet: installing it once by npm ci");
         let npm = Command::new("npm")

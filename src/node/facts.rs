@@ -11,8 +11,8 @@ use crate::admin::{
 use crate::origin::{OriginFigures, Outcome};
 use crate::request::Readiness;
 use crate::rules::upstream::select::Standing;
-use crate::telemetry::streams::StreamTotals;
 use crate::telemetry::metrics::{Family, Labels, Source, Value};
+use crate::telemetry::streams::StreamTotals;
 use crate::transport::head::BadRequest;
 use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
@@ -34,14 +34,9 @@ impl Node for Shared {
             release: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.clock.now().since(self.started).as_secs(),
             draining: self.edge.readiness() == Readiness::Draining,
-            listeners: bound
-                .map(|bound| ListenerStatus { kind: bound.kind, address: bound.address.clone() })
-                .collect(),
+            listeners: bound.map(|bound| ListenerStatus { kind: bound.kind, address: bound.address.clone() }).collect(),
             connections: self.connections(),
-            cache: CacheStatus {
-                objects: self.edge.cache.objects(),
-                max_object_bytes: self.edge.cache.max_object(),
-            },
+            cache: CacheStatus { objects: self.edge.cache.objects(), max_object_bytes: self.edge.cache.max_object() },
             memory: BTreeMap::from([
                 ("bodies", usage.bodies),
                 ("heads", usage.heads),
@@ -153,9 +148,9 @@ fn cache(shared: &Shared) -> Vec<Family> {
     let usage = shared.edge.cache.usage();
     let kinds = [("bodies", usage.bodies), ("heads", usage.heads), ("index", usage.index), ("fills", usage.fills)];
     let memory = Family::new("weir_memory_bytes", "Octets under the memory ceiling, by what holds them");
-    let memory = kinds.iter().fold(memory, |memory, (kind, bytes)| {
-        memory.with(labelled("kind", kind), Value::Gauge(*bytes as f64))
-    });
+    let memory = kinds
+        .iter()
+        .fold(memory, |memory, (kind, bytes)| memory.with(labelled("kind", kind), Value::Gauge(*bytes as f64)));
     let living = shared.living_tasks();
     let fills = living.get("fill").copied().unwrap_or_default();
     vec![
@@ -179,10 +174,11 @@ fn cache(shared: &Shared) -> Vec<Family> {
 fn connections(shared: &Shared) -> Vec<Family> {
     let open = shared.connections();
     let connections = [("h1", open.h1), ("h2", open.h2), ("h3", open.h3)];
-    let connections = connections.iter().fold(
-        Family::new("weir_connections", "Living connections of viewers"),
-        |family, (protocol, count)| family.with(labelled("protocol", protocol), Value::Gauge(*count as f64)),
-    );
+    let connections = connections
+        .iter()
+        .fold(Family::new("weir_connections", "Living connections of viewers"), |family, (protocol, count)| {
+            family.with(labelled("protocol", protocol), Value::Gauge(*count as f64))
+        });
     let snapshots: Vec<_> = shared.hall.tcp.iter().map(|counters| counters.snapshot()).collect();
     let sum = |of: fn(&tcp::Snapshot) -> u64| -> u64 { snapshots.iter().map(of).sum() };
     let deadlines = Deadline::ALL.iter().enumerate().fold(
@@ -263,10 +259,11 @@ fn http3(shared: &Shared) -> Vec<Family> {
         }
     }
     let requests = shards.iter().map(|shard| shard.requests.value()).sum();
-    let malformed = malformed.iter().fold(
-        Family::new("weir_h3_malformed", "Malformed HTTP/3 messages"),
-        |family, (reason, count)| family.with(labelled("reason", reason), Value::Counter(*count)),
-    );
+    let malformed = malformed
+        .iter()
+        .fold(Family::new("weir_h3_malformed", "Malformed HTTP/3 messages"), |family, (reason, count)| {
+            family.with(labelled("reason", reason), Value::Counter(*count))
+        });
     let resets = resets.iter().fold(
         Family::new("weir_h3_resets", "HTTP/3 streams reset, and connections closed, by who did it and why"),
         |family, ((side, code), count)| {
@@ -293,8 +290,7 @@ fn quic(doors: &Doors) -> Vec<Family> {
         ("weir_quic_send_errors", "UDP sends refused by the system", |c| c.send_errors.value()),
         ("weir_quic_packets_lost", "QUIC packets lost, of connections that ended", |c| c.packets_lost.value()),
     ];
-    let mut families: Vec<_> =
-        counters.iter().map(|(name, help, of)| Family::counter(name, help, sum(*of))).collect();
+    let mut families: Vec<_> = counters.iter().map(|(name, help, of)| Family::counter(name, help, sum(*of))).collect();
     families.push(Family::gauge(
         "weir_quic_receive_drops",
         "UDP datagrams the kernel dropped because the receive buffer was full",

@@ -108,8 +108,7 @@ impl Status {
             );
         }
         for stream in &self.streams {
-            let facts =
-                format!("{}, {}", count(stream.requests as usize, "request"), rough_size(stream.bytes));
+            let facts = format!("{}, {}", count(stream.requests as usize, "request"), rough_size(stream.bytes));
             row(&mut text, &format!("stream {}", plain(&stream.name)), &facts);
         }
         text

@@ -120,9 +120,11 @@ impl Pump {
     /// The origin says that the stale object still holds (RFC 9111 §4.3.4). Where it speaks of another one, the whole
     /// is fetched after all.
     async fn confirm(self, answer: Answer, requested: Tick, writer: FillWriter) {
-        let confirmed = self.fetching.validates.as_ref().filter(|object| {
-            validator::select_for_304(&[&object.head.validators], &answer.headers).is_some()
-        });
+        let confirmed = self
+            .fetching
+            .validates
+            .as_ref()
+            .filter(|object| validator::select_for_304(&[&object.head.validators], &answer.headers).is_some());
         let Some(object) = confirmed else {
             let outcome = self.fetch(None).await;
             return self.fill(outcome, requested, writer).await;
@@ -193,8 +195,7 @@ impl Pump {
     }
 
     fn is_named_as_media(&self) -> bool {
-        const ENDINGS: [&str; 10] =
-            [".m4s", ".mp4", ".m4v", ".m4a", ".cmfv", ".cmfa", ".ts", ".aac", ".m3u8", ".vtt"];
+        const ENDINGS: [&str; 10] = [".m4s", ".mp4", ".m4v", ".m4a", ".cmfv", ".cmfa", ".ts", ".aac", ".m3u8", ".vtt"];
         let path = self.fetching.target.path();
         ENDINGS.iter().any(|end| path.ends_with(end))
     }

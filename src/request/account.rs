@@ -28,7 +28,17 @@ pub struct Account {
 impl Account {
     /// Opens the account of an answer whose request's head was complete at `received`.
     pub fn open(clock: &Clock, received: Tick, passage: Passage, traffic: Arc<RouteTraffic>) -> Self {
-        Self { clock: clock.clone(), received, first_byte: None, passage, whole: None, ended: false, traffic, stream: None, log: None }
+        Self {
+            clock: clock.clone(),
+            received,
+            first_byte: None,
+            passage,
+            whole: None,
+            ended: false,
+            traffic,
+            stream: None,
+            log: None,
+        }
     }
 
     /// Also counts for a stream.

@@ -98,7 +98,9 @@ pub async fn answer(
                 (fetch(edge, policies, (head, resource), (lead, validates)), Role::Leader)
             }
             Flight::Refused(refused) => match &stale {
-                Some(stale) if stale.is_usable() => return Ok(from_store(head, &stale.object, Origination::Stale, now)),
+                Some(stale) if stale.is_usable() => {
+                    return Ok(from_store(head, &stale.object, Origination::Stale, now));
+                }
                 _ => return Err(upstream::refused_by_cache(refused)),
             },
         };
@@ -146,11 +148,7 @@ fn fetch(
     reader
 }
 
-async fn follow(
-    edge: &Edge,
-    head: &Head,
-    following: Following,
-) -> Result<Followed, Refusal> {
+async fn follow(edge: &Edge, head: &Head, following: Following) -> Result<Followed, Refusal> {
     let Following { mut reader, role, fallback, since } = following;
     let arrived = std::future::poll_fn(|cx| reader.poll_head(cx)).await;
     let now = edge.clock.now();
@@ -158,7 +156,9 @@ async fn follow(
     let answer = match arrived {
         Ok(FillAnswer::Complete(object)) if !object.head.variant.matches(&head.headers) => return Ok(Followed::Unfit),
         Ok(FillAnswer::Complete(object)) => whole(head, &object, (role, fallback.is_some()), now),
-        Ok(FillAnswer::Arriving(response, _)) if !response.variant.matches(&head.headers) => return Ok(Followed::Unfit),
+        Ok(FillAnswer::Arriving(response, _)) if !response.variant.matches(&head.headers) => {
+            return Ok(Followed::Unfit);
+        }
         Ok(FillAnswer::Arriving(response, length)) => match fallback {
             Some(stale) if stale.is_usable() && is_outage(response.status) => {
                 from_store(head, &stale.object, Origination::Stale, now)

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, REFERER, RETRY_AFTER, USER_AGENT};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, REFERER, RETRY_AFTER, USER_AGENT,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use serde::Serialize;
 
@@ -65,8 +67,7 @@ pub fn finish(
         whole: Duration::ZERO,
     };
     let traffic = route.map_or(&policies.unrouted, |route| &route.traffic);
-    let mut account =
-        Account::open(&edge.clock, head.received, passage, traffic.clone()).whole_at(content.length());
+    let mut account = Account::open(&edge.clock, head.received, passage, traffic.clone()).whole_at(content.length());
     if let Some(route) = route {
         account = account.of_stream(&edge.traffic.streams, route.stream(&head.path));
     }

@@ -3,10 +3,10 @@
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, header};
 
+use crate::config::HostHeader;
 use crate::rules::caching::Key;
 use crate::rules::caching::invalidate::Written;
 use crate::rules::cors::is_preflight;
-use crate::config::HostHeader;
 use crate::rules::fields::loops;
 use crate::rules::uri;
 
@@ -112,8 +112,7 @@ fn canonical(head: &Head) -> Result<uri::Target<'_>, Refusal> {
     if head.path == "*" {
         return Err(Refusal::NoRoute);
     }
-    uri::Target::canonical(&head.path, head.query.as_deref(), uri::Strictness::Lenient)
-        .map_err(Refusal::BadTarget)
+    uri::Target::canonical(&head.path, head.query.as_deref(), uri::Strictness::Lenient).map_err(Refusal::BadTarget)
 }
 
 /// The object that a canonical target is on a route.

@@ -1,8 +1,7 @@
 //! What of a request goes to the origin, and what an origin's failure means to the viewer.
 
 use http::header::{
-    COOKIE, EXPECT, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
-    ORIGIN, RANGE,
+    COOKIE, EXPECT, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, ORIGIN, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 

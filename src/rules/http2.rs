@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_head_in_several_frames_is_open_between_them() {
-        let (open, heads) = walked(&[frame(HEADERS, 0, 2), frame(CONTINUATION, 0, 0), frame(CONTINUATION, END_HEADERS, 1)]);
+        let (open, heads) =
+            walked(&[frame(HEADERS, 0, 2), frame(CONTINUATION, 0, 0), frame(CONTINUATION, END_HEADERS, 1)]);
         assert_eq!(open, [vec![false; 8], vec![true; 21], vec![false]].concat());
         assert_eq!(heads, 1);
     }

@@ -321,8 +321,7 @@ impl Civil {
     }
 
     fn common_log(&self) -> String {
-        const MONTHS: [&str; 12] =
-            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let Self { year, month, day, hour, minute, second, .. } = self;
         let month = MONTHS[usize::try_from(month - 1).expect("a month is at most 12")];
         format!("{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000")
@@ -364,7 +363,10 @@ mod tests {
     #[test]
     fn each_format_says_the_same() {
         let json = serde_json::to_value(Json::from(&line())).unwrap();
-        assert_eq!((json["status"].as_u64(), json["cache"].as_str(), json["ms"].as_f64()), (Some(200), Some("hit"), Some(1.6)));
+        assert_eq!(
+            (json["status"].as_u64(), json["cache"].as_str(), json["ms"].as_f64()),
+            (Some(200), Some("hit"), Some(1.6))
+        );
         assert_eq!(
             combined(&line()),
             "192.0.2.1 - - [29/Feb/2024:12:34:56 +0000] \"GET /live/a\\\"b HTTP/2\" 200 10 \"-\" \"p\""

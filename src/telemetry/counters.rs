@@ -68,8 +68,7 @@ impl Counter {
 }
 
 /// Upper bounds of the buckets of every duration histogram, in seconds.
-pub const BOUNDS: [f64; 14] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+pub const BOUNDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Durations in fixed buckets.
 #[derive(Debug, Default)]

@@ -15,5 +15,9 @@ pub fn start() {
         .with_writer(std::io::stderr)
         .with_target(false);
     // Whoever embeds the node may have set up logging already; theirs stands.
-    _ = if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().flatten_event(true).try_init() };
+    _ = if std::io::stderr().is_terminal() {
+        builder.try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
 }

@@ -32,16 +32,8 @@ pub enum Origination {
 }
 
 impl Origination {
-    const ALL: [Self; 8] = [
-        Self::Hit,
-        Self::Stale,
-        Self::Revalidated,
-        Self::Miss,
-        Self::Joined,
-        Self::Pass,
-        Self::Own,
-        Self::Refused,
-    ];
+    const ALL: [Self; 8] =
+        [Self::Hit, Self::Stale, Self::Revalidated, Self::Miss, Self::Joined, Self::Pass, Self::Own, Self::Refused];
 
     /// The label in metrics and logs.
     pub const fn label(self) -> &'static str {
@@ -201,9 +193,10 @@ impl Source for Traffic {
     fn families(&self) -> Vec<Family> {
         let mut families = vec![
             self.requests(),
-            self.by_protocol(Family::new("weir_response_bytes", "Octets of response bodies sent"), |route, protocol| {
-                Value::Counter(route.sum(protocol, |shard| shard.octets.value()))
-            }),
+            self.by_protocol(
+                Family::new("weir_response_bytes", "Octets of response bodies sent"),
+                |route, protocol| Value::Counter(route.sum(protocol, |shard| shard.octets.value())),
+            ),
             self.by_protocol(
                 Family::new("weir_first_byte_seconds", "From a request's head to the first octet of its answer"),
                 |route, protocol| Value::Durations(route.durations(protocol, |shard| &shard.first_byte)),

@@ -12,8 +12,8 @@ use rustls::{ServerConfig, ServerConnection};
 use super::Spoken;
 use crate::clock::Tick;
 use crate::rules::proxy_protocol::{self, HEADER_MAX, Header};
-use crate::transport::stream::{Blocking, Socket};
 use crate::transport::alarm::Alarm;
+use crate::transport::stream::{Blocking, Socket};
 
 /// The first octets of HTTP/2 with prior knowledge (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

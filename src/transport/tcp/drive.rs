@@ -15,9 +15,9 @@ use super::exchange::Exchanges;
 use super::wire::Wire;
 use super::{Settings, Spoken, answer};
 use crate::clock::{Clock, Tick};
+use crate::transport::alarm::Alarm;
 use crate::transport::drain::Drain;
 use crate::transport::head::BadRequest;
-use crate::transport::alarm::Alarm;
 
 /// Polls of hyper in one poll of the connection; then other connections have their turn.
 const PASSES: usize = 16;

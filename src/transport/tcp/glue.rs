@@ -23,8 +23,8 @@ use crate::clock::Clock;
 use crate::request::{Scheme, Upload};
 use crate::tasks::Tasks;
 use crate::transport::Service;
-use crate::transport::head::{self, Arrival, BadRequest};
 use crate::transport::alarm::Alarm;
+use crate::transport::head::{self, Arrival, BadRequest};
 
 /// A full HTTP/2 frame of this many octets is one TLS record of the largest size together with its frame header.
 const SLICE_TLS: usize = (16 << 10) - 9;
