@@ -10,7 +10,6 @@ use crate::stage::{Setup, Stage, fresh_blob, on_every_protocol, with};
 async fn drain(stage: &Stage, order: &'static str) -> u16 {
     let (code, answer) = stage.admin(Method::POST, "/drain", order).await;
     assert!(code < 500, "{answer}");
-    eprintln!("{code} {answer}");
     code
 }
 
@@ -106,6 +105,9 @@ async fn a_drain_is_taken_back_after_the_doors_have_closed() {
         assert_eq!(drain(stage, "{\"cancel\":true}").await, 200);
         assert_eq!(stage.server(stage.way), server, "the doors are where they were");
         assert_eq!((ready(stage).await, stage.get("/blob/x?size=1").await.status.as_u16()), (200, 200));
+        // The next drain waits for those whom the first one had told to go.
+        assert_eq!(drain(stage, "{\"by_seconds\":60}").await, 202);
+        nobody_comes_in(stage).await;
         body.open();
         blob.read_all(&mut running).await.unwrap();
     })
