@@ -1,0 +1,429 @@
+"""The promises that only time and numbers show: herds, crowds, gigabytes, changed certificates, clients that never read.
+
+Each story prints its figures, one line each, and fails where one is beyond its limit. Node, origin and load share a machine:
+where it has two cores or more, the node has the first and the others have the second. Needs `cargo build --release
+--workspace` and tests/setup.sh. Arguments choose stories by a piece of their names; `--short` is minutes in all.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import urllib.request
+import zlib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/foreign"))
+os.environ.setdefault("WEIR_BINARIES", str(ROOT / "target/release"))
+
+from kit import processes, weir  # noqa: E402
+
+MIB = 1 << 20
+WAYS = ("h1", "h1s", "h2", "h3")
+FIRST_BYTE_MS = 20
+DEAF_MIB = 96
+
+
+@contextlib.contextmanager
+def core(number):
+    """What is started inside runs there."""
+    before = os.sched_getaffinity(0)
+    if number in before and len(before) > 1:
+        os.sched_setaffinity(0, {number})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Stage:
+    """A folder, certificates, an origin; nodes as stories want them."""
+
+    def __init__(self, folder, short):
+        self.folder, self.short, self.count = pathlib.Path(folder), short, 0
+        self.certificates(self.folder / "certs")
+        with core(1):
+            self.origin = Origin(folder)
+
+    def certificates(self, folder):
+        made = processes.run([ROOT / "certs/make.sh", folder])
+        assert made.returncode == 0, made.stderr
+
+    def toml(self, memory="256MiB", more=""):
+        pair = f'{{ cert = "{self.folder}/certs/ecdsa.pem", key = "{self.folder}/certs/ecdsa.key" }}'
+        return f"""
+[node]
+workers = 1
+[listen]
+http = ["127.0.0.1:0"]
+https = ["127.0.0.1:0"]
+admin = "ADMIN"
+[tls]
+certificates = [{pair}]
+[cache]
+memory = "{memory}"
+[origins.origin]
+url = "{self.origin.url}"
+{more}
+[[route]]
+name = "all"
+path = "/"
+origins = ["origin"]
+"""
+
+    def node(self, memory="256MiB"):
+        self.count += 1
+        with core(0):
+            return weir.Node(self.folder, f"node-{self.count}", self.toml(memory))
+
+    def begin(self, node, way, command, path, *arguments):
+        """Starts the load tool; `ended` gives its report."""
+        url = (node.http if way == "h1" else node.https)(path)
+        with core(1):
+            process = processes.Process(
+                [weir.BINARIES / "weir-loadtest", command, "--way", way, "--url", url, "--json", "--insecure", *arguments],
+                self.folder, f"load-{way}", subprocess.PIPE)
+        return process
+
+    def load(self, *arguments, seconds=180):
+        return ended(self.begin(*arguments), seconds)
+
+
+def ended(process, seconds=180):
+    """The report of a load tool."""
+    out, _ = process.child.communicate(timeout=seconds)
+    process.end()
+    assert process.child.returncode in (0, 1), process.said()
+    return json.loads(out)
+
+
+class Origin(weir.Origin):
+    """With its control port."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.control = self.process.child.stdout.readline().split()[1].decode().removesuffix("/__stats")
+
+    @property
+    def stats(self):
+        return f"{self.control}/__stats"
+
+    def ask(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(self.control + path, data, method=method), timeout=10) as answer:
+            return answer.read()
+
+    def asked(self, path):
+        """How often it was asked for a path with its query."""
+        return json.loads(self.ask("GET", "/__stats?log=0"))["requests"].get(path, 0)
+
+    def crc32(self, path):
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:
+            return zlib.crc32(answer.read())
+
+
+def per_way(stage, node, story):
+    """Tells a story over each way, and gathers what is beyond its limit."""
+    wrong = []
+    for way in WAYS:
+        for what in story(stage, node, way):
+            wrong.append(f"{way}: {what}")
+    assert not wrong, "; ".join(wrong)
+
+
+def say(name, way, text):
+    print(f"       {name:<10} {way:<4} {text}", flush=True)
+
+
+def herd(stage, node, way, name, *arguments):
+    """200 clients at one cold object: path, report."""
+    path = f"/blob/{name}-{way}?size=2000000&delay_ms=500&over_ms=1000"
+    report = stage.load(node, way, "herd", path, "--clients", "200", "--stats", stage.origin.stats, *arguments)
+    return path, report
+
+
+def say_herd(name, way, report):
+    first, last = report["after_origin"], report["last_byte"]
+    say(name, way, f"origin requests {report['origin']['media']['max']}, whole {report['whole']}, first byte after the "
+        f"origin's p50 {first['p50']:.1f} p99 {first['p99']:.1f} ms, whole body p99 {last['p99']:.0f} ms, "
+        f"errors {report['errors']['counts']}")
+
+
+def judge_herd(stage, path, report, whole):
+    if report["origin"]["media"]["max"] != 1:
+        yield f"{report['origin']['media']['max']} requests at the origin"
+    if report["whole"] != whole or report["bodies"] != 1 or report["errors"]["counts"]:
+        yield f"{report['whole']} whole, {report['bodies']} bodies, {report['errors']}"
+    if report["crc32"] != stage.origin.crc32(path):
+        yield "not the origin's body"
+    if report["after_origin"]["p99"] > FIRST_BYTE_MS:
+        yield f"first byte {report['after_origin']['p99']:.1f} ms after the origin's"
+
+
+def herd_of_200_at_one_cold_object(stage):
+    def story(stage, node, way):
+        path, report = herd(stage, node, way, "cold")
+        say_herd("all stay", way, report)
+        yield from judge_herd(stage, path, report, 200)
+    per_way(stage, stage.node(), story)
+
+
+def herd_whose_first_client_leaves_in_mid_body(stage):
+    def story(stage, node, way):
+        path, report = herd(stage, node, way, "leave", "--leave-first-after", "100kB", "--lead", "100ms")
+        say_herd("one leaves", way, report)
+        yield from judge_herd(stage, path, report, 199)
+    per_way(stage, stage.node(), story)
+
+
+def herd_beside_one_who_reads_10_kb_a_second(stage):
+    slow_for = "5s" if stage.short else "15s"
+    def story(stage, node, way):
+        path, report = herd(stage, node, way, "slow", "--slow", "1", "--slow-rate", "10kB/s", "--slow-for", slow_for)
+        say_herd("one slow", way, report)
+        say("one slow", way, f"it got {report['slow_bytes']} bytes in {slow_for}")
+        yield from judge_herd(stage, path, report, 200)
+    per_way(stage, stage.node(), story)
+
+
+def herd_whose_body_the_origin_cuts(stage):
+    def story(stage, node, way):
+        stage.origin.ask("POST", "/__faults", {"pattern": f"/blob/cut-{way}*", "action": "cut", "after": 1_000_000, "count": 1})
+        path, report = herd(stage, node, way, "cut")
+        say("cut", way, f"origin requests {report['origin']['media']['max']}, whole {report['whole']}, "
+            f"errors {report['errors']['counts']}")
+        if report["whole"] or sum(report["errors"]["counts"].values()) != 200 or report["origin"]["media"]["max"] != 1:
+            yield f"{report['whole']} whole, {report['errors']}, {report['origin']['media']}"
+        again = stage.load(node, way, "herd", path, "--clients", "1")
+        if again["whole"] != 1 or again["crc32"] != stage.origin.crc32(path) or stage.origin.asked(path) != 3:
+            yield f"afterwards: {again['whole']} whole, {stage.origin.asked(path) - 1} requests at the origin in all"
+    per_way(stage, stage.node(), story)
+
+
+def herd_over_three_protocols_at_once(stage):
+    node, path = stage.node(), "/blob/mixed?size=2000000&delay_ms=1500&over_ms=1000"
+    running = [stage.begin(node, way, "herd", path, "--clients", "60") for way in ("h1", "h2", "h3")]
+    reports = [ended(process) for process in running]
+    asked, crc = stage.origin.asked(path), stage.origin.crc32(path)
+    say("mixed", "all", f"origin requests {asked}, whole {[report['whole'] for report in reports]} of 60 each")
+    assert asked == 1 and all(report["whole"] == 60 and report["crc32"] == crc for report in reports)
+
+
+def viewers_play_and_the_origin_is_asked_once(stage):
+    seconds = "15" if stage.short else "60"
+    node = stage.node()
+    def story(stage, node, way):
+        if way == "h1s":
+            return
+        report = stage.load(node, way, "viewers", "/live/master.m3u8", "--viewers", "200", "--arrive-over", "10s",
+                            "--seconds", seconds, "--stats", stage.origin.stats)
+        say("200 play", way, viewers(report))
+        origin = report["origin"]
+        say("200 play", way, ", ".join(
+            f"{kind}: {origin[kind]['requests']} fetches of {origin[kind]['urls']} URLs, most {origin[kind]['max']}"
+            for kind in ("media", "versions", "playlists")))
+        yield from judge_viewers(report)
+        for kind in ("media", "versions"):
+            if origin[kind]["max"] > 1:
+                yield f"{origin[kind]['url']} fetched {origin[kind]['max']} times"
+    per_way(stage, node, story)
+
+
+def viewers(report):
+    return (f"started {report['started']}, stalls {report['stalls']['count']}, errors {report['errors']['counts']}, startup p50 "
+            f"{report['startup']['p50']:.0f} p99 {report['startup']['p99']:.0f} ms, latency p50 {report['latency']['p50']:.0f} "
+            f"p99 {report['latency']['p99']:.0f} ms, media first byte p99 {report['first_byte']['p99']:.1f} ms")
+
+
+def judge_viewers(report):
+    if report["started"] != report["viewers"] or report["stalls"]["count"] or report["errors"]["counts"]:
+        yield f"{report['started']} started, {report['stalls']}, {report['errors']}"
+
+
+def memory_stays_below_its_ceiling(stage):
+    """10 GB of distinct objects through a cache of 256 MiB, one of them of 3 GB, by several clients at once."""
+    node, each = stage.node("256MiB"), 60 if stage.short else 875
+    large = 300_000_000 if stage.short else 3_000_000_000
+    rest = node.process.memory()
+    node.process.forget_memory_peak()
+    begun, running = time.monotonic(), []
+    urls = [(node.http(f"/blob/large?size={large}"), "--http1.1"), (node.http(f"/blob/a[1-{each}]?size=2000000"), "--http1.1"),
+            (node.https(f"/blob/b[1-{each}]?size=2000000"), "--http1.1"), (node.https(f"/blob/c[1-{each}]?size=2000000"), "--http2"),
+            (node.https(f"/blob/d[1-{each}]?size=2000000"), "--http2")]
+    for url, version in urls:
+        with core(1):
+            running.append(processes.Process(
+                ["curl", "--silent", "--show-error", "--insecure", "--output", "/dev/null", "--write-out",
+                 "%{http_code} %{size_download} %{exitcode}\n", version, url], stage.folder, "curl", subprocess.PIPE))
+    got, odd = 0, 0
+    for process in running:
+        out, _ = process.child.communicate(timeout=900)
+        process.end()
+        answers = [line.split() for line in out.decode().splitlines()]
+        got += sum(int(size) for _, size, _ in answers)
+        odd += sum((status, code) != ("200", "0") for status, _, code in answers)
+    seconds, peak, now = time.monotonic() - begun, node.process.memory_peak(), node.process.memory()
+    limit = 256 * MIB * 1.2
+    say("memory", "all", f"{got / 1e9:.2f} GB in {seconds:.0f} s, {odd} odd answers; resident {rest / MIB:.0f} MiB at rest, "
+        f"{peak / MIB:.0f} at most, {now / MIB:.0f} at the end; limit {limit / MIB:.0f}")
+    assert got == large + 4 * each * 2_000_000 and not odd and peak <= limit
+
+
+def certificates_and_routes_change_under_200_viewers(stage):
+    seconds = 15 if stage.short else 40
+    node, wrong = stage.node(), []
+    for turn, way in enumerate(("h2", "h3")):
+        # They arrive all the while, so that handshakes meet each change.
+        playing = stage.begin(node, way, "viewers", "/live/master.m3u8", "--viewers", "200", "--arrive-over", f"{seconds // 2}s",
+                              "--seconds", str(seconds))
+        seen = {served_certificate(node)}
+        for change in range(4):
+            time.sleep(seconds / 5)
+            if change % 2 == 0:
+                fresh = stage.folder / f"certs-{turn}-{change}"
+                stage.certificates(fresh)
+                for name in ("ecdsa.key", "ecdsa.pem"):
+                    shutil.move(fresh / name, stage.folder / "certs" / name)
+                processes.until(lambda: served_certificate(node) not in seen, "the new certificate is served", 20)
+                seen.add(served_certificate(node))
+            else:
+                more = f'[[route]]\nname = "more-{turn}-{change}"\npath = "/other-{turn}-{change}/"\norigins = ["origin"]\n'
+                node.write(stage.toml(more=more))
+                said = weir.weir("reload", "--admin", node.admin)
+                assert said.returncode == 0, said.stdout + said.stderr
+        report = ended(playing)
+        say("changes", way, f"{len(seen)} certificates served, 2 reloads; {viewers(report)}")
+        wrong += [f"{way}: {what}" for what in judge_viewers(report)]
+    assert not wrong, "; ".join(wrong)
+
+
+def served_certificate(node):
+    context = ssl._create_unverified_context()
+    with socket.create_connection(("127.0.0.1", node.port("https")), 10) as plain, context.wrap_socket(plain) as tls:
+        return tls.getpeercert(binary_form=True)
+
+
+def two_hundred_who_never_read_cost_little(stage):
+    """Of an object that is in the cache, so that what grows is what connections hold."""
+    from kit import h3
+    from checks.rude import _h2_request as h2_request
+    node, path, wrong, count = stage.node(), "/blob/deaf?size=32000000", [], 200
+    h1_request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    fetched = processes.run(["curl", "--silent", "--output", "/dev/null", node.http(path)])
+    assert fetched.returncode == 0
+
+    async def over_h3(held):
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(count):
+                quiet = await stack.enter_async_context(h3.client(
+                    node.port("https"), stage.folder / "certs/ca.pem", polite=False, max_stream_data=8 << 20, max_data=8 << 20))
+                quiet._quic._write_connection_limits = quiet._quic._write_stream_limits = lambda **_: None
+                quiet.begin(path)
+                # Deaf from here on: nothing is taken, nothing acknowledged.
+                await asyncio.sleep(0)
+                quiet._transport.pause_reading() if hasattr(quiet._transport, "pause_reading") else None
+                asyncio.get_running_loop().remove_reader(quiet._transport._sock.fileno())
+            await asyncio.to_thread(held)
+
+    def over_tcp(request, held, tls=None):
+        deaf = []
+        for _ in range(count):
+            connection = socket.create_connection(("127.0.0.1", node.port("https" if tls else "http")), 15)
+            if tls:
+                connection = tls.wrap_socket(connection)
+            connection.sendall(request)
+            deaf.append(connection)
+        held()
+        for connection in deaf:
+            connection.close()
+
+    tls = ssl._create_unverified_context()
+    tls.set_alpn_protocols(["h2"])
+    stories = {"h1": lambda held: over_tcp(h1_request, held), "h2": lambda held: over_tcp(h2_request(path), held, tls),
+               "h3": lambda held: asyncio.run(over_h3(held))}
+    for way, story in stories.items():
+        before = node.process.memory()
+        node.process.forget_memory_peak()
+        neighbour = []
+        def held():
+            for turn in range(20):
+                begun = time.monotonic()
+                answer = processes.run(["curl", "--silent", "--fail", "--output", "/dev/null", "--write-out", "%{time_total}",
+                                        node.http(f"/blob/good-{way}-{turn}?size=100000")], 20)
+                neighbour.append((time.monotonic() - begun, answer.returncode))
+                time.sleep(0.25)
+        with core(1):
+            story(held)
+        grown = node.process.memory_peak() - before
+        slowest = max(took for took, _ in neighbour)
+        say("deaf", way, f"{count} clients: {grown / MIB:.0f} MiB more at most, limit {DEAF_MIB}; a good client's slowest "
+            f"answer of 20 {slowest * 1e3:.0f} ms")
+        if grown > DEAF_MIB * MIB or any(code for _, code in neighbour) or node.process.child.poll() is not None:
+            wrong.append(f"{way}: {grown / MIB:.0f} MiB, neighbours {neighbour}")
+    assert not wrong, "; ".join(wrong)
+
+
+STORIES = [
+    herd_of_200_at_one_cold_object,
+    herd_whose_first_client_leaves_in_mid_body,
+    herd_whose_body_the_origin_cuts,
+    herd_beside_one_who_reads_10_kb_a_second,
+    herd_over_three_protocols_at_once,
+    viewers_play_and_the_origin_is_asked_once,
+    memory_stays_below_its_ceiling,
+    certificates_and_routes_change_under_200_viewers,
+    two_hundred_who_never_read_cost_little,
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="less time, fewer bytes")
+    parser.add_argument("pieces", nargs="*", help="only stories whose names hold one of these")
+    arguments = parser.parse_args()
+    chosen = [story for story in STORIES
+              if not arguments.pieces or any(piece in story.__name__ for piece in arguments.pieces)]
+    processes.allow_many_files(16_384)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    failed = 0
+    try:
+        for story in chosen:
+            with tempfile.TemporaryDirectory(prefix="weir-soak-") as folder:
+                try:
+                    failed += not passes(story, folder, arguments.short)
+                finally:
+                    processes.end_all()
+    finally:
+        processes.end_all()
+    print(f"{len(chosen) - failed} passed, {failed} failed", flush=True)
+    os._exit(1 if failed or not chosen else 0)
+
+
+def passes(story, folder, short):
+    name = story.__name__.replace("_", " ")
+    print(f"       {name}", flush=True)
+    begun = time.monotonic()
+    try:
+        story(Stage(folder, short))
+    except Exception as error:  # noqa: BLE001: whatever it is, the story has failed
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        print(f"FAILED {name} ({time.monotonic() - begun:.0f} s): {type(error).__name__}: {str(error)[:1500]} "
+              f"[{os.path.basename(where.filename)}:{where.lineno}]", flush=True)
+        return False
+    print(f"ok     {name} ({time.monotonic() - begun:.0f} s)", flush=True)
+    return True
+
+
+if __name__ == "__main__":
+    main()
