@@ -213,14 +213,15 @@ impl Sockets {
             let tls = tls.map(|certificates| certificates.server_config(config.tls.min_version));
             let door = Door { tls, proxy_protocol: entry.proxy_protocol };
             for ((listener, context), tasks) in listeners.into_iter().zip(&contexts).zip(connections) {
-                let serving = tcp::serve(listener, door.clone(), context.clone());
-                tasks.spawn("accept", async move {
-                    if let Err(error) = serving.await {
-                        error!(%error, "a listener cannot be used");
-                    }
-                });
+                tasks.spawn("accept", accept(listener, door.clone(), context.clone()));
             }
         }
+    }
+}
+
+async fn accept(listener: WorkerListener, door: Door, context: Arc<TcpContext<EdgeService>>) {
+    if let Err(error) = tcp::serve(listener, door, context).await {
+        error!(%error, "a listener cannot be used");
     }
 }
 

@@ -60,7 +60,7 @@ enum Role {
 
 /// What following an object came to.
 enum Followed {
-    Answer(Answer),
+    Answer(Box<Answer>),
     /// What arrived does not fit this request.
     Unfit,
     /// What arrived is for its first reader alone.
@@ -110,7 +110,7 @@ pub async fn answer(
         }
         let following = Following { reader, role, fallback: stale, since: now };
         match follow(edge, head, following).await? {
-            Followed::Answer(answer) => return Ok(answer),
+            Followed::Answer(answer) => return Ok(*answer),
             Followed::Unfit => {}
             Followed::NotShared => break,
         }
@@ -178,7 +178,7 @@ async fn follow(edge: &Edge, head: &Head, following: Following) -> Result<Follow
             _ => return Err(upstream::refusal(&end)),
         },
     };
-    Ok(Followed::Answer(Answer { origin_wait: Some(waited), ..answer }))
+    Ok(Followed::Answer(Box::new(Answer { origin_wait: Some(waited), ..answer })))
 }
 
 /// Statuses for which a stale response may be sent instead (RFC 5861 §4).
@@ -202,7 +202,7 @@ fn whole(head: &Head, object: &Arc<Object>, (role, was_stale): (Role, bool), now
         (Forward::UriMiss, None, origination(role))
     };
     let life = &object.head.lifetime;
-    let handling = Handling::Forwarded { why, status, kept: kept(role, true), joined: joined(role) };
+    let handling = Handling::Forwarded { why, status, kept: kept(role), joined: joined(role) };
     let provenance = Provenance { handling, ttl: Some(life.ttl(now)), age: age(life, role, now) };
     represent::stored(head, object, origination, provenance)
 }
@@ -215,14 +215,19 @@ fn arriving(
     now: Tick,
 ) -> Answer {
     let stores = reader.will_be_stored();
+    let kept = if stores { kept(role) } else { Kept::Passed };
     let life = &response.lifetime;
-    let handling = Handling::Forwarded { why, status: None, kept: kept(role, stores), joined: joined(role) };
+    let handling = Handling::Forwarded { why, status: None, kept, joined: joined(role) };
     let provenance = Provenance { handling, ttl: stores.then(|| life.ttl(now)), age: age(life, role, now) };
     represent::arriving(head, response, reader, origination(role), provenance)
 }
 
-fn kept(role: Role, stores: bool) -> Kept {
-    if stores && role == Role::Leader { Kept::Stored } else { Kept::Passed }
+/// Only whoever asked first had the answer stored.
+fn kept(role: Role) -> Kept {
+    match role {
+        Role::Leader => Kept::Stored,
+        Role::Joiner => Kept::Passed,
+    }
 }
 
 fn joined(role: Role) -> Joined {

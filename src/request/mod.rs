@@ -50,7 +50,7 @@ async fn journey(
 ) -> Result<Answer, Refusal> {
     let resource = match target {
         Target::Page(page) => return Ok(page.answer(edge.readiness())),
-        Target::Answered(_, answer) => return Ok(answer),
+        Target::Answered(_, answer) => return Ok(*answer),
         Target::Resource(resource) => resource,
     };
     route::refuse_loops(policies, head)?;

@@ -25,7 +25,7 @@ pub enum Target<'a> {
     /// One of the node's own small answers.
     Page(Page),
     /// An answer of the route's that needs nothing further.
-    Answered(&'a RoutePolicy, Answer),
+    Answered(&'a RoutePolicy, Box<Answer>),
 }
 
 impl<'a> Target<'a> {
@@ -89,7 +89,7 @@ pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Ref
         NoRoute::Path => Refusal::NoRoute,
     })?;
     if let Some(answer) = redirect_to_https(policies, route, head).or_else(|| preflight(route, head)) {
-        return Ok(Target::Answered(route, answer));
+        return Ok(Target::Answered(route, Box::new(answer)));
     }
     Ok(Target::Resource(resource(route, head, &canonical)?))
 }

@@ -159,21 +159,16 @@ impl Traffic {
     fn requests(&self) -> Family {
         let mut family = Family::new("weir_requests", "Requests answered");
         for (route, traffic) in self.routes.lock().iter() {
-            for (protocol, label) in PROTOCOLS.iter().enumerate() {
-                for origination in Origination::ALL {
-                    for (class, status) in CLASSES.iter().enumerate() {
-                        let count = traffic.sum(protocol, |shard| shard.requests[origination as usize][class].value());
-                        if count == 0 {
-                            continue;
-                        }
-                        let labels = vec![
-                            ("route", route.clone()),
-                            ("protocol", (*label).to_owned()),
-                            ("cache", origination.label().to_owned()),
-                            ("status", (*status).to_owned()),
-                        ];
-                        family = family.with(labels, Value::Counter(count));
-                    }
+            for (protocol, origination, class) in cells() {
+                let count = traffic.sum(protocol, |shard| shard.requests[origination as usize][class].value());
+                if count > 0 {
+                    let labels = vec![
+                        ("route", route.clone()),
+                        ("protocol", PROTOCOLS[protocol].to_owned()),
+                        ("cache", origination.label().to_owned()),
+                        ("status", CLASSES[class].to_owned()),
+                    ];
+                    family = family.with(labels, Value::Counter(count));
                 }
             }
         }
@@ -187,6 +182,14 @@ impl Traffic {
             family.with(vec![("reason", (*word).to_owned())], Value::Counter(count))
         })
     }
+}
+
+/// Protocol, origination and class of status of each counter of requests.
+fn cells() -> impl Iterator<Item = (usize, Origination, usize)> {
+    (0..PROTOCOLS.len()).flat_map(|protocol| {
+        let originations = Origination::ALL.into_iter();
+        originations.flat_map(move |origination| (0..CLASSES.len()).map(move |class| (protocol, origination, class)))
+    })
 }
 
 impl Source for Traffic {
