@@ -80,8 +80,10 @@ pub struct Doors {
     pub bound: Vec<Bound>,
     drain: Drain,
     quic: Vec<QuicDoor>,
-    /// Tasks of connections, by worker.
+    /// Tasks of connections over TCP, by worker.
     connections: Vec<Tasks>,
+    /// Tasks of QUIC drivers, by worker.
+    drivers: Vec<Tasks>,
 }
 
 /// One worker's share of a UDP port.
@@ -183,14 +185,15 @@ impl Sockets {
     /// # Errors
     /// Where QUIC cannot be prepared.
     pub fn open(mut self, config: &Config, hall: &Hall, workers: &[Worker]) -> Result<Doors, StartError> {
-        let connections: Vec<Tasks> = workers.iter().map(|worker| worker.tasks.apart()).collect();
+        let apart = || workers.iter().map(|worker| worker.tasks.apart()).collect::<Vec<Tasks>>();
+        let (connections, drivers) = (apart(), apart());
         let drain = Drain::new();
         self.accept(config, hall, (&drain, &connections));
         let mut quic = Vec::new();
         for group in self.udp {
-            quic.extend(drive(group, config, hall, &connections)?);
+            quic.extend(drive(group, config, hall, &drivers)?);
         }
-        Ok(Doors { bound: self.bound, drain, quic, connections })
+        Ok(Doors { bound: self.bound, drain, quic, connections, drivers })
     }
 
     fn accept(&mut self, config: &Config, hall: &Hall, (drain, connections): (&Drain, &[Tasks])) {
@@ -224,7 +227,7 @@ impl Doors {
     /// An address was taken meanwhile.
     pub fn reopen(&self, config: &Config, hall: &Hall) -> Result<Self, StartError> {
         let mut sockets = Sockets::bind_again(config, &self.bound)?;
-        let drain = Drain::new();
+        let drain = self.drain.again();
         sockets.accept(config, hall, (&drain, &self.connections));
         let settings = quic_settings(config, hall);
         let mut quic = Vec::new();
@@ -235,17 +238,19 @@ impl Doors {
                 true => QuicDoor { handle: handle.clone(), socket, seat: *seat },
                 false => {
                     let settings = settings.as_ref().expect("there was QUIC, so there are certificates");
-                    start_driver((socket, *seat), settings, hall, &self.connections)?
+                    start_driver((socket, *seat), settings, hall, &self.drivers)?
                 }
             });
         }
-        Ok(Self { bound: self.bound.clone(), drain, quic, connections: self.connections.clone() })
+        let (connections, drivers) = (self.connections.clone(), self.drivers.clone());
+        Ok(Self { bound: self.bound.clone(), drain, quic, connections, drivers })
     }
 
-    /// Nothing is accepted any more; connections end as they finish.
+    /// Nothing is accepted any more; connections end as they finish. QUIC drivers stay to refuse who comes, so that
+    /// nobody waits for an answer in vain.
     pub fn close(&self) {
         self.drain.begin();
-        self.handles().for_each(Handle::drain);
+        self.handles().for_each(Handle::pause);
     }
 
     /// Whether nothing is accepted any more.
@@ -261,10 +266,12 @@ impl Doors {
 
     /// Completes when no connection is left, once the doors are closed.
     pub async fn emptied(&self) {
-        for tasks in &self.connections {
-            tasks.close();
-            tasks.joined().await;
+        joined(&self.connections).await;
+        for handle in self.handles() {
+            handle.vacated().await;
         }
+        self.handles().for_each(Handle::drain);
+        joined(&self.drivers).await;
     }
 
     /// Their QUIC drivers.
@@ -272,9 +279,17 @@ impl Doors {
         self.quic.iter().map(|door| &door.handle)
     }
 
-    /// Tasks of their connections, by worker.
-    pub fn tasks(&self) -> &[Tasks] {
-        &self.connections
+    /// Tasks of their connections and drivers.
+    pub fn tasks(&self) -> impl Iterator<Item = &Tasks> {
+        self.connections.iter().chain(&self.drivers)
+    }
+}
+
+/// Completes when none of the tasks lives.
+async fn joined(tasks: &[Tasks]) {
+    for tasks in tasks {
+        tasks.close();
+        tasks.joined().await;
     }
 }
 
