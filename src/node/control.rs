@@ -49,10 +49,13 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
                 }
                 Some(Command::Drain(_)) => {}
                 Some(Command::CancelDrain(reply)) => {
-                    let outcome = match drain.take() {
+                    let outcome = match &drain {
                         Some(_) => shared.stay(),
                         None => Err(CannotCancel::NotDraining),
                     };
+                    if outcome.is_ok() {
+                        drain = None;
+                    }
                     _ = reply.send(outcome);
                 }
                 None => break,
@@ -182,9 +185,8 @@ impl Shared {
         }
     }
 
-    /// Takes a drain back, whatever step it was at.
+    /// Takes a drain back, whatever step it was at. Where that fails it goes on.
     fn stay(self: &Arc<Self>) -> Result<(), CannotCancel> {
-        self.edge.set_readiness(Readiness::Ready);
         let config = self.config.lock().clone();
         let doors = self.doors.lock().clone();
         if doors.is_closed() {
@@ -198,6 +200,7 @@ impl Shared {
         }
         let doors = advertised(&config, &self.doors.lock().bound);
         self.advertise(doors);
+        self.edge.set_readiness(Readiness::Ready);
         info!("drain cancelled");
         Ok(())
     }
@@ -214,7 +217,7 @@ impl Shared {
     pub(super) fn all_tasks(&self) -> Vec<Tasks> {
         let doors = self.doors.lock().clone();
         let workers = self.workers.iter().map(|worker| worker.tasks.clone());
-        workers.chain(doors.tasks().iter().cloned()).chain([self.tasks.clone()]).collect()
+        workers.chain(doors.tasks().cloned()).chain([self.tasks.clone()]).collect()
     }
 
     /// The doors of this moment.

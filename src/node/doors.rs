@@ -3,16 +3,13 @@
 //! Doors are opened together and closed together: TCP and UDP of one port number follow each other. A drain that is
 //! taken back opens them anew on the same addresses.
 
-use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU8;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use arc_swap::ArcSwap;
 use http::Response;
-use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
 use crate::config::{Address, Config, Limits, Listener};
@@ -82,24 +79,19 @@ pub struct Doors {
     /// Where they are.
     pub bound: Vec<Bound>,
     drain: Drain,
-    quic: Vec<QuicPort>,
-    /// Tasks of connections, by worker.
+    quic: Vec<QuicDoor>,
+    /// Tasks of connections over TCP, by worker.
     connections: Vec<Tasks>,
+    /// Tasks of QUIC drivers, by worker.
+    drivers: Vec<Tasks>,
 }
 
-/// A UDP port and its drivers, by worker.
-struct QuicPort {
-    address: SocketAddr,
-    handles: Vec<Handle>,
-    kept: Arc<Kept>,
-}
-
-/// The sockets of a UDP port once more: the kernel steers by their order, so that none may close before all. They go
-/// with the last driver; from then on the port is closed to viewers.
-#[derive(Default)]
-struct Kept {
-    sockets: Mutex<Vec<UdpSocket>>,
-    drivers: AtomicUsize,
+/// One worker's share of a UDP port.
+struct QuicDoor {
+    handle: Handle,
+    /// The driver's own socket once more: the kernel counts the sockets of a port, so that none may close before all.
+    socket: UdpSocket,
+    seat: Seat,
 }
 
 /// The sockets of the doors, bound and not yet served.
@@ -193,17 +185,15 @@ impl Sockets {
     /// # Errors
     /// Where QUIC cannot be prepared.
     pub fn open(mut self, config: &Config, hall: &Hall, workers: &[Worker]) -> Result<Doors, StartError> {
-        let connections: Vec<Tasks> = workers.iter().map(|worker| worker.tasks.apart()).collect();
+        let apart = || workers.iter().map(|worker| worker.tasks.apart()).collect::<Vec<Tasks>>();
+        let (connections, drivers) = (apart(), apart());
         let drain = Drain::new();
         self.accept(config, hall, (&drain, &connections));
-        let settings = quic_settings(config, hall);
-        let open = |group| match &settings {
-            Some(settings) => QuicPort::open(group, settings, hall, &connections).map(Some),
-            None => Ok(None),
-        };
-        let quic: Vec<Option<QuicPort>> = self.udp.into_iter().map(open).collect::<Result<_, _>>()?;
-        let quic = quic.into_iter().flatten().collect();
-        Ok(Doors { bound: self.bound, drain, quic, connections })
+        let mut quic = Vec::new();
+        for group in self.udp {
+            quic.extend(drive(group, config, hall, &drivers)?);
+        }
+        Ok(Doors { bound: self.bound, drain, quic, connections, drivers })
     }
 
     fn accept(&mut self, config: &Config, hall: &Hall, (drain, connections): (&Drain, &[Tasks])) {
@@ -238,22 +228,30 @@ impl Doors {
     /// An address was taken meanwhile.
     pub fn reopen(&self, config: &Config, hall: &Hall) -> Result<Self, StartError> {
         let mut sockets = Sockets::bind_again(config, &self.bound)?;
-        let drain = Drain::new();
+        let drain = self.drain.again();
         sockets.accept(config, hall, (&drain, &self.connections));
-        let quic = match quic_settings(config, hall) {
-            Some(settings) => {
-                let reopen = |port: &QuicPort| port.reopen(&settings, hall, &self.connections);
-                self.quic.iter().map(reopen).collect::<Result<_, _>>()?
-            }
-            None => Vec::new(),
-        };
-        Ok(Self { bound: self.bound.clone(), drain, quic, connections: self.connections.clone() })
+        let settings = quic_settings(config, hall);
+        let mut quic = Vec::new();
+        for door in &self.quic {
+            let QuicDoor { handle, socket, seat } = door;
+            let socket = socket.try_clone().map_err(quic::StartError::Socket)?;
+            quic.push(match handle.resume() {
+                true => QuicDoor { handle: handle.clone(), socket, seat: *seat },
+                false => {
+                    let settings = settings.as_ref().expect("there was QUIC, so there are certificates");
+                    start_driver((socket, *seat), settings, hall, &self.drivers)?
+                }
+            });
+        }
+        let (connections, drivers) = (self.connections.clone(), self.drivers.clone());
+        Ok(Self { bound: self.bound.clone(), drain, quic, connections, drivers })
     }
 
-    /// Nothing is accepted any more; connections end as they finish.
+    /// Nothing is accepted any more; connections end as they finish. QUIC drivers stay to refuse who comes, so that
+    /// nobody waits for an answer in vain.
     pub fn close(&self) {
         self.drain.begin();
-        self.handles().for_each(Handle::drain);
+        self.handles().for_each(Handle::pause);
     }
 
     /// Whether nothing is accepted any more.
@@ -269,20 +267,30 @@ impl Doors {
 
     /// Completes when no connection is left, once the doors are closed.
     pub async fn emptied(&self) {
-        for tasks in &self.connections {
-            tasks.close();
-            tasks.joined().await;
+        joined(&self.connections).await;
+        for handle in self.handles() {
+            handle.vacated().await;
         }
+        self.handles().for_each(Handle::drain);
+        joined(&self.drivers).await;
     }
 
     /// Their QUIC drivers.
     pub fn handles(&self) -> impl Iterator<Item = &Handle> {
-        self.quic.iter().flat_map(|port| &port.handles)
+        self.quic.iter().map(|door| &door.handle)
     }
 
-    /// Tasks of their connections, by worker.
-    pub fn tasks(&self) -> &[Tasks] {
-        &self.connections
+    /// Tasks of their connections and drivers.
+    pub fn tasks(&self) -> impl Iterator<Item = &Tasks> {
+        self.connections.iter().chain(&self.drivers)
+    }
+}
+
+/// Completes when none of the tasks lives.
+async fn joined(tasks: &[Tasks]) {
+    for tasks in tasks {
+        tasks.close();
+        tasks.joined().await;
     }
 }
 
@@ -302,6 +310,18 @@ fn context(
     })
 }
 
+/// Starts a QUIC driver for each socket of a group, on the worker that the kernel steers its datagrams to.
+fn drive(group: Group, config: &Config, hall: &Hall, workers: &[Tasks]) -> Result<Vec<QuicDoor>, StartError> {
+    let Some(settings) = quic_settings(config, hall) else { return Ok(Vec::new()) };
+    if group.steering == Steering::Refused {
+        info!("datagrams are not steered by the kernel: one worker serves HTTP/3");
+    }
+    let workers_of_port = u8::try_from(group.sockets.len()).expect("there are no more sockets than seats");
+    let seats = (0..workers_of_port).map(|worker| Seat { worker, workers: workers_of_port });
+    let sockets = group.sockets.into_iter().zip(seats);
+    sockets.map(|place| start_driver(place, &settings, hall, workers)).collect()
+}
+
 fn quic_settings(config: &Config, hall: &Hall) -> Option<quic::Settings> {
     let admission = hall.admission.clone();
     Some(quic::Settings {
@@ -315,74 +335,26 @@ fn quic_settings(config: &Config, hall: &Hall) -> Option<quic::Settings> {
     })
 }
 
-impl QuicPort {
-    /// Starts a driver for each socket of a group, on the worker that the kernel steers its datagrams to.
-    fn open(group: Group, settings: &quic::Settings, hall: &Hall, workers: &[Tasks]) -> Result<Self, StartError> {
-        if group.steering == Steering::Refused {
-            info!("datagrams are not steered by the kernel: one worker serves HTTP/3");
+fn start_driver(
+    (socket, seat): (UdpSocket, Seat),
+    settings: &quic::Settings,
+    hall: &Hall,
+    workers: &[Tasks],
+) -> Result<QuicDoor, StartError> {
+    let make = h3::Maker {
+        service: hall.service.clone(),
+        limits: hall.limits.clone(),
+        clock: settings.clock.clone(),
+        counters: hall.h3.clone(),
+    };
+    let kept = socket.try_clone().map_err(quic::StartError::Socket)?;
+    let (driver, handle) = Driver::new(socket, seat, settings, make)?;
+    workers[usize::from(seat.worker)].spawn("quic", async move {
+        if let Err(error) = driver.run().await {
+            error!(%error, "QUIC ended");
         }
-        let address = group.address().map_err(quic::StartError::Socket)?;
-        let kept: io::Result<Vec<_>> = group.sockets.iter().map(UdpSocket::try_clone).collect();
-        let mut port = Self { address, handles: Vec::new(), kept: Arc::default() };
-        *port.kept.sockets.lock() = kept.map_err(quic::StartError::Socket)?;
-        let seats = port.seats(group.sockets.len());
-        for place in group.sockets.into_iter().zip(seats) {
-            port.handles.push(port.start(place, settings, hall, workers)?);
-        }
-        Ok(port)
-    }
-
-    /// The port once more after its drivers were told to leave: those that are still there go on, others get successors.
-    fn reopen(&self, settings: &quic::Settings, hall: &Hall, workers: &[Tasks]) -> Result<Self, StartError> {
-        let sockets: io::Result<Vec<_>> = self.kept.sockets.lock().iter().map(UdpSocket::try_clone).collect();
-        let sockets = sockets.map_err(quic::StartError::Socket)?;
-        if sockets.is_empty() {
-            let group = Group::bind(self.address, seats(self.handles.len()))
-                .map_err(|source| StartError::Udp { address: self.address.to_string(), source })?;
-            return Self::open(group, settings, hall, workers);
-        }
-        let mut port = Self { address: self.address, handles: Vec::new(), kept: self.kept.clone() };
-        let seats = self.seats(sockets.len());
-        for (place, handle) in sockets.into_iter().zip(seats).zip(&self.handles) {
-            port.handles.push(match handle.resume() {
-                true => handle.clone(),
-                false => port.start(place, settings, hall, workers)?,
-            });
-        }
-        Ok(port)
-    }
-
-    fn seats(&self, sockets: usize) -> impl Iterator<Item = Seat> + use<> {
-        let workers = u8::try_from(sockets).expect("there are no more sockets than seats");
-        (0..workers).map(move |worker| Seat { worker, workers })
-    }
-
-    fn start(
-        &self,
-        (socket, seat): (UdpSocket, Seat),
-        settings: &quic::Settings,
-        hall: &Hall,
-        workers: &[Tasks],
-    ) -> Result<Handle, StartError> {
-        let make = h3::Maker {
-            service: hall.service.clone(),
-            limits: hall.limits.clone(),
-            clock: settings.clock.clone(),
-            counters: hall.h3.clone(),
-        };
-        let (driver, handle) = Driver::new(socket, seat, settings, make)?;
-        let kept = self.kept.clone();
-        kept.drivers.fetch_add(1, SeqCst);
-        workers[usize::from(seat.worker)].spawn("quic", async move {
-            if let Err(error) = driver.run().await {
-                error!(%error, "QUIC ended");
-            }
-            if kept.drivers.fetch_sub(1, SeqCst) == 1 {
-                kept.sockets.lock().clear();
-            }
-        });
-        Ok(handle)
-    }
+    });
+    Ok(QuicDoor { handle, socket: kept, seat })
 }
 
 /// Workers that QUIC can name in a connection ID.

@@ -15,6 +15,13 @@ impl Drain {
         Self::default()
     }
 
+    /// A drain that has not begun, and whose end is also the end of what this one has asked to finish; where that was
+    /// cut already, of itself alone.
+    pub fn again(&self) -> Self {
+        let cut = if self.cut.is_cancelled() { CancellationToken::new() } else { self.cut.clone() };
+        Self { begun: CancellationToken::new(), cut }
+    }
+
     /// From now on nothing is accepted, and each connection ends with what it is doing: `Connection: close` on the
     /// next answer (HTTP/1.1), GOAWAY (HTTP/2). Idle ones close at once.
     pub fn begin(&self) {

@@ -135,3 +135,20 @@ async fn what_is_still_held_at_the_deadline_is_cut() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_later_drain_also_cuts_what_an_earlier_one_had_told_to_go() {
+    on_every_protocol(async |stage| {
+        let blob = fresh_blob(500_000, "");
+        let body = stage.origin.desk().gate(Rule::new(&blob.path, Action::Stall { after: 100_000 })).unwrap();
+        let mut running = stage.get(&blob.path).await;
+        blob.read_to(&mut running, 100_000).await.unwrap();
+        assert_eq!(drain(stage, "{\"by_seconds\":60}").await, 202);
+        nobody_comes_in(stage).await;
+        assert_eq!(drain(stage, "{\"cancel\":true}").await, 200);
+        assert_eq!(drain(stage, "{\"by_seconds\":0}").await, 202);
+        assert!(blob.read_all(&mut running).await.is_err());
+        drop(body);
+    })
+    .await;
+}

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// A request as it came.
@@ -45,7 +45,6 @@ type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 pub struct Script {
     pub addr: SocketAddr,
     log: Arc<Mutex<Vec<Seen>>>,
-    changes: watch::Sender<usize>,
     _tasks: JoinSet<()>,
 }
 
@@ -59,11 +58,11 @@ impl Script {
     pub async fn start_with(answer: impl Fn(Seen) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let (log, changes) = (Arc::new(Mutex::new(Vec::new())), watch::Sender::new(0));
-        let director = Arc::new(Director { answer: Box::new(answer), log: log.clone(), changes: changes.clone() });
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let director = Arc::new(Director { answer: Box::new(answer), log: log.clone() });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, director));
-        Self { addr, log, changes, _tasks: tasks }
+        Self { addr, log, _tasks: tasks }
     }
 
     /// All requests so far.
@@ -80,17 +79,11 @@ impl Script {
     pub fn count(&self) -> usize {
         self.log.lock().unwrap().len()
     }
-
-    /// Completes when `count` requests have come.
-    pub async fn asked(&self, count: usize) {
-        self.changes.subscribe().wait_for(|seen| *seen >= count).await.unwrap();
-    }
 }
 
 struct Director {
     answer: Box<dyn Fn(Seen) -> Answer + Send + Sync>,
     log: Arc<Mutex<Vec<Seen>>>,
-    changes: watch::Sender<usize>,
 }
 
 async fn accept(listener: TcpListener, director: Arc<Director>) {
@@ -127,7 +120,6 @@ impl Director {
             complete,
         };
         self.log.lock().unwrap().push(seen.clone());
-        self.changes.send_modify(|count| *count += 1);
         Ok((self.answer)(seen).await)
     }
 }

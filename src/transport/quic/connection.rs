@@ -363,7 +363,9 @@ impl<L: Layer> Connection<L> {
 
     /// Takes the steps of a drain as they fall due; says whether it took one.
     fn leave<M: MakeLayer<Layer = L>>(&mut self, core: &mut Core<M>) -> bool {
-        if core.draining == Draining::No || !matches!(self.stage, Stage::Open(_)) {
+        // Who has been told to go goes, also where the drain was taken back meanwhile.
+        let stays = core.draining == Draining::No && matches!(self.leaving, Leaving::No);
+        if stays || !matches!(self.stage, Stage::Open(_)) {
             return false;
         }
         let step = match self.leaving {

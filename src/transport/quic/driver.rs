@@ -100,10 +100,15 @@ impl<M: MakeLayer> Driver<M> {
             sleep: None,
             sample_at: Tick::default(),
         };
-        while poll_fn(|context| running.turn(context)).await? == Next::Again {
-            tokio::task::yield_now().await;
-        }
-        Ok(())
+        let outcome = loop {
+            match poll_fn(|context| running.turn(context)).await {
+                Ok(Next::Again) => tokio::task::yield_now().await,
+                Ok(Next::Over) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        running.orders.tell_vacant(true);
+        outcome
     }
 }
 
@@ -139,6 +144,7 @@ impl<M: MakeLayer> Running<M> {
     fn turn(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Next>> {
         self.orders.ready.register(context.waker());
         self.core.now = self.core.clock.now();
+        self.welcome();
         let mut more = self.receive(context)?;
         self.core.ready.take(&mut self.woken);
         for key in self.woken.drain(..) {
@@ -149,8 +155,12 @@ impl<M: MakeLayer> Running<M> {
         more |= self.serve();
         more |= self.send(context);
         self.sample();
-        if self.core.draining != Draining::No && self.is_over() && self.orders.may_end() {
-            return Poll::Ready(Ok(Next::Over));
+        if self.core.draining != Draining::No {
+            let is_vacant = self.is_over();
+            self.orders.tell_vacant(is_vacant);
+            if is_vacant && self.orders.ends() {
+                return Poll::Ready(Ok(Next::Over));
+            }
         }
         if more || self.is_due(context) {
             return Poll::Ready(Ok(Next::Again));
@@ -179,6 +189,14 @@ impl<M: MakeLayer> Running<M> {
             self.table.wants_turn(key);
         }
         true
+    }
+
+    /// Goes on where a drain was taken back, before anything is received: who comes after that is not refused.
+    fn welcome(&mut self) {
+        if self.core.draining == Draining::Gently && self.orders.draining() == Draining::No {
+            self.orders.tell_vacant(false);
+            self.obey();
+        }
     }
 
     /// Follows the handle's orders; says whether some connections have not been told yet.

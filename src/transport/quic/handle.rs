@@ -3,39 +3,46 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use tokio::sync::watch;
+
 use super::connection::Draining;
 use super::counters::Counters;
 use super::ready::Ready;
 
-/// States of a drain, in the order in which they may follow; only a gentle one can be taken back.
-const GOING: u8 = 0;
-const GENTLY: u8 = 1;
-const AT_ONCE: u8 = 2;
-const ENDED: u8 = 3;
-
 /// What a driver and its handles share.
 #[derive(Default)]
 pub(super) struct Orders {
-    draining: AtomicU8,
+    step: AtomicU8,
+    /// Whether no connection is left while none is taken.
+    vacant: watch::Sender<bool>,
     pub(super) ready: Arc<Ready>,
     pub(super) counters: Arc<Counters>,
 }
 
 impl Orders {
-    /// Whether a driver without connections may end: not where its drain was taken back in the same moment.
-    pub(super) fn may_end(&self) -> bool {
-        let ending = self.draining.compare_exchange(GENTLY, ENDED, Ordering::AcqRel, Ordering::Acquire);
-        !matches!(ending, Err(GOING))
-    }
-
     pub(super) fn draining(&self) -> Draining {
-        match self.draining.load(Ordering::Acquire) {
-            GOING => Draining::No,
-            GENTLY => Draining::Gently,
+        match self.step.load(Ordering::Acquire) {
+            OPEN => Draining::No,
+            PAUSED | DRAINING => Draining::Gently,
             _ => Draining::AtOnce,
         }
     }
+
+    /// Whether the driver ends with its last connection.
+    pub(super) fn ends(&self) -> bool {
+        self.step.load(Ordering::Acquire) >= DRAINING
+    }
+
+    /// Tells those who wait for it whether no connection is left.
+    pub(super) fn tell_vacant(&self, is_vacant: bool) {
+        self.vacant.send_if_modified(|told| std::mem::replace(told, is_vacant) != is_vacant);
+    }
 }
+
+const OPEN: u8 = 0;
+const PAUSED: u8 = 1;
+const DRAINING: u8 = 2;
+const CLOSING: u8 = 3;
 
 /// A driver from outside; from any thread. That its task has ended says that it has no connection left.
 #[derive(Clone)]
@@ -46,22 +53,33 @@ impl Handle {
         Self(orders)
     }
 
-    /// No new connections; those that are there end as they finish, by GOAWAY (RFC 9114 §5.2).
-    pub fn drain(&self) {
-        self.order(GENTLY);
+    /// No new connections; those that are there end as they finish, by GOAWAY (RFC 9114 §5.2). The driver keeps its
+    /// socket, so that those of its group stay where the kernel's steering looks for them, and waits to be told more.
+    pub fn pause(&self) {
+        self.order(PAUSED);
     }
 
-    /// Takes a gentle drain back: new connections are taken again. False where the driver has ended meanwhile; then its
-    /// socket needs a new one.
+    /// Takes a pause back; `false` where the driver has been told to end.
     pub fn resume(&self) -> bool {
-        let resumed = self.0.draining.compare_exchange(GENTLY, GOING, Ordering::AcqRel, Ordering::Acquire);
+        let resumed = self.0.step.compare_exchange(PAUSED, OPEN, Ordering::AcqRel, Ordering::Acquire);
         self.0.ready.wake_driver();
-        matches!(resumed, Ok(_) | Err(GOING))
+        resumed.is_ok() || resumed == Err(OPEN)
     }
 
-    /// Ends all connections now.
+    /// Completes when a paused driver has no connection left.
+    pub async fn vacated(&self) {
+        // The sender lives as long as this handle.
+        _ = self.0.vacant.subscribe().wait_for(|vacant| *vacant).await;
+    }
+
+    /// As a pause, and the driver ends with its last connection.
+    pub fn drain(&self) {
+        self.order(DRAINING);
+    }
+
+    /// Ends all connections now, and the driver.
     pub fn close(&self) {
-        self.order(AT_ONCE);
+        self.order(CLOSING);
     }
 
     /// What the driver counts.
@@ -70,7 +88,7 @@ impl Handle {
     }
 
     fn order(&self, step: u8) {
-        self.0.draining.fetch_max(step, Ordering::AcqRel);
+        self.0.step.fetch_max(step, Ordering::AcqRel);
         self.0.ready.wake_driver();
     }
 }

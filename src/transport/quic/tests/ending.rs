@@ -85,3 +85,21 @@ async fn a_viewer_of_a_former_process_is_told_at_once_that_it_is_gone() {
     let reason = tokio::time::timeout(PATIENCE, connection.closed()).await.unwrap();
     assert_eq!(reason, quinn::ConnectionError::Reset);
 }
+
+#[tokio::test]
+async fn a_pause_keeps_the_socket_and_can_be_taken_back() {
+    let mut node = Node::start();
+    let former = node.connect().await;
+    node.hears(|told| matches!(told, Told::Arrived(_)).then_some(())).await;
+    node.handle.pause();
+    let reason = tokio::time::timeout(PATIENCE, former.closed()).await.unwrap();
+    assert_eq!(closed_with(reason), CODES.no_error);
+    tokio::time::timeout(PATIENCE, node.handle.vacated()).await.unwrap();
+    node.connect_to(node.address.ip()).await.unwrap_err();
+    assert!(node.handle.resume());
+    let connection = node.connect().await;
+    assert_eq!(ask(&connection, b"hello").await, b"hello");
+    node.handle.close();
+    node.over().await;
+    assert!(!node.handle.resume(), "it has been told to end");
+}
