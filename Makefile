@@ -41,7 +41,8 @@ bench: ## what the rules cost
 fuzz: ## FUZZ_SECONDS (60) for each parser
 	fuzz/run.sh $(FUZZ_SECONDS)
 
-soak: setup ## browsers and strangers for SOAK_SECONDS (600) instead of seconds, on a release build
+soak: setup ## herds, crowds, gigabytes; browsers and strangers for SOAK_SECONDS (600) instead of seconds; release build
 	$(CARGO) build --release --workspace --locked
+	.venv/bin/python tests/soak/run.py
 	WEIR_BINARIES=target/release PLAY_SECONDS=$(SOAK_SECONDS) node tests/browser/play.mjs
 	WEIR_BINARIES=target/release .venv/bin/python tests/foreign/run.py --long

@@ -23,7 +23,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/foreign"))
 
-from kit import processes  # noqa: E402
+from kit import network, processes  # noqa: E402
 
 SERVER_CORE, LOAD_CORE = "0", "1"
 OBJECTS = {"1.5kB": 1_500, "100kB": 100_000, "2MB": 2_000_000}
@@ -93,8 +93,8 @@ def main():
     if arguments.table:
         print(table(json.loads(arguments.table.read_text())["runs"]))
         return
-    network = enter_network()
-    raw = {"command": shlex.join(["benches/compare.py", *sys.argv[1:]]), "network": network,
+    where = network.enter()
+    raw = {"command": shlex.join(["benches/compare.py", *sys.argv[1:]]), "network": where,
            "kernel": platform.release(), "cores": os.cpu_count(), "load_average": os.getloadavg(), "runs": []}
     with tempfile.TemporaryDirectory(prefix="weir-compare-", dir="/dev/shm") as folder:
         try:
@@ -103,21 +103,7 @@ def main():
             processes.end_all()
     if arguments.out:
         arguments.out.write_text(json.dumps(raw, indent=1))
-    print(f"network: {network}\n\n{table(raw['runs'])}")
-
-
-def enter_network():
-    """Starts again inside a namespace, where that is allowed; says on what network we are."""
-    if os.environ.get("WEIR_COMPARE_NETWORK"):
-        return "a namespace of its own, MTU 1500, cubic"
-    if os.geteuid() != 0:
-        return "the machine's loopback, its MTU and its congestion control; not root"
-    routes = "; ".join(
-        f"ip route change table local local {net} dev lo proto kernel scope host src 127.0.0.1 congctl cubic"
-        for net in ("127.0.0.0/8", "127.0.0.1"))
-    again = shlex.join([sys.executable, *sys.argv])
-    os.environ["WEIR_COMPARE_NETWORK"] = "1"
-    os.execvp("unshare", ["unshare", "-n", "sh", "-c", f"ip link set lo mtu 1500 up && {routes} && exec {again}"])
+    print(f"network: {where}\n\n{table(raw['runs'])}")
 
 
 def pinned(core, command):
