@@ -240,8 +240,10 @@ async fn pour(body: AnswerBody, unread: WhenUnread, mut writer: FillWriter) {
 /// The next octets, read only once there is room for them.
 async fn next(mut body: Pin<&mut AnswerBody>, unread: WhenUnread, writer: &mut FillWriter) -> Next {
     poll_fn(|cx| {
+        let is_unread = writer.poll_unwanted(cx).is_ready();
+        // Looked at in this order: a satisfied reader says so before it leaves.
         let finishes = writer.should_finish() || unread == WhenUnread::Finish && writer.will_be_stored();
-        if writer.poll_unwanted(cx).is_ready() && !finishes {
+        if is_unread && !finishes {
             return Poll::Ready(Next::Unread);
         }
         if writer.poll_ready(cx).is_pending() {
