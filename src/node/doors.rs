@@ -3,6 +3,7 @@
 //! Doors are opened together and closed together: TCP and UDP of one port number follow each other. A drain that is
 //! taken back opens them anew on the same addresses.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZeroU8;
 use std::pin::Pin;
@@ -27,6 +28,9 @@ use crate::transport::{Service, inherited};
 
 use super::StartError;
 use super::worker::Worker;
+
+/// Port numbers that are tried where the system chooses them.
+const PORTS: usize = 16;
 
 /// What answers requests in a node.
 #[derive(Clone)]
@@ -115,12 +119,31 @@ impl Sockets {
     pub fn bind(config: &Config) -> Result<Self, StartError> {
         let mut sockets = Self { tcp: Vec::new(), udp: Vec::new(), bound: Vec::new() };
         for (kind, listener) in listeners(config) {
-            let socket = sockets.bind_tcp(config, listener, (kind, &listener.address))?;
             if kind == "https" && config.http3.enabled {
-                sockets.bind_udp(&listener.address, socket, config.node.workers)?;
+                sockets.bind_both(config, listener)?;
+            } else {
+                sockets.bind_tcp(config, listener, (kind, &listener.address))?;
             }
         }
         Ok(sockets)
+    }
+
+    /// Binds TCP and UDP on one port number. Where the system chose it for TCP, somebody may have it for UDP: another
+    /// one is tried then.
+    fn bind_both(&mut self, config: &Config, listener: &Listener) -> Result<(), StartError> {
+        let chooses = matches!(listener.address, Address::Socket(address) if address.port() == 0);
+        let mut tries = if chooses { PORTS } else { 1 };
+        loop {
+            let socket = self.bind_tcp(config, listener, ("https", &listener.address))?;
+            tries -= 1;
+            match self.bind_udp(&listener.address, socket, config.node.workers) {
+                Err(StartError::Udp { source, .. }) if source.kind() == ErrorKind::AddrInUse && tries > 0 => {
+                    self.tcp.pop();
+                    self.bound.pop();
+                }
+                bound => return bound,
+            }
+        }
     }
 
     /// Binds the TCP listeners once more, where they were before.
