@@ -68,14 +68,18 @@ async fn a_balancer_with_the_proxy_protocol_names_the_viewer() {
         assert_eq!(logged(stage, 2).await, "2001:db8::7");
         // Who should send a header and does not is no balancer.
         assert_eq!(said(stage, REQUEST).await, "");
-        assert_eq!(stage.metric("weir_proxy_headers_malformed_total", &[]).await, Some(1.0));
+        stage.until_metric("weir_proxy_headers_malformed_total", |count| count == 1.0).await;
     })
     .await;
 }
 
 #[tokio::test]
 async fn trusted_proxies_say_who_the_viewer_is_and_nobody_else() {
-    let setup = || Setup { listen: "trusted_proxies = [\"127.0.0.0/8\"]\n".to_owned(), tables: LOGGED.to_owned(), ..Setup::default() };
+    let setup = || Setup {
+        listen: "trusted_proxies = [\"127.0.0.0/8\"]\n".to_owned(),
+        tables: LOGGED.to_owned(),
+        ..Setup::default()
+    };
     with(setup, async |stage| {
         let cases = [
             (("x-forwarded-for", "203.0.113.9"), "203.0.113.9"),

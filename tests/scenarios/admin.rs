@@ -172,7 +172,9 @@ async fn the_monitor_tells_health_and_nothing_else() {
     tell(Way::H1, setup, async |stage: &Stage| {
         let addr = stage.node.address("monitor").unwrap();
         let monitor = Client::connect(&addr.to_string(), Way::H1, &stage.trust()).await.unwrap();
-        for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/status", 404), ("/drain", 404)] {
+        for (path, status) in
+            [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/status", 404), ("/drain", 404)]
+        {
             let fields = [("host", "monitor.example")];
             assert_eq!(monitor.get(path, &fields).await.unwrap().status.as_u16(), status, "{path}");
         }

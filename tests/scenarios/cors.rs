@@ -107,37 +107,43 @@ async fn every_answer_has_exactly_one_allow_origin_for_those_who_may_read_it() {
 #[tokio::test]
 async fn a_preflight_is_answered_without_asking_the_origin() {
     let cors = r#"cors = { origins = ["https://player.example"], credentials = true }"#;
-    with(|| Setup { route: cors.to_owned(), ..Setup::default() }, async |stage| {
-        let asked = [("access-control-request-method", "GET"), ("access-control-request-headers", "range")];
-        let fields = [("origin", LISTED), asked[0], asked[1]];
-        let answer = stage.ask(Method::OPTIONS, "/blob/x?size=1", &fields, b"").await;
-        assert_eq!(answer.status.as_u16(), 204);
-        for (name, value) in [
-            ("access-control-allow-origin", LISTED),
-            ("access-control-allow-credentials", "true"),
-            ("access-control-allow-methods", "GET"),
-            ("access-control-allow-headers", "range"),
-            ("access-control-max-age", "7200"),
-        ] {
-            assert_eq!(all(&answer, name), [value], "{name}");
-        }
-        let fields = [("origin", FOREIGN), asked[0]];
-        let answer = stage.ask(Method::OPTIONS, "/blob/x?size=1", &fields, b"").await;
-        assert_eq!(all(&answer, "access-control-allow-origin"), [""; 0]);
-        assert_eq!(stage.origin.stats().total(), 0);
-        // An OPTIONS that asks for no permission is a request like others.
-        let answer = stage.ask(Method::OPTIONS, "/blob/x?size=1", &[("origin", LISTED)], b"").await;
-        assert_eq!((answer.status.as_u16(), stage.origin.stats().total()), (204, 1));
-    })
+    with(
+        || Setup { route: cors.to_owned(), ..Setup::default() },
+        async |stage| {
+            let asked = [("access-control-request-method", "GET"), ("access-control-request-headers", "range")];
+            let fields = [("origin", LISTED), asked[0], asked[1]];
+            let answer = stage.ask(Method::OPTIONS, "/blob/x?size=1", &fields, b"").await;
+            assert_eq!(answer.status.as_u16(), 204);
+            for (name, value) in [
+                ("access-control-allow-origin", LISTED),
+                ("access-control-allow-credentials", "true"),
+                ("access-control-allow-methods", "GET"),
+                ("access-control-allow-headers", "range"),
+                ("access-control-max-age", "7200"),
+            ] {
+                assert_eq!(all(&answer, name), [value], "{name}");
+            }
+            let fields = [("origin", FOREIGN), asked[0]];
+            let answer = stage.ask(Method::OPTIONS, "/blob/x?size=1", &fields, b"").await;
+            assert_eq!(all(&answer, "access-control-allow-origin"), [""; 0]);
+            assert_eq!(stage.origin.stats().total(), 0);
+            // An OPTIONS that asks for no permission is a request like others.
+            let answer = stage.ask(Method::OPTIONS, "/blob/x?size=1", &[("origin", LISTED)], b"").await;
+            assert_eq!((answer.status.as_u16(), stage.origin.stats().total()), (204, 1));
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn a_route_may_leave_it_to_the_origin() {
-    with(|| Setup { route: "cors = \"origin\"".to_owned(), ..Setup::default() }, async |stage| {
-        let answer = stage.get_with("/blob/x?size=1", &[("origin", FOREIGN)]).await;
-        assert_eq!(all(&answer, "access-control-allow-origin"), ["*"], "as the demo's origin has it");
-        assert!(answer.header("access-control-expose-headers").starts_with("Age, "));
-    })
+    with(
+        || Setup { route: "cors = \"origin\"".to_owned(), ..Setup::default() },
+        async |stage| {
+            let answer = stage.get_with("/blob/x?size=1", &[("origin", FOREIGN)]).await;
+            assert_eq!(all(&answer, "access-control-allow-origin"), ["*"], "as the demo's origin has it");
+            assert!(answer.header("access-control-expose-headers").starts_with("Age, "));
+        },
+    )
     .await;
 }

@@ -19,7 +19,8 @@ async fn ready(stage: &Stage) -> u16 {
 
 #[tokio::test]
 async fn balancers_learn_first_and_a_drain_can_be_taken_back() {
-    let setup = || Setup { tables: "# delayed\n".to_owned(), deadline: Some("60s\"\ndelay = \"60s"), ..Setup::default() };
+    let setup =
+        || Setup { tables: "# delayed\n".to_owned(), deadline: Some("60s\"\ndelay = \"60s"), ..Setup::default() };
     with(setup, async |stage| {
         assert_eq!((ready(stage).await, drain(stage, "{\"cancel\":true}").await), (200, 409));
         assert_eq!(drain(stage, "{}").await, 202);
@@ -84,12 +85,14 @@ fn assert_refused(error: &ClientError) {
     assert!(refused, "{error:?}");
 }
 
-/// Completes when the node takes no new connections.
+/// Completes when the node takes no new connections, and has told those that are there.
 async fn nobody_comes_in(stage: &Stage) {
     let server = stage.server(Way::H1);
     while tokio::net::TcpStream::connect(server.addr).await.is_ok() {
         tokio::task::yield_now().await;
     }
+    // Each worker answers to this after it has told its connections.
+    assert_eq!(stage.admin(Method::GET, "/readyz", "").await.0, 503);
 }
 
 #[tokio::test]

@@ -6,19 +6,19 @@
     reason = "a story has tasks and a last deadline of its own; what fails in it is to panic"
 )]
 
+mod addresses;
+mod admin;
 mod certificates;
 mod coalescing;
+mod cors;
+mod drain;
 mod fields;
+mod live;
+mod process;
 mod ranges;
+mod reload;
 mod script;
 mod sharing;
 mod stage;
-mod cors;
-mod window;
 mod trouble;
-mod drain;
-mod process;
-mod reload;
-mod addresses;
-mod admin;
-mod live;
+mod window;

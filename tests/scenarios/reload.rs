@@ -53,7 +53,10 @@ async fn routes_change_under_fifty_viewers_and_no_request_fails() {
         };
         for (from, to) in [
             ("name = \"all\"", "name = \"everything\"\nmax_body = \"1MiB\""),
-            ("[[route]]", "[[route]]\nname = \"other\"\npath = \"/other/\"\nstrip = \"/other\"\norigins = [\"main\"]\n[[route]]"),
+            (
+                "[[route]]",
+                "[[route]]\nname = \"other\"\npath = \"/other/\"\nstrip = \"/other\"\norigins = [\"main\"]\n[[route]]",
+            ),
             ("64MiB", "32MiB"),
         ] {
             hundred_more().await;

@@ -52,7 +52,8 @@ async fn the_query_is_part_of_the_key() {
                 stage.get(&format!("/blob/queried?{query}")).await.bytes().await.unwrap();
             }
         }
-        let counts = ["size=1&a=1", "size=1&a=2"].map(|query| stage.origin.requests_for(&format!("/blob/queried?{query}")));
+        let counts =
+            ["size=1&a=1", "size=1&a=2"].map(|query| stage.origin.requests_for(&format!("/blob/queried?{query}")));
         assert_eq!(counts, [1, 1]);
     })
     .await;
@@ -107,7 +108,10 @@ async fn a_body_is_forwarded_with_its_request() {
                 assert_eq!(answer.header("cache-status"), "edge-test;fwd=method");
                 let seen = origin.last();
                 assert_eq!((seen.target.as_str(), seen.field("content-type")), ("/forms?x=1", "text/x-story".into()));
-                assert_eq!((seen.field("cookie"), seen.field("x-forwarded-for")), ("who=me".into(), "127.0.0.1".into()));
+                assert_eq!(
+                    (seen.field("cookie"), seen.field("x-forwarded-for")),
+                    ("who=me".into(), "127.0.0.1".into())
+                );
             }
         })
         .await;
@@ -140,7 +144,10 @@ async fn a_body_of_unannounced_length_is_refused_when_it_grows_beyond_the_limit(
     let setup = Setup { route: "max_body = \"1kB\"".to_owned(), ..to(&origin) };
     tell(Way::H1, setup, async |stage: &Stage| {
         let mut stream = tokio::net::TcpStream::connect(stage.server(Way::H1).addr).await.unwrap();
-        stream.write_all(b"POST /forms HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"POST /forms HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .await
+            .unwrap();
         let chunk = [&b"200\r\n"[..], &[b'x'; 0x200], b"\r\n"].concat();
         for _ in 0..3 {
             stream.write_all(&chunk).await.unwrap();

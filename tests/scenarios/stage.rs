@@ -301,7 +301,12 @@ impl Blob {
         let mut done = 0;
         while done < bytes.len() {
             let expected = blob_bytes(&self.name, at + done as u64, (bytes.len() - done) as u64);
-            assert!(bytes[done..].starts_with(&expected), "a wrong byte between {} and {}", at, at + bytes.len() as u64);
+            assert!(
+                bytes[done..].starts_with(&expected),
+                "a wrong byte between {} and {}",
+                at,
+                at + bytes.len() as u64
+            );
             done += expected.len();
         }
     }
