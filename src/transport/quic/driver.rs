@@ -107,7 +107,7 @@ impl<M: MakeLayer> Driver<M> {
                 Err(error) => break Err(error),
             }
         };
-        running.orders.tell_vacant(true);
+        running.orders.tell_vacant();
         outcome
     }
 }
@@ -155,10 +155,9 @@ impl<M: MakeLayer> Running<M> {
         more |= self.serve();
         more |= self.send(context);
         self.sample();
-        if self.core.draining != Draining::No {
-            let is_vacant = self.is_over();
-            self.orders.tell_vacant(is_vacant);
-            if is_vacant && self.orders.ends() {
+        if self.core.draining != Draining::No && self.is_over() {
+            self.orders.tell_vacant();
+            if self.orders.ends() {
                 return Poll::Ready(Ok(Next::Over));
             }
         }
@@ -194,7 +193,7 @@ impl<M: MakeLayer> Running<M> {
     /// Goes on where a drain was taken back, before anything is received: who comes after that is not refused.
     fn welcome(&mut self) {
         if self.core.draining == Draining::Gently && self.orders.draining() == Draining::No {
-            self.orders.tell_vacant(false);
+            self.orders.tell_open();
             self.obey();
         }
     }

@@ -33,9 +33,14 @@ impl Orders {
         self.step.load(Ordering::Acquire) >= DRAINING
     }
 
-    /// Tells those who wait for it whether no connection is left.
-    pub(super) fn tell_vacant(&self, is_vacant: bool) {
-        self.vacant.send_if_modified(|told| std::mem::replace(told, is_vacant) != is_vacant);
+    /// Tells those who wait for it that no connection is left.
+    pub(super) fn tell_vacant(&self) {
+        self.vacant.send_if_modified(|told| !std::mem::replace(told, true));
+    }
+
+    /// From now on connections are taken.
+    pub(super) fn tell_open(&self) {
+        self.vacant.send_replace(false);
     }
 }
 
