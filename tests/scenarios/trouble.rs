@@ -1,6 +1,10 @@
 //! An origin that is late, wrong or gone, and what is stale.
 
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 use weir_loadtest::client::Response;
 use weir_loadtest::origin::{Action, Rule};
 
@@ -14,9 +18,15 @@ async fn reason(answer: &mut Response) -> String {
     body["reason"].as_str().unwrap().to_owned()
 }
 
-/// An address where nobody listens.
-fn nowhere() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// An address where nobody listens, and nobody else can come to listen: the socket is bound for as long as the stories
+/// run.
+fn nowhere() -> SocketAddr {
+    static TAKEN: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    TAKEN.lock().unwrap().push(socket);
+    address
 }
 
 #[tokio::test]
