@@ -3,9 +3,9 @@
 
 Rounds alternate (A B A B). Figures are divided by the CPU time of the server's threads (/proc/PID/task/*/schedstat), so that
 they hold where the load tool is the slower one or a neighbour takes time; work of the kernel on the server's behalf counts
-where it is done in its threads. As root all of it runs in a network namespace of its own, whose loopback has an MTU of 1500
-and TCP's congestion control is cubic for both; otherwise it says so. Needs Debian's nginx and openssl, util-linux and
-iproute2, and `cargo build --release --workspace`.
+where it is done in its threads. As root all of it runs before whatever else the machine does, in a network namespace of its
+own, whose loopback has an MTU of 1500 and TCP's congestion control is cubic for both; otherwise it says so. Needs Debian's
+nginx and openssl, util-linux and iproute2, and `cargo build --release --workspace`.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def main():
     if arguments.table:
         print(table(json.loads(arguments.table.read_text())["runs"]))
         return
-    where = network.enter()
+    where = f"{network.enter()}; {processes.go_first()}"
     raw = {"command": shlex.join(["benches/compare.py", *sys.argv[1:]]), "network": where,
            "kernel": platform.release(), "cores": os.cpu_count(), "load_average": os.getloadavg(), "runs": []}
     with tempfile.TemporaryDirectory(prefix="weir-compare-", dir="/dev/shm") as folder:
@@ -107,8 +107,7 @@ def main():
 
 
 def pinned(core, command):
-    nice = ["nice", "-n", "-10"] if os.geteuid() == 0 else []
-    return ["taskset", "-c", core, *nice, *command]
+    return ["taskset", "-c", core, *command]
 
 
 class Lab:
