@@ -67,6 +67,7 @@ async fn a_joiner_gets_what_is_there_before_the_end_and_whoever_comes_later_a_hi
         gate.open();
         blob.read_all(&mut leader).await.unwrap();
         blob.read_all(&mut joiner).await.unwrap();
+        stage.settled().await;
         let mut late = stage.get(&blob.path).await;
         assert!(late.header("cache-status").starts_with("edge-test;hit;ttl="), "{}", late.header("cache-status"));
         blob.read_all(&mut late).await.unwrap();

@@ -16,6 +16,7 @@ async fn every_answer_says_what_became_of_the_request() {
         for (status, age) in [("edge-test;fwd=uri-miss;stored;ttl=3600", ""), ("edge-test;hit;ttl=3600", "0")] {
             let mut answer = stage.get(&blob.path).await;
             blob.read_all(&mut answer).await.unwrap();
+            stage.settled().await;
             // A second may pass between the two.
             let told = answer.header("cache-status").replace("3599", "3600");
             assert_eq!((told.as_str(), answer.header("age").replace('1', "0").as_str()), (status, age));

@@ -34,6 +34,7 @@ async fn what_is_stale_is_asked_about_and_not_fetched_again() {
     on_every_protocol(async |stage| {
         let blob = fresh_blob(1_000, "&cc=max-age=0");
         blob.read_all(&mut stage.get(&blob.path).await).await.unwrap();
+        stage.settled().await;
         let mut again = stage.get(&blob.path).await;
         let told = again.header("cache-status").to_owned();
         assert!(told.starts_with("edge-test;fwd=stale;fwd-status=304;stored"), "{told}");
@@ -49,6 +50,7 @@ async fn what_may_be_stale_while_it_is_asked_about_waits_for_nobody() {
     on_every_protocol(async |stage| {
         let blob = fresh_blob(1_000, "&cc=max-age=0,stale-while-revalidate=60");
         blob.read_all(&mut stage.get(&blob.path).await).await.unwrap();
+        stage.settled().await;
         let gate = stage.origin.hold(&blob.path).unwrap();
         for _ in 0..3 {
             let mut stale = stage.get(&blob.path).await;
@@ -70,6 +72,7 @@ async fn what_may_be_stale_on_errors_stands_in_for_an_origin_that_fails() {
         for blob in [&blob, &lost] {
             blob.read_all(&mut stage.get(&blob.path).await).await.unwrap();
         }
+        stage.settled().await;
         let desk = stage.origin.desk();
         for trouble in [Action::Status { code: 503, location: None }, Action::Reset { after: None }, Action::Die] {
             let id = desk.add(Rule::new("*", trouble.clone())).unwrap();
