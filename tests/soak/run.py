@@ -331,7 +331,8 @@ def two_hundred_who_never_read_cost_little(stage):
                 quiet = await stack.enter_async_context(h3.client(
                     node.port("https"), stage.folder / "certs/ca.pem", polite=False, max_stream_data=8 << 20, max_data=8 << 20))
                 quiet._quic._write_connection_limits = quiet._quic._write_stream_limits = lambda **_: None
-                quiet.begin(path)
+                answer = quiet.answer(quiet.begin(path))
+                await quiet.until(lambda: answer.fields, "an answer begins")
                 # Deaf from here on: nothing is taken, nothing acknowledged.
                 quiet.datagram_received = lambda *_: None
             await asyncio.to_thread(held)
