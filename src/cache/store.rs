@@ -192,6 +192,11 @@ impl Store {
             moka.invalidate(&key);
             entry.empty();
         }
+        drop(ledger);
+        if !fits(self.memory.total()) {
+            // What moka was told to let go still counts in the index until its housekeeping has run.
+            moka.run_pending_tasks();
+        }
         fits(self.memory.total())
     }
 
