@@ -169,6 +169,11 @@ async fn watch(node: &Node<'_>, by: Duration, out: &mut dyn Write, complaints: &
                 writeln!(out, "the node has ended")?;
                 return Ok(Outcome::Good);
             }
+            // It may have ended under the answer: whoever looks again finds nobody.
+            Err(ClientError::Ask { source: AskError::NotHttp(_), .. }) => {
+                node.clock.sleep_until(node.clock.now() + LOOK).await;
+                continue;
+            }
             Err(error) => return complain(&error, complaints),
         };
         if last.replace(left) != Some(left) {
