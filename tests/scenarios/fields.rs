@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
-use weir_loadtest::client::Way;
+use weir_loadtest::client::{Client, Network, Server, Trust, Way};
 
 use crate::script::{Script, reply};
 use crate::stage::{Setup, Stage, WAYS, fresh_blob, on_every_protocol, tell, with};
@@ -160,12 +160,27 @@ async fn what_is_asked_for_all_names_no_viewer() {
 
 #[tokio::test]
 async fn a_path_without_a_route_is_refused_in_words_that_machines_read() {
-    let setup = || Setup { route: "host = \"localhost\"\nstrip = \"/\"".to_owned(), ..Setup::default() };
+    let setup = || Setup { path: "/blob/", route: "host = \"localhost\"".to_owned(), ..Setup::default() };
     with(setup, async |stage| {
-        let mut answer = stage.get_with("/x", &[]).await;
-        assert_eq!(answer.status.as_u16(), 404, "the origin has nothing there");
-        assert_eq!(answer.header("content-type"), "text/plain");
-        answer.bytes().await.unwrap();
+        let anybody = Network::new(&Trust::AcceptAny);
+        let ours = stage.server(stage.way);
+        let other = Server { authority: format!("other.example:{}", ours.addr.port()), ..ours.clone() };
+        for (server, path, status, word) in [
+            (&ours, "/blob/x?size=1", 200, ""),
+            (&ours, "/elsewhere", 404, "no-route"),
+            (&other, "/blob/x?size=1", 421, "misdirected-host"),
+        ] {
+            let viewer = Client::connect_to(server.clone(), stage.way, &anybody).await.unwrap();
+            let mut answer = viewer.get(path, &[]).await.unwrap();
+            assert_eq!(answer.status.as_u16(), status, "{path}");
+            let body = answer.bytes().await.unwrap();
+            if status != 200 {
+                let told: Value = serde_json::from_slice(&body).unwrap();
+                assert_eq!((&told["reason"], &told["request"]), (&word.into(), &answer.header("x-request-id").into()));
+                assert_eq!(answer.header("access-control-allow-origin"), "*", "scripts may read why");
+            }
+        }
+        assert_eq!(stage.origin.stats().total(), 1);
     })
     .await;
 }

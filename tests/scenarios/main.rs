@@ -14,7 +14,6 @@ mod coalescing;
 mod cors;
 mod drain;
 mod fields;
-mod live;
 mod process;
 mod ranges;
 mod reload;

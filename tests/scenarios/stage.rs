@@ -32,7 +32,9 @@ pub struct Setup {
     pub cache: String,
     /// Keys of `[origins.main]`.
     pub origin: String,
-    /// Keys of the route `all`.
+    /// The path of the route `all` in place of `/`.
+    pub path: &'static str,
+    /// Further keys of the route `all`.
     pub route: String,
     /// Whole tables, before the route.
     pub tables: String,
@@ -212,6 +214,7 @@ impl Stage {
 
 fn edge_toml(setup: &Setup, upstream: SocketAddr) -> String {
     let Setup { listen, cache, origin, route, tables, deadline, .. } = setup;
+    let path = if setup.path.is_empty() { "/" } else { setup.path };
     let origins = if setup.origins.is_empty() { "[\"main\"]" } else { setup.origins };
     // However busy the machine is, gates are opened before an origin counts as silent.
     let origin = if origin.is_empty() { "first_byte = \"100s\"\nidle = \"100s\"" } else { origin };
@@ -249,7 +252,7 @@ url = "http://{upstream}"
 {origin}
 [[route]]
 name = "all"
-path = "/"
+path = "{path}"
 origins = {origins}
 {route}
 "#,

@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 use weir_loadtest::client::Response;
@@ -43,6 +46,37 @@ async fn what_is_stale_is_asked_about_and_not_fetched_again() {
         assert_eq!(statuses, [200, 304]);
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_whole_answer_to_a_question_about_what_is_stale_takes_its_place() {
+    for way in WAYS {
+        let version = Arc::new(AtomicUsize::new(1));
+        let of_origin = version.clone();
+        let origin = Script::start(move |seen| {
+            let tag = format!("\"{}\"", of_origin.load(SeqCst));
+            let fields = [("etag", tag.as_str()), ("cache-control", "max-age=0")];
+            match seen.field("if-none-match") == tag {
+                true => reply(304, &fields, ""),
+                false => reply(200, &fields, format!("version {tag}")),
+            }
+        })
+        .await;
+        tell(way, Setup { upstream: Some(origin.addr), ..Setup::default() }, async |stage: &Stage| {
+            for (current, asked, status) in
+                [(1, "", ""), (1, "\"1\"", ";fwd-status=304"), (2, "\"1\"", ""), (2, "\"2\"", "")]
+            {
+                version.store(current, SeqCst);
+                let mut answer = stage.get("/versioned").await;
+                assert_eq!(answer.bytes().await.unwrap(), format!("version \"{current}\""));
+                assert!(answer.header("cache-status").contains(status), "{}", answer.header("cache-status"));
+                assert_eq!(origin.last().field("if-none-match"), asked);
+                stage.settled().await;
+            }
+            assert_eq!(origin.count(), 4);
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

@@ -33,7 +33,10 @@ async fn an_object_larger_than_the_cache_arrives_whole() {
         for rest in ["", "&chunked=1"] {
             let blob = fresh_blob(32 * MIB, rest);
             let mut answer = stage.get(&blob.path).await;
-            assert!(!rest.is_empty() || !answer.header("cache-status").contains("stored"), "its length is known beforehand");
+            assert!(
+                !rest.is_empty() || !answer.header("cache-status").contains("stored"),
+                "its length is known beforehand"
+            );
             for quarter in 1..=4 {
                 blob.read_to(&mut answer, quarter * 8 * MIB).await.unwrap();
                 assert_below_ceiling(stage).await;

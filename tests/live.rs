@@ -1,5 +1,19 @@
 //! A live stream through the node: viewers of all protocols at once play it without a stall, and the origin is asked
-//! once for each part and each version of a playlist.
+//! once for each part and each version of a playlist. A binary of its own, because cargo runs those one after the other:
+//! viewers who play in real time beside stories that move hundreds of megabytes would stall for want of a processor.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::excessive_nesting,
+    clippy::unwrap_used,
+    reason = "a story is told in one closure, with tasks and a last deadline of its own; what fails in it is to panic"
+)]
+
+#[path = "scenarios/certificates.rs"]
+#[allow(dead_code, reason = "shared with other stories")]
+mod certificates;
+#[path = "scenarios/stage.rs"]
+#[allow(dead_code, reason = "shared with other stories")]
+mod stage;
 
 use std::time::Duration;
 
@@ -7,7 +21,7 @@ use tokio::task::JoinSet;
 use weir_loadtest::client::Way;
 use weir_loadtest::viewer::{Plan, play};
 
-use crate::stage::{Setup, Stage, tell};
+use stage::{Setup, Stage, tell};
 
 const VIEWERS_PER_WAY: usize = 3;
 
