@@ -208,7 +208,7 @@ fn print(print: Print, addresses: &Addresses, player: &Player) -> io::Result<()>
   curl --http1.1 {stream}
   curl --http2 --cacert {ca} {stream_https}
   curl --http3-only --cacert {ca} {stream_https}
-       (a curl without HTTP/3: weir-loadtest fetch --way h3 --ca {ca} {stream_https})
+       (a curl without HTTP/3: cargo run --release -p weir-loadtest --bin weir-loadtest -- fetch --way h3 --ca {ca} --url {stream_https})
 
   trust         {ca} is a throw-away authority, gone when the demo ends. For one browser run alone:
                 chromium --user-data-dir=$(mktemp -d) --ignore-certificate-errors-spki-list={spki} {page_https}
