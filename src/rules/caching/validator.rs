@@ -221,8 +221,8 @@ fn is_unmodified_since(request: &HeaderMap, stored: &Validators) -> bool {
     date::field(request, &IF_MODIFIED_SINCE, stored.dated).is_some_and(|since| modified <= since)
 }
 
-/// Whether `request` carries a condition that only the origin can judge: where the request goes to the origin, they
-/// go with it, and where it is answered from the store they do not count (RFC 9111 §4.3.2).
+/// Whether `request` carries a condition that only the origin can judge; a request that is answered from the store is
+/// not held to it (RFC 9111 §4.3.2).
 pub fn is_for_origin_alone(request: &HeaderMap) -> bool {
     request.contains_key(IF_MATCH) || request.contains_key(IF_UNMODIFIED_SINCE)
 }
