@@ -4,6 +4,7 @@ pub mod caching;
 pub mod cors;
 pub mod fields;
 pub mod forwarded;
+pub mod hls;
 pub mod http1;
 pub mod http2;
 pub mod priority;
