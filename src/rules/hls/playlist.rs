@@ -257,6 +257,13 @@ pub struct RenditionReport {
     pub others: Box<str>,
 }
 
+impl ByteRange {
+    /// Offset of the first octet behind it.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.length)
+    }
+}
+
 impl Segment {
     /// Its URI, as written.
     pub fn uri(&self) -> &str {
