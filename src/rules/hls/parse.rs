@@ -8,7 +8,7 @@
 //! be read is kept and says nothing.
 
 pub mod attributes;
-mod lines;
+pub(super) mod lines;
 mod segment;
 mod tags;
 mod values;
