@@ -105,8 +105,77 @@ impl<'t> Value<'t> {
         values::integer(self.0)
     }
 
+    /// A decimal integer from which can be counted on.
+    pub fn sequence(self) -> Option<u64> {
+        values::sequence(self.0)
+    }
+
     /// A decimal number of seconds.
     pub fn duration(self) -> Option<Duration> {
         values::duration(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(list: &str) -> Option<Vec<(&str, &str)>> {
+        Attributes::of(list).map(|attribute| attribute.ok().map(|(name, value)| (name, value.0))).collect()
+    }
+
+    #[test]
+    fn a_list_keeps_to_the_grammar_or_is_none() {
+        let long = |count: usize| (0..count).map(|index| format!("A{index}=1")).collect::<Vec<_>>().join(",");
+        assert_eq!(read("").unwrap(), []);
+        assert_eq!(read("A=1").unwrap(), [("A", "1")]);
+        assert_eq!(
+            read("URI=\"a,b=c\",X-9=0xAB,R=1x2,E=\"\"").unwrap(),
+            [("URI", "\"a,b=c\""), ("X-9", "0xAB"), ("R", "1x2"), ("E", "\"\"")]
+        );
+        assert_eq!(read("A=\"\u{fc}\",B=\u{fc}").unwrap(), [("A", "\"\u{fc}\""), ("B", "\u{fc}")]);
+        assert_eq!(read(&long(MOST)).unwrap().len(), MOST);
+        for list in [
+            "A",
+            "A=",
+            "=1",
+            "A=1,",
+            ",A=1",
+            "A=1,,B=2",
+            "A=1, B=2",
+            "A= 1",
+            "A =1",
+            "A=1 ",
+            "a=1",
+            "A=\"",
+            "A=\"x",
+            "A=\"x\"y",
+            "A=x\"y\"",
+            "A=\"x\ry\"",
+            "A=1,A=1",
+            "A=1,B=2,A=3",
+            "A=\t",
+            "\u{fc}=1",
+            &long(MOST + 1),
+        ] {
+            assert_eq!(read(list), None, "{list}");
+        }
+    }
+
+    #[test]
+    fn a_list_ends_behind_its_first_error() {
+        assert_eq!(Attributes::of("A=1,b=2,C=3").map(|attribute| attribute.is_ok()).collect::<Vec<_>>(), [true, false]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_the_list(list in "([AB]{1,2}=(\"[a,= ]{0,3}\"|[a1]{0,2}),?){0,4}|\\PC{0,20}") {
+            if let Some(attributes) = read(&list) {
+                let written: Vec<_> = attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                prop_assert_eq!(written.join(","), list);
+            }
+        }
     }
 }
