@@ -71,6 +71,12 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
         cors,
         https_only,
         max_body,
+        live: super::LiveMode::Auto,
+        playlists: super::Playlists::Auto,
+        keys: super::Keys::NoStore,
+        query_keep: Vec::new(),
+        warm: Vec::new(),
+        stale_playlist_for: 3,
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
     Typed { route, place, name, path, origins, comparable }
