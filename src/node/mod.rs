@@ -22,6 +22,7 @@ use crate::admin::{self, AdminListener, BindError, Command, Guard};
 use crate::cache::{Bells, Cache, CacheConfig};
 use crate::clock::{Clock, Tick};
 use crate::config::Config;
+use crate::live::{Live, LiveConfig};
 use crate::origin::{OriginSetupError, Origins};
 use crate::request::{Edge, Policies, Refusal};
 use crate::tasks::Tasks;
@@ -126,9 +127,12 @@ impl Node {
         let workers = start_workers(&config, &bells)?;
         let incarnation = clock.wall().since_epoch().as_secs() as u32;
         let advertised = control::advertised(&config, sockets.bound());
+        let worker_tasks: Vec<_> = workers.iter().map(|worker| worker.tasks.clone()).collect();
+        let live_workers = (clock.clone(), worker_tasks.clone());
+        let live = Live::new(live_bounds(&config), cache.clone(), origins.clone(), bells.clone(), live_workers);
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
-        let worker_tasks = workers.iter().map(|worker| worker.tasks.clone()).collect();
-        let edge = Arc::new(Edge::new(clock.clone(), cache, traffic, policies, (worker_tasks, incarnation)));
+        let edge = Edge::new(clock.clone(), (cache, live), traffic, policies, (worker_tasks, incarnation));
+        let edge = Arc::new(edge);
         let hall = hall(&config, &edge, certificates, incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;
         if let Some(certificates) = &hall.certificates {
@@ -201,6 +205,15 @@ fn cache_bounds(config: &Config) -> CacheConfig {
         max_object: config.cache.max_object,
         fills_per_group: config.limits.fills,
         fill_readers: config.limits.fill_readers,
+    }
+}
+
+fn live_bounds(config: &Config) -> LiveConfig {
+    LiveConfig {
+        followers: config.limits.followers,
+        held: config.limits.held_reloads,
+        grace: config.limits.follow_grace,
+        names: config.limits.media_names,
     }
 }
 
