@@ -19,9 +19,10 @@ pub struct Multivariant {
 pub struct Rendition {
     /// Its URI, as written.
     pub uri: Box<str>,
-    /// What it carries.
+    /// What it carries: what EXT-X-MEDIA says of it, where a variant names it too.
     pub role: Role,
-    /// The highest BANDWIDTH of the variants that it is the main rendition of.
+    /// The highest BANDWIDTH that is said of it: of the variants that it is the main rendition of, or its own where it
+    /// is one of I-frames.
     pub bandwidth: Option<u64>,
 }
 
