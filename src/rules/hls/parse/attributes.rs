@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 use smallvec::SmallVec;
 
 use super::values;
@@ -16,6 +16,8 @@ const MOST: usize = 128;
 pub struct Attributes<'t> {
     rest: Option<&'t str>,
     names: SmallVec<[&'t str; 8]>,
+    /// One bit for every name, by its length and ends: most names are seen to be new without a comparison.
+    marks: u64,
 }
 
 /// The text is no attribute list.
@@ -30,7 +32,7 @@ pub struct Value<'t>(&'t str);
 impl<'t> Attributes<'t> {
     /// The attributes of `list`, which is all that follows the colon of a tag.
     pub fn of(list: &'t str) -> Self {
-        Self { rest: Some(list).filter(|list| !list.is_empty()), names: SmallVec::new() }
+        Self { rest: Some(list).filter(|list| !list.is_empty()), names: SmallVec::new(), marks: 0 }
     }
 
     fn read(&mut self, list: &'t str) -> Option<(&'t str, Value<'t>)> {
@@ -42,24 +44,32 @@ impl<'t> Attributes<'t> {
         let (name, value) = (&list[..name_end], &list[name_end + 1..]);
         let length = match value.as_bytes() {
             [b'"', quoted @ ..] => memchr2(b'"', b'\r', quoted).filter(|end| quoted[*end] == b'"')? + 2,
-            plain => memchr(b',', plain).unwrap_or(plain.len()),
+            plain => plain.iter().position(|octet| !is_plain(*octet)).unwrap_or(plain.len()),
         };
         let (value, rest) = value.split_at(length);
-        let is_plain = |octet: u8| octet > b' ' && octet != b'"' && octet != 0x7f;
-        if value.is_empty() || !(value.starts_with('"') || value.bytes().all(is_plain)) {
-            return None;
-        }
-        if self.names.len() == MOST || self.names.contains(&name) {
-            return None;
-        }
-        self.names.push(name);
         self.rest = match rest.as_bytes() {
             [] => None,
             [b',', ..] => Some(&rest[1..]),
             _ => return None,
         };
-        Some((name, Value(value)))
+        (!value.is_empty() && self.is_new(name)).then_some((name, Value(value)))
     }
+
+    fn is_new(&mut self, name: &'t str) -> bool {
+        let octets = name.as_bytes();
+        let mark = 1 << ((octets.len() * 7 + usize::from(octets[0]) * 3 + usize::from(octets[octets.len() - 1])) % 64);
+        if self.names.len() == MOST || (self.marks & mark != 0 && self.names.contains(&name)) {
+            return false;
+        }
+        self.marks |= mark;
+        self.names.push(name);
+        true
+    }
+}
+
+/// Whether an octet may stand in a value without quotes.
+fn is_plain(octet: u8) -> bool {
+    octet > b' ' && octet != b'"' && octet != b',' && octet != 0x7f
 }
 
 fn is_of_name(octet: u8) -> bool {

@@ -29,17 +29,23 @@ fn digit(sum: u64, octet: u8) -> Option<u64> {
 
 /// Seconds as a decimal number, exact to the nanosecond; finer digits are cut off. More than a week is none.
 pub fn duration(text: &str) -> Option<Duration> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let point = text.bytes().position(|octet| octet == b'.');
+    let (whole, fraction) = point.map_or((text, ""), |point| (&text[..point], &text[point + 1..]));
     if whole.is_empty() && fraction.is_empty() {
         return None;
     }
     let seconds = whole.bytes().try_fold(0u64, |sum, octet| digit(sum, octet).filter(|sum| *sum <= LONGEST))?;
-    let (mut nanos, mut unit) = (0u32, 100_000_000u32);
+    Some(Duration::new(seconds, nanos(fraction)?))
+}
+
+/// Nanoseconds of the digits behind a point.
+fn nanos(fraction: &str) -> Option<u32> {
+    let (mut nanos, mut unit) = (0, 100_000_000);
     for octet in fraction.bytes() {
         nanos += u32::from(octet.is_ascii_digit().then(|| octet - b'0')?) * unit;
         unit /= 10;
     }
-    Some(Duration::new(seconds, nanos))
+    Some(nanos)
 }
 
 /// `n[@o]`: a range that may follow another one.
@@ -52,10 +58,10 @@ pub struct Unplaced {
 impl Unplaced {
     /// Reads `n[@o]`.
     pub fn read(text: &str) -> Option<Self> {
-        let Some((length, start)) = text.split_once('@') else {
-            return Some(Self { length: integer(text)?, start: None });
-        };
-        Some(Self { length: integer(length)?, start: Some(integer(start)?) })
+        match text.bytes().position(|octet| octet == b'@') {
+            Some(at) => Some(Self { length: integer(&text[..at])?, start: Some(integer(&text[at + 1..])?) }),
+            None => Some(Self { length: integer(text)?, start: None }),
+        }
     }
 
     /// The range, which begins at `implied` if it does not say where. `None`: nothing says where, or it ends beyond
@@ -93,7 +99,7 @@ fn of_day(time: &str) -> Option<i64> {
     }
     let millis = match octets.get(8) {
         None => 0,
-        Some(b'.' | b',') => duration(&format!(".{}", &time[9..]))?.as_millis() as i64,
+        Some(b'.' | b',') if octets.len() > 9 => i64::from(nanos(&time[9..])? / 1_000_000),
         Some(_) => return None,
     };
     Some((hour * 3_600 + minute * 60 + second) as i64 * 1_000 + millis)
