@@ -10,6 +10,7 @@ pub mod media;
 pub mod parking;
 pub mod playlist;
 pub mod state;
+mod sync;
 
 use std::sync::Arc;
 use std::time::Duration;
