@@ -20,7 +20,7 @@ use crate::transport::tcp;
 
 use super::doors::{Bound, Doors};
 use super::worker::Worker;
-use super::{Shared, cache_bounds, open_access_log};
+use super::{Shared, cache_bounds, live_bounds, open_access_log};
 
 /// Between two rounds of the cache's housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -153,7 +153,9 @@ impl Shared {
         let doors = advertised(&config, &self.doors.lock().bound);
         let traffic = &self.edge.traffic;
         traffic.streams.set_most(config.metrics.streams);
-        let policies = Policies::new(config.clone(), Arc::new(origins), traffic, access_log, doors);
+        let origins = Arc::new(origins);
+        self.edge.live.reconfigure(live_bounds(&config), origins.clone());
+        let policies = Policies::new(config.clone(), origins, traffic, access_log, doors);
         self.edge.replace_policies(policies);
         *self.config.lock() = config;
         Ok(())

@@ -7,10 +7,10 @@
 //! What decides which octets or positions are meant must be readable, or the playlist is refused; whatever else cannot
 //! be read is kept and says nothing.
 
-pub mod attributes;
-mod lines;
+pub(super) mod attributes;
+pub(super) mod lines;
 mod segment;
-mod tags;
+pub(super) mod tags;
 mod values;
 mod whole;
 
