@@ -18,9 +18,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cache", &["clock", "tasks", "rules", "config"]),
     ("telemetry", &["clock", "tasks", "rules", "config"]),
     ("origin", &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry"]),
-    ("request", &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry", "origin"]),
+    ("live", &["clock", "tasks", "rules", "config", "cache", "telemetry", "origin"]),
+    ("request", &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry", "origin", "live"]),
     ("transport", &["clock", "tasks", "outbound", "rules", "config", "telemetry", "request"]),
-    ("admin", &["clock", "tasks", "rules", "config", "cache", "telemetry", "origin", "request"]),
+    ("admin", &["clock", "tasks", "rules", "config", "cache", "telemetry", "origin", "live", "request"]),
     (
         "node",
         &[
@@ -32,6 +33,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "cache",
             "telemetry",
             "origin",
+            "live",
             "request",
             "transport",
             "admin",

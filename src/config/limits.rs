@@ -52,6 +52,14 @@ pub struct Limits {
     pub quic_handshakes: usize,
     /// Requests waiting for a connection or a place at one origin.
     pub origin_queue: usize,
+    /// Playlists followed, or known, at once.
+    pub followers: usize,
+    /// Reloads held at once.
+    pub held_reloads: usize,
+    /// For how long a rendition is followed after its last viewer.
+    pub follow_grace: Duration,
+    /// Names of media that are remembered at once.
+    pub media_names: usize,
 }
 
 impl Default for Limits {
@@ -79,6 +87,10 @@ impl Default for Limits {
             quic_retry_above: 512,
             quic_handshakes: 4_096,
             origin_queue: 10_000,
+            followers: 4_096,
+            held_reloads: 200_000,
+            follow_grace: Duration::from_secs(30),
+            media_names: 4_000_000,
         }
     }
 }
@@ -114,6 +126,10 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
     count(s, "quic_retry_above", 0..=1_000_000, &mut limits.quic_retry_above);
     count(s, "quic_handshakes", 1..=1_000_000, &mut limits.quic_handshakes);
     count(s, "origin_queue", 1..=1_000_000, &mut limits.origin_queue);
+    count(s, "followers", 1..=1_000_000, &mut limits.followers);
+    count(s, "held_reloads", 1..=10_000_000, &mut limits.held_reloads);
+    time(s, "follow_grace", &mut limits.follow_grace);
+    count(s, "media_names", 1_000..=100_000_000, &mut limits.media_names);
     section.finish();
     limits
 }

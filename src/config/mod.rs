@@ -6,6 +6,7 @@ mod file;
 mod finding;
 mod limits;
 mod listen;
+mod live;
 mod machine;
 mod material;
 mod origin;
@@ -67,6 +68,8 @@ pub struct Node {
     pub region: Option<String>,
     /// Worker threads; default: one per core the process may use.
     pub workers: usize,
+    /// The folder of what must survive a restart; `None`: nothing does.
+    pub state: Option<PathBuf>,
 }
 
 /// `[listen]`
@@ -153,6 +156,8 @@ pub struct Cache {
     pub memory: u64,
     /// Larger objects pass through and are not stored, in bytes.
     pub max_object: u64,
+    /// What is this near to a followed live edge is never evicted by anything older.
+    pub live_reserve: Duration,
 }
 
 /// `[origins.NAME]`
@@ -249,6 +254,50 @@ pub struct Route {
     pub https_only: bool,
     /// Largest request body that is forwarded, in bytes.
     pub max_body: u64,
+    /// Whether playlists are understood.
+    pub live: LiveMode,
+    /// Whether playlists are one viewer's each.
+    pub playlists: Playlists,
+    /// Whether keys are shared among viewers.
+    pub keys: Keys,
+    /// Query parameters of playlists and media that enter the key and go upstream.
+    pub query_keep: Vec<String>,
+    /// Playlists of the route that are followed from the start, and for ever.
+    pub warm: Vec<String>,
+    /// For how many target durations the last playlist is repeated while its origin fails.
+    pub stale_playlist_for: u32,
+}
+
+/// `route.live`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LiveMode {
+    /// A response that is a playlist is handled by the playlist engine, and what it names is media.
+    #[default]
+    Auto,
+    /// Everything is plain.
+    Off,
+}
+
+/// `route.playlists`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Playlists {
+    /// What each response says: `private` and `no-store` mean one viewer.
+    #[default]
+    Auto,
+    /// All are shared.
+    Shared,
+    /// All are one viewer's each.
+    PerViewer,
+}
+
+/// `route.keys`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Keys {
+    /// A decryption key is fetched anew for each viewer.
+    #[default]
+    NoStore,
+    /// Decryption keys are cached as the origin says.
+    Shared,
 }
 
 /// `route.cors`

@@ -14,13 +14,13 @@ use tracing::{error, info, warn};
 
 use crate::admin::{CannotCancel, Command, Problem, Reloaded};
 use crate::config::Config;
-use crate::request::{Advertised, Policies, Readiness};
+use crate::request::{Advertised, Policies, Readiness, warm};
 use crate::tasks::Tasks;
 use crate::transport::tcp;
 
 use super::doors::{Bound, Doors};
 use super::worker::Worker;
-use super::{Shared, cache_bounds, open_access_log};
+use super::{Shared, cache_bounds, live_bounds, open_access_log};
 
 /// Between two rounds of the cache's housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -153,8 +153,11 @@ impl Shared {
         let doors = advertised(&config, &self.doors.lock().bound);
         let traffic = &self.edge.traffic;
         traffic.streams.set_most(config.metrics.streams);
-        let policies = Policies::new(config.clone(), Arc::new(origins), traffic, access_log, doors);
+        let origins = Arc::new(origins);
+        self.edge.live.reconfigure(live_bounds(&config), origins.clone());
+        let policies = Policies::new(config.clone(), origins, traffic, access_log, doors);
         self.edge.replace_policies(policies);
+        warm::follow_routes(&self.edge);
         *self.config.lock() = config;
         Ok(())
     }

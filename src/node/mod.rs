@@ -7,8 +7,10 @@ mod facts;
 mod process;
 mod worker;
 
+use std::fs::DirBuilder;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,8 +24,9 @@ use crate::admin::{self, AdminListener, BindError, Command, Guard};
 use crate::cache::{Bells, Cache, CacheConfig};
 use crate::clock::{Clock, Tick};
 use crate::config::Config;
+use crate::live::{Live, LiveConfig};
 use crate::origin::{OriginSetupError, Origins};
-use crate::request::{Edge, Policies, Refusal};
+use crate::request::{Edge, Policies, Refusal, warm};
 use crate::tasks::Tasks;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Exposition;
@@ -67,6 +70,14 @@ pub enum StartError {
     /// The admin API cannot listen.
     #[error(transparent)]
     Admin(#[from] BindError),
+    /// The folder of what must survive a restart cannot be made.
+    #[error("the folder {folder} cannot be made: {source}")]
+    State {
+        /// The folder.
+        folder: String,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The access log cannot be written.
     #[error("the access log cannot be opened: {0}")]
     AccessLog(io::Error),
@@ -112,6 +123,7 @@ impl Node {
         let clock = Clock::system();
         let tasks = Tasks::current();
         let sockets = Sockets::bind(&config)?;
+        make_state_folder(&config)?;
         let admin_listeners = bind_admin(&config).await?;
         let certificates = match config.tls.certificates.as_slice() {
             [] => None,
@@ -126,9 +138,12 @@ impl Node {
         let workers = start_workers(&config, &bells)?;
         let incarnation = clock.wall().since_epoch().as_secs() as u32;
         let advertised = control::advertised(&config, sockets.bound());
+        let worker_tasks: Vec<_> = workers.iter().map(|worker| worker.tasks.clone()).collect();
+        let live_workers = (clock.clone(), worker_tasks.clone());
+        let live = Live::new(live_bounds(&config), cache.clone(), origins.clone(), bells.clone(), live_workers);
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
-        let worker_tasks = workers.iter().map(|worker| worker.tasks.clone()).collect();
-        let edge = Arc::new(Edge::new(clock.clone(), cache, traffic, policies, (worker_tasks, incarnation)));
+        let edge = Edge::new(clock.clone(), (cache, live), traffic, policies, (worker_tasks, incarnation));
+        let edge = Arc::new(edge);
         let hall = hall(&config, &edge, certificates, incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;
         if let Some(certificates) = &hall.certificates {
@@ -153,6 +168,8 @@ impl Node {
             stopped: CancellationToken::new(),
         });
         shared.clone().open_admin(admin_listeners, &config, &commands)?;
+        let (stopped, warmth) = (shared.stopped.clone(), warm::keep_routes(shared.edge.clone()));
+        tasks.spawn("warmth", async move { _ = stopped.run_until_cancelled(warmth).await });
         let ended = tasks.spawn("control", control::run(shared.clone(), orders));
         Ok(Self { shared, commands, ended })
     }
@@ -201,6 +218,22 @@ fn cache_bounds(config: &Config) -> CacheConfig {
         max_object: config.cache.max_object,
         fills_per_group: config.limits.fills,
         fill_readers: config.limits.fill_readers,
+    }
+}
+
+/// What it holds is nobody else's to read.
+fn make_state_folder(config: &Config) -> Result<(), StartError> {
+    let Some(folder) = &config.node.state else { return Ok(()) };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| StartError::State { folder: folder.display().to_string(), source })
+}
+
+fn live_bounds(config: &Config) -> LiveConfig {
+    LiveConfig {
+        followers: config.limits.followers,
+        held: config.limits.held_reloads,
+        grace: config.limits.follow_grace,
+        names: config.limits.media_names,
     }
 }
 

@@ -13,6 +13,7 @@ mod places;
 mod pool;
 pub mod pump;
 mod select;
+pub mod supply;
 
 use std::collections::HashMap;
 use std::sync::Arc;

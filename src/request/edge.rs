@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::live::Live;
 use crate::rules::caching::Key;
 use crate::tasks::Tasks;
 use crate::telemetry::counters;
@@ -26,6 +27,8 @@ pub struct Edge {
     pub clock: Clock,
     /// What was fetched.
     pub cache: Arc<Cache>,
+    /// Live streams, followed at their edge.
+    pub live: Arc<Live>,
     /// What passed.
     pub traffic: Arc<Traffic>,
     policies: ArcSwap<Policies>,
@@ -40,7 +43,7 @@ impl Edge {
     /// process from those of earlier ones.
     pub fn new(
         clock: Clock,
-        cache: Arc<Cache>,
+        (cache, live): (Arc<Cache>, Arc<Live>),
         traffic: Arc<Traffic>,
         policies: Policies,
         (workers, incarnation): (Vec<Tasks>, u32),
@@ -48,6 +51,7 @@ impl Edge {
         Self {
             clock,
             cache,
+            live,
             traffic,
             policies: ArcSwap::from_pointee(policies),
             workers,

@@ -2,6 +2,7 @@
 
 mod account;
 mod answer;
+mod asked;
 pub mod body;
 mod cached;
 pub mod edge;
@@ -16,6 +17,7 @@ mod respond;
 mod route;
 pub mod upload;
 mod upstream;
+pub mod warm;
 
 use http::Response;
 

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::config::{self, Config, HostHeader, Origin, OriginScheme, Route};
+use crate::config::{self, Config, Route};
+use crate::live::Rules;
 use crate::origin::Origins;
+use crate::origin::supply::Supply;
 use crate::rules::cors::{Cors, Credentials, Permission};
 use crate::rules::fields::loops::Pseudonym;
 use crate::rules::uri::{self, PathPattern};
@@ -51,12 +53,10 @@ pub struct RoutePolicy {
     hosts: Vec<HostPattern>,
     /// Its path prefix.
     path: PathPattern,
-    /// Names of its origins together, the first part of every key.
-    pub group: String,
-    /// The first origin: its address is that of the key.
-    pub first: Origin,
-    /// Its host and port.
-    first_authority: String,
+    /// Where its objects come from.
+    pub supply: Arc<Supply>,
+    /// How it treats live streams.
+    pub rules: Arc<Rules>,
     /// CORS as the edge speaks it; `None`: the origin does.
     pub cors: Option<Cors>,
     /// Its counters.
@@ -134,16 +134,25 @@ pub enum NoRoute {
 
 impl RoutePolicy {
     fn new(index: usize, route: &Route, config: &Config, traffic: &Traffic) -> Self {
-        let first = route.origins.first().and_then(|name| config.origins.iter().find(|origin| origin.name == *name));
-        let first = first.expect("a checked configuration names known origins");
+        let named = |name: &String| config.origins.iter().find(|origin| origin.name == *name);
+        let origins: Vec<_> = route.origins.iter().filter_map(named).collect();
+        let name: Arc<str> = route.name.as_str().into();
+        let supply = Arc::new(Supply::new(route, &origins));
+        let rules = Rules {
+            route: name.clone(),
+            supply: supply.clone(),
+            playlists: route.playlists,
+            keys: route.keys,
+            query_keep: route.query_keep.clone(),
+            stale_playlist_for: route.stale_playlist_for,
+        };
         Self {
-            name: route.name.as_str().into(),
+            name,
             index,
             hosts: route.hosts.iter().map(|host| HostPattern::new(host)).collect(),
             path: PathPattern::parse(&route.path).expect("a checked configuration has canonical paths"),
-            group: route.origins.join(","),
-            first_authority: first.authority(),
-            first: first.clone(),
+            supply,
+            rules: Arc::new(rules),
             cors: match &route.cors {
                 config::Cors::Edge(rules) => Some(cors(rules)),
                 config::Cors::Origin => None,
@@ -153,16 +162,22 @@ impl RoutePolicy {
         }
     }
 
-    fn serves_host(&self, host: &str) -> bool {
-        self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
+    /// A URL by which a viewer would ask for a target of the route.
+    pub fn url(&self, target: &str) -> String {
+        let exact = self.hosts.iter().find_map(|host| match host {
+            HostPattern::Exact(name) => Some(name.clone()),
+            HostPattern::Below(_) => None,
+        });
+        let any = self.hosts.first().map(|host| match host {
+            HostPattern::Exact(name) => name.clone(),
+            HostPattern::Below(suffix) => format!("any{suffix}"),
+        });
+        let scheme = if self.config.https_only { "https" } else { "http" };
+        format!("{scheme}://{}{target}", exact.or(any).unwrap_or_else(|| "localhost".to_owned()))
     }
 
-    /// The path that is asked for upstream, before the origin's own base path: without the route's `strip` prefix.
-    pub fn upstream_path<'a>(&self, path: &'a str) -> &'a str {
-        match self.config.strip.as_str() {
-            "" => path,
-            prefix => uri::strip(path, prefix).unwrap_or(path),
-        }
+    fn serves_host(&self, host: &str) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
     }
 
     /// The stream that a path of the route belongs to: what stands for `{stream}`, else the path's first folder below
@@ -175,20 +190,6 @@ impl RoutePolicy {
             }
             Some(name) => name,
         }
-    }
-
-    /// Scheme and authority of the key: what the first origin would be asked under.
-    pub fn upstream_authority<'a>(&'a self, viewer: &'a str) -> (&'static str, &'a str) {
-        let scheme = match self.first.scheme {
-            OriginScheme::Http => "http",
-            OriginScheme::Https => "https",
-        };
-        let authority = match &self.first.host_header {
-            HostHeader::Origin => &self.first_authority,
-            HostHeader::Viewer => viewer,
-            HostHeader::Name(name) => name,
-        };
-        (scheme, authority)
     }
 }
 

@@ -26,6 +26,12 @@ impl Key {
         Self(text.into())
     }
 
+    /// The same name in a later generation of its stream: an origin that restarted may use it for something else.
+    #[must_use]
+    pub fn in_generation(&self, generation: u32) -> Self {
+        if generation == 0 { self.clone() } else { Self(format!("{}#{generation}", self.0).into()) }
+    }
+
     /// The key as text, for explanations.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -7,10 +7,10 @@
 //! What decides which octets or positions are meant must be readable, or the playlist is refused; whatever else cannot
 //! be read is kept and says nothing.
 
-pub mod attributes;
+pub(super) mod attributes;
 pub(super) mod lines;
 mod segment;
-mod tags;
+pub(super) mod tags;
 mod values;
 mod whole;
 
@@ -68,7 +68,8 @@ pub fn kind(text: &str) -> Option<Kind> {
     Some(Kind::Media)
 }
 
-fn has_header(text: &str) -> bool {
+/// Whether the first line is what every playlist begins with (§4.4.1.1).
+pub(super) fn has_header(text: &str) -> bool {
     lines::first(text).trim_ascii_end() == "#EXTM3U"
 }
 

@@ -1,0 +1,69 @@
+//! A playlist as a request names it: what is left of its query, and what its origin is asked, for all its viewers alike.
+
+use std::sync::Arc;
+
+use http::header::USER_AGENT;
+use http::{HeaderMap, HeaderValue};
+
+use crate::live::Asked;
+use crate::rules::fields::loops;
+use crate::rules::hls::query;
+
+use super::edge::Edge;
+use super::policies::Policies;
+use super::route::Resource;
+
+/// How the node calls itself where it asks for nobody in particular.
+const NODE: HeaderValue = HeaderValue::from_static(concat!("weir/", env!("CARGO_PKG_VERSION")));
+
+/// In Via: viewers of several versions share what is asked for here.
+const VERSION: &str = "1.1";
+
+/// What a request asks for, if it is a playlist.
+pub struct Asking {
+    /// The playlist.
+    pub asked: Asked,
+    /// How many parameters of the query do not count.
+    pub dropped: usize,
+}
+
+/// Whether a canonical path is a playlist's by its ending: what comes without `#EXTM3U` is an error of the origin then.
+pub fn is_playlist_path(path: &str) -> bool {
+    let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
+    ending.eq_ignore_ascii_case("m3u8") || ending.eq_ignore_ascii_case("m3u")
+}
+
+/// The playlist that `resource` would be; `None`: its origin cannot be asked for it.
+pub fn playlist(edge: &Edge, policies: &Policies, resource: &Resource<'_>) -> Option<Asking> {
+    let route = resource.route;
+    let (path, query) = match resource.target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (&*resource.target, None),
+    };
+    let counts = |name: &str| {
+        route.config.query_keep.iter().any(|kept| kept == name) || edge.live.media.writes_parameter(&route.name, name)
+    };
+    let kept = query::keep(query, counts);
+    let target: Arc<str> = match kept.query {
+        Some(query) => format!("{path}?{query}").into(),
+        None => path.into(),
+    };
+    let located = route.supply.locate(&target, resource.viewer_authority.as_deref())?;
+    let asked = Asked {
+        key: located.key,
+        target,
+        upstream: located.upstream,
+        fields: fields(policies),
+        viewer_authority: resource.viewer_authority.clone(),
+        rules: route.rules.clone(),
+    };
+    Some(Asking { asked, dropped: kept.dropped })
+}
+
+/// Nothing of a viewer: a playlist that depends on one is not shared.
+fn fields(policies: &Policies) -> HeaderMap {
+    let mut fields = HeaderMap::from_iter([(USER_AGENT, NODE)]);
+    loops::append_via(&mut fields, VERSION, &policies.pseudonym);
+    loops::append_cdn_loop(&mut fields, &policies.pseudonym);
+    fields
+}
