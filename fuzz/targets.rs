@@ -2,6 +2,7 @@
 //! comes. Each takes any octets and panics where a law is broken. The binaries in `src/bin/` give them to libFuzzer;
 //! `tests/corpus.rs` of the package `weir` includes this file and runs every file of `corpus/` through them.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -22,6 +23,10 @@ use weir::rules::fields::cache_status::{CACHE_STATUS, CacheStatus, Handling};
 use weir::rules::fields::structured::{self, Bare, Dictionary, Item, List, Member};
 use weir::rules::fields::{cookies, date, encoding, hop, loops};
 use weir::rules::forwarded::{self, Said};
+use weir::rules::hls::multivariant::Multivariant;
+use weir::rules::hls::reload::{Frontier, Reload};
+use weir::rules::hls::variables::Variables;
+use weir::rules::hls::{self, Directives, Position, query, rewrite};
 use weir::rules::http1::{Bounds, Guard, Step};
 use weir::rules::proxy_protocol::{self, Header};
 use weir::rules::uri::{PathPattern, Strictness, Target};
@@ -371,4 +376,61 @@ pub fn h3_control(data: &[u8]) {
         (found, None)
     };
     assert_eq!(read(octets.len().max(1)), read(length));
+}
+
+/// What is no directive stays in the query in its order, a kept query is kept whole, and a reload is judged the same when
+/// it comes and while it waits.
+pub fn directives(data: &[u8]) {
+    let Ok(query) = std::str::from_utf8(data) else { return };
+    let (directives, rest) = Directives::take(Some(query));
+    if let Some(rest) = rest.as_deref() {
+        assert_eq!(Directives::take(Some(rest)), (Ok(Directives::default()), Some(rest.to_owned())));
+    }
+    let kept = query::keep(rest.as_deref(), |name| name.len() % 2 == 1);
+    let again = query::keep(kept.query.as_deref(), |name| name.len() % 2 == 1);
+    assert_eq!((again.query, again.dropped), (kept.query.clone(), 0));
+    let Ok(directives) = directives else { return };
+    let mut frontier = Frontier {
+        next: Position::segment(100),
+        closed_parts: vec![4],
+        target_duration: Duration::from_secs(2),
+        part_target: Some(Duration::from_millis(500)),
+        is_ended: false,
+    };
+    let mut waiting = None;
+    for next in [Position::new(100, 3), Position::segment(101), Position::new(101, 1), Position::segment(102)] {
+        let verdict = frontier.judge(&directives);
+        if let Some(wanted) = waiting {
+            assert_eq!(frontier.judge_waiting(wanted), verdict);
+        }
+        waiting = match verdict {
+            Reload::Wait(wanted) => Some(wanted),
+            Reload::Now | Reload::Refuse(_) => None,
+        };
+        frontier.next = next;
+    }
+    frontier.is_ended = true;
+    assert_eq!(frontier.judge(&directives), Reload::Now);
+}
+
+/// A playlist of either kind in which nothing is ours stays; URIs are all that is rewritten; what is resolved is canonical.
+pub fn rewrite(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    assert!(matches!(rewrite::rewrite(text, |_| None), Cow::Borrowed(same) if same == text));
+    const MARKS: [char; 2] = ['\u{1}', '\u{2}'];
+    if !text.contains(MARKS) {
+        let marked = rewrite::rewrite(text, |uri| Some(format!("\u{1}{uri}\u{2}")));
+        assert_eq!(marked.replace(MARKS, ""), text);
+    }
+    let Ok(multivariant) = Multivariant::parse(text) else { return };
+    assert!(hls::parse::kind(text).is_some());
+    let variables = Variables::of(&multivariant.definitions, Some("token=a%2Fb&a=1"), &Variables::default());
+    for rendition in multivariant.renditions {
+        assert!(text.contains(&*rendition.uri));
+        let Some(uri) = variables.replace(&rendition.uri) else { continue };
+        let Some(resolved) = rewrite::resolve("/live/news/main.m3u8?a=1", &uri) else { continue };
+        let (path, query) = resolved.split_once('?').map_or((&*resolved, None), |(path, query)| (path, Some(query)));
+        let asked = Target::canonical(path, query, Strictness::Lenient).expect("what was resolved can be asked for");
+        assert_eq!(asked.path_and_query(), resolved);
+    }
 }

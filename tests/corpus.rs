@@ -14,6 +14,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("conditions", targets::conditions),
     ("config", targets::config),
     ("date", targets::date),
+    ("directives", targets::directives),
     ("forwarded", targets::forwarded),
     ("h3_control", targets::h3_control),
     ("h3_request", targets::h3_request),
@@ -22,6 +23,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("qpack", targets::qpack),
     ("range", targets::range),
     ("request_fields", targets::request_fields),
+    ("rewrite", targets::rewrite),
     ("structured_field", targets::structured_field),
     ("uri", targets::uri),
 ];

@@ -22,6 +22,9 @@ Exit code: 0 all is well, 1 a finding (stall, error, double fetch), 2 wrong use 
 200 clients ask for one cold object at once; the first leaves in mid-body:
   weir-loadtest herd --way h2c --url 'http://127.0.0.1:8080/blob/a?size=2000000&delay_ms=500&over_ms=1000' \\
     --clients 200 --leave-first-after 100kB
+10,000 held reloads, and how soon each hears of the part:
+  weir-loadtest held --way h2c --url http://127.0.0.1:8080/live/v0/media.m3u8 --origin http://127.0.0.1:8090 \\
+    --clients 10000 --pid $(pidof weir)
 As many requests as a server answers in 5 s:
   weir-loadtest load --way h2 --url https://127.0.0.1:8443/live/init.mp4 --insecure --connections 4 --streams 16 --seconds 5
 One request over HTTP/3:
@@ -40,6 +43,8 @@ pub enum Command {
     Viewers(ViewersArgs),
     /// Many clients ask for one object at the same moment
     Herd(HerdArgs),
+    /// Many viewers wait for the same position of one media playlist
+    Held(HeldArgs),
     /// One URL, as often as the server can answer
     Load(LoadArgs),
     /// One GET, shown
@@ -168,6 +173,32 @@ pub struct HerdArgs {
     /// What to print, and whom to ask afterwards
     #[command(flatten)]
     pub output: Output,
+}
+
+/// `held`.
+#[derive(Clone, Debug, Args)]
+pub struct HeldArgs {
+    /// Whom to ask
+    #[command(flatten)]
+    pub target: Where,
+    /// The origin's address, host and port: one more waits there, and tells when the position was published
+    #[arg(long, value_name = "URL")]
+    pub origin: String,
+    /// Held requests
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub clients: u32,
+    /// Requests on a connection of HTTP/2
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub streams: u32,
+    /// Parts between the newest and the one that is waited for
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=100))]
+    pub ahead: u64,
+    /// The server's process, whose CPU time is counted
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `load`.

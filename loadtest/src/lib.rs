@@ -10,6 +10,7 @@
 pub mod cli;
 pub mod client;
 pub mod crowd;
+pub mod held;
 pub mod herd;
 pub mod load;
 pub mod origin;

@@ -126,6 +126,10 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
     count(s, "quic_retry_above", 0..=1_000_000, &mut limits.quic_retry_above);
     count(s, "quic_handshakes", 1..=1_000_000, &mut limits.quic_handshakes);
     count(s, "origin_queue", 1..=1_000_000, &mut limits.origin_queue);
+    count(s, "followers", 1..=1_000_000, &mut limits.followers);
+    count(s, "held_reloads", 1..=10_000_000, &mut limits.held_reloads);
+    time(s, "follow_grace", &mut limits.follow_grace);
+    count(s, "media_names", 1_000..=100_000_000, &mut limits.media_names);
     section.finish();
     limits
 }

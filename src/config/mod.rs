@@ -6,6 +6,7 @@ mod file;
 mod finding;
 mod limits;
 mod listen;
+mod live;
 mod machine;
 mod material;
 mod origin;
@@ -67,6 +68,8 @@ pub struct Node {
     pub region: Option<String>,
     /// Worker threads; default: one per core the process may use.
     pub workers: usize,
+    /// The folder of what must survive a restart; `None`: nothing does.
+    pub state: Option<PathBuf>,
 }
 
 /// `[listen]`
@@ -153,6 +156,8 @@ pub struct Cache {
     pub memory: u64,
     /// Larger objects pass through and are not stored, in bytes.
     pub max_object: u64,
+    /// What is this near to a followed live edge is never evicted by anything older.
+    pub live_reserve: Duration,
 }
 
 /// `[origins.NAME]`

@@ -65,6 +65,7 @@ impl Config {
         let (old_listen, new_listen) = (&self.listen, &new.listen);
         let differences = [
             ("node.workers", self.node.workers != new.node.workers),
+            ("node.state", self.node.state != new.node.state),
             ("listen.http", old_listen.http != new_listen.http),
             ("listen.https", old_listen.https != new_listen.https),
             ("listen.admin", old_listen.admin != new_listen.admin),
@@ -94,7 +95,7 @@ fn text_of(path: &Path) -> Result<String, Problems> {
 fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<Config> {
     let document = syntax::parse(text, report)?;
     let mut whole = Section::whole(document.get_ref(), report);
-    let node = tables::node(whole.table("node"), machine);
+    let node = tables::node(whole.table("node"), machine, base);
     let (listen, addresses) = listen::listen(whole.table("listen"), base);
     let http3 = listen::http3(whole.table("http3"));
     let tls = listen::tls(whole.table("tls"), base);

@@ -6,7 +6,7 @@ use http::Uri;
 
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
-use super::{Cors, CorsRules, Route, origin};
+use super::{Cors, CorsRules, Route, live, origin};
 
 /// Paths that the node answers itself.
 const RESERVED: &str = "/.weir";
@@ -46,6 +46,7 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
     let cors = section.value("cors").map(cors).unwrap_or_else(|| Cors::Edge(CorsRules::default()));
     let https_only = section.value("https_only").and_then(|value| value.flag()).unwrap_or(false);
     let max_body = section.value("max_body").and_then(|value| value.size(0..=1 << 40)).unwrap_or(16 << 20);
+    let treatment = live::treatment(&mut section, &path);
     let place = section.place.clone();
     section.finish();
     let origins: Vec<Value<'_>> = origins
@@ -71,12 +72,12 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
         cors,
         https_only,
         max_body,
-        live: super::LiveMode::Auto,
-        playlists: super::Playlists::Auto,
-        keys: super::Keys::NoStore,
-        query_keep: Vec::new(),
-        warm: Vec::new(),
-        stale_playlist_for: 3,
+        live: treatment.live,
+        playlists: treatment.playlists,
+        keys: treatment.keys,
+        query_keep: treatment.query_keep,
+        warm: treatment.warm,
+        stale_playlist_for: treatment.stale_playlist_for,
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
     Typed { route, place, name, path, origins, comparable }

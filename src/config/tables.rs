@@ -1,6 +1,6 @@
 //! The small tables: `[node]`, `[cache]`, `[access_log]`, `[shutdown]`, `[metrics]`, `[admin]`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::{Section, Value, ms};
@@ -8,13 +8,14 @@ use super::finding::Complaint;
 use super::machine::{Machine, is_token};
 use super::{AccessLog, Admin, AdminToken, Cache, LogFormat, LogPath, Metrics, Node, Role, Shutdown, material, value};
 
+const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 86_400_000;
 /// Below this nothing useful fits.
 const LEAST_MEMORY: u64 = 8 << 20;
 
 /// `[node]`
-pub(super) fn node(section: Option<Section<'_>>, machine: &Machine) -> Node {
-    let mut node = Node { name: machine.name.clone(), region: None, workers: machine.cores };
+pub(super) fn node(section: Option<Section<'_>>, machine: &Machine, base: &Path) -> Node {
+    let mut node = Node { name: machine.name.clone(), region: None, workers: machine.cores, state: None };
     let Some(mut section) = section else { return node };
     if let Some(name) = section.value("name") {
         node.name = token(&name).unwrap_or(node.name);
@@ -28,8 +29,21 @@ pub(super) fn node(section: Option<Section<'_>>, machine: &Machine) -> Node {
             value.place.warn(complaint.found(value.place.typed()).remedy("leave the key out: one worker per core"));
         }
     }
+    node.state = section.value("state").and_then(|value| folder(&value, base));
     section.finish();
     node
+}
+
+/// A folder that exists, or that can be made when the node starts.
+fn folder(value: &Value<'_>, base: &Path) -> Option<PathBuf> {
+    let path = base.join(value.text()?);
+    let nearest = path.ancestors().find(|folder| folder.exists());
+    if let Some(file) = nearest.filter(|folder| !folder.is_dir()) {
+        let complaint = Complaint::new("there is a file in the folder's place").found(file.display().to_string());
+        value.place.refuse(complaint.accepted("a folder; it is made when the node starts").remedy("name another"));
+        return None;
+    }
+    Some(path)
 }
 
 fn token(value: &Value<'_>) -> Option<String> {
@@ -44,7 +58,8 @@ fn token(value: &Value<'_>) -> Option<String> {
 
 /// `[cache]`
 pub(super) fn cache(section: Option<Section<'_>>, machine: &Machine) -> Cache {
-    let mut cache = Cache { memory: (machine.memory / 2).max(LEAST_MEMORY), max_object: 128 << 20 };
+    let memory = (machine.memory / 2).max(LEAST_MEMORY);
+    let mut cache = Cache { memory, max_object: 128 << 20, live_reserve: Duration::from_secs(60) };
     let Some(mut section) = section else { return fitted(cache) };
     if let Some(value) = section.value("memory") {
         if let Some(memory) = value.size(LEAST_MEMORY..=1 << 50) {
@@ -72,6 +87,8 @@ pub(super) fn cache(section: Option<Section<'_>>, machine: &Machine) -> Cache {
         (_, Some(size)) => cache.max_object = size,
         (_, None) => cache = fitted(cache),
     }
+    let live_reserve = section.value("live_reserve").and_then(|value| value.time(ms(0..HOUR_MS)));
+    cache.live_reserve = live_reserve.unwrap_or(cache.live_reserve);
     section.finish();
     cache
 }

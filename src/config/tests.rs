@@ -30,9 +30,10 @@ fn problems(text: &str) -> Vec<String> {
 #[test]
 fn the_smallest_useful_file_gets_every_default() {
     let config = good(SMALLEST);
-    assert_eq!(config.node, Node { name: "edge-1".to_owned(), region: None, workers: 4 });
+    assert_eq!(config.node, Node { name: "edge-1".to_owned(), region: None, workers: 4, state: None });
     assert_eq!(config.listen.admin, Some(Address::Socket("127.0.0.1:9180".parse().unwrap())));
-    assert_eq!(config.cache, Cache { memory: 4 << 30, max_object: 128 << 20 });
+    let live_reserve = Duration::from_secs(60);
+    assert_eq!(config.cache, Cache { memory: 4 << 30, max_object: 128 << 20, live_reserve });
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.shutdown, Shutdown { delay: Duration::ZERO, deadline: Duration::from_secs(30) });
     assert_eq!(config.access_log, None);
@@ -163,9 +164,54 @@ fn a_secret_comes_from_a_file_or_the_environment_and_is_long() {
 #[test]
 fn a_small_cache_has_a_smaller_largest_object() {
     let small = good(&format!("{SMALLEST}[cache]\nmemory = \"64MiB\"\n"));
-    assert_eq!(small.cache, Cache { memory: 64 << 20, max_object: 32 << 20 });
+    assert_eq!((small.cache.memory, small.cache.max_object), (64 << 20, 32 << 20));
     let said = good(&format!("{SMALLEST}[cache]\nmemory = \"64MiB\"\nmax_object = \"60MiB\"\n"));
     assert_eq!(said.cache.max_object, 60 << 20);
+}
+
+#[test]
+fn a_route_says_how_it_treats_live_streams() {
+    let route = |keys: &str| good(&format!("{SMALLEST}{keys}\n")).routes.remove(0);
+    let default = route("");
+    assert_eq!((default.live, default.playlists, default.keys), (LiveMode::Auto, Playlists::Auto, Keys::NoStore));
+    assert_eq!((default.query_keep.len(), default.warm.len(), default.stale_playlist_for), (0, 0, 3));
+    let said = route(
+        "playlists = \"shared\"\nkeys = \"shared\"\nquery = { keep = [\"profile\"] }\nwarm = [\"/a/%7ex.m3u8?start=1\"]
+        stale_playlist_for = \"0td\"",
+    );
+    assert_eq!((said.playlists, said.keys), (Playlists::Shared, Keys::Shared));
+    assert_eq!((said.query_keep, said.warm), (vec!["profile".to_owned()], vec!["/a/~x.m3u8?start=1".to_owned()]));
+    assert_eq!(said.stale_playlist_for, 0);
+    assert_eq!(route("live = \"off\"\nwarm = false").live, LiveMode::Off);
+    assert_eq!(route("playlists = \"per-viewer\"").playlists, Playlists::PerViewer);
+}
+
+#[test]
+fn what_is_followed_from_the_start_lies_below_the_route_and_is_shared() {
+    for (keys, problem) in [
+        (
+            "path = \"/live/{stream}/\"\nwarm = [\"/vod/x.m3u8\"]",
+            "route[0].warm[0]: the playlist is not below the route's path, \"/live/{stream}/\"",
+        ),
+        ("warm = \"/a/x.m3u8\"\nlive = \"off\"", "route[0].warm: nothing is followed while `live = \"off\"`"),
+        (
+            "warm = [\"/a\"]\nplaylists = \"per-viewer\"",
+            "route[0].warm: nothing is followed while `playlists = \"per-viewer\"`: nobody else would get it",
+        ),
+        ("warm = true", "route[0].warm: a node cannot know which streams there are before somebody asks for one"),
+    ] {
+        assert_eq!(problems(&format!("{SMALLEST}{keys}\n")), [problem]);
+    }
+}
+
+#[test]
+fn state_lives_in_a_folder() {
+    let text = |folder: &str| format!("[node]\nstate = \"{folder}\"\n{SMALLEST}");
+    assert_eq!(good(&text("weir")).node.state.as_deref(), Some(Path::new("/etc/weir/weir")));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for path in [file.path().to_owned(), file.path().join("below")] {
+        assert_eq!(problems(&text(&path.display().to_string())), ["node.state: there is a file in the folder's place"]);
+    }
 }
 
 #[test]
@@ -183,6 +229,7 @@ fn what_needs_a_restart_is_told_by_key() {
         ("[::]:8080", "[::]:8081", vec!["listen.http"]),
         ("[origins.a]", "monitor = \"[::]:9181\"\n[origins.a]", vec!["listen.monitor"]),
         ("[listen]", "[node]\nworkers = 2\n[http3]\nenabled = false\n[listen]", vec!["node.workers", "http3.enabled"]),
+        ("[listen]", "[node]\nstate = \"s\"\n[listen]", vec!["node.state"]),
         ("http://h", "http://other", vec![]),
         ("[listen]", "[cache]\nmemory = \"64MiB\"\n[listen]", vec![]),
     ] {

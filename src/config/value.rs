@@ -33,6 +33,10 @@ pub const TIMES: &str = "a whole number with ms, s, m, h or d, like \"400ms\" or
 /// What an address prefix looks like.
 pub const PREFIXES: &str = "an address prefix like \"10.0.0.0/8\" or \"2001:db8::/32\", or one address";
 
+/// What a number of target durations looks like.
+pub const TARGET_DURATIONS: &str = "target durations of the stream, a whole number up to 1000 with td, like \"3td\"";
+const MOST_TARGET_DURATIONS: u32 = 1_000;
+
 const SIZE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
     ("kB", 1_000),
@@ -63,6 +67,8 @@ const TIME_ALIASES: [(&str, &str); 10] = [
     ("days", "d"),
 ];
 
+const TARGET_DURATION_ALIASES: [(&str, &str); 3] = [("x", "td"), ("target", "td"), ("targets", "td")];
+
 /// A size in bytes.
 ///
 /// # Errors
@@ -82,6 +88,16 @@ pub fn time(text: &str) -> Result<Duration, ValueError> {
         return Err(ValueError { accepted: TIMES, meant: None });
     }
     Ok(Duration::from_millis(ms))
+}
+
+/// A number of target durations, as in `3td`: at most a thousand.
+///
+/// # Errors
+/// Where the text is no whole number with `td`, or too large.
+pub fn target_durations(text: &str) -> Result<u32, ValueError> {
+    let count = measure(text, &[("td", 1)], &TARGET_DURATION_ALIASES, TARGET_DURATIONS)?;
+    let count = u32::try_from(count).ok().filter(|count| *count <= MOST_TARGET_DURATIONS);
+    count.ok_or(ValueError { accepted: TARGET_DURATIONS, meant: None })
 }
 
 fn measure(
@@ -211,6 +227,17 @@ mod tests {
             [("10", None), ("10 sec", Some("10s")), ("5min", Some("5m")), ("1h30m", None), ("999999999d", None)]
         {
             assert_eq!(time(text).unwrap_err().meant.as_deref(), meant, "{text}");
+        }
+    }
+
+    #[test]
+    fn target_durations_are_counted() {
+        for (text, count) in [("0td", 0), ("3td", 3), ("1000td", 1_000)] {
+            assert_eq!(target_durations(text), Ok(count), "{text}");
+        }
+        for (text, meant) in [("3", None), ("3 td", Some("3td")), ("3TD", Some("3td")), ("30s", None), ("1001td", None)]
+        {
+            assert_eq!(target_durations(text).unwrap_err().meant.as_deref(), meant, "{text}");
         }
     }
 

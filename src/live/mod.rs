@@ -18,6 +18,7 @@ pub mod parking;
 pub mod playlist;
 pub mod state;
 pub mod streams;
+mod sync;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,10 @@ mod facts;
 mod process;
 mod worker;
 
+use std::fs::DirBuilder;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -68,6 +70,14 @@ pub enum StartError {
     /// The admin API cannot listen.
     #[error(transparent)]
     Admin(#[from] BindError),
+    /// The folder of what must survive a restart cannot be made.
+    #[error("the folder {folder} cannot be made: {source}")]
+    State {
+        /// The folder.
+        folder: String,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The access log cannot be written.
     #[error("the access log cannot be opened: {0}")]
     AccessLog(io::Error),
@@ -113,6 +123,7 @@ impl Node {
         let clock = Clock::system();
         let tasks = Tasks::current();
         let sockets = Sockets::bind(&config)?;
+        make_state_folder(&config)?;
         let admin_listeners = bind_admin(&config).await?;
         let certificates = match config.tls.certificates.as_slice() {
             [] => None,
@@ -206,6 +217,13 @@ fn cache_bounds(config: &Config) -> CacheConfig {
         fills_per_group: config.limits.fills,
         fill_readers: config.limits.fill_readers,
     }
+}
+
+/// What it holds is nobody else's to read.
+fn make_state_folder(config: &Config) -> Result<(), StartError> {
+    let Some(folder) = &config.node.state else { return Ok(()) };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| StartError::State { folder: folder.display().to_string(), source })
 }
 
 fn live_bounds(config: &Config) -> LiveConfig {

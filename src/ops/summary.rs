@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use crate::config::value::{rough_size, write_time};
-use crate::config::{Address, Config, HostHeader, Listener, LogPath, Machine, Origin, OriginScheme, Route, TlsVersion};
+use crate::config::{
+    Address, Config, HostHeader, Keys, Listener, LiveMode, LogPath, Machine, Origin, OriginScheme, Playlists, Route,
+    TlsVersion,
+};
 
 /// Measured for an idle connection over TLS, HTTP/2 or HTTP/3, with the kernel's share left out.
 const CONNECTION_COST: u64 = 48 << 10;
@@ -51,7 +54,12 @@ pub(super) fn sentences(config: &Config, machine: &Machine) -> Vec<String> {
     sentences.extend(listeners(config));
     sentences.push(admin(config));
     sentences.extend(config.origins.iter().map(origin));
-    sentences.extend(config.routes.iter().map(route));
+    for served in &config.routes {
+        sentences.push(route(served));
+        sentences.extend(treatment(served));
+    }
+    sentences.extend(streams(config));
+    sentences.push(state(config));
     sentences.push(log(config));
     sentences.push(format!(
         "On SIGTERM it accepts for {} more, then lets viewers finish within {}.",
@@ -152,6 +160,51 @@ fn route(route: &Route) -> String {
     let strip = if route.strip.is_empty() { String::new() } else { format!(", without {}", route.strip) };
     let only = if route.https_only { "; cleartext is redirected to TLS" } else { "" };
     format!("Route `{}` serves {} of {hosts} from {}{strip}{only}.", route.name, route.path, origins.join(", then "))
+}
+
+/// How a route treats live streams, where that is not the usual way.
+fn treatment(route: &Route) -> Option<String> {
+    if route.live == LiveMode::Off {
+        return Some(format!("Route `{}` knows no playlists: all its responses are plain.", route.name));
+    }
+    let mut said = Vec::new();
+    match route.playlists {
+        Playlists::Auto => {}
+        Playlists::Shared => said.push("its playlists are the same for all, whatever they say".to_owned()),
+        Playlists::PerViewer => {
+            said.push("each viewer gets playlists of their own, straight from the origin".to_owned())
+        }
+    }
+    if !route.query_keep.is_empty() {
+        said.push(format!("{} in a query makes another playlist", route.query_keep.join(", ")));
+    }
+    if route.keys == Keys::Shared {
+        said.push("decryption keys are cached".to_owned());
+    }
+    if !route.warm.is_empty() {
+        said.push(format!("{} is followed from the start", route.warm.join(", ")));
+    }
+    (!said.is_empty()).then(|| format!("Route `{}`: {}.", route.name, said.join("; ")))
+}
+
+fn streams(config: &Config) -> Option<String> {
+    let lives = config.routes.iter().any(|route| route.live == LiveMode::Auto);
+    let limits = &config.limits;
+    lives.then(|| {
+        format!(
+            "Up to {} are followed at once, {} after their last viewer, and {} held.",
+            count(limits.followers, "playlist"),
+            write_time(limits.follow_grace),
+            count(limits.held_reloads, "reload"),
+        )
+    })
+}
+
+fn state(config: &Config) -> String {
+    match &config.node.state {
+        Some(folder) => format!("What must survive a restart is kept in {}.", folder.display()),
+        None => "A restart forgets how far each stream had come: `state` in [node] names no folder.".to_owned(),
+    }
 }
 
 fn log(config: &Config) -> String {

@@ -136,7 +136,7 @@ fn fetch(
     let (writer, reader) = lead.start();
     let fetching = Fetching {
         origins: policies.origins.clone(),
-        group: resource.route.config.origins.clone(),
+        group: resource.route.supply.origins.clone(),
         target: resource.upstream.clone(),
         fields: upstream::shared_fields(head, policies, resource.route),
         unvaried: upstream::unvaried(resource.route),

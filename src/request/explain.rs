@@ -70,15 +70,13 @@ pub fn explain(edge: &Edge, url: &str) -> Result<Explanation, &'static str> {
 
 fn of_resource(edge: &Edge, resource: &route::Resource<'_>, explanation: &mut Explanation) {
     let route = resource.route;
-    let (scheme, _) = route.upstream_authority("");
     explanation.route = Some(route.name.to_string());
     explanation.class = Some("plain");
     explanation.key = Some(resource.key.as_str().to_owned());
     explanation.left_out =
         vec!["the viewer's scheme, host and address", "Cookie", "Origin", "fields that Vary does not name"];
-    explanation.origin = Some(route.config.origins.join(", then "));
-    explanation.origin_url =
-        Some(format!("{scheme}://{}{}{}", route.first.authority(), route.first.base_path, resource.upstream));
+    explanation.origin = Some(route.supply.origins.join(", then "));
+    explanation.origin_url = Some(route.supply.url(&resource.upstream));
     explanation.lifetime = Some("the origin's Weir-Cache-Control, CDN-Cache-Control, Cache-Control or Expires");
     explanation.limits = vec![
         format!("objects over {} octets pass and are not stored", edge.cache.max_object()),

@@ -78,7 +78,7 @@ async fn forward(
         viewer_authority: head.authority.clone(),
         body: body.map(|body| Box::pin(body) as _),
     };
-    let fetched = policies.origins.fetch(edge.tasks(), &resource.route.config.origins, ask).await;
+    let fetched = policies.origins.fetch(edge.tasks(), &resource.route.supply.origins, ask).await;
     let answer = fetched.map_err(|error| upstream::of_fetch(&error))?;
     for target in invalidated(&resource.written(), &head.method, answer.status, &answer.headers) {
         edge.cache.remove(&resource.sibling(&target));

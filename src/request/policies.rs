@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::config::{self, Config, HostHeader, Origin, OriginScheme, Route};
+use crate::config::{self, Config, Route};
 use crate::origin::Origins;
+use crate::origin::supply::Supply;
 use crate::rules::cors::{Cors, Credentials, Permission};
 use crate::rules::fields::loops::Pseudonym;
 use crate::rules::uri::{self, PathPattern};
@@ -51,12 +52,8 @@ pub struct RoutePolicy {
     hosts: Vec<HostPattern>,
     /// Its path prefix.
     path: PathPattern,
-    /// Names of its origins together, the first part of every key.
-    pub group: String,
-    /// The first origin: its address is that of the key.
-    pub first: Origin,
-    /// Its host and port.
-    first_authority: String,
+    /// Where its objects come from.
+    pub supply: Arc<Supply>,
     /// CORS as the edge speaks it; `None`: the origin does.
     pub cors: Option<Cors>,
     /// Its counters.
@@ -134,16 +131,14 @@ pub enum NoRoute {
 
 impl RoutePolicy {
     fn new(index: usize, route: &Route, config: &Config, traffic: &Traffic) -> Self {
-        let first = route.origins.first().and_then(|name| config.origins.iter().find(|origin| origin.name == *name));
-        let first = first.expect("a checked configuration names known origins");
+        let named = |name: &String| config.origins.iter().find(|origin| origin.name == *name);
+        let origins: Vec<_> = route.origins.iter().filter_map(named).collect();
         Self {
             name: route.name.as_str().into(),
             index,
             hosts: route.hosts.iter().map(|host| HostPattern::new(host)).collect(),
             path: PathPattern::parse(&route.path).expect("a checked configuration has canonical paths"),
-            group: route.origins.join(","),
-            first_authority: first.authority(),
-            first: first.clone(),
+            supply: Arc::new(Supply::new(route, &origins)),
             cors: match &route.cors {
                 config::Cors::Edge(rules) => Some(cors(rules)),
                 config::Cors::Origin => None,
@@ -157,14 +152,6 @@ impl RoutePolicy {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
     }
 
-    /// The path that is asked for upstream, before the origin's own base path: without the route's `strip` prefix.
-    pub fn upstream_path<'a>(&self, path: &'a str) -> &'a str {
-        match self.config.strip.as_str() {
-            "" => path,
-            prefix => uri::strip(path, prefix).unwrap_or(path),
-        }
-    }
-
     /// The stream that a path of the route belongs to: what stands for `{stream}`, else the path's first folder below
     /// the route.
     pub fn stream<'a>(&self, path: &'a str) -> &'a str {
@@ -175,20 +162,6 @@ impl RoutePolicy {
             }
             Some(name) => name,
         }
-    }
-
-    /// Scheme and authority of the key: what the first origin would be asked under.
-    pub fn upstream_authority<'a>(&'a self, viewer: &'a str) -> (&'static str, &'a str) {
-        let scheme = match self.first.scheme {
-            OriginScheme::Http => "http",
-            OriginScheme::Https => "https",
-        };
-        let authority = match &self.first.host_header {
-            HostHeader::Origin => &self.first_authority,
-            HostHeader::Viewer => viewer,
-            HostHeader::Name(name) => name,
-        };
-        (scheme, authority)
     }
 }
 

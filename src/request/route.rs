@@ -3,7 +3,7 @@
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, header};
 
-use crate::config::HostHeader;
+use crate::origin::supply::Located;
 use crate::rules::caching::Key;
 use crate::rules::caching::invalidate::Written;
 use crate::rules::cors::is_preflight;
@@ -49,21 +49,17 @@ pub struct Resource<'a> {
     pub viewer_authority: Option<String>,
     /// The object that it is.
     pub key: Key,
-    /// Path and query with the origin's base path, as they stand in the key.
-    target: String,
 }
 
 impl Resource<'_> {
     /// What a write to it writes to.
     pub fn written(&self) -> Written<'_> {
-        let (scheme, authority) = self.route.upstream_authority(self.viewer_authority.as_deref().unwrap_or_default());
-        Written { scheme, authority, target: &self.target }
+        self.route.supply.written(&self.key, self.viewer_authority.as_deref())
     }
 
     /// The key of another target of the same origin.
     pub fn sibling(&self, target: &str) -> Key {
-        let Written { scheme, authority, .. } = self.written();
-        Key::new(&self.route.group, scheme, authority, target)
+        self.route.supply.key(target, self.viewer_authority.as_deref())
     }
 }
 
@@ -117,18 +113,11 @@ fn canonical(head: &Head) -> Result<uri::Target<'_>, Refusal> {
 
 /// The object that a canonical target is on a route.
 fn resource<'a>(route: &'a RoutePolicy, head: &Head, canonical: &uri::Target<'_>) -> Result<Resource<'a>, Refusal> {
-    let mut upstream = route.upstream_path(&canonical.path).to_owned();
-    if let Some(query) = &canonical.query {
-        upstream.push('?');
-        upstream.push_str(query);
-    }
-    let viewer_authority = head.authority.clone().filter(|_| route.first.host_header == HostHeader::Viewer);
-    let (scheme, authority) = route.upstream_authority(viewer_authority.as_deref().unwrap_or_default());
-    let target = format!("{}{upstream}", route.first.base_path);
-    let key = Key::new(&route.group, scheme, authority, &target);
-    let upstream = PathAndQuery::try_from(upstream)
-        .map_err(|_| Refusal::BadRequest("the request target has octets that a URI may not have"))?;
-    Ok(Resource { route, upstream, viewer_authority, key, target })
+    let viewer_authority = head.authority.clone().filter(|_| route.supply.shows_viewer());
+    let located = route.supply.locate(&canonical.path_and_query(), viewer_authority.as_deref());
+    let Located { key, upstream } =
+        located.ok_or(Refusal::BadRequest("the request target has octets that a URI may not have"))?;
+    Ok(Resource { route, upstream, viewer_authority, key })
 }
 
 fn redirect_to_https(policies: &Policies, route: &RoutePolicy, head: &Head) -> Option<Answer> {

@@ -377,6 +377,132 @@ def two_hundred_who_never_read_cost_little(stage):
     assert not wrong, "; ".join(wrong)
 
 
+def origin_counts(stage, of):
+    """Requests of each URL of the origin that `of` accepts."""
+    counts = json.loads(stage.origin.ask("GET", "/__stats?log=0"))["requests"]
+    return {url: count for url, count in counts.items() if of(url)}
+
+
+def ten_thousand_reloads_are_held_and_released(stage):
+    """The origin is asked for the position once, all get the same playlist, and soon."""
+    count = "1000" if stage.short else "10000"
+    wrong = []
+    for way, clients in (("h2c", "1000"), ("h2c", count), ("h2", count), ("h1", "1000"), ("h1", count)):
+        node = stage.node("512MiB")
+        stage.origin.ask("POST", "/__stats/reset")
+        url = node.https("/live/v0/media.m3u8") if way == "h2" else node.http("/live/v0/media.m3u8")
+        with core(1):
+            process = processes.Process(
+                [weir.BINARIES / "weir-loadtest", "held", "--way", way, "--url", url, "--origin", stage.origin.url, "--clients",
+                 clients, "--ahead", "8", "--pid", str(node.process.pid), "--json", "--insecure"],
+                stage.folder, f"held-{way}", subprocess.PIPE)
+        report = ended(process)
+        after = report["after_origin"]
+        versions = origin_counts(stage, lambda url: url.startswith("/live/v0/media.m3u8?"))
+        say("held", way, f"{report['clients']} held, {report['whole']} answered, {report['bodies']} different; after the "
+            f"origin's last byte p50 {after['p50']:.1f} p99 {after['p99']:.1f} max {after['max']:.1f} ms; CPU "
+            f"{report['cpu_ms_per_thousand'] or 0:.1f} ms a thousand; resident {node.process.memory() / MIB:.0f} MiB")
+        # One of them is the tool's own, which waits at the origin itself.
+        most = max(versions.values(), default=0)
+        if report["whole"] != report["clients"] or report["bodies"] != 1 or report["errors"]["counts"] or most > 2:
+            wrong.append(f"{way}: {report['whole']} of {clients}, {report['bodies']} bodies, {report['errors']}, {most} requests")
+        node.end()
+    assert not wrong, "; ".join(wrong)
+
+
+def five_hundred_viewers_of_four_renditions(stage):
+    """Each object is fetched once, nearly every part is there or arriving when it is asked for, nothing goes back."""
+    seconds = "20" if stage.short else "300"
+    for mode in ("live", "br"):
+        node = stage.node("512MiB")
+        stage.origin.ask("POST", "/__stats/reset")
+        playing = [stage.begin(node, way, "viewers", f"/{mode}/master.m3u8", "--viewers", viewers, "--arrive-over", "10s",
+                               "--seconds", seconds, "--rendition", rendition)
+                   for way, viewers, rendition in (("h1", "166", "0"), ("h2", "167", "1"), ("h3", "167", "2"))]
+        wrong = []
+        for process, way in zip(playing, ("h1", "h2", "h3")):
+            report = ended(process, int(seconds) + 120)
+            say(f"500 {mode}", way, viewers(report))
+            wrong += judge_viewers(report)
+        media = origin_counts(stage, lambda url: ".m3u8" not in url)
+        repeated = {url: count for url, count in media.items() if count > 1 and mode == "live"}
+        counted = node.metrics()
+        asked = {how: counted.get(f'weir_part_requests_total{{how="{how}"}}', 0) for how in ("hit", "join", "lead")}
+        share = (asked["hit"] + asked["join"]) / max(1, sum(asked.values()))
+        say(f"500 {mode}", "all", f"{len(media)} objects, most fetched {max(media.values(), default=0)} times; parts {asked}, hit or "
+            f"join {share * 100:.3f} %; prefetched {counted.get('weir_prefetch_bytes_total', 0) / 1e6:.1f} MB, wasted "
+            f"{counted.get('weir_prefetch_wasted_bytes_total', 0) / 1e6:.1f} MB")
+        wrong += [f"{url} fetched {count} times" for url, count in list(repeated.items())[:3]]
+        if share < 0.999:
+            wrong.append(f"hit or join {share * 100:.2f} %")
+        assert not wrong, "; ".join(map(str, wrong))
+        node.end()
+
+
+def plain_hls_is_discovered_early(stage):
+    """In front of an origin that blocks nothing, players hear of a segment soon after it was published."""
+    node = stage.node()
+    report = stage.load(node, "h2", "viewers", "/plain/master.m3u8", "--viewers", "20", "--arrive-over", "4s", "--seconds",
+                        "30" if stage.short else "120", "--plain")
+    edge = report["edge"]
+    say("plain", "h2", f"newest segment's age when a playlist had come: mean {edge['mean']:.0f} p50 {edge['p50']:.0f} p99 "
+        f"{edge['p99']:.0f} ms; {viewers(report)}")
+    assert not list(judge_viewers(report)) and edge["count"] and edge["mean"] <= 150, edge
+
+
+def forty_channels_with_four_hours_each(stage):
+    """CPU and memory, watched and idle; a scan through the past never evicts what is near the edge."""
+    channels = 4 if stage.short else 40
+    node = stage.node("2GiB")
+    playlists = [f"/dvr/{channel}/{rendition}/media.m3u8" for channel in range(channels) for rendition in range(6)]
+
+    def ask(path):
+        with urllib.request.urlopen(node.http(path), timeout=30) as answer:
+            return answer.read()
+
+    def figures(what, seconds):
+        before, begun = node.process.cpu(), time.monotonic()
+        time.sleep(seconds)
+        used = (node.process.cpu() - before) / (time.monotonic() - begun)
+        say("dvr", "all", f"{what}: {used * 100:.1f} % of a core, resident {node.process.memory() / MIB:.0f} MiB")
+
+    begun = time.monotonic()
+    for path in playlists:
+        ask(path)
+    say("dvr", "all", f"{len(playlists)} playlists of 3,600 segments opened in {time.monotonic() - begun:.1f} s")
+    stop = time.monotonic() + (20 if stage.short else 60)
+    watched = [stage.begin(node, "h1", "viewers", f"/dvr/{channel}/master.m3u8", "--viewers", "2", "--seconds",
+                           "25" if stage.short else "70", "--plain") for channel in range(min(channels, 4))]
+    figures("watched", 15 if stage.short else 50)
+    # The newest segments of a channel, then a scan through the past of others.
+    newest = [line for line in ask(playlists[0]).decode().splitlines() if line.startswith("seg-")][-10:]
+    for name in newest:
+        ask(f"/dvr/0/0/{name}")
+    scanned = 0
+    for path in playlists[6:]:
+        folder = path.rsplit("/", 1)[0]
+        names = [line for line in ask(path).decode().splitlines() if line.startswith("seg-")][:-60]
+        for name in names[:: 40 if stage.short else 12]:
+            scanned += len(ask(f"{folder}/{name}"))
+    before = origin_counts(stage, lambda url: url.startswith("/dvr/0/0/seg-"))
+    for name in newest[-5:]:
+        ask(f"/dvr/0/0/{name}")
+    after = origin_counts(stage, lambda url: url.startswith("/dvr/0/0/seg-"))
+    say("dvr", "all", f"scanned {scanned / 1e6:.0f} MB of the past; the newest segments of a watched channel: "
+        f"{sum(after.values()) - sum(before.values())} fetched again")
+    stage.origin.ask("POST", "/__faults", {"id": "off", "pattern": "/dvr/1/*", "action": "status", "code": 503})
+    time.sleep(max(0, stop - time.monotonic()))
+    for process in watched:
+        report = ended(process)
+        say("dvr", "h1", viewers(report))
+    ready = node.api("/readyz")
+    stage.origin.ask("DELETE", "/__faults/off")
+    time.sleep(0 if stage.short else 45)
+    figures("idle", 5 if stage.short else 20)
+    say("dvr", "all", f"while channel 1 was off the air: /readyz says {ready}")
+    assert all(name in after for name in [f"/dvr/0/0/{name}" for name in newest[-5:]]) and before == after
+
+
 STORIES = [
     herd_of_200_at_one_cold_object,
     herd_whose_first_client_leaves_in_mid_body,
@@ -384,6 +510,10 @@ STORIES = [
     herd_beside_one_who_reads_10_kb_a_second,
     herd_over_three_protocols_at_once,
     viewers_play_and_the_origin_is_asked_once,
+    ten_thousand_reloads_are_held_and_released,
+    five_hundred_viewers_of_four_renditions,
+    plain_hls_is_discovered_early,
+    forty_channels_with_four_hours_each,
     memory_stays_below_its_ceiling,
     certificates_and_routes_change_under_200_viewers,
     two_hundred_who_never_read_cost_little,

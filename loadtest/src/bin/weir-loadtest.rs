@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use clap::Parser;
 use serde::Serialize;
-use weir_loadtest::cli::{Cli, Command, FetchArgs, HerdArgs, LoadArgs, Output, ViewersArgs};
-use weir_loadtest::client::{Client, Network, Server};
+use weir_loadtest::cli::{Cli, Command, FetchArgs, HeldArgs, HerdArgs, LoadArgs, Output, ViewersArgs};
+use weir_loadtest::client::{Client, Network, Server, Way};
 use weir_loadtest::crowd::{self, Arrival};
+use weir_loadtest::held::{self, Held};
 use weir_loadtest::herd::{self, Herd};
 use weir_loadtest::load::{self, Load};
 use weir_loadtest::report::Report;
@@ -34,6 +35,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Viewers(args) => viewers(args).await,
         Command::Herd(args) => herd(args).await,
+        Command::Held(args) => held(args).await,
         Command::Load(args) => load(args).await,
         Command::Fetch(args) => fetch(args).await,
     };
@@ -88,6 +90,22 @@ async fn herd(args: HerdArgs) -> Outcome {
         report.ask(&before, &after, target.path());
     }
     print(&args.output, &report, report.text())?;
+    Ok(verdict(&report.findings()))
+}
+
+async fn held(args: HeldArgs) -> Outcome {
+    let target = &args.target;
+    let server = Server::find(&target.url, target.way).await?;
+    let origin = Server::find(&args.origin, Way::H1).await?;
+    let held = Held {
+        path: target.path().to_owned(),
+        clients: args.clients,
+        streams: args.streams,
+        ahead: args.ahead,
+        pid: args.pid,
+    };
+    let report = held::drive((&server, &origin), (target.way, &target.trust()?), &held).await?;
+    print(&Output { json: args.json, stats: None }, &report, report.text())?;
     Ok(verdict(&report.findings()))
 }
 

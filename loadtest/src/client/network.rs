@@ -145,7 +145,7 @@ impl Network {
         self.0.tls_h2.clone()
     }
 
-    pub(super) fn receive(&self) -> Receive {
+    pub(crate) fn receive(&self) -> Receive {
         self.0.receive
     }
 

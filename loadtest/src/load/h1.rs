@@ -16,7 +16,7 @@ const BODY: usize = 256 << 10;
 /// MSG_TRUNC of Linux: TCP drops what it would copy (tcp(7)).
 const DISCARD: i32 = 0x20;
 
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: Stream,
     buffer: Vec<u8>,
     nowhere: Vec<MaybeUninit<u8>>,
@@ -29,7 +29,7 @@ struct Head {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream) -> Box<Self> {
+    pub(crate) fn new(stream: Stream) -> Box<Self> {
         Box::new(Self { stream, buffer: vec![0; BODY], nowhere: vec![MaybeUninit::uninit(); BODY] })
     }
 
@@ -55,6 +55,21 @@ impl Connection {
             }
             tally.answered(head.status, asked);
         }
+    }
+
+    /// One answer that was asked for already: its status, when its first octet came, and its body.
+    pub(crate) async fn answer(mut self: Box<Self>) -> Result<(StatusCode, Instant, Vec<u8>), ClientError> {
+        let (head, got) = self.head().await?;
+        let first = Instant::now();
+        let mut body = self.buffer[head.len..head.len + got].to_vec();
+        while body.len() < head.body {
+            let read = self.stream.read(&mut self.buffer).await.map_err(|_| closed())?;
+            if read == 0 {
+                return Err(ClientError::Cut { got: body.len() as u64, announced: Some(head.body as u64) });
+            }
+            body.extend_from_slice(&self.buffer[..read]);
+        }
+        Ok((head.status, first, body))
     }
 
     /// The next head, and how much of the body came with it.

@@ -3,17 +3,17 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
-use http::Request;
+use h2::client::{Builder, ResponseFuture, SendRequest};
+use http::{Request, StatusCode};
 
 use super::{RECEIVE, Shared};
 use crate::client::{ClientError, tcp::Stream};
 
 #[derive(Clone)]
-pub(super) struct Connection(SendRequest<Bytes>);
+pub(crate) struct Connection(SendRequest<Bytes>);
 
 impl Connection {
-    pub(super) async fn new(stream: Stream) -> Result<Self, ClientError> {
+    pub(crate) async fn new(stream: Stream) -> Result<Self, ClientError> {
         let (sender, connection) = Builder::new()
             .initial_window_size(RECEIVE.stream)
             .initial_connection_window_size(RECEIVE.connection)
@@ -24,6 +24,24 @@ impl Connection {
         // Ends when the last stream has gone; how it ended, the streams tell.
         tokio::spawn(async move { drop(connection.await) });
         Ok(Self(sender))
+    }
+
+    /// Asks, and waits for nothing.
+    pub(crate) async fn ask(mut self, request: &Request<()>) -> Result<ResponseFuture, ClientError> {
+        self.0 = self.0.ready().await.map_err(told)?;
+        Ok(self.0.send_request(request.clone(), true).map_err(told)?.0)
+    }
+
+    /// An answer: its status, when its head came, and its body.
+    pub(crate) async fn answer(answer: ResponseFuture) -> Result<(StatusCode, Instant, Vec<u8>), ClientError> {
+        let (head, mut body) = answer.await.map_err(told)?.into_parts();
+        let (first, mut octets) = (Instant::now(), Vec::new());
+        while let Some(bytes) = body.data().await {
+            let bytes = bytes.map_err(told)?;
+            body.flow_control().release_capacity(bytes.len()).map_err(told)?;
+            octets.extend_from_slice(&bytes);
+        }
+        Ok((head.status, first, octets))
     }
 
     pub(super) async fn drive(mut self, request: &Request<()>, tally: &Shared) -> Result<(), ClientError> {

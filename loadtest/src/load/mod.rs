@@ -4,8 +4,8 @@
 //! is over. The client is to be cheaper than the server: bodies are thrown away unseen, over HTTP/1.1 in clear without leaving
 //! the kernel. What was under way at the end counts in bytes but not in requests. A stream that failed does not try again.
 
-mod h1;
-mod h2;
+pub(crate) mod h1;
+pub(crate) mod h2;
 mod h3;
 
 use std::fmt::Write as _;

@@ -6,9 +6,10 @@
 //! | `/live/`, `/br/` | LL-HLS: parts as files, or as byte ranges of growing segments |
 //! | `/plain/`, `/ts/` | without parts and blocking, in fragmented MP4 or transport streams |
 //! | `/vod/`, `/ssai/` | the clip with an end; per viewer with ads of its own |
+//! | `/dvr/CHANNEL/` | 1,000 light channels with windows of four hours |
 //! | `/blob/NAME?size=…` | pseudo-random bodies of any size |
 //!
-//! Each of the first six has a `master.m3u8`. Segments and parts are pure functions of their number ([`timeline`], [`media`]),
+//! Each of the first seven has a `master.m3u8`. Segments and parts are pure functions of their number ([`timeline`], [`media`]),
 //! so that any of them can be asked for at any time in its window, of any origin with the same epoch.
 
 pub mod answer;
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod control;
 pub mod desk;
 pub mod directives;
+pub mod dvr;
 pub mod fault;
 pub mod growing;
 pub mod media;

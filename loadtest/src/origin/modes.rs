@@ -1,5 +1,6 @@
 //! What is at which URL. A path is a mode, a rendition and a leaf: `/live/v0/seg-12.m4s`.
 
+use super::dvr;
 use super::timeline::Position;
 
 /// A way in which the one timeline is published, and the first step of its paths.
@@ -67,6 +68,8 @@ pub enum Target<'a> {
     },
     /// Pseudo-random bytes under a name.
     Blob(&'a str),
+    /// Something of a channel of `/dvr/`.
+    Dvr(u64, dvr::Leaf),
 }
 
 /// Reads a path; `None` is a path that names nothing.
@@ -74,6 +77,9 @@ pub fn target(path: &str) -> Option<Target<'_>> {
     let (first, rest) = path.strip_prefix('/')?.split_once('/')?;
     if first == "blob" {
         return (!rest.is_empty()).then_some(Target::Blob(rest));
+    }
+    if first == "dvr" {
+        return channel(rest);
     }
     let mode = Mode::ALL.iter().find(|(name, _)| *name == first)?.1;
     let steps: Vec<&str> = rest.splitn(4, '/').collect();
@@ -96,6 +102,22 @@ pub fn target(path: &str) -> Option<Target<'_>> {
         (_, [rendition, leaf]) => media(mode, rendition, leaf),
         _ => None,
     }
+}
+
+fn channel(path: &str) -> Option<Target<'_>> {
+    let (channel, rest) = path.split_once('/')?;
+    let channel = number(channel).filter(|channel| *channel < dvr::CHANNELS)?;
+    let leaf = match rest.split_once('/') {
+        None => (rest == "master.m3u8").then_some(dvr::Leaf::Master),
+        Some((rendition, leaf)) => {
+            let rendition = number(rendition).filter(|rendition| *rendition < dvr::RENDITIONS)?;
+            match leaf {
+                "media.m3u8" => Some(dvr::Leaf::Playlist(rendition)),
+                _ => Some(dvr::Leaf::Segment(rendition, number(leaf.strip_prefix("seg-")?.strip_suffix(".ts")?)?)),
+            }
+        }
+    };
+    leaf.map(|leaf| Target::Dvr(channel, leaf))
 }
 
 fn media<'a>(mode: Mode, rendition: &'a str, leaf: &str) -> Option<Target<'a>> {
@@ -134,6 +156,9 @@ mod tests {
             ("/ssai/17/v0/media.m3u8", Some(Target::OwnPlaylist { viewer: 17, rendition: "v0" })),
             ("/ssai/ad/3/v0/seg-1.m4s", Some(Target::Ad { ad: 3, rendition: "v0", index: 1 })),
             ("/ssai/v0/media.m3u8", None),
+            ("/dvr/39/5/media.m3u8", Some(Target::Dvr(39, dvr::Leaf::Playlist(5)))),
+            ("/dvr/39/6/media.m3u8", None),
+            ("/dvr/0/0/seg-7.ts", Some(Target::Dvr(0, dvr::Leaf::Segment(0, 7)))),
             ("/blob/a/b", Some(Target::Blob("a/b"))),
             ("/blob/", None),
             ("/", None),

@@ -15,6 +15,7 @@ use super::clip::{Clip, LOOP_SEGMENTS, SEGMENT_MS, Track};
 use super::clock::Clock;
 use super::desk::Desk;
 use super::directives::{Directives, MAX_HOLD_MS, Reload, decide};
+use super::dvr;
 use super::fault::{Instead, Lens, Verdict};
 use super::growing;
 use super::media;
@@ -122,6 +123,7 @@ impl Origin {
         }
         let found = match target(ask.path) {
             Some(Target::Blob(name)) => Some(self.blob(name, ask).await),
+            Some(Target::Dvr(channel, leaf)) => self.dvr(channel, leaf, ask).await,
             Some(target) => self.stream(target, ask).await,
             None => None,
         };
@@ -129,6 +131,19 @@ impl Origin {
             let text = "there is nothing here, or not yet, or no longer";
             Answer::text(StatusCode::NOT_FOUND, SOON, text)
         })
+    }
+
+    async fn dvr(&self, channel: u64, leaf: dvr::Leaf, ask: &Ask<'_>) -> Option<Answer> {
+        let now = seen(ask.lens, self.clock.now());
+        match leaf {
+            dvr::Leaf::Master => Some(answer::playlist(dvr::master(), STEADY_LIFE, ask.headers)),
+            dvr::Leaf::Playlist(_) => Some(answer::playlist(dvr::media(channel, now), PLAYLIST_LIFE, ask.headers)),
+            dvr::Leaf::Segment(rendition, msn) => {
+                let (name, size) = dvr::segment(channel, (rendition, msn), self.clock.now())?;
+                let ask = Ask { query: &format!("size={size}"), ..*ask };
+                Some(self.blob(&name, &ask).await)
+            }
+        }
     }
 
     async fn blob(&self, name: &str, ask: &Ask<'_>) -> Answer {
@@ -167,7 +182,7 @@ impl Origin {
                 let bytes = media::ad_segment(track, ad, index);
                 Some(answer::media(&bytes, mime(track), &tag, ask.headers))
             }
-            Target::Ad { .. } | Target::Blob(_) => None,
+            Target::Ad { .. } | Target::Blob(_) | Target::Dvr(..) => None,
         }
     }
 

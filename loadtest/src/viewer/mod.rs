@@ -25,7 +25,7 @@ mod multivariant;
 mod next;
 mod outcome;
 mod playhead;
-mod playlist;
+pub(crate) mod playlist;
 mod session;
 mod time;
 mod track;

@@ -61,9 +61,10 @@ impl<'a> Track<'a> {
             let (playlist, age) = self.playlist(&query, before.as_deref()).await?;
             let known = before.as_ref().and_then(|before| before.newest());
             let advanced = before.is_none() || playlist.newest() > known;
-            if advanced && query.contains("_HLS_part=") {
+            if advanced && query.contains("_HLS_msn=") {
                 self.session.advanced(&playlist);
             }
+            self.judge(&playlist, before.as_deref(), &query);
             let playlist = Arc::new(playlist);
             self.news.send_replace(Some(playlist.clone()));
             if playlist.ended {
@@ -74,6 +75,26 @@ impl<'a> Track<'a> {
             query = reload.query;
             before = Some(playlist);
             tokio::time::sleep_until((asked + duration(reload.after)).into()).await;
+        }
+    }
+
+    /// Notes what no server may do: go back, or answer a blocking reload before its time.
+    fn judge(&self, playlist: &MediaPlaylist, before: Option<&MediaPlaylist>, query: &str) {
+        let first = |playlist: &MediaPlaylist| playlist.segments.first().map(|segment| segment.msn);
+        if before.is_some_and(|before| playlist.newest() < before.newest() || first(playlist) < first(before)) {
+            let fault = format!("from {:?} to {:?}", before.and_then(MediaPlaylist::newest), playlist.newest());
+            self.session.fault("went-back", &self.path, fault);
+        }
+        let asked = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.parse::<u64>().ok());
+        if let (Some(msn), false) = (asked("_HLS_msn="), playlist.ended) {
+            let part = asked("_HLS_part=").and_then(|part| usize::try_from(part).ok());
+            let has = match part {
+                Some(part) => playlist.newest() > Some((msn, part)),
+                None => playlist.segments.iter().any(|each| each.msn >= msn && each.resource.is_some()),
+            };
+            if !has {
+                self.session.fault("early", &self.path, format!("{query}: {:?}", playlist.newest()));
+            }
         }
     }
 

@@ -255,6 +255,13 @@ pub struct RenditionReport {
     pub last_part: Option<u64>,
 }
 
+impl ByteRange {
+    /// Offset of the first octet behind it.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.length)
+    }
+}
+
 impl Segment {
     /// Its URI, as written.
     pub fn uri(&self) -> &str {

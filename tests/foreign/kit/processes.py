@@ -64,6 +64,12 @@ class Process:
         """The most octets that were resident since `forget_memory_peak`."""
         return self._of_status("VmHWM")
 
+    def cpu(self):
+        """Seconds of CPU that it has used, all threads together."""
+        with open(f"/proc/{self.pid}/stat") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def forget_memory_peak(self):
         with open(f"/proc/{self.pid}/clear_refs", "w") as clear:
             clear.write("5")

@@ -90,12 +90,24 @@ class Node:
 
     def api(self, path):
         """JSON from the admin API."""
+        return json.loads(self.admin_text(path))
+
+    def admin_text(self, path):
         connection = _UnixConnection(self.admin.removeprefix("unix:"))
         try:
             connection.request("GET", path, headers={"Host": "localhost"})
-            return json.loads(connection.getresponse().read())
+            return connection.getresponse().read().decode()
         finally:
             connection.close()
+
+    def metrics(self):
+        """Each sample by its name and labels as written."""
+        samples = {}
+        for line in self.admin_text("/metrics").splitlines():
+            if line and not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                samples[name] = float(value)
+        return samples
 
     def port(self, kind="http", index=0):
         return int(self.bound[kind][index].rsplit(":", 1)[1])
