@@ -6,8 +6,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Tick;
+use crate::config::Playlists;
+use crate::live::playlist::Playlist;
+use crate::live::state::{Failure, State};
 
-use super::route::{self, Target};
+use super::policies::RoutePolicy;
+use super::route::{self, Listing, Target};
 use super::{Edge, Head, Protocol, Scheme, Viewer};
 
 /// What the node would do with a GET of a URL.
@@ -17,12 +21,12 @@ pub struct Explanation {
     pub url: String,
     /// The route that serves it; `None`: none does.
     pub route: Option<String>,
-    /// What it is: `plain`, `page` or `answered` by the node itself; `None`: refused.
+    /// What it is: `playlist`, `plain`, `page` or `answered` by the node itself; `None`: refused.
     pub class: Option<&'static str>,
     /// The cache key.
     pub key: Option<String>,
     /// What the key leaves out of the request.
-    pub left_out: Vec<&'static str>,
+    pub left_out: Vec<String>,
     /// The origins in order of preference.
     pub origin: Option<String>,
     /// What the first origin would be asked for.
@@ -49,7 +53,7 @@ pub fn explain(edge: &Edge, url: &str) -> Result<Explanation, &'static str> {
         url: format!("{}://{authority}{}", head.scheme.as_str(), url_path(&head)),
         ..Explanation::default()
     };
-    match route::target(&policies, &head) {
+    match route::target(edge, &policies, &head) {
         Err(refusal) => {
             explanation.verdict = format!("refused with {}: {refusal}", refusal.status().as_u16());
             explanation.refusal = Some(refusal.word());
@@ -63,6 +67,7 @@ pub fn explain(edge: &Edge, url: &str) -> Result<Explanation, &'static str> {
             explanation.class = Some("answered");
             explanation.verdict = format!("answered by the node with {}", answer.status);
         }
+        Ok(Target::Playlist(listing)) => of_playlist(edge, &listing, &mut explanation),
         Ok(Target::Resource(resource)) => of_resource(edge, &resource, &mut explanation),
     }
     Ok(explanation)
@@ -74,7 +79,9 @@ fn of_resource(edge: &Edge, resource: &route::Resource<'_>, explanation: &mut Ex
     explanation.class = Some("plain");
     explanation.key = Some(resource.key.as_str().to_owned());
     explanation.left_out =
-        vec!["the viewer's scheme, host and address", "Cookie", "Origin", "fields that Vary does not name"];
+        ["the viewer's scheme, host and address", "Cookie", "Origin", "fields that Vary does not name"]
+            .map(str::to_owned)
+            .into();
     explanation.origin = Some(route.supply.origins.join(", then "));
     explanation.origin_url = Some(route.supply.url(&resource.upstream));
     explanation.lifetime = Some("the origin's Weir-Cache-Control, CDN-Cache-Control, Cache-Control or Expires");
@@ -82,11 +89,7 @@ fn of_resource(edge: &Edge, resource: &route::Resource<'_>, explanation: &mut Ex
         format!("objects over {} octets pass and are not stored", edge.cache.max_object()),
         format!("request bodies up to {} octets", route.config.max_body),
     ];
-    let because = format!(
-        "the first route whose host ({}) and path ({}) match",
-        if route.config.hosts.is_empty() { "any".to_owned() } else { route.config.hosts.join(", ") },
-        route.config.path
-    );
+    let because = because(route);
     let now = edge.clock.now();
     let stored = edge.cache.peek(&resource.key, &HeaderMap::new());
     explanation.verdict = match stored {
@@ -99,6 +102,72 @@ fn of_resource(edge: &Edge, resource: &route::Resource<'_>, explanation: &mut Ex
             object.head.lifetime.ttl(now)
         ),
     };
+}
+
+/// Why a route serves it.
+fn because(route: &RoutePolicy) -> String {
+    let hosts = if route.config.hosts.is_empty() { "any".to_owned() } else { route.config.hosts.join(", ") };
+    format!("the first route whose host ({hosts}) and path ({}) match", route.config.path)
+}
+
+fn of_playlist(edge: &Edge, listing: &Listing<'_>, explanation: &mut Explanation) {
+    let route = listing.route;
+    explanation.route = Some(route.name.to_string());
+    explanation.class = Some("playlist");
+    explanation.key = Some(listing.located.key.as_str().to_owned());
+    explanation.left_out =
+        ["everything that names the viewer", "delivery directives (_HLS_…)"].map(str::to_owned).into();
+    if listing.dropped > 0 {
+        let kept = route.config.query_keep.join(", ");
+        let kept = if kept.is_empty() { "nothing" } else { &kept };
+        explanation.left_out.push(format!(
+            "{} query parameter(s) that no playlist writes and no packager uses; `query.keep` names {kept}",
+            listing.dropped
+        ));
+    }
+    explanation.origin = Some(route.supply.origins.join(", then "));
+    explanation.origin_url = Some(route.supply.url(&listing.located.upstream));
+    explanation.lifetime = Some("the stream itself: a version lasts until the next one");
+    let now = edge.clock.now();
+    let playlist = edge.live.find(&listing.located.key);
+    let state = match (route.config.playlists, &playlist) {
+        (Playlists::PerViewer, _) => "passed on for each viewer, for the route says so".to_owned(),
+        (_, None) => {
+            "nobody watches it: it will be asked for once for all who ask, and followed if it is live".to_owned()
+        }
+        (_, Some(playlist)) => state(playlist, now),
+    };
+    explanation.verdict = match listing.directives {
+        Ok(_) => format!("{state}; {}", because(route)),
+        Err(bad) => format!("refused with 400 unless it has ended: {bad}; {state}; {}", because(route)),
+    };
+}
+
+/// What a playlist is now.
+fn state(playlist: &Playlist, now: Tick) -> String {
+    let waiting = playlist.parking.waiting();
+    match &*playlist.state() {
+        State::Asked => format!("the origin is being asked for it; {waiting} wait"),
+        State::Media(edition) => {
+            let frontier = &edition.published.frontier;
+            let kind = if frontier.is_ended { "it has ended" } else { "followed live, shared by all viewers" };
+            let age = now.since(playlist.current()).as_secs();
+            format!("{kind}; its next position is {}, it is {age} s old, {waiting} wait for more", frontier.next)
+        }
+        State::Multivariant(document) => format!(
+            "a multivariant playlist of {} renditions, shared by all viewers, {} s old",
+            document.multivariant.renditions.len(),
+            now.since(document.at).as_secs()
+        ),
+        State::PerViewer => "passed on for each viewer, for the origin says that it is one viewer's".to_owned(),
+        State::Failed(failure) => match failure {
+            Failure::Status(status, _) => format!("the origin answered with {}", status.as_u16()),
+            Failure::NoPlaylist(why) => format!("what the origin sent is no playlist: {why}"),
+            Failure::Fetch(error) => format!("the origin cannot be asked: {error}"),
+            Failure::Stale => "the origin has published nothing for too long".to_owned(),
+            Failure::Gone => "it is no longer followed, and will be asked for anew".to_owned(),
+        },
+    }
 }
 
 fn url_path(head: &Head) -> String {
