@@ -92,14 +92,9 @@ impl Follower {
                 self.go_on(question, came, true)
             }
             Known::Multivariant(kept) => {
-                let before = &kept.document;
-                let document = Arc::new(Document {
-                    multivariant: before.multivariant.clone(),
-                    headers: before.headers.clone(),
-                    at: came.answered,
-                });
-                kept.confirm(document.clone(), came, wall);
-                let schedule = kept.schedule();
+                kept.confirm(came, wall);
+                let (document, schedule) = (kept.document.clone(), kept.schedule());
+                self.playlist.set_current(came.answered);
                 self.show(State::Multivariant(document));
                 Next::Keep(schedule)
             }
@@ -200,7 +195,7 @@ impl Follower {
         self.retire();
         let stream = self.live.streams.take(&self.playlist.asked, &multivariant, own);
         self.playlist.set_stream(stream.clone());
-        let document = Document { multivariant, headers: passed_on(&came.headers), at: came.answered };
+        let document = Document::new(multivariant, passed_on(&came.headers), came.answered);
         let kept = Kept::new(Arc::new(document), stream, came, self.live.clock.wall());
         let (document, schedule) = (kept.document.clone(), kept.schedule());
         self.known = Known::Multivariant(kept);
