@@ -10,8 +10,8 @@ use crate::config::{LiveMode, Playlists};
 use crate::live::{Asked, Live, Refused};
 
 use super::policies::RoutePolicy;
-use super::route::{self, Target};
-use super::{Edge, Head, Policies, Refusal, asked, explain};
+use super::route::{self, Listing, Target};
+use super::{Edge, Head, Policies, Refusal, explain};
 
 /// How often routes are looked at.
 const LOOK: Duration = Duration::from_secs(30);
@@ -86,21 +86,21 @@ fn follow(live: &Arc<Live>, asked: &Asked, time: Option<Duration>) -> Result<(),
 }
 
 /// The playlist that `head` asks for.
-fn playlist<'a>(edge: &Edge, policies: &'a Policies, head: &Head) -> Result<(&'a RoutePolicy, Asked), NotWarmed> {
-    let resource = match route::target(policies, head)? {
-        Target::Resource(resource) => resource,
+fn playlist<'a>(edge: &Edge, policies: &'a Policies, head: &'a Head) -> Result<(&'a RoutePolicy, Asked), NotWarmed> {
+    let listing = match route::target(edge, policies, head)? {
+        Target::Playlist(listing) => *listing,
+        Target::Resource(resource) if resource.route.config.live == LiveMode::Auto => {
+            Listing::of(edge, resource.route, head)?
+        }
+        Target::Resource(_) => {
+            return Err(NotWarmed::NotFollowed("nothing is followed on its route, which has `live = \"off\"`"));
+        }
         Target::Page(_) | Target::Answered(..) => {
             return Err(NotWarmed::NotFollowed("the node answers this by itself"));
         }
     };
-    let route = resource.route;
-    if route.config.live == LiveMode::Off {
-        return Err(NotWarmed::NotFollowed("nothing is followed on its route, which has `live = \"off\"`"));
-    }
-    if route.config.playlists == Playlists::PerViewer {
+    if listing.route.config.playlists == Playlists::PerViewer {
         return Err(NotWarmed::NotFollowed("its route has `playlists = \"per-viewer\"`: nobody else would get it"));
     }
-    let asking = asked::playlist(edge, policies, &resource);
-    let asking = asking.ok_or(NotWarmed::NotFollowed("the origin cannot be asked for this path"))?;
-    Ok((route, asking.asked))
+    Ok((listing.route, listing.asked(policies)))
 }
