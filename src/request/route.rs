@@ -91,7 +91,7 @@ impl<'a> Listing<'a> {
     /// The playlist that a canonical target is on a route.
     fn new(edge: &Edge, route: &'a RoutePolicy, head: &Head, whole: uri::Target<'a>) -> Result<Self, Refusal> {
         let (directives, rest) = Directives::take(whole.query.as_deref());
-        let writes = |name: &str| edge.live.media.writes_parameter(&route.name, name);
+        let writes = |name: &str| edge.live.writes_parameter(&route.name, name);
         let kept = query::keep(rest.as_deref(), |name| is_kept(route, name) || writes(name));
         let target = match &kept.query {
             Some(query) => format!("{}?{query}", whole.path),
