@@ -125,7 +125,10 @@ fn open(
     head: &Head,
     listing: &Listing<'_>,
 ) -> Result<(Arc<Playlist>, Joined), Refusal> {
-    if let Some(known) = edge.live.find(&listing.located.key) {
+    let is_current = |known: &Playlist| {
+        Arc::ptr_eq(&known.asked.rules, &listing.route.rules) || known.asked.rules == listing.route.rules
+    };
+    if let Some(known) = edge.live.find(&listing.located.key).filter(|known| is_current(known)) {
         known.touch(edge.clock.now());
         return Ok((known, Joined::Collapsed));
     }
