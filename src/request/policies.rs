@@ -136,8 +136,8 @@ impl RoutePolicy {
     fn new(index: usize, route: &Route, config: &Config, traffic: &Traffic) -> Self {
         let named = |name: &String| config.origins.iter().find(|origin| origin.name == *name);
         let origins: Vec<_> = route.origins.iter().filter_map(named).collect();
-        let supply = Arc::new(Supply::new(route, &origins));
         let name: Arc<str> = route.name.as_str().into();
+        let supply = Arc::new(Supply::new(route, &origins));
         let rules = Rules {
             route: name.clone(),
             supply: supply.clone(),
@@ -160,6 +160,20 @@ impl RoutePolicy {
             traffic: traffic.route(&route.name),
             config: route.clone(),
         }
+    }
+
+    /// A URL by which a viewer would ask for a target of the route.
+    pub fn url(&self, target: &str) -> String {
+        let exact = self.hosts.iter().find_map(|host| match host {
+            HostPattern::Exact(name) => Some(name.clone()),
+            HostPattern::Below(_) => None,
+        });
+        let any = self.hosts.first().map(|host| match host {
+            HostPattern::Exact(name) => name.clone(),
+            HostPattern::Below(suffix) => format!("any{suffix}"),
+        });
+        let scheme = if self.config.https_only { "https" } else { "http" };
+        format!("{scheme}://{}{target}", exact.or(any).unwrap_or_else(|| "localhost".to_owned()))
     }
 
     fn serves_host(&self, host: &str) -> bool {
