@@ -75,10 +75,14 @@ pub enum Notice {
     UnevenDuration,
     /// A hint is missing, or was not kept.
     Hint,
+    /// What left the list was counted wrongly, or left too early.
+    Removal,
+    /// A hold-back is missing, or less than is allowed.
+    HoldBack,
 }
 
 impl Notice {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::EarlyAnswer,
         Self::Stall,
         Self::FailedMerge,
@@ -90,6 +94,8 @@ impl Notice {
         Self::MovingTarget,
         Self::UnevenDuration,
         Self::Hint,
+        Self::Removal,
+        Self::HoldBack,
     ];
 
     /// The label in metrics and logs.
@@ -106,6 +112,8 @@ impl Notice {
             Self::MovingTarget => "moving-target",
             Self::UnevenDuration => "uneven-duration",
             Self::Hint => "hint",
+            Self::Removal => "removal",
+            Self::HoldBack => "hold-back",
         }
     }
 
@@ -116,6 +124,9 @@ impl Notice {
             Finding::SegmentTooLong { .. } | Finding::UnevenPart { .. } => Self::UnevenDuration,
             Finding::MissingHint | Finding::HintNotKept => Self::Hint,
             Finding::Restarted { .. } => Self::Restart,
+            Finding::RemovedTooEarly { .. } | Finding::DiscontinuitySequence { .. } => Self::Removal,
+            Finding::HoldBack { .. } => Self::HoldBack,
+            Finding::NumberTooLarge | Finding::NotMerged => Self::Refused,
         }
     }
 }

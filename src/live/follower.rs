@@ -322,12 +322,12 @@ impl Follower {
         if let Some(last) = following.window.published() {
             self.live.media.retired(&self.playlist.asked, last, last.playlist.duration());
         }
-        self.live.remember(&self.playlist.asked.key, &following.window);
+        self.live.numbers.remember(&self.playlist.asked.key, following.window.remember());
     }
 
     /// The window that a new following begins with: that of an earlier one, so that its numbers go on.
     pub(super) fn window(&self) -> Window {
-        self.live.recall(&self.playlist.asked.key)
+        Window::resume(self.live.numbers.recall(&self.playlist.asked.key))
     }
 
     fn stalled_from(&self) -> Option<Tick> {

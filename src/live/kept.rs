@@ -59,8 +59,7 @@ impl Kept {
     }
 
     /// The origin says that it still holds.
-    pub(super) fn confirm(&mut self, document: Arc<Document>, came: &Came, wall: WallTime) {
-        self.document = document;
+    pub(super) fn confirm(&mut self, came: &Came, wall: WallTime) {
         self.confirmed = came.answered;
         self.fresh_until = came.answered + lifetime(came, wall).unwrap_or(FRESH);
     }

@@ -92,9 +92,9 @@ impl Follower {
                 self.go_on(question, came, true)
             }
             Known::Multivariant(kept) => {
-                let document = Arc::new(kept.document.confirmed(came.answered));
-                kept.confirm(document.clone(), came, wall);
-                let schedule = kept.schedule();
+                kept.confirm(came, wall);
+                let (document, schedule) = (kept.document.clone(), kept.schedule());
+                self.playlist.set_current(came.answered);
                 self.show(State::Multivariant(document));
                 Next::Keep(schedule)
             }
@@ -119,8 +119,7 @@ impl Follower {
             stream.changed();
         }
         playlist.parking.release(&state, |want| fate(published, want));
-        let watched = match playlist.is_watched(came.answered, published.frontier.target_duration * WATCHED_HALVES / 2)
-        {
+        let watched = match playlist.is_watched(came.answered, published.frontier.target_duration * WATCHED_HALVES / 2) {
             true => Watched::Now,
             false => Watched::NotNow,
         };

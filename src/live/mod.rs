@@ -13,6 +13,7 @@ mod judge;
 mod kept;
 mod kinds;
 pub mod media;
+mod numbers;
 mod pace;
 pub mod parking;
 pub mod playlist;
@@ -40,12 +41,12 @@ use crate::origin::supply::Supply;
 use crate::rules::caching::Key;
 use crate::rules::hls::query;
 use crate::rules::hls::rewrite::resolve;
-use crate::rules::hls::window::Window;
 use crate::tasks::Tasks;
 
 use figures::{Figures, Snapshot};
 use follower::Follower;
 use media::Media;
+use numbers::Numbers;
 use parking::{Held, Parking};
 use playlist::{NEVER, Playlist};
 use state::State;
@@ -146,6 +147,7 @@ pub struct Live {
     origins: ArcSwap<Origins>,
     table: Arc<Table>,
     streams: Streams,
+    numbers: Numbers,
     bells: Arc<Bells>,
     clock: Clock,
     workers: Vec<Tasks>,
@@ -169,6 +171,7 @@ impl Live {
             config: ArcSwap::from_pointee(config),
             origins: ArcSwap::new(origins),
             streams: Streams::new(table.clone()),
+            numbers: Numbers::default(),
             table,
             bells,
             clock,
@@ -257,14 +260,6 @@ impl Live {
                 return;
             }
         }
-    }
-
-    /// Keeps of a window what it takes to go on with its numbers when the playlist is watched again.
-    fn remember(&self, _key: &Key, _window: &Window) {}
-
-    /// The window of a playlist that is followed from now on.
-    fn recall(&self, _key: &Key) -> Window {
-        Window::default()
     }
 
     /// The playlist under a key, if it is known.
