@@ -31,7 +31,6 @@ pub enum State {
 }
 
 /// A multivariant playlist as it goes out.
-#[derive(Clone)]
 pub struct Document {
     /// What it says, its URIs in the node's terms.
     pub multivariant: Multivariant,
@@ -47,11 +46,6 @@ impl Document {
     /// A multivariant playlist, of which no form is made yet.
     pub fn new(multivariant: Multivariant, headers: HeaderMap, at: Tick) -> Self {
         Self { multivariant, headers, at, identity: OnceLock::new(), gzip: OnceLock::new() }
-    }
-
-    /// The same, known to be current at `at`.
-    pub fn confirmed(&self, at: Tick) -> Self {
-        Self { at, ..self.clone() }
     }
 
     /// It in a coding; made once.

@@ -7,11 +7,11 @@ use http::HeaderMap;
 use tracing::warn;
 
 use crate::config::{LiveMode, Playlists};
-use crate::live::{Asked, Refused};
+use crate::live::{Asked, Live, Refused};
 
 use super::policies::RoutePolicy;
-use super::route::{self, Listing, Target};
-use super::{Edge, Head, Policies, Refusal, explain};
+use super::route::{self, Target};
+use super::{Edge, Head, Policies, Refusal, asked, explain};
 
 /// How often routes are looked at.
 const LOOK: Duration = Duration::from_secs(30);
@@ -50,7 +50,7 @@ pub fn warm(edge: &Edge, url: &str, time: Option<Duration>) -> Result<Warmed, No
     let head = explain::head(url, HeaderMap::new()).map_err(NotWarmed::Url)?;
     let policies = edge.policies();
     let (route, asked) = playlist(edge, &policies, &head)?;
-    edge.live.warm(&asked, time)?;
+    follow(&edge.live, &asked, time)?;
     Ok(Warmed { route: route.name.to_string(), target: asked.target.to_string() })
 }
 
@@ -71,7 +71,7 @@ pub fn follow_routes(edge: &Edge) {
             let head = explain::head(&route.url(target), HeaderMap::new());
             let followed = head.map_err(NotWarmed::Url).and_then(|head| {
                 let (_, asked) = playlist(edge, &policies, &head)?;
-                Ok(edge.live.warm(&asked, Some(2 * LOOK)).map(drop)?)
+                Ok(follow(&edge.live, &asked, Some(2 * LOOK))?)
             });
             if let Err(error) = followed {
                 warn!(route = %route.name, playlist = %target, %error, "a playlist to be kept warm is not followed");
@@ -80,22 +80,27 @@ pub fn follow_routes(edge: &Edge) {
     }
 }
 
+fn follow(live: &Arc<Live>, asked: &Asked, time: Option<Duration>) -> Result<(), Refused> {
+    _ = time;
+    live.open(asked).map(drop)
+}
+
 /// The playlist that `head` asks for.
-fn playlist<'a>(edge: &Edge, policies: &'a Policies, head: &'a Head) -> Result<(&'a RoutePolicy, Asked), NotWarmed> {
-    let listing = match route::target(edge, policies, head)? {
-        Target::Playlist(listing) => *listing,
-        Target::Resource(resource) if resource.route.config.live == LiveMode::Auto => {
-            Listing::of(edge, resource.route, head)?
-        }
-        Target::Resource(_) => {
-            return Err(NotWarmed::NotFollowed("nothing is followed on its route, which has `live = \"off\"`"));
-        }
+fn playlist<'a>(edge: &Edge, policies: &'a Policies, head: &Head) -> Result<(&'a RoutePolicy, Asked), NotWarmed> {
+    let resource = match route::target(policies, head)? {
+        Target::Resource(resource) => resource,
         Target::Page(_) | Target::Answered(..) => {
             return Err(NotWarmed::NotFollowed("the node answers this by itself"));
         }
     };
-    if listing.route.config.playlists == Playlists::PerViewer {
+    let route = resource.route;
+    if route.config.live == LiveMode::Off {
+        return Err(NotWarmed::NotFollowed("nothing is followed on its route, which has `live = \"off\"`"));
+    }
+    if route.config.playlists == Playlists::PerViewer {
         return Err(NotWarmed::NotFollowed("its route has `playlists = \"per-viewer\"`: nobody else would get it"));
     }
-    Ok((listing.route, listing.asked(policies)))
+    let asking = asked::playlist(edge, &resource);
+    let asking = asking.ok_or(NotWarmed::NotFollowed("the origin cannot be asked for this path"))?;
+    Ok((route, asking.asked(policies, &resource)))
 }
