@@ -100,7 +100,7 @@ fn playlist<'a>(edge: &Edge, policies: &'a Policies, head: &Head) -> Result<(&'a
     if route.config.playlists == Playlists::PerViewer {
         return Err(NotWarmed::NotFollowed("its route has `playlists = \"per-viewer\"`: nobody else would get it"));
     }
-    let asking = asked::playlist(edge, policies, &resource);
+    let asking = asked::playlist(edge, &resource);
     let asking = asking.ok_or(NotWarmed::NotFollowed("the origin cannot be asked for this path"))?;
-    Ok((route, asking.asked))
+    Ok((route, asking.asked(policies, &resource)))
 }
