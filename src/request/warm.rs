@@ -7,11 +7,11 @@ use http::HeaderMap;
 use tracing::warn;
 
 use crate::config::{LiveMode, Playlists};
-use crate::live::{Asked, Live, Refused};
+use crate::live::{Asked, Refused};
 
 use super::policies::RoutePolicy;
-use super::route::{self, Target};
-use super::{Edge, Head, Policies, Refusal, asked, explain};
+use super::route::{self, Listing, Target};
+use super::{Edge, Head, Policies, Refusal, explain, playlist};
 
 /// How often routes are looked at.
 const LOOK: Duration = Duration::from_secs(30);
@@ -49,8 +49,8 @@ pub enum NotWarmed {
 pub fn warm(edge: &Edge, url: &str, time: Option<Duration>) -> Result<Warmed, NotWarmed> {
     let head = explain::head(url, HeaderMap::new()).map_err(NotWarmed::Url)?;
     let policies = edge.policies();
-    let (route, asked) = playlist(edge, &policies, &head)?;
-    follow(&edge.live, &asked, time)?;
+    let (route, asked) = asked(edge, &policies, &head)?;
+    edge.live.warm(&asked, time)?;
     Ok(Warmed { route: route.name.to_string(), target: asked.target.to_string() })
 }
 
@@ -70,8 +70,8 @@ pub fn follow_routes(edge: &Edge) {
         for target in &route.config.warm {
             let head = explain::head(&route.url(target), HeaderMap::new());
             let followed = head.map_err(NotWarmed::Url).and_then(|head| {
-                let (_, asked) = playlist(edge, &policies, &head)?;
-                Ok(follow(&edge.live, &asked, Some(2 * LOOK))?)
+                let (_, asked) = asked(edge, &policies, &head)?;
+                Ok(edge.live.warm(&asked, Some(2 * LOOK))?)
             });
             if let Err(error) = followed {
                 warn!(route = %route.name, playlist = %target, %error, "a playlist to be kept warm is not followed");
@@ -80,27 +80,20 @@ pub fn follow_routes(edge: &Edge) {
     }
 }
 
-fn follow(live: &Arc<Live>, asked: &Asked, time: Option<Duration>) -> Result<(), Refused> {
-    _ = time;
-    live.open(asked).map(drop)
-}
-
 /// The playlist that `head` asks for.
-fn playlist<'a>(edge: &Edge, policies: &'a Policies, head: &Head) -> Result<(&'a RoutePolicy, Asked), NotWarmed> {
-    let resource = match route::target(policies, head)? {
-        Target::Resource(resource) => resource,
+fn asked<'a>(edge: &Edge, policies: &'a Policies, head: &'a Head) -> Result<(&'a RoutePolicy, Asked), NotWarmed> {
+    let listing = match route::target(edge, policies, head)? {
+        Target::Playlist(listing) => *listing,
+        Target::Resource(resource) if resource.route.config.live == LiveMode::Off => {
+            return Err(NotWarmed::NotFollowed("nothing is followed on its route, which has `live = \"off\"`"));
+        }
+        Target::Resource(resource) => Listing::of(edge, resource.route, head)?,
         Target::Page(_) | Target::Answered(..) => {
             return Err(NotWarmed::NotFollowed("the node answers this by itself"));
         }
     };
-    let route = resource.route;
-    if route.config.live == LiveMode::Off {
-        return Err(NotWarmed::NotFollowed("nothing is followed on its route, which has `live = \"off\"`"));
-    }
-    if route.config.playlists == Playlists::PerViewer {
+    if listing.route.config.playlists == Playlists::PerViewer {
         return Err(NotWarmed::NotFollowed("its route has `playlists = \"per-viewer\"`: nobody else would get it"));
     }
-    let asking = asked::playlist(edge, policies, &resource);
-    let asking = asking.ok_or(NotWarmed::NotFollowed("the origin cannot be asked for this path"))?;
-    Ok((route, asking.asked))
+    Ok((listing.route, playlist::asked(policies, &listing)))
 }

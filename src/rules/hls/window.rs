@@ -1,19 +1,46 @@
 //! How a rendition advances: what its origin published becomes what viewers see, whose sequence never goes backwards.
 //! A rewound or replaced origin is bridged with a discontinuity, and starts a new generation of names (§6.2.1, §6.2.2).
+//!
+//! For viewers, over the life of a window: sequence numbers never fall, what a number stands for never changes, and the
+//! frontier never goes back. All else is as the origin wrote it, but for EXT-X-SERVER-CONTROL and rendition reports.
+//!
+//! EXT-X-TARGETDURATION may not change, origins change it all the same. Viewers keep the first while every segment
+//! fits, and see a larger one from the first segment that does not, without a discontinuity: the media go on as before.
 
+mod bridge;
+mod control;
+mod dress;
+mod findings;
+mod lines;
+mod numbering;
+mod relation;
+mod remembered;
+mod view;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::bridge::Shore;
+use self::control::Offered;
+use self::findings::{Watch, duration_up_to, rounded};
+use self::lines::Kind;
+use self::numbering::{NUMBER_MAX, Numbering, Seen, last_discontinuity};
+use self::relation::{Mark, Relation};
+use self::view::{Base, Earlier, Shown, View};
 use super::dates::DateRanges;
-use super::playlist::{MediaPlaylist, RenditionReport};
+use super::playlist::{Line, MediaPlaylist, RenditionReport, Segment, Tag};
 use super::reload::Frontier;
 use crate::clock::Tick;
+
+pub use self::findings::Finding;
+pub use self::remembered::Remembered;
 
 /// One version as viewers see it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Published {
     /// The playlist, numbered as viewers know it, with EXT-X-SERVER-CONTROL as this node keeps it, and without
-    /// rendition reports.
+    /// rendition reports. One that has ended, or never changes, is as its origin wrote it, reports included.
     pub playlist: MediaPlaylist,
     /// The reports that its origin wrote, in viewers' terms as far as is known.
     pub reports: Vec<RenditionReport>,
@@ -21,7 +48,8 @@ pub struct Published {
     pub frontier: Frontier,
     /// When its date ranges came, and others went.
     pub dates: DateRanges,
-    /// Segments whose lines changed after they were first listed: media sequence number and when. Bounded by the window.
+    /// Segments whose lines changed after they were first listed: media sequence number and when. Bounded by the window,
+    /// and by twice the longest skip boundary that is offered.
     pub revised: Vec<(u64, Tick)>,
     /// The generation that names listed from now on belong to.
     pub generation: u32,
@@ -46,56 +74,37 @@ pub enum Advance {
     Refused(Finding),
 }
 
-/// Something noticed about the origin, for events and counters (§6.2.1, §6.2.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
-    /// EXT-X-TARGETDURATION changed.
-    TargetDurationChanged {
-        /// Before.
-        from: Duration,
-        /// Now.
-        to: Duration,
-    },
-    /// PART-TARGET changed.
-    PartTargetChanged {
-        /// Before.
-        from: Duration,
-        /// Now.
-        to: Duration,
-    },
-    /// A segment is longer than the target duration, rounded.
-    SegmentTooLong {
-        /// Its number for viewers.
-        msn: u64,
-        /// Its duration.
-        duration: Duration,
-    },
-    /// A part is longer than the part target, or too short in the middle of its parent.
-    UnevenPart {
-        /// Its parent's number for viewers.
-        msn: u64,
-        /// Its index.
-        part: u64,
-        /// Its duration.
-        duration: Duration,
-    },
-    /// A playlist with parts has no hint.
-    MissingHint,
-    /// A hinted part came under another URI.
-    HintNotKept,
-    /// The sequence went backwards, or a listed segment changed: viewers see a discontinuity.
-    Restarted {
-        /// The origin's last number before.
-        from: u64,
-        /// Its first number now.
-        to: u64,
-    },
-}
-
 /// The state of one rendition.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
     published: Option<Arc<Published>>,
+    ingested: Option<MediaPlaylist>,
+    /// What was remembered, until the first version shows whether it goes on.
+    resumed: Option<Remembered>,
+    /// How to ask for what follows the version that was taken last, whether viewers see it or not.
+    upstream: Option<Upstream>,
+    numbering: Numbering,
+    seen: Seen,
+    generation: u32,
+    /// Lines before the first segment of the generation.
+    lead: Vec<Line>,
+    /// Names and span of what viewers' list has of earlier generations.
+    earlier: (HashSet<u64>, Duration),
+    /// Where the list of the generation before had come to.
+    left: Option<Mark>,
+    lag: Option<Lag>,
+    target_duration: Duration,
+    offered: Offered,
+    watch: Watch,
+    advanced_at: Tick,
+}
+
+/// An origin's list behind what viewers have: since when, and how far.
+#[derive(Clone, Copy, Debug)]
+struct Lag {
+    since: Tick,
+    next: super::Position,
+    has_advanced: bool,
 }
 
 /// What is asked of the origin next, in its own numbers.
@@ -107,14 +116,57 @@ pub struct Upstream {
     pub part: Option<u64>,
     /// Whether it offers blocking reloads.
     pub blocks: bool,
-    /// The skip boundary, where it offers delta updates.
+    /// The skip boundary, where it offers delta updates that go on from [`Window::ingested`].
     pub skips: Option<Duration>,
 }
 
+/// Closed segments whose number of parts is kept: a reload that waits for a part of one of them is judged by it.
+const CLOSED: u64 = 8;
+
 impl Window {
+    /// A window that goes on where another one stopped being followed: with its numbers and its generation if the
+    /// origin's list is a continuation, with a bridge if not.
+    pub fn resume(remembered: Remembered) -> Self {
+        Self {
+            numbering: remembered.numbering.clone(),
+            seen: remembered.seen.clone(),
+            generation: remembered.generation,
+            target_duration: remembered.target_duration,
+            offered: remembered.offered.clone(),
+            resumed: Some(remembered),
+            ..Self::default()
+        }
+    }
+
+    /// What [`Window::resume`] needs.
+    pub fn remember(&self) -> Remembered {
+        let (Some(published), Some(ingested)) = (&self.published, &self.ingested) else {
+            return self.resumed.clone().unwrap_or_default();
+        };
+        Remembered {
+            numbering: self.numbering.clone(),
+            seen: self.seen.clone(),
+            generation: self.generation,
+            target_duration: self.target_duration,
+            offered: self.offered.clone(),
+            discontinuity: last_discontinuity(&published.playlist),
+            mark: Some(Mark::of(ingested)),
+        }
+    }
+
     /// Takes on a version that the origin published, its URIs already rewritten, delta updates already merged.
-    pub fn take(&mut self, _ingested: MediaPlaylist, _now: Tick) -> Advance {
-        unimplemented!("window")
+    pub fn take(&mut self, ingested: MediaPlaylist, now: Tick) -> Advance {
+        if let Err(finding) = self.check(&ingested) {
+            return Advance::Refused(finding);
+        }
+        self.upstream = Upstream::behind(&ingested);
+        let target = ingested.facts.target_duration;
+        match self.relation(&ingested) {
+            Relation::Follows => self.follow(ingested, now),
+            Relation::Behind => self.fall_behind(ingested, target * 3 / 2, now),
+            Relation::Below => self.fall_behind(ingested, Duration::ZERO, now),
+            Relation::Other => self.leave(ingested, now),
+        }
     }
 
     /// The version that viewers see.
@@ -122,19 +174,270 @@ impl Window {
         self.published.as_ref()
     }
 
-    /// The last version as the origin published it: the base of delta updates and of sharing.
+    /// The last version that viewers see, as the origin published it: the base of delta updates and of sharing.
     pub fn ingested(&self) -> Option<&MediaPlaylist> {
-        unimplemented!("window")
+        self.ingested.as_ref()
     }
 
-    /// How to ask the origin for what comes next.
+    /// How to ask the origin for what comes next; `None`: nothing is known of it, or nothing will come.
     pub fn upstream(&self) -> Option<Upstream> {
-        unimplemented!("window")
+        self.upstream
     }
 
     /// When the playlist counts as stalled: two part targets, or one and a half target durations, after it last
     /// advanced; `None`: nothing is to be expected.
     pub fn stalled_from(&self) -> Option<Tick> {
-        unimplemented!("window")
+        let facts = &self.ingested.as_ref().filter(|ingested| view::is_live(ingested))?.facts;
+        let patience = facts.part_target.map_or(facts.target_duration * 3 / 2, |target| target * 2);
+        Some(self.advanced_at + patience)
+    }
+
+    fn check(&self, new: &MediaPlaylist) -> Result<(), Finding> {
+        let (facts, open) = (&new.facts, new.open_msn());
+        if facts.skip.is_some() {
+            return Err(Finding::NotMerged);
+        }
+        let numbers = [open, self.numbering.viewers(open), self.seen.next.msn];
+        let last_discontinuity = facts.discontinuity_sequence.max(self.seen.discontinuity_sequence);
+        let largest = numbers.into_iter().max().unwrap_or_default().max(last_discontinuity);
+        if largest < NUMBER_MAX { Ok(()) } else { Err(Finding::NumberTooLarge) }
+    }
+
+    fn relation(&self, new: &MediaPlaylist) -> Relation {
+        let Some(last) = &self.ingested else {
+            let mark = self.resumed.as_ref().and_then(|remembered| remembered.mark.as_ref());
+            return mark.map_or(Relation::Follows, |mark| mark.relation(new));
+        };
+        let relation = relation::of(last, new);
+        // A list of the generation before has nothing in common with this one, but may have larger numbers.
+        let jumps = relation == Relation::Follows && new.msn(0) > last.open_msn();
+        let is_left = jumps && self.left.as_ref().is_some_and(|left| left.is_in(new));
+        if is_left { Relation::Other } else { relation }
+    }
+
+    /// The list goes on.
+    fn follow(&mut self, new: MediaPlaylist, now: Tick) -> Advance {
+        self.lag = None;
+        if let Some(last) = &self.ingested {
+            self.watch.compare(last, &new);
+        } else if let Some(floor) = self.numbering.floor {
+            self.lead = bridge::lead_again(&new, floor);
+        }
+        let published = self.published.clone();
+        let base = self.ingested.as_ref().zip(published.as_ref()).map(|(ingested, published)| Base {
+            ingested,
+            shown: &published.playlist,
+            earlier: published.first_of_generation,
+        });
+        let earlier = base.map_or(&[][..], |base| &base.shown.segments[..base.earlier]);
+        let shown = self.view(base, earlier).show(&new);
+        self.publish(new, shown, now)
+    }
+
+    fn view<'w>(&'w self, base: Option<Base<'w>>, earlier: &'w [Arc<Segment>]) -> View<'w> {
+        let (names, span) = (&self.earlier.0, self.earlier.1);
+        let earlier = Earlier { segments: earlier, names, span };
+        View { numbering: &self.numbering, seen: &self.seen, lead: &self.lead, base, earlier }
+    }
+
+    /// The list goes less far. If it keeps advancing all the same while ours does not, it has begun again. What lags by a
+    /// little may catch up, and has time for it; what has nothing in common with ours lags by more than the window.
+    fn fall_behind(&mut self, new: MediaPlaylist, patience: Duration, now: Tick) -> Advance {
+        self.ask_in_full();
+        let next = new.next();
+        let lag = self.lag.get_or_insert(Lag { since: now, next, has_advanced: false });
+        lag.has_advanced |= next > lag.next;
+        lag.next = next;
+        let has_restarted = lag.has_advanced && now.since(lag.since) > patience;
+        if has_restarted { self.replace(new, now) } else { Advance::Behind }
+    }
+
+    /// The list is another one. That of the generation before is not gone back to while this one advances: two origins
+    /// that answer in turn would make a discontinuity each time.
+    fn leave(&mut self, new: MediaPlaylist, now: Tick) -> Advance {
+        let is_left = self.left.as_ref().is_some_and(|left| left.is_in(&new));
+        let advances = now.since(self.advanced_at) <= self.target_duration * 3 / 2;
+        if is_left && advances {
+            self.ask_in_full();
+            return Advance::Behind;
+        }
+        self.replace(new, now)
+    }
+
+    /// A delta update would be merged with a list that it does not go on from.
+    fn ask_in_full(&mut self) {
+        if let Some(upstream) = &mut self.upstream {
+            upstream.skips = None;
+        }
+    }
+
+    /// Bridges what viewers have with another list.
+    fn replace(&mut self, new: MediaPlaylist, now: Tick) -> Advance {
+        let published = self.published.clone();
+        let resumed = self.resumed.as_ref();
+        let discontinuity = match &published {
+            Some(published) => last_discontinuity(&published.playlist),
+            None => resumed.map_or(0, |remembered| remembered.discontinuity),
+        };
+        let gap = now.since(self.advanced_at);
+        let shore = Shore { published: published.as_deref(), next: self.seen.next, discontinuity, gap };
+        let Some(bridge) = shore.bridge(&new) else {
+            self.ask_in_full();
+            return Advance::Behind;
+        };
+        let mark = match &self.ingested {
+            Some(last) => Some(Mark::of(last)),
+            None => resumed.and_then(|remembered| remembered.mark.clone()),
+        };
+        let from = mark.as_ref().map_or(0, Mark::last_msn);
+        self.watch.restart(Finding::Restarted { from, to: new.msn(0) }, self.seen.next);
+        (self.left, self.lag, self.lead, self.numbering) = (mark, None, bridge.lead, bridge.numbering);
+        self.generation += 1;
+        self.target_duration = self.target_duration.max(new.facts.target_duration);
+        let kept = published.as_ref().filter(|_| bridge.keeps).map(|published| &published.playlist);
+        let earlier = kept.map_or(&[][..], |playlist| &playlist.segments[..]);
+        let span = kept.map_or(Duration::ZERO, MediaPlaylist::duration);
+        self.earlier = (bridge::name_set(earlier), span);
+        let shown = self.view(None, earlier).show(&new);
+        self.publish(new, shown, now)
+    }
+
+    fn publish(&mut self, new: MediaPlaylist, mut shown: Shown, now: Tick) -> Advance {
+        self.write_target(&new, &mut shown.playlist);
+        if view::is_live(&new) {
+            self.write_control(&mut shown.playlist);
+        }
+        let before = self.published.take();
+        let changes = before.as_ref().is_none_or(|before| before.generation != self.generation)
+            || before.as_ref().is_some_and(|before| !is_same(&before.playlist, &shown.playlist));
+        self.ingested = Some(new);
+        if !changes {
+            self.published = before;
+            return Advance::Unchanged;
+        }
+        self.watch.look(&shown.playlist);
+        let published = Arc::new(self.version(before.as_deref(), shown, now));
+        self.resumed = None;
+        if published.frontier.next > self.seen.next || before.is_none() {
+            self.advanced_at = now;
+        }
+        let facts = &published.playlist.facts;
+        self.seen = Seen {
+            media_sequence: facts.media_sequence,
+            discontinuity_sequence: facts.discontinuity_sequence,
+            next: published.frontier.next,
+        };
+        if published.first_of_generation == 0 {
+            self.earlier = (HashSet::new(), Duration::ZERO);
+        }
+        self.published = Some(Arc::clone(&published));
+        Advance::Advanced(published, self.watch.take())
+    }
+
+    /// The target duration that viewers see: the first one, until a segment does not fit.
+    fn write_target(&mut self, new: &MediaPlaylist, shown: &mut MediaPlaylist) {
+        let origins = new.facts.target_duration;
+        let known = self.ingested.as_ref().map_or(0, MediaPlaylist::open_msn);
+        let fresh = new.segments.iter().enumerate().rev().take_while(|(index, _)| new.msn(*index) >= known);
+        let longest = fresh.map(|(_, segment)| rounded(segment.duration)).max().unwrap_or_default();
+        if self.target_duration.is_zero() || (origins > self.target_duration && longest > self.target_duration) {
+            self.target_duration = origins;
+        }
+        if origins != self.target_duration {
+            shown.facts.target_duration = self.target_duration;
+            lines::write(shown, Kind::TargetDuration, &self.target_duration.as_secs().to_string());
+        }
+    }
+
+    fn write_control(&mut self, shown: &mut MediaPlaylist) {
+        let is_range = |tag: &Tag| matches!(tag, Tag::DateRange(_));
+        let outside = shown.head.iter().chain(&shown.tail).any(|line| is_range(&line.tag));
+        let newest = shown.segments.iter().enumerate().rev();
+        let newest = newest.take_while(|(index, _)| shown.msn(*index) >= self.seen.next.msn);
+        let inside = || newest.flat_map(|(_, segment)| &segment.lasting).any(|line| is_range(&line.tag));
+        let ranges = if outside || inside() { control::DateRanges::Seen } else { control::DateRanges::Unseen };
+        let enough = shown.facts.target_duration * 7 + Duration::from_nanos(1);
+        let wanted = self.offered.decide(shown, duration_up_to(shown, enough), ranges);
+        let (origin, facts) = (shown.facts.server_control.unwrap_or_default(), &shown.facts);
+        let least = |found: Option<Duration>, kept: Option<Duration>| kept.filter(|_| found != kept);
+        let raised = least(origin.hold_back, wanted.hold_back)
+            .or_else(|| least(origin.part_hold_back, wanted.part_hold_back).filter(|_| facts.part_target.is_some()));
+        self.watch.note(findings::Cause::HoldBack, raised.map(|least| Finding::HoldBack { least }));
+        control::write(shown, wanted);
+    }
+
+    fn version(&self, before: Option<&Published>, shown: Shown, now: Tick) -> Published {
+        let Shown { playlist, reports, earlier, revised } = shown;
+        let mut dates = before.map(|before| before.dates.clone()).unwrap_or_default();
+        dates.advance(&playlist, now);
+        let keep = self.offered.skip_until().unwrap_or_default().max(playlist.facts.target_duration * 6) * 2;
+        let known = before.map_or(&[][..], |before| &before.revised);
+        let is_known =
+            |(msn, at): &&(u64, Tick)| *msn >= playlist.msn(0) && now.since(*at) <= keep && !revised.contains(msn);
+        let mut all: Vec<_> = known.iter().filter(is_known).copied().collect();
+        all.extend(revised.iter().map(|msn| (*msn, now)));
+        let facts = &playlist.facts;
+        let frontier = Frontier {
+            next: playlist.next().max(self.seen.next),
+            closed_parts: self.closed_parts(before.map(|before| &before.frontier), &playlist),
+            target_duration: facts.target_duration,
+            part_target: facts.part_target,
+            is_ended: facts.is_ended,
+        };
+        Published {
+            reports,
+            frontier,
+            dates,
+            revised: all,
+            generation: self.generation,
+            first_of_generation: earlier,
+            at: now,
+            version: before.map_or(0, |before| before.version) + 1,
+            playlist,
+        }
+    }
+
+    /// How many parts each of the last closed segments had. Those of the segment that was open last were counted while
+    /// they were listed.
+    fn closed_parts(&self, before: Option<&Frontier>, playlist: &MediaPlaylist) -> Vec<u64> {
+        let next = playlist.next().max(self.seen.next).msn;
+        let known = |msn: u64| {
+            let before = before?;
+            let behind = before.next.msn.checked_sub(msn)? as usize;
+            let place = before.closed_parts.len().checked_sub(behind)?;
+            before.closed_parts.get(place).copied().or((behind == 0).then_some(before.next.part))
+        };
+        let listed = |msn: u64| {
+            let segment = playlist.segments.get(msn.checked_sub(playlist.msn(0))? as usize)?;
+            Some(segment.parts.len() as u64)
+        };
+        let counted = (next.saturating_sub(CLOSED)..next).map(|msn| known(msn).max(listed(msn)));
+        counted.skip_while(Option::is_none).map(Option::unwrap_or_default).collect()
     }
 }
+
+/// Whether two versions are the same for viewers. Segments that are one are not looked into.
+fn is_same(one: &MediaPlaylist, other: &MediaPlaylist) -> bool {
+    let pairs = || one.segments.iter().zip(&other.segments);
+    one.segments.len() == other.segments.len()
+        && one.head == other.head
+        && one.tail == other.tail
+        && pairs().all(|(one, other)| Arc::ptr_eq(one, other) || one.text == other.text)
+}
+
+impl Upstream {
+    /// What follows `list`.
+    fn behind(list: &MediaPlaylist) -> Option<Self> {
+        let (facts, next) = (&list.facts, list.next());
+        let control = facts.server_control.unwrap_or_default();
+        view::is_live(list).then_some(Self {
+            msn: next.msn,
+            part: facts.part_target.map(|_| next.part),
+            blocks: control.can_block_reload,
+            skips: control.can_skip_until,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

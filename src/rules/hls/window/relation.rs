@@ -1,0 +1,195 @@
+//! How a version that the origin published stands to the one before: a continuation, an older version of the same list,
+//! or something else under the same URL (RFC 8216bis §6.2.1).
+//!
+//! A segment is the same if its path and byte range are: a query may hold a token that is written anew in each version.
+//! A list that goes less far is an older version only as long as nothing in it contradicts the newer one; durations and
+//! dates count as well then, because a restarted packager likes to use its names again.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::rules::hls::playlist::{ByteRange, MediaPlaylist, PartialSegment, Segment};
+use crate::rules::hls::position::Position;
+
+/// How a version stands to an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relation {
+    /// The same list, as far or further.
+    Follows,
+    /// The same list, less far.
+    Behind,
+    /// Lower numbers, and nothing in common.
+    Below,
+    /// Another list.
+    Other,
+}
+
+/// How `new` stands to `last`, both as their origin published them.
+pub(super) fn of(last: &MediaPlaylist, new: &MediaPlaylist) -> Relation {
+    let is_less = goes_less_far(last, new);
+    let same = |old: &Arc<Segment>, now: &Arc<Segment>| {
+        Arc::ptr_eq(old, now) || (is_same(old, now) && (!is_less || is_same_in_time(old, now)))
+    };
+    let (first, end) = (last.msn(0).max(new.msn(0)), last.open_msn().min(new.open_msn()));
+    if first < end {
+        let of = |playlist: &MediaPlaylist| (first - playlist.msn(0)) as usize;
+        let pairs = last.segments[of(last)..].iter().zip(&new.segments[of(new)..]);
+        if !pairs.into_iter().all(|(old, now)| same(old, now)) {
+            return Relation::Other;
+        }
+    }
+    if !has_same_parts(last, new) || (is_less && first >= end && is_later_in_time(last, new)) {
+        return Relation::Other;
+    }
+    match is_less {
+        true if first < end => Relation::Behind,
+        true => Relation::Below,
+        false => Relation::Follows,
+    }
+}
+
+fn goes_less_far(last: &MediaPlaylist, new: &MediaPlaylist) -> bool {
+    // The end may come without the parts of a segment that was never closed.
+    let ends = new.facts.is_ended && new.open_msn() == last.open_msn();
+    let reopens = last.facts.is_ended && !new.facts.is_ended && new.next() <= last.next();
+    (new.next() < last.next() && !ends) || reopens
+}
+
+/// Whether two segments have the same name.
+pub(super) fn is_same(one: &Segment, other: &Segment) -> bool {
+    path(one.uri()) == path(other.uri()) && one.byte_range == other.byte_range
+}
+
+fn is_same_in_time(old: &Segment, now: &Segment) -> bool {
+    let dates = (old.program_date_time, now.program_date_time);
+    old.duration == now.duration && !matches!(dates, (Some(one), Some(other)) if one != other)
+}
+
+/// A URI without its query and fragment.
+pub(super) fn path(uri: &str) -> &str {
+    uri.find(['?', '#']).map_or(uri, |end| &uri[..end])
+}
+
+/// Whether the parts of the segment that is open in the shorter list are the same as far as both list them.
+fn has_same_parts(last: &MediaPlaylist, new: &MediaPlaylist) -> bool {
+    let msn = last.open_msn().min(new.open_msn());
+    parts_of(last, msn).zip(parts_of(new, msn)).all(|(old, now)| is_same_part(old, now))
+}
+
+fn is_same_part(one: &PartialSegment, other: &PartialSegment) -> bool {
+    path(&one.uri) == path(&other.uri) && one.byte_range == other.byte_range
+}
+
+/// The listed parts of a segment, open or not.
+fn parts_of(playlist: &MediaPlaylist, msn: u64) -> impl Iterator<Item = &PartialSegment> {
+    let index = msn.checked_sub(playlist.msn(0)).map(|index| index as usize);
+    let closed = index.and_then(|index| playlist.segments.get(index)).map_or(&[][..], |segment| &segment.parts[..]);
+    let open = (msn == playlist.open_msn()).then(|| playlist.open_parts());
+    closed.iter().chain(open.into_iter().flatten())
+}
+
+/// Whether everything in `new` is of a later date than `last`, although its numbers are lower.
+fn is_later_in_time(last: &MediaPlaylist, new: &MediaPlaylist) -> bool {
+    let first = new.segments.iter().find_map(|segment| segment.program_date_time);
+    matches!((end_date(last), first), (Some(end), Some(first)) if first >= end)
+}
+
+/// When a playlist's last complete segment ends, in milliseconds since 1970, if it has dates.
+pub(super) fn end_date(playlist: &MediaPlaylist) -> Option<i64> {
+    let mut behind = 0;
+    for segment in playlist.segments.iter().rev() {
+        behind += segment.duration.as_millis() as i64;
+        if let Some(date) = segment.program_date_time {
+            return Some(date + behind);
+        }
+    }
+    None
+}
+
+/// Segments that a mark knows by name.
+const MARKED: usize = 4;
+
+/// Where a list has come to, in the origin's numbers: enough to tell a continuation without the list itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    /// The first position that it does not list.
+    next: Position,
+    /// Names of its last complete segments, oldest first.
+    segments: Vec<u64>,
+    /// The names of its open parts, as one.
+    open: u64,
+}
+
+impl Mark {
+    pub(super) fn of(playlist: &MediaPlaylist) -> Self {
+        let from = playlist.segments.len().saturating_sub(MARKED);
+        let segments = playlist.segments[from..].iter().map(|segment| name(segment)).collect();
+        Self { next: playlist.next(), segments, open: names(playlist.open_parts()) }
+    }
+
+    /// How `new` stands to the list that was marked.
+    pub(super) fn relation(&self, new: &MediaPlaylist) -> Relation {
+        let (known, differs) = self.compare(new);
+        let knows_parts = self.next.part > 0 && parts_of(new, self.next.msn).count() as u64 >= self.next.part;
+        let parts = parts_of(new, self.next.msn).take(self.next.part as usize);
+        if differs || (knows_parts && names(parts) != self.open) {
+            return Relation::Other;
+        }
+        let ends = new.facts.is_ended && new.open_msn() == self.next.msn;
+        match new.next() >= self.next || ends {
+            true => Relation::Follows,
+            false if known > 0 => Relation::Behind,
+            false => Relation::Other,
+        }
+    }
+
+    /// The number of its last complete segment.
+    pub(super) fn last_msn(&self) -> u64 {
+        self.next.msn.saturating_sub(1)
+    }
+
+    /// Whether `new` has segments of the list that was marked.
+    pub(super) fn is_in(&self, new: &MediaPlaylist) -> bool {
+        matches!(self.compare(new), (1.., false))
+    }
+
+    /// How many of the marked segments `new` lists, and whether one of them has another name.
+    fn compare(&self, new: &MediaPlaylist) -> (usize, bool) {
+        let first = self.next.msn.saturating_sub(self.segments.len() as u64);
+        let listed = self.segments.iter().enumerate().filter_map(|(index, known)| {
+            let at = (first + index as u64).checked_sub(new.msn(0))?;
+            Some((*known, name(new.segments.get(at as usize)?)))
+        });
+        listed.fold((0, false), |(known, differs), (one, other)| (known + 1, differs | (one != other)))
+    }
+}
+
+fn name(segment: &Segment) -> u64 {
+    hash(name_of_uri(segment.uri()), &range_octets(segment.byte_range))
+}
+
+/// The name that a URI stands for, hashed.
+pub(super) fn name_of_uri(uri: &str) -> u64 {
+    hash(FNV_BASIS, path(uri).as_bytes())
+}
+
+fn names<'p>(parts: impl Iterator<Item = &'p PartialSegment>) -> u64 {
+    parts.fold(FNV_BASIS, |sum, part| hash(hash(sum, path(&part.uri).as_bytes()), &range_octets(part.byte_range)))
+}
+
+fn range_octets(range: Option<ByteRange>) -> [u8; 16] {
+    let mut octets = [0xff; 16];
+    if let Some(range) = range {
+        octets[..8].copy_from_slice(&range.start.to_le_bytes());
+        octets[8..].copy_from_slice(&range.length.to_le_bytes());
+    }
+    octets
+}
+
+const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a: marks outlive the process, so that a hash must be the same in every build.
+fn hash(sum: u64, octets: &[u8]) -> u64 {
+    octets.iter().fold(sum, |sum, octet| (sum ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3))
+}
