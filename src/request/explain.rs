@@ -7,8 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Tick;
-use crate::config::{Keys, LiveMode, Playlists};
-use crate::live::media::{Kind, Named};
+use crate::config::Playlists;
 use crate::live::playlist::Playlist;
 use crate::live::state::{Failure, State};
 
@@ -96,45 +95,10 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), explanatio
         explanation.class = Some("plain");
         explanation.sharing = Some("per-viewer");
         "passed to the origin for this viewer alone, for it carries Authorization".to_owned()
-    } else if let Some(named) = named(edge, route, head) {
-        of_media(edge, (route, &named), explanation)
     } else {
         of_plain(edge, (head, resource), explanation)
     };
     explanation.verdict = format!("{said}; {}", because(route));
-}
-
-/// What followed playlists name at the target of `head`.
-fn named(edge: &Edge, route: &RoutePolicy, head: &Head) -> Option<Named> {
-    if route.config.live == LiveMode::Off {
-        return None;
-    }
-    let listing = Listing::of(edge, route, head).ok()?;
-    edge.live.media.find(&listing.located.key)
-}
-
-fn of_media(edge: &Edge, (route, named): (&RoutePolicy, &Named), explanation: &mut Explanation) -> String {
-    explanation.class = Some("media");
-    explanation.sharing = Some("shared");
-    explanation.key = Some(named.key.as_str().to_owned());
-    explanation.left_out =
-        ["everything that names the viewer", "query parameters that no playlist writes"].map(str::to_owned).into();
-    explanation.lifetime = Some("as long as a playlist can name it, whatever the origin says");
-    let kind = match named.kind {
-        Kind::Init => "an initialisation section",
-        Kind::Segment => "a segment",
-        Kind::Part => "a part, sent once it can be sent whole,",
-        Kind::Growing => "a segment that still grows, sent part by part,",
-        Kind::DecryptionKey => "a decryption key",
-    };
-    if named.kind == Kind::DecryptionKey && route.config.keys == Keys::NoStore {
-        explanation.sharing = Some("per-viewer");
-        return format!("{kind} of a followed playlist: fetched anew for each viewer, and not stored");
-    }
-    match edge.cache.peek(&named.key, &HeaderMap::new()) {
-        Some(object) => format!("{kind} of a followed playlist: all {} octets are stored", object.length()),
-        None => format!("{kind} of a followed playlist: fetched once for all who ask"),
-    }
 }
 
 fn of_plain(edge: &Edge, (head, resource): (&Head, &Resource<'_>), explanation: &mut Explanation) -> String {
