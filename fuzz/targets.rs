@@ -24,9 +24,10 @@ use weir::rules::fields::structured::{self, Bare, Dictionary, Item, List, Member
 use weir::rules::fields::{cookies, date, encoding, hop, loops};
 use weir::rules::forwarded::{self, Said};
 use weir::rules::hls::multivariant::Multivariant;
+use weir::rules::hls::parse::{self as hls, Kind};
 use weir::rules::hls::reload::{Frontier, Reload};
 use weir::rules::hls::variables::Variables;
-use weir::rules::hls::{self, Directives, Position, query, rewrite};
+use weir::rules::hls::{Directives, Position, query, rewrite};
 use weir::rules::http1::{Bounds, Guard, Step};
 use weir::rules::proxy_protocol::{self, Header};
 use weir::rules::uri::{PathPattern, Strictness, Target};
@@ -423,7 +424,7 @@ pub fn rewrite(data: &[u8]) {
         assert_eq!(marked.replace(MARKS, ""), text);
     }
     let Ok(multivariant) = Multivariant::parse(text) else { return };
-    assert!(hls::parse::kind(text).is_some());
+    assert!(hls::kind(text).is_some());
     let variables = Variables::of(&multivariant.definitions, Some("token=a%2Fb&a=1"), &Variables::default());
     for rendition in multivariant.renditions {
         assert!(text.contains(&*rendition.uri));
@@ -433,4 +434,29 @@ pub fn rewrite(data: &[u8]) {
         let asked = Target::canonical(path, query, Strictness::Lenient).expect("what was resolved can be asked for");
         assert_eq!(asked.path_and_query(), resolved);
     }
+}
+
+/// A playlist comes out as it went in, what it says lies within it, and whoever has another version reads the same. The
+/// two versions are parted by an octet 0.
+pub fn playlist(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (earlier, text) = text.split_once('\0').unwrap_or((text, text));
+    let before = hls::parse(earlier, None).ok();
+    let again = hls::parse(text, before.as_ref());
+    let Ok(playlist) = hls::parse(text, None) else {
+        // A delta update may go on from a segment that it does not list.
+        assert!(again.is_err() || again.is_ok_and(|playlist| playlist.facts.skip.is_some()));
+        return;
+    };
+    assert_eq!(hls::kind(text), Some(Kind::Media));
+    assert_eq!(playlist.render(), text);
+    assert_eq!(again.as_ref(), Ok(&playlist));
+    for segment in &playlist.segments {
+        assert!(!segment.uri().is_empty() && segment.byte_range.is_none_or(|range| range.end() >= range.start));
+        for line in &segment.lasting {
+            assert!(segment.lasting_text(line).starts_with("#EXT") && segment.lasting_text(line).ends_with('\n'));
+        }
+    }
+    assert_eq!(playlist.next().msn, playlist.msn(playlist.segments.len()));
+    _ = (playlist.duration(), playlist.hints().count());
 }

@@ -19,6 +19,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("h3_control", targets::h3_control),
     ("h3_request", targets::h3_request),
     ("http1_guard", targets::http1_guard),
+    ("playlist", targets::playlist),
     ("proxy_protocol", targets::proxy_protocol),
     ("qpack", targets::qpack),
     ("range", targets::range),

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
 use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::oneshot;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
+use crate::config::value;
 use crate::request::explain::{self, Explanation};
+use crate::request::warm::{self, NotWarmed};
 
 use super::status::{
     CacheStatus, Connections, ListenerStatus, OriginStatus, Problem, Reloaded, RouteStatus, Status, StreamStatus,
@@ -25,7 +27,7 @@ use super::{Admin, Command, Guard, guard};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Weir admin API", description = "Operates one node."),
-    paths(healthz, readyz, metrics, status, explain_url, reload, drain),
+    paths(healthz, readyz, metrics, status, explain_url, reload, warm_url, drain),
     components(schemas(
         Status,
         ListenerStatus,
@@ -38,6 +40,8 @@ use super::{Admin, Command, Guard, guard};
         Reloaded,
         Problem,
         Explanation,
+        Warm,
+        Followed,
         Drain
     ))
 )]
@@ -57,6 +61,7 @@ pub fn router(admin: Admin, guard: Guard) -> Router {
             .route("/status", get(status))
             .route("/explain", get(explain_url))
             .route("/reload", post(reload))
+            .route("/warm", post(warm_url))
             .route("/drain", post(drain))
             .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], openapi()) }));
     }
@@ -117,21 +122,77 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
 }
 
 /// What to explain.
-#[derive(Deserialize, IntoParams)]
+#[derive(IntoParams)]
+#[expect(dead_code, reason = "it describes the query; a repeated parameter is not read by its name")]
 struct Explain {
     /// The URL that a viewer would ask for.
     url: String,
+    /// A field of the viewer's request, as `Name: value`; may be repeated.
+    header: Option<Vec<String>>,
 }
 
 /// What the node would do with a request, and why.
 #[utoipa::path(get, path = "/explain", params(Explain), responses(
     (status = 200, body = Explanation),
-    (status = 400, description = "The URL cannot be read"),
+    (status = 400, description = "The URL or a header cannot be read"),
 ))]
-async fn explain_url(State(admin): State<Admin>, asked: Query<Explain>) -> Response {
-    match explain::explain(&admin.edge, &asked.url) {
+async fn explain_url(State(admin): State<Admin>, Query(asked): Query<Vec<(String, String)>>) -> Response {
+    let values = |name: &'static str| asked.iter().filter(move |(asked, _)| asked == name).map(|(_, value)| value);
+    let Some(url) = values("url").next() else {
+        return problem(StatusCode::BAD_REQUEST, "url", "add ?url= with what a viewer would ask for");
+    };
+    let Some(fields) = values("header").map(|line| field(line)).collect() else {
+        return problem(StatusCode::BAD_REQUEST, "header", "a header is written as `Name: value`");
+    };
+    match explain::explain(&admin.edge, url, fields) {
         Ok(explanation) => Json(explanation).into_response(),
         Err(fault) => problem(StatusCode::BAD_REQUEST, "url", fault),
+    }
+}
+
+/// `Name: value`
+fn field(line: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = line.split_once(':')?;
+    Some((name.trim().parse().ok()?, value.trim().parse().ok()?))
+}
+
+/// What to follow.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Warm {
+    /// The URL that a viewer would ask for.
+    url: String,
+    /// For how long, like `10m`; default: until the node ends.
+    #[serde(rename = "for")]
+    time: Option<String>,
+}
+
+/// What is followed.
+#[derive(Serialize, ToSchema)]
+struct Followed {
+    /// The route that serves it.
+    route: String,
+    /// Path and query of the playlist, as far as they count.
+    playlist: String,
+}
+
+/// Follows a playlist, and the renditions that it names, before anybody watches.
+#[utoipa::path(post, path = "/warm", request_body = Warm, responses(
+    (status = 200, body = Followed),
+    (status = 400, description = "The URL or the time cannot be read"),
+    (status = 409, description = "It cannot be followed; `detail` says why"),
+    (status = 503, description = "As many playlists as allowed are followed"),
+))]
+async fn warm_url(State(admin): State<Admin>, Json(order): Json<Warm>) -> Response {
+    let Ok(time) = order.time.as_deref().map(value::time).transpose() else {
+        return problem(StatusCode::BAD_REQUEST, "for", value::TIMES);
+    };
+    match warm::warm(&admin.edge, &order.url, time) {
+        Ok(warmed) => Json(Followed { route: warmed.route, playlist: warmed.target }).into_response(),
+        Err(NotWarmed::Url(fault)) => problem(StatusCode::BAD_REQUEST, "url", fault),
+        Err(NotWarmed::Refused(refusal)) => problem(StatusCode::CONFLICT, refusal.word(), &refusal.to_string()),
+        Err(NotWarmed::NotFollowed(why)) => problem(StatusCode::CONFLICT, "not-followed", why),
+        Err(NotWarmed::Full(full)) => problem(StatusCode::SERVICE_UNAVAILABLE, "followers", &full.to_string()),
     }
 }
 

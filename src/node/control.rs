@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::{CannotCancel, Command, Problem, Reloaded};
 use crate::config::Config;
-use crate::request::{Advertised, Policies, Readiness};
+use crate::request::{Advertised, Policies, Readiness, warm};
 use crate::tasks::Tasks;
 use crate::transport::tcp;
 
@@ -63,6 +63,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
         }
     }
     shared.edge.set_readiness(Readiness::Draining);
+    shared.edge.live.close();
     shared.bells.close();
     shared.stopped.cancel();
     shared.workers.iter().for_each(Worker::stop);
@@ -157,6 +158,7 @@ impl Shared {
         self.edge.live.reconfigure(live_bounds(&config), origins.clone());
         let policies = Policies::new(config.clone(), origins, traffic, access_log, doors);
         self.edge.replace_policies(policies);
+        warm::follow_routes(&self.edge);
         *self.config.lock() = config;
         Ok(())
     }

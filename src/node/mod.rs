@@ -26,7 +26,7 @@ use crate::clock::{Clock, Tick};
 use crate::config::Config;
 use crate::live::{Live, LiveConfig};
 use crate::origin::{OriginSetupError, Origins};
-use crate::request::{Edge, Policies, Refusal};
+use crate::request::{Edge, Policies, Refusal, warm};
 use crate::tasks::Tasks;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Exposition;
@@ -168,6 +168,8 @@ impl Node {
             stopped: CancellationToken::new(),
         });
         shared.clone().open_admin(admin_listeners, &config, &commands)?;
+        let (stopped, warmth) = (shared.stopped.clone(), warm::keep_routes(shared.edge.clone()));
+        tasks.spawn("warmth", async move { _ = stopped.run_until_cancelled(warmth).await });
         let ended = tasks.spawn("control", control::run(shared.clone(), orders));
         Ok(Self { shared, commands, ended })
     }

@@ -131,6 +131,7 @@ pub(super) struct Explanation {
     url: String,
     route: Option<String>,
     class: Option<String>,
+    sharing: Option<String>,
     key: Option<String>,
     left_out: Vec<String>,
     origin: Option<String>,
@@ -152,6 +153,7 @@ impl Explanation {
         for (name, fact) in [
             ("route", &self.route),
             ("class", &self.class),
+            ("sharing", &self.sharing),
             ("key", &self.key),
             ("origin", &self.origin),
             ("asked for", &self.origin_url),
@@ -164,6 +166,21 @@ impl Explanation {
         row(&mut text, "verdict", &plain(&self.verdict));
         row(&mut text, "refusal", &plain(self.refusal.as_deref().unwrap_or_default()));
         text
+    }
+}
+
+/// `POST /warm`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Warmed {
+    route: String,
+    playlist: String,
+}
+
+impl Warmed {
+    /// `time` says for how long.
+    pub(super) fn text(&self, time: &str) -> String {
+        format!("{} of route {} is followed {time}\n", plain(&self.playlist), plain(&self.route))
     }
 }
 

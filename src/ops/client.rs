@@ -1,4 +1,4 @@
-//! The admin API from outside: `explain`, `status`, `reload`, `drain`.
+//! The admin API from outside: `explain`, `status`, `reload`, `warm`, `drain`.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use http_body_util::Full;
 use rustls_pki_types::ServerName;
 use serde::de::DeserializeOwned;
 
-use super::answers::{Explanation, Refused, Reload, Status};
+use super::answers::{Explanation, Refused, Reload, Status, Warmed};
 use super::wire::{self, Answer, AskError, Host, Peer, TrustError};
-use super::{DrainArguments, ExplainArguments, NodeArguments, Outcome};
+use super::{DrainArguments, ExplainArguments, NodeArguments, Outcome, WarmArguments};
 use crate::clock::Clock;
 use crate::config::{Address, Config, Problems, value};
 
@@ -79,7 +79,10 @@ pub async fn explain(
 ) -> io::Result<Outcome> {
     let ask = async {
         let node = Node::of(&arguments.node, clock)?;
-        let target = format!("/explain?url={}", escaped(&arguments.url));
+        let mut target = format!("/explain?url={}", escaped(&arguments.url));
+        for field in &arguments.headers {
+            target += &format!("&header={}", escaped(field));
+        }
         node.ok(Method::GET, &target, "").await
     };
     let show =
@@ -119,6 +122,26 @@ pub async fn reload(
     };
     let show = |answer: &Reload| (answer.text(), if answer.is_taken() { Outcome::Good } else { Outcome::Finding });
     shown(ask.await, arguments, show, out, complaints)
+}
+
+/// `weir warm`
+///
+/// # Errors
+/// Where `out` or `complaints` cannot be written.
+pub async fn warm(
+    arguments: &WarmArguments,
+    clock: &Clock,
+    out: &mut dyn Write,
+    complaints: &mut dyn Write,
+) -> io::Result<Outcome> {
+    let body = serde_json::json!({ "url": arguments.url, "for": arguments.time.map(value::write_time) });
+    let ask = async { Node::of(&arguments.node, clock)?.ok(Method::POST, "/warm", &body.to_string()).await };
+    let time = match arguments.time {
+        Some(time) => format!("for {}", value::write_time(time)),
+        None => "until the node ends".to_owned(),
+    };
+    let show = |answer: &Warmed| (answer.text(&time), Outcome::Good);
+    shown(ask.await, &arguments.node, show, out, complaints)
 }
 
 /// `weir drain`

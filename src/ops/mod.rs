@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use http::{HeaderName, HeaderValue};
 
 use crate::clock::Clock;
 use crate::config::value;
@@ -57,7 +58,9 @@ pub enum Tool {
     #[command(after_help = "Example: weir check --config edge.toml --strict")]
     Check(CheckArguments),
     /// Says what a running node would do with a request, and why
-    #[command(after_help = "Example: weir explain https://live.example.com/live/one/index.m3u8")]
+    #[command(
+        after_help = "Example: weir explain https://live.example.com/live/one/index.m3u8 -H 'Accept-Encoding: gzip'"
+    )]
     Explain(ExplainArguments),
     /// Shows how a running node does
     #[command(after_help = "Example: weir status --admin unix:/run/weir/admin.sock --json")]
@@ -65,6 +68,9 @@ pub enum Tool {
     /// Lets a running node read its configuration again
     #[command(after_help = "Example: weir reload --config edge.toml")]
     Reload(NodeArguments),
+    /// Lets a running node follow a stream before anybody watches
+    #[command(after_help = "Example: weir warm https://live.example.com/live/one/index.m3u8 --for 10m")]
+    Warm(WarmArguments),
     /// Lets viewers leave a running node
     #[command(after_help = "Example: weir drain --by 10m\n         weir drain --cancel")]
     Drain(DrainArguments),
@@ -145,6 +151,31 @@ pub struct ExplainArguments {
     /// What a viewer would ask for
     #[arg(value_name = "URL")]
     pub url: String,
+    /// A field of the viewer's request; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = field)]
+    pub headers: Vec<String>,
+    /// Which node
+    #[command(flatten)]
+    pub node: NodeArguments,
+}
+
+/// A field as it stands in a request.
+fn field(text: &str) -> Result<String, &'static str> {
+    let (name, value) = text.split_once(':').ok_or("write it as `Name: value`")?;
+    HeaderName::try_from(name.trim()).map_err(|_| "what stands before the colon is no field name")?;
+    HeaderValue::try_from(value.trim()).map_err(|_| "what stands behind the colon is no field value")?;
+    Ok(text.to_owned())
+}
+
+/// `weir warm`
+#[derive(Args, Clone, Debug)]
+pub struct WarmArguments {
+    /// The playlist, as a viewer would ask for it
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// For how long; default: until the node ends
+    #[arg(long = "for", value_name = "TIME", value_parser = value::time)]
+    pub time: Option<Duration>,
     /// Which node
     #[command(flatten)]
     pub node: NodeArguments,
@@ -197,6 +228,7 @@ pub fn run(tool: Tool, out: &mut dyn Write, complaints: &mut dyn Write) -> io::R
         Tool::Explain(arguments) => runtime.block_on(client::explain(&arguments, &clock, out, complaints)),
         Tool::Status(arguments) => runtime.block_on(client::status(&arguments, &clock, out, complaints)),
         Tool::Reload(arguments) => runtime.block_on(client::reload(&arguments, &clock, out, complaints)),
+        Tool::Warm(arguments) => runtime.block_on(client::warm(&arguments, &clock, out, complaints)),
         Tool::Drain(arguments) => runtime.block_on(client::drain(&arguments, &clock, out, complaints)),
     }
 }
@@ -229,6 +261,9 @@ mod command_line {
             &["weir", "drain", "--by", "10"],
             &["weir", "drain", "--by", "10m", "--cancel"],
             &["weir", "explain"],
+            &["weir", "explain", "/x", "-H", "no colon"],
+            &["weir", "explain", "/x", "-H", "b d: x"],
+            &["weir", "warm", "/x", "--for", "10"],
             &["weir", "demo", "--http", "8080"],
         ] {
             assert_eq!(code(line), Some(2), "{line:?}");

@@ -106,7 +106,8 @@ async fn a_question_keeps_its_url_whole_and_a_refusal_is_a_finding() {
         ("200 OK", r#"{"url":"u","verdict":"refused with 404","refusal":"no-route"}"#),
     ])
     .await;
-    let arguments = ExplainArguments { url: "http://a/x?y=1&z=ü".to_owned(), node: arguments(&admin) };
+    let headers = vec!["Accept-Encoding: gzip".to_owned(), "X-Two: 2".to_owned()];
+    let arguments = ExplainArguments { url: "http://a/x?y=1&z=ü".to_owned(), headers, node: arguments(&admin) };
     for (outcome, said) in [
         (Outcome::Good, "u\n  verdict          served\n"),
         (Outcome::Finding, "u\n  verdict          refused with 404\n  refusal          no-route\n"),
@@ -116,8 +117,34 @@ async fn a_question_keeps_its_url_whole_and_a_refusal_is_a_finding() {
         assert_eq!((ended, text(out).as_str()), (outcome, said));
     }
     let request = asked.await.unwrap().remove(0);
-    let line = "GET /explain?url=http%3A%2F%2Fa%2Fx%3Fy%3D1%26z%3D%C3%BC HTTP/1.1";
+    let line = "GET /explain?url=http%3A%2F%2Fa%2Fx%3Fy%3D1%26z%3D%C3%BC\
+        &header=Accept%2DEncoding%3A%20gzip&header=X%2DTwo%3A%202 HTTP/1.1";
     assert_eq!(request.lines().next(), Some(line));
+}
+
+#[tokio::test]
+async fn a_playlist_is_kept_warm_for_a_time_or_for_good() {
+    let good = r#"{"route":"live","playlist":"/live/one/index.m3u8"}"#;
+    let full = r#"{"reason":"followers","detail":"as many playlists as allowed are followed"}"#;
+    let (admin, asked) = node(&[("200 OK", good), ("200 OK", good), ("503 Service Unavailable", full)]).await;
+    let url = "https://a/live/one/index.m3u8?CMCD=x".to_owned();
+    let lasting = WarmArguments { url, time: None, node: arguments(&admin) };
+    let short = WarmArguments { time: Some(Duration::from_secs(600)), ..lasting.clone() };
+    for (arguments, outcome, said) in [
+        (&short, Outcome::Good, "/live/one/index.m3u8 of route live is followed for 10m\n"),
+        (&lasting, Outcome::Good, "/live/one/index.m3u8 of route live is followed until the node ends\n"),
+        (&lasting, Outcome::Finding, ""),
+    ] {
+        let (mut out, mut complaints) = (Vec::new(), Vec::new());
+        let ended = client::warm(arguments, &Clock::system(), &mut out, &mut complaints).await.unwrap();
+        assert_eq!((ended, text(out).as_str()), (outcome, said));
+    }
+    let requests = asked.await.unwrap();
+    assert!(requests[0].starts_with("POST /warm HTTP/1.1\r\n"), "{}", requests[0]);
+    let url = r#""url":"https://a/live/one/index.m3u8?CMCD=x""#;
+    for (request, time) in [(&requests[0], "\"10m\""), (&requests[1], "null")] {
+        assert!(request.contains(url) && request.contains(&format!("\"for\":{time}")), "{request}");
+    }
 }
 
 #[tokio::test]

@@ -1,14 +1,21 @@
 //! The same walk as a request takes, without doing it: what would happen, and why.
 
-use http::uri::Uri;
-use http::{HeaderMap, Method};
+use std::sync::Arc;
+
+use http::uri::{Authority, Uri};
+use http::{HeaderMap, Method, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Tick;
+use crate::config::{Keys, LiveMode, Playlists};
+use crate::live::media::{Kind, Named};
+use crate::live::playlist::Playlist;
+use crate::live::state::{Failure, State};
 
-use super::route::{self, Target};
-use super::{Edge, Head, Protocol, Scheme, Viewer};
+use super::asked::{self, Asking};
+use super::route::{self, Resource, Target};
+use super::{Edge, Head, Protocol, Scheme, Viewer, cached};
 
 /// What the node would do with a GET of a URL.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -17,12 +24,15 @@ pub struct Explanation {
     pub url: String,
     /// The route that serves it; `None`: none does.
     pub route: Option<String>,
-    /// What it is: `plain`, `page` or `answered` by the node itself; `None`: refused.
+    /// What it is: `playlist`, `media` (what a followed playlist names), `plain`, `page` or `answered` by the node
+    /// itself; `None`: refused.
     pub class: Option<&'static str>,
+    /// Who gets the same answer: `shared` or `per-viewer`.
+    pub sharing: Option<&'static str>,
     /// The cache key.
     pub key: Option<String>,
     /// What the key leaves out of the request.
-    pub left_out: Vec<&'static str>,
+    pub left_out: Vec<String>,
     /// The origins in order of preference.
     pub origin: Option<String>,
     /// What the first origin would be asked for.
@@ -37,19 +47,23 @@ pub struct Explanation {
     pub refusal: Option<&'static str>,
 }
 
-/// Walks a GET of `url`. Needs no viewer and asks no origin.
+/// Walks a GET of `url` with these fields. Needs no viewer and asks no origin.
 ///
 /// # Errors
 /// What is wrong with the URL.
-pub fn explain(edge: &Edge, url: &str) -> Result<Explanation, &'static str> {
-    let head = head(url)?;
+pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation, &'static str> {
+    let head = head(url, fields)?;
     let policies = edge.policies();
     let authority = head.authority.as_deref().unwrap_or_default();
     let mut explanation = Explanation {
         url: format!("{}://{authority}{}", head.scheme.as_str(), url_path(&head)),
         ..Explanation::default()
     };
-    match route::target(&policies, &head) {
+    let target = route::target(&policies, &head).and_then(|target| match target {
+        Target::Resource(_) => route::refuse_loops(&policies, &head).map(|()| target),
+        Target::Page(_) | Target::Answered(..) => Ok(target),
+    });
+    match target {
         Err(refusal) => {
             explanation.verdict = format!("refused with {}: {refusal}", refusal.status().as_u16());
             explanation.refusal = Some(refusal.word());
@@ -63,22 +77,17 @@ pub fn explain(edge: &Edge, url: &str) -> Result<Explanation, &'static str> {
             explanation.class = Some("answered");
             explanation.verdict = format!("answered by the node with {}", answer.status);
         }
-        Ok(Target::Resource(resource)) => of_resource(edge, &resource, &mut explanation),
+        Ok(Target::Resource(resource)) => of_resource(edge, (&head, &resource), &mut explanation),
     }
     Ok(explanation)
 }
 
-fn of_resource(edge: &Edge, resource: &route::Resource<'_>, explanation: &mut Explanation) {
+fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut Explanation) {
     let route = resource.route;
-    explanation.route = Some(route.name.to_string());
-    explanation.class = Some("plain");
-    explanation.key = Some(resource.key.as_str().to_owned());
-    explanation.left_out =
-        vec!["the viewer's scheme, host and address", "Cookie", "Origin", "fields that Vary does not name"];
-    explanation.origin = Some(route.supply.origins.join(", then "));
-    explanation.origin_url = Some(route.supply.url(&resource.upstream));
-    explanation.lifetime = Some("the origin's Weir-Cache-Control, CDN-Cache-Control, Cache-Control or Expires");
-    explanation.limits = vec![
+    told.route = Some(route.name.to_string());
+    told.origin = Some(route.supply.origins.join(", then "));
+    told.origin_url = Some(route.supply.url(&resource.upstream));
+    told.limits = vec![
         format!("objects over {} octets pass and are not stored", edge.cache.max_object()),
         format!("request bodies up to {} octets", route.config.max_body),
     ];
@@ -87,18 +96,147 @@ fn of_resource(edge: &Edge, resource: &route::Resource<'_>, explanation: &mut Ex
         if route.config.hosts.is_empty() { "any".to_owned() } else { route.config.hosts.join(", ") },
         route.config.path
     );
+    if !cached::is_shareable(head) {
+        told.class = Some("plain");
+        told.sharing = Some("per-viewer");
+        told.verdict = format!("passed to the origin for this viewer alone, for it carries Authorization; {because}");
+        return;
+    }
+    let asking = match route.config.live {
+        LiveMode::Auto => asked::playlist(edge, resource),
+        LiveMode::Off => None,
+    };
+    let said = match asking.map(|asking| (class(edge, resource, &asking), asking)) {
+        Some((Class::Playlist(known), asking)) => of_playlist((resource, &asking), known.as_deref(), told),
+        Some((Class::Media(named), asking)) => of_media(edge, (resource, &asking), &named, told),
+        Some((Class::Plain, _)) | None => of_plain(edge, (head, resource), told),
+    };
+    told.verdict = format!("{said}; {because}");
+}
+
+/// What a resource is to the live edge.
+enum Class {
+    Playlist(Option<Arc<Playlist>>),
+    Media(Named),
+    Plain,
+}
+
+fn class(edge: &Edge, resource: &Resource<'_>, asking: &Asking) -> Class {
+    if let Some(named) = edge.live.media.find(&asking.key) {
+        return Class::Media(named);
+    }
+    let path = resource.target.split('?').next().unwrap_or_default();
+    match edge.live.find(&asking.key) {
+        None if !asked::is_playlist_path(path) => Class::Plain,
+        known => Class::Playlist(known),
+    }
+}
+
+fn of_playlist(
+    (resource, asking): (&Resource<'_>, &Asking),
+    known: Option<&Playlist>,
+    told: &mut Explanation,
+) -> String {
+    let state = known.map(Playlist::state);
+    told.class = Some("playlist");
+    let by_route = resource.route.config.playlists;
+    if by_route == Playlists::PerViewer || matches!(state.as_deref(), Some(State::PerViewer)) {
+        told.sharing = Some("per-viewer");
+        let whose = if by_route == Playlists::PerViewer { "the route" } else { "the origin" };
+        return format!(
+            "passed to the origin for each viewer, with query, cookies, User-Agent and address, and not stored: \
+             {whose} says that each gets their own"
+        );
+    }
+    told.sharing = Some("shared");
+    told.lifetime = Some("until its next version");
+    leave_out(asking, told);
+    told.key = Some(asking.key.as_str().to_owned());
+    told.origin_url = Some(resource.route.supply.url(&asking.upstream));
+    told.limits = vec!["a reload is held for three target durations, then refused with 503".to_owned()];
+    match state.as_deref() {
+        None => "asked for once, and followed for all who watch: nobody does now".to_owned(),
+        Some(State::Asked) => "shared by all who wait for it: the origin has just been asked".to_owned(),
+        Some(State::Media(edition)) => {
+            let frontier = &edition.published.frontier;
+            let reloads = if frontier.is_ended { "it has ended" } else { "reloads for what is not there yet are held" };
+            let next = frontier.next;
+            format!("answered from what is followed, whose next position is {}.{}: {reloads}", next.msn, next.part)
+        }
+        Some(State::Multivariant(_)) => "answered from memory: a multivariant playlist".to_owned(),
+        Some(State::PerViewer) => "passed to the origin for each viewer".to_owned(),
+        Some(State::Failed(failure)) => format!("refused until the origin has recovered: {}", fault(failure)),
+    }
+}
+
+fn fault(failure: &Failure) -> String {
+    match failure {
+        Failure::Status(status, _) => format!("it answered with {status}"),
+        Failure::NoPlaylist(why) => format!("what it sent is no playlist: {why}"),
+        Failure::Fetch(error) => error.to_string(),
+        Failure::Stale => "it has not published anything for too long".to_owned(),
+        Failure::Gone => "it is no longer followed, and will be asked anew".to_owned(),
+    }
+}
+
+fn of_media(
+    edge: &Edge,
+    (resource, asking): (&Resource<'_>, &Asking),
+    named: &Named,
+    told: &mut Explanation,
+) -> String {
+    told.class = Some("media");
+    told.key = Some(named.key.as_str().to_owned());
+    told.origin_url = Some(resource.route.supply.url(&asking.upstream));
+    told.lifetime = Some("as long as a playlist can name it, whatever the origin says");
+    leave_out(asking, told);
+    let kind = match named.kind {
+        Kind::Init => "an initialisation section",
+        Kind::Segment => "a segment",
+        Kind::Part => "a part",
+        Kind::Growing => "a segment that still grows",
+        Kind::DecryptionKey => "a decryption key",
+    };
+    if named.kind == Kind::DecryptionKey && resource.route.config.keys == Keys::NoStore {
+        told.sharing = Some("per-viewer");
+        return "a decryption key of a followed playlist: fetched anew for each viewer, and not stored".to_owned();
+    }
+    told.sharing = Some("shared");
+    let stored = edge.cache.peek(&named.key, &HeaderMap::new());
+    let what = match stored {
+        Some(object) => format!("all {} octets are stored", object.length()),
+        None => "fetched once for all who ask".to_owned(),
+    };
+    format!("{kind} of a followed playlist: {what}")
+}
+
+fn of_plain(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut Explanation) -> String {
+    told.class = Some("plain");
+    told.sharing = Some("shared");
+    told.key = Some(resource.key.as_str().to_owned());
+    told.left_out = NEVER_IN_A_KEY.map(str::to_owned).to_vec();
+    told.lifetime = Some("the origin's Weir-Cache-Control, CDN-Cache-Control, Cache-Control or Expires");
     let now = edge.clock.now();
-    let stored = edge.cache.peek(&resource.key, &HeaderMap::new());
-    explanation.verdict = match stored {
-        None => format!("fetched once for all who ask: nothing is stored; {because}"),
+    match edge.cache.peek(&resource.key, &head.headers) {
+        None => "fetched once for all who ask: nothing is stored".to_owned(),
         Some(object) => format!(
-            "{} of {} octets is stored, {} s old and fresh for {} s; {because}",
+            "{} of {} octets is stored, {} s old and fresh for {} s",
             object.head.status,
             object.length(),
             object.head.lifetime.age_seconds(now),
             object.head.lifetime.ttl(now)
         ),
-    };
+    }
+}
+
+const NEVER_IN_A_KEY: [&str; 4] =
+    ["the viewer's scheme, host and address", "Cookie", "Origin", "fields that Vary does not name"];
+
+fn leave_out(asking: &Asking, told: &mut Explanation) {
+    told.left_out = NEVER_IN_A_KEY[..3].iter().map(|what| (*what).to_owned()).collect();
+    if asking.dropped > 0 {
+        told.left_out.push(format!("{} parameters of the query that nothing keeps", asking.dropped));
+    }
 }
 
 fn url_path(head: &Head) -> String {
@@ -108,8 +246,8 @@ fn url_path(head: &Head) -> String {
     }
 }
 
-/// The head of a GET of `url`; a bare path is asked of any host.
-fn head(url: &str) -> Result<Head, &'static str> {
+/// The head of a GET of `url`; a bare path is asked of the host that the fields name, else of any.
+pub(super) fn head(url: &str, mut fields: HeaderMap) -> Result<Head, &'static str> {
     let uri: Uri = url.parse().map_err(|_| "the URL cannot be read: write https://HOST/PATH or /PATH")?;
     let scheme = match uri.scheme_str() {
         Some("https") => Scheme::Https,
@@ -120,14 +258,16 @@ fn head(url: &str) -> Result<Head, &'static str> {
     if !path.starts_with('/') {
         return Err("the URL's path does not begin with /");
     }
+    let host = fields.remove(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let authority = uri.authority().or(host.as_ref());
     let nobody = ([0, 0, 0, 0], 0).into();
     Ok(Head {
         method: Method::GET,
         scheme,
-        authority: uri.authority().map(|authority| authority.as_str().to_ascii_lowercase()),
+        authority: authority.map(|authority| authority.as_str().to_ascii_lowercase()),
         path: path.to_owned(),
         query: uri.query().map(str::to_owned),
-        headers: HeaderMap::new(),
+        headers: fields,
         viewer: Viewer { peer: nobody, address: nobody },
         protocol: Protocol::Http11,
         received: Tick::default(),

@@ -2,6 +2,7 @@
 
 mod account;
 mod answer;
+mod asked;
 pub mod body;
 mod cached;
 pub mod edge;
@@ -9,6 +10,7 @@ pub mod explain;
 mod forward;
 pub mod head;
 mod page;
+mod playlist;
 pub mod policies;
 pub mod refusal;
 mod represent;
@@ -16,6 +18,7 @@ mod respond;
 mod route;
 pub mod upload;
 mod upstream;
+pub mod warm;
 
 use http::Response;
 
@@ -54,6 +57,9 @@ async fn journey(
         Target::Resource(resource) => resource,
     };
     route::refuse_loops(policies, head)?;
+    if let Some(listing) = playlist::listing(edge, head, &resource) {
+        return playlist::answer(edge, policies, head, &listing).await;
+    }
     match cached::is_shareable(head) {
         true => cached::answer(edge, policies, head, &resource).await,
         false => forward::pass_with_body(edge, policies, head, &resource, upload).await,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use crate::config::{self, Config, Route};
+use crate::live::Rules;
 use crate::origin::Origins;
 use crate::origin::supply::Supply;
 use crate::rules::cors::{Cors, Credentials, Permission};
@@ -54,6 +55,8 @@ pub struct RoutePolicy {
     path: PathPattern,
     /// Where its objects come from.
     pub supply: Arc<Supply>,
+    /// How it treats live streams.
+    pub rules: Arc<Rules>,
     /// CORS as the edge speaks it; `None`: the origin does.
     pub cors: Option<Cors>,
     /// Its counters.
@@ -133,12 +136,23 @@ impl RoutePolicy {
     fn new(index: usize, route: &Route, config: &Config, traffic: &Traffic) -> Self {
         let named = |name: &String| config.origins.iter().find(|origin| origin.name == *name);
         let origins: Vec<_> = route.origins.iter().filter_map(named).collect();
+        let name: Arc<str> = route.name.as_str().into();
+        let supply = Arc::new(Supply::new(route, &origins));
+        let rules = Rules {
+            route: name.clone(),
+            supply: supply.clone(),
+            playlists: route.playlists,
+            keys: route.keys,
+            query_keep: route.query_keep.clone(),
+            stale_playlist_for: route.stale_playlist_for,
+        };
         Self {
-            name: route.name.as_str().into(),
+            name,
             index,
             hosts: route.hosts.iter().map(|host| HostPattern::new(host)).collect(),
             path: PathPattern::parse(&route.path).expect("a checked configuration has canonical paths"),
-            supply: Arc::new(Supply::new(route, &origins)),
+            supply,
+            rules: Arc::new(rules),
             cors: match &route.cors {
                 config::Cors::Edge(rules) => Some(cors(rules)),
                 config::Cors::Origin => None,
@@ -146,6 +160,20 @@ impl RoutePolicy {
             traffic: traffic.route(&route.name),
             config: route.clone(),
         }
+    }
+
+    /// A URL by which a viewer would ask for a target of the route.
+    pub fn url(&self, target: &str) -> String {
+        let exact = self.hosts.iter().find_map(|host| match host {
+            HostPattern::Exact(name) => Some(name.clone()),
+            HostPattern::Below(_) => None,
+        });
+        let any = self.hosts.first().map(|host| match host {
+            HostPattern::Exact(name) => name.clone(),
+            HostPattern::Below(suffix) => format!("any{suffix}"),
+        });
+        let scheme = if self.config.https_only { "https" } else { "http" };
+        format!("{scheme}://{}{target}", exact.or(any).unwrap_or_else(|| "localhost".to_owned()))
     }
 
     fn serves_host(&self, host: &str) -> bool {

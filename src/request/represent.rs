@@ -101,6 +101,8 @@ fn dress(
         origination,
         provenance: Some(provenance),
         origin_wait: None,
+        held: None,
+        urgency: None,
         access: Access::OfRoute,
     };
     match *view {

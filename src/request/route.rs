@@ -49,6 +49,8 @@ pub struct Resource<'a> {
     pub viewer_authority: Option<String>,
     /// The object that it is.
     pub key: Key,
+    /// Path and query as viewers ask for them, canonical.
+    pub target: String,
 }
 
 impl Resource<'_> {
@@ -114,10 +116,11 @@ fn canonical(head: &Head) -> Result<uri::Target<'_>, Refusal> {
 /// The object that a canonical target is on a route.
 fn resource<'a>(route: &'a RoutePolicy, head: &Head, canonical: &uri::Target<'_>) -> Result<Resource<'a>, Refusal> {
     let viewer_authority = head.authority.clone().filter(|_| route.supply.shows_viewer());
-    let located = route.supply.locate(&canonical.path_and_query(), viewer_authority.as_deref());
+    let target = canonical.path_and_query();
+    let located = route.supply.locate(&target, viewer_authority.as_deref());
     let Located { key, upstream } =
         located.ok_or(Refusal::BadRequest("the request target has octets that a URI may not have"))?;
-    Ok(Resource { route, upstream, viewer_authority, key })
+    Ok(Resource { route, upstream, viewer_authority, key, target })
 }
 
 fn redirect_to_https(policies: &Policies, route: &RoutePolicy, head: &Head) -> Option<Answer> {

@@ -113,11 +113,11 @@ async fn the_api_describes_every_route_of_its_own() {
         let api: Value = serde_json::from_str(&text).unwrap();
         assert!(api["openapi"].as_str().unwrap().starts_with("3."), "{api}");
         let paths = api["paths"].as_object().unwrap();
-        for path in ["/healthz", "/readyz", "/metrics", "/status", "/explain", "/reload", "/drain"] {
+        for path in ["/healthz", "/readyz", "/metrics", "/status", "/explain", "/reload", "/warm", "/drain"] {
             let methods = paths[path].as_object().unwrap();
             for (method, described) in methods {
                 assert!(!described["responses"].as_object().unwrap().is_empty(), "{path}");
-                assert_eq!(method, if ["/reload", "/drain"].contains(&path) { "post" } else { "get" });
+                assert_eq!(method, if ["/reload", "/warm", "/drain"].contains(&path) { "post" } else { "get" });
             }
         }
         for path in paths.keys() {
@@ -140,7 +140,19 @@ async fn explain_walks_the_way_of_a_request_without_taking_it() {
         assert_eq!((code, &told["route"], &told["class"]), (200, &"all".into(), &"plain".into()), "{told}");
         assert_eq!(told["origin_url"], format!("http://{}/blob/y?size=1", stage.origin.addr()));
         assert_eq!(stage.origin.stats().total(), 0);
-        assert_eq!(stage.admin(Method::GET, "/explain?url=http://%5B", "").await.0, 400);
+        for wrong in ["", "?url=http://%5B", "?header=A:b", "?url=/x&header=no-colon", "?url=/x&header=a%20b:c"] {
+            assert_eq!(stage.admin(Method::GET, &format!("/explain{wrong}"), "").await.0, 400, "{wrong}");
+        }
+        for (headers, told) in [
+            ("header=Authorization:%20Basic%20x", ("sharing", "per-viewer")),
+            ("header=A:%20b&header=CDN-Loop:%20edge-test", ("refusal", "loop-detected")),
+            ("header=Expect:%20much", ("refusal", "expectation-failed")),
+            ("header=Host:%20b.example", ("url", "http://b.example/blob/y")),
+        ] {
+            let (_, text) = stage.admin(Method::GET, &format!("/explain?url=/blob/y&{headers}"), "").await;
+            let explained: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(explained[told.0], told.1, "{headers}: {text}");
+        }
     })
     .await;
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::parse::attributes::Attributes;
 use super::parse::lines::{self, Content, Scope};
-use super::parse::{Malformed, tags};
+use super::parse::{self, Malformed, tags};
 use super::playlist::Definition;
 
 /// A multivariant playlist.
@@ -92,8 +92,7 @@ struct Named<'t> {
 impl<'t> Reader<'t> {
     fn take(&mut self, line: usize, written: &'t str) -> Result<(), &'static str> {
         match lines::content(written) {
-            Content::Tag("EXTM3U", "") if line == 1 => Ok(()),
-            _ if line == 1 => Err("the first line is not #EXTM3U"),
+            _ if line == 1 && !parse::has_header(written) => Err("the first line is not #EXTM3U"),
             Content::Tag(name, value) => self.tag(name, value),
             Content::Uri(uri) => match self.announced.take() {
                 Some(named) => self.name(Named { uri: Some(uri), ..named }),

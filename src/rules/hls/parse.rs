@@ -68,7 +68,8 @@ pub fn kind(text: &str) -> Option<Kind> {
     Some(Kind::Media)
 }
 
-fn has_header(text: &str) -> bool {
+/// Whether the first line is what every playlist begins with (§4.4.1.1).
+pub(super) fn has_header(text: &str) -> bool {
     lines::first(text).trim_ascii_end() == "#EXTM3U"
 }
 

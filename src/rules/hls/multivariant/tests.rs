@@ -117,7 +117,7 @@ fn what_cannot_be_read_takes_nothing_else_with_it() {
 #[test]
 fn what_is_no_multivariant_playlist_is_refused() {
     let refused = |text: &str| Multivariant::parse(text).map_err(|malformed| (malformed.line, malformed.what));
-    for text in ["", "\n", "#EXTM3U8\n", " #EXTM3U\n", "\u{feff}#EXTM3U\n", "<html>", "#EXTM3Ux"] {
+    for text in ["", "\n", "#EXTM3U8\n", " #EXTM3U\n", "\u{feff}#EXTM3U\n", "<html>", "#EXTM3Ux", "#EXTM3U:"] {
         assert_eq!(refused(text), Err((1, "the first line is not #EXTM3U")), "{text}");
     }
     for tag in ["#EXTINF:4,", "#EXT-X-TARGETDURATION:4", "#EXT-X-ENDLIST", "#EXT-X-PART:URI=\"a\"", "#EXT-X-SKIP:"] {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr2;
 use smallvec::SmallVec;
 
 use super::values;
@@ -16,6 +16,8 @@ const MOST: usize = 128;
 pub struct Attributes<'t> {
     rest: Option<&'t str>,
     names: SmallVec<[&'t str; 8]>,
+    /// One bit for every name, by its length and ends: most names are seen to be new without a comparison.
+    marks: u64,
 }
 
 /// The text is no attribute list.
@@ -30,7 +32,7 @@ pub struct Value<'t>(&'t str);
 impl<'t> Attributes<'t> {
     /// The attributes of `list`, which is all that follows the colon of a tag.
     pub fn of(list: &'t str) -> Self {
-        Self { rest: Some(list).filter(|list| !list.is_empty()), names: SmallVec::new() }
+        Self { rest: Some(list).filter(|list| !list.is_empty()), names: SmallVec::new(), marks: 0 }
     }
 
     fn read(&mut self, list: &'t str) -> Option<(&'t str, Value<'t>)> {
@@ -42,24 +44,32 @@ impl<'t> Attributes<'t> {
         let (name, value) = (&list[..name_end], &list[name_end + 1..]);
         let length = match value.as_bytes() {
             [b'"', quoted @ ..] => memchr2(b'"', b'\r', quoted).filter(|end| quoted[*end] == b'"')? + 2,
-            plain => memchr(b',', plain).unwrap_or(plain.len()),
+            plain => plain.iter().position(|octet| !is_plain(*octet)).unwrap_or(plain.len()),
         };
         let (value, rest) = value.split_at(length);
-        let is_plain = |octet: u8| octet > b' ' && octet != b'"' && octet != 0x7f;
-        if value.is_empty() || !(value.starts_with('"') || value.bytes().all(is_plain)) {
-            return None;
-        }
-        if self.names.len() == MOST || self.names.contains(&name) {
-            return None;
-        }
-        self.names.push(name);
         self.rest = match rest.as_bytes() {
             [] => None,
             [b',', ..] => Some(&rest[1..]),
             _ => return None,
         };
-        Some((name, Value(value)))
+        (!value.is_empty() && self.is_new(name)).then_some((name, Value(value)))
     }
+
+    fn is_new(&mut self, name: &'t str) -> bool {
+        let octets = name.as_bytes();
+        let mark = 1 << ((octets.len() * 7 + usize::from(octets[0]) * 3 + usize::from(octets[octets.len() - 1])) % 64);
+        if self.names.len() == MOST || (self.marks & mark != 0 && self.names.contains(&name)) {
+            return false;
+        }
+        self.marks |= mark;
+        self.names.push(name);
+        true
+    }
+}
+
+/// Whether an octet may stand in a value without quotes.
+fn is_plain(octet: u8) -> bool {
+    octet > b' ' && octet != b'"' && octet != b',' && octet != 0x7f
 }
 
 fn is_of_name(octet: u8) -> bool {
@@ -105,8 +115,77 @@ impl<'t> Value<'t> {
         values::integer(self.0)
     }
 
+    /// A decimal integer from which can be counted on.
+    pub fn sequence(self) -> Option<u64> {
+        values::sequence(self.0)
+    }
+
     /// A decimal number of seconds.
     pub fn duration(self) -> Option<Duration> {
         values::duration(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(list: &str) -> Option<Vec<(&str, &str)>> {
+        Attributes::of(list).map(|attribute| attribute.ok().map(|(name, value)| (name, value.0))).collect()
+    }
+
+    #[test]
+    fn a_list_keeps_to_the_grammar_or_is_none() {
+        let long = |count: usize| (0..count).map(|index| format!("A{index}=1")).collect::<Vec<_>>().join(",");
+        assert_eq!(read("").unwrap(), []);
+        assert_eq!(read("A=1").unwrap(), [("A", "1")]);
+        assert_eq!(
+            read("URI=\"a,b=c\",X-9=0xAB,R=1x2,E=\"\"").unwrap(),
+            [("URI", "\"a,b=c\""), ("X-9", "0xAB"), ("R", "1x2"), ("E", "\"\"")]
+        );
+        assert_eq!(read("A=\"\u{fc}\",B=\u{fc}").unwrap(), [("A", "\"\u{fc}\""), ("B", "\u{fc}")]);
+        assert_eq!(read(&long(MOST)).unwrap().len(), MOST);
+        for list in [
+            "A",
+            "A=",
+            "=1",
+            "A=1,",
+            ",A=1",
+            "A=1,,B=2",
+            "A=1, B=2",
+            "A= 1",
+            "A =1",
+            "A=1 ",
+            "a=1",
+            "A=\"",
+            "A=\"x",
+            "A=\"x\"y",
+            "A=x\"y\"",
+            "A=\"x\ry\"",
+            "A=1,A=1",
+            "A=1,B=2,A=3",
+            "A=\t",
+            "\u{fc}=1",
+            &long(MOST + 1),
+        ] {
+            assert_eq!(read(list), None, "{list}");
+        }
+    }
+
+    #[test]
+    fn a_list_ends_behind_its_first_error() {
+        assert_eq!(Attributes::of("A=1,b=2,C=3").map(|attribute| attribute.is_ok()).collect::<Vec<_>>(), [true, false]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_the_list(list in "([AB]{1,2}=(\"[a,= ]{0,3}\"|[a1]{0,2}),?){0,4}|\\PC{0,20}") {
+            if let Some(attributes) = read(&list) {
+                let written: Vec<_> = attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                prop_assert_eq!(written.join(","), list);
+            }
+        }
     }
 }

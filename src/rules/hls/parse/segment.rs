@@ -56,8 +56,8 @@ pub fn read(name: &str, value: &str) -> Option<Result<OfSegment, &'static str>> 
 
 /// The duration of `EXTINF:duration,[title]`. Its comma is often forgotten, and not needed.
 fn extinf(value: &str) -> Option<Duration> {
-    let number = value.split_once(',').map_or(value, |(number, _)| number);
-    values::duration(number.trim_ascii())
+    let comma = value.bytes().position(|octet| octet == b',');
+    values::duration(value[..comma.unwrap_or(value.len())].trim_ascii())
 }
 
 impl OfSegment {
@@ -147,10 +147,15 @@ impl Open {
             discontinuities: std::mem::take(&mut self.discontinuities),
             program_date_time: self.date.take(),
             is_gap: std::mem::take(&mut self.is_gap),
-            maps: self.maps.drain(..).collect(),
-            keys: self.keys.drain(..).collect(),
-            parts: self.parts.drain(..).collect(),
-            lasting: self.lasting.drain(..).collect(),
+            maps: drained(&mut self.maps),
+            keys: drained(&mut self.keys),
+            parts: drained(&mut self.parts),
+            lasting: drained(&mut self.lasting),
         })
     }
+}
+
+/// What `list` holds, in exactly as much memory; the list keeps its own for the next segment.
+fn drained<T>(list: &mut Vec<T>) -> Box<[T]> {
+    if list.is_empty() { Box::default() } else { list.drain(..).collect() }
 }

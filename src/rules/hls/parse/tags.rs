@@ -1,6 +1,8 @@
 //! Tags with attributes, one function each. Attributes that are not known are passed over; a tag with one that says it
 //! must be understood (REQ-) is ignored as a whole (RFC 8216bis §6.3.1).
 
+use std::time::Duration;
+
 use super::super::playlist::{
     Definition, HintKind, HintRange, Map, PartialSegment, PreloadHint, RenditionReport, ServerControl, Skip,
 };
@@ -113,8 +115,8 @@ pub fn rendition_report(list: &str) -> Read<RenditionReport> {
         let (name, value) = attribute?;
         match name {
             "URI" => uri = Some(need(value.filled())?),
-            "LAST-MSN" => last_msn = Some(need(value.integer())?),
-            "LAST-PART" => last_part = Some(need(value.integer())?),
+            "LAST-MSN" => last_msn = Some(need(value.sequence())?),
+            "LAST-PART" => last_part = Some(need(value.sequence())?),
             _ => unknown(name)?,
         }
     }
@@ -173,7 +175,7 @@ pub fn server_control(list: &str) -> Read<ServerControl> {
 }
 
 /// PART-TARGET of EXT-X-PART-INF (§4.4.3.7).
-pub fn part_target(list: &str) -> Read<std::time::Duration> {
+pub fn part_target(list: &str) -> Read<Duration> {
     let mut target = None;
     for attribute in Attributes::of(list) {
         let (name, value) = attribute?;

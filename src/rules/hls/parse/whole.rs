@@ -7,9 +7,7 @@ use super::super::playlist::{Facts, PlaylistType, Tag};
 use super::lines::{Scope, scope};
 use super::{tags, values};
 
-/// Sequence numbers stay below this, so that counting on from them cannot overflow.
-const SEQUENCE_MAX: u64 = 1 << 63;
-/// Segments that a delta update may skip, for the same reason.
+/// Segments that a delta update may skip: numbers behind them cannot overflow.
 const SKIPPED_MAX: u64 = 1 << 32;
 
 /// What the lines read so far say.
@@ -63,7 +61,7 @@ impl Whole {
 
     fn learn(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
         let facts = &mut self.facts;
-        let sequence = |what| values::integer(value).filter(|number| *number < SEQUENCE_MAX).ok_or(what);
+        let sequence = |what| values::sequence(value).ok_or(what);
         match name {
             "EXT-X-VERSION" => facts.version = values::integer(value).ok_or("EXT-X-VERSION cannot be read")?,
             "EXT-X-TARGETDURATION" => facts.target_duration = target_duration(value)?,
