@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use crate::cache::{FillAnswer, FillEnd, FillReader, Flight, Lead, Lookup, Object, ResponseHead};
 use crate::clock::Tick;
@@ -23,6 +23,11 @@ use super::{Head, Refusal, forward, represent, upstream};
 
 /// How often a request looks anew after what it joined did not fit it.
 const LOOKS: usize = 3;
+
+/// Whether the answer to this request may be shared at all: a safe retrieval that names no viewer.
+pub fn is_shareable(head: &Head) -> bool {
+    matches!(head.method, Method::GET | Method::HEAD) && !head.headers.contains_key(http::header::AUTHORIZATION)
+}
 
 /// What is read while an object is fetched, and by whom it was asked for.
 struct Following {

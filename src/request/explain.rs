@@ -1,19 +1,21 @@
 //! The same walk as a request takes, without doing it: what would happen, and why.
 
-use http::header::HOST;
+use std::sync::Arc;
+
 use http::uri::{Authority, Uri};
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Tick;
-use crate::config::Playlists;
+use crate::config::{Keys, LiveMode, Playlists};
+use crate::live::media::{Kind, Named};
 use crate::live::playlist::Playlist;
 use crate::live::state::{Failure, State};
 
-use super::policies::RoutePolicy;
-use super::route::{self, Listing, Resource, Target};
-use super::{Edge, Head, Protocol, Scheme, Viewer};
+use super::asked::{self, Asking};
+use super::route::{self, Resource, Target};
+use super::{Edge, Head, Protocol, Scheme, Viewer, cached};
 
 /// What the node would do with a GET of a URL.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -57,8 +59,8 @@ pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation,
         url: format!("{}://{authority}{}", head.scheme.as_str(), url_path(&head)),
         ..Explanation::default()
     };
-    let target = route::target(edge, &policies, &head).and_then(|target| match target {
-        Target::Playlist(_) | Target::Resource(_) => route::refuse_loops(&policies, &head).map(|()| target),
+    let target = route::target(&policies, &head).and_then(|target| match target {
+        Target::Resource(_) => route::refuse_loops(&policies, &head).map(|()| target),
         Target::Page(_) | Target::Answered(..) => Ok(target),
     });
     match target {
@@ -75,41 +77,148 @@ pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation,
             explanation.class = Some("answered");
             explanation.verdict = format!("answered by the node with {}", answer.status);
         }
-        Ok(Target::Playlist(listing)) => of_playlist(edge, &listing, &mut explanation),
         Ok(Target::Resource(resource)) => of_resource(edge, (&head, &resource), &mut explanation),
     }
     Ok(explanation)
 }
 
-/// What comes from an origin and is no playlist.
-fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), explanation: &mut Explanation) {
+fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut Explanation) {
     let route = resource.route;
-    explanation.route = Some(route.name.to_string());
-    explanation.origin = Some(route.supply.origins.join(", then "));
-    explanation.origin_url = Some(route.supply.url(&resource.upstream));
-    explanation.limits = vec![
+    told.route = Some(route.name.to_string());
+    told.origin = Some(route.supply.origins.join(", then "));
+    told.origin_url = Some(route.supply.url(&resource.upstream));
+    told.limits = vec![
         format!("objects over {} octets pass and are not stored", edge.cache.max_object()),
         format!("request bodies up to {} octets", route.config.max_body),
     ];
-    let said = if !route::is_shareable(head) {
-        explanation.class = Some("plain");
-        explanation.sharing = Some("per-viewer");
-        "passed to the origin for this viewer alone, for it carries Authorization".to_owned()
-    } else {
-        of_plain(edge, (head, resource), explanation)
+    let because = format!(
+        "the first route whose host ({}) and path ({}) match",
+        if route.config.hosts.is_empty() { "any".to_owned() } else { route.config.hosts.join(", ") },
+        route.config.path
+    );
+    if !cached::is_shareable(head) {
+        told.class = Some("plain");
+        told.sharing = Some("per-viewer");
+        told.verdict = format!("passed to the origin for this viewer alone, for it carries Authorization; {because}");
+        return;
+    }
+    let asking = match route.config.live {
+        LiveMode::Auto => asked::playlist(edge, resource),
+        LiveMode::Off => None,
     };
-    explanation.verdict = format!("{said}; {}", because(route));
+    let said = match asking.map(|asking| (class(edge, resource, &asking), asking)) {
+        Some((Class::Playlist(known), asking)) => of_playlist((resource, &asking), known.as_deref(), told),
+        Some((Class::Media(named), asking)) => of_media(edge, (resource, &asking), &named, told),
+        Some((Class::Plain, _)) | None => of_plain(edge, (head, resource), told),
+    };
+    told.verdict = format!("{said}; {because}");
 }
 
-fn of_plain(edge: &Edge, (head, resource): (&Head, &Resource<'_>), explanation: &mut Explanation) -> String {
-    explanation.class = Some("plain");
-    explanation.sharing = Some("shared");
-    explanation.key = Some(resource.key.as_str().to_owned());
-    explanation.left_out =
-        ["the viewer's scheme, host and address", "Cookie", "Origin", "fields that Vary does not name"]
-            .map(str::to_owned)
-            .into();
-    explanation.lifetime = Some("the origin's Weir-Cache-Control, CDN-Cache-Control, Cache-Control or Expires");
+/// What a resource is to the live edge.
+enum Class {
+    Playlist(Option<Arc<Playlist>>),
+    Media(Named),
+    Plain,
+}
+
+fn class(edge: &Edge, resource: &Resource<'_>, asking: &Asking) -> Class {
+    if let Some(named) = edge.live.media.find(&asking.key) {
+        return Class::Media(named);
+    }
+    let path = resource.target.split('?').next().unwrap_or_default();
+    match edge.live.find(&asking.key) {
+        None if !asked::is_playlist_path(path) => Class::Plain,
+        known => Class::Playlist(known),
+    }
+}
+
+fn of_playlist(
+    (resource, asking): (&Resource<'_>, &Asking),
+    known: Option<&Playlist>,
+    told: &mut Explanation,
+) -> String {
+    let state = known.map(Playlist::state);
+    told.class = Some("playlist");
+    let by_route = resource.route.config.playlists;
+    if by_route == Playlists::PerViewer || matches!(state.as_deref(), Some(State::PerViewer)) {
+        told.sharing = Some("per-viewer");
+        let whose = if by_route == Playlists::PerViewer { "the route" } else { "the origin" };
+        return format!(
+            "passed to the origin for each viewer, with query, cookies, User-Agent and address, and not stored: \
+             {whose} says that each gets their own"
+        );
+    }
+    told.sharing = Some("shared");
+    told.lifetime = Some("until its next version");
+    leave_out(asking, told);
+    told.key = Some(asking.key.as_str().to_owned());
+    told.origin_url = Some(resource.route.supply.url(&asking.upstream));
+    told.limits = vec!["a reload is held for three target durations, then refused with 503".to_owned()];
+    match state.as_deref() {
+        None => "asked for once, and followed for all who watch: nobody does now".to_owned(),
+        Some(State::Asked) => "shared by all who wait for it: the origin has just been asked".to_owned(),
+        Some(State::Media(edition)) => {
+            let frontier = &edition.published.frontier;
+            let reloads = match (&asking.directives, frontier.is_ended) {
+                (_, true) => "it has ended".to_owned(),
+                (Err(bad), false) => format!("refused with 400, for {bad}"),
+                (Ok(_), false) => "reloads for what is not there yet are held".to_owned(),
+            };
+            format!("answered from what is followed, whose next position is {}: {reloads}", frontier.next)
+        }
+        Some(State::Multivariant(_)) => "answered from memory: a multivariant playlist".to_owned(),
+        Some(State::PerViewer) => "passed to the origin for each viewer".to_owned(),
+        Some(State::Failed(failure)) => format!("refused until the origin has recovered: {}", fault(failure)),
+    }
+}
+
+fn fault(failure: &Failure) -> String {
+    match failure {
+        Failure::Status(status, _) => format!("it answered with {status}"),
+        Failure::NoPlaylist(why) => format!("what it sent is no playlist: {why}"),
+        Failure::Fetch(error) => error.to_string(),
+        Failure::Stale => "it has not published anything for too long".to_owned(),
+        Failure::Gone => "it is no longer followed, and will be asked anew".to_owned(),
+    }
+}
+
+fn of_media(
+    edge: &Edge,
+    (resource, asking): (&Resource<'_>, &Asking),
+    named: &Named,
+    told: &mut Explanation,
+) -> String {
+    told.class = Some("media");
+    told.key = Some(named.key.as_str().to_owned());
+    told.origin_url = Some(resource.route.supply.url(&asking.upstream));
+    told.lifetime = Some("as long as a playlist can name it, whatever the origin says");
+    leave_out(asking, told);
+    let kind = match named.kind {
+        Kind::Init => "an initialisation section",
+        Kind::Segment => "a segment",
+        Kind::Part => "a part",
+        Kind::Growing => "a segment that still grows",
+        Kind::DecryptionKey => "a decryption key",
+    };
+    if named.kind == Kind::DecryptionKey && resource.route.config.keys == Keys::NoStore {
+        told.sharing = Some("per-viewer");
+        return "a decryption key of a followed playlist: fetched anew for each viewer, and not stored".to_owned();
+    }
+    told.sharing = Some("shared");
+    let stored = edge.cache.peek(&named.key, &HeaderMap::new());
+    let what = match stored {
+        Some(object) => format!("all {} octets are stored", object.length()),
+        None => "fetched once for all who ask".to_owned(),
+    };
+    format!("{kind} of a followed playlist: {what}")
+}
+
+fn of_plain(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut Explanation) -> String {
+    told.class = Some("plain");
+    told.sharing = Some("shared");
+    told.key = Some(resource.key.as_str().to_owned());
+    told.left_out = NEVER_IN_A_KEY.map(str::to_owned).to_vec();
+    told.lifetime = Some("the origin's Weir-Cache-Control, CDN-Cache-Control, Cache-Control or Expires");
     let now = edge.clock.now();
     match edge.cache.peek(&resource.key, &head.headers) {
         None => "fetched once for all who ask: nothing is stored".to_owned(),
@@ -123,72 +232,13 @@ fn of_plain(edge: &Edge, (head, resource): (&Head, &Resource<'_>), explanation: 
     }
 }
 
-/// Why a route serves it.
-fn because(route: &RoutePolicy) -> String {
-    let hosts = if route.config.hosts.is_empty() { "any".to_owned() } else { route.config.hosts.join(", ") };
-    format!("the first route whose host ({hosts}) and path ({}) match", route.config.path)
-}
+const NEVER_IN_A_KEY: [&str; 4] =
+    ["the viewer's scheme, host and address", "Cookie", "Origin", "fields that Vary does not name"];
 
-fn of_playlist(edge: &Edge, listing: &Listing<'_>, explanation: &mut Explanation) {
-    let route = listing.route;
-    explanation.route = Some(route.name.to_string());
-    explanation.class = Some("playlist");
-    explanation.key = Some(listing.located.key.as_str().to_owned());
-    explanation.left_out =
-        ["everything that names the viewer", "delivery directives (_HLS_…)"].map(str::to_owned).into();
-    if listing.dropped > 0 {
-        let kept = route.config.query_keep.join(", ");
-        let kept = if kept.is_empty() { "nothing" } else { &kept };
-        explanation.left_out.push(format!(
-            "{} query parameter(s) that no playlist writes and no packager uses; `query.keep` names {kept}",
-            listing.dropped
-        ));
-    }
-    explanation.origin = Some(route.supply.origins.join(", then "));
-    explanation.origin_url = Some(route.supply.url(&listing.located.upstream));
-    explanation.lifetime = Some("the stream itself: a version lasts until the next one");
-    let now = edge.clock.now();
-    let playlist = edge.live.find(&listing.located.key);
-    let state = match (route.config.playlists, &playlist) {
-        (Playlists::PerViewer, _) => "passed on for each viewer, for the route says so".to_owned(),
-        (_, None) => {
-            "nobody watches it: it will be asked for once for all who ask, and followed if it is live".to_owned()
-        }
-        (_, Some(playlist)) => state(playlist, now),
-    };
-    let is_one_viewers = route.config.playlists == Playlists::PerViewer
-        || playlist.is_some_and(|playlist| matches!(*playlist.state(), State::PerViewer));
-    explanation.sharing = Some(if is_one_viewers { "per-viewer" } else { "shared" });
-    explanation.verdict = match listing.directives {
-        Ok(_) => format!("{state}; {}", because(route)),
-        Err(bad) => format!("refused with 400 unless it has ended: {bad}; {state}; {}", because(route)),
-    };
-}
-
-/// What a playlist is now.
-fn state(playlist: &Playlist, now: Tick) -> String {
-    let waiting = playlist.parking.waiting();
-    match &*playlist.state() {
-        State::Asked => format!("the origin is being asked for it; {waiting} wait"),
-        State::Media(edition) => {
-            let frontier = &edition.published.frontier;
-            let kind = if frontier.is_ended { "it has ended" } else { "followed live, shared by all viewers" };
-            let age = now.since(playlist.current()).as_secs();
-            format!("{kind}; its next position is {}, it is {age} s old, {waiting} wait for more", frontier.next)
-        }
-        State::Multivariant(document) => format!(
-            "a multivariant playlist of {} renditions, shared by all viewers, {} s old",
-            document.multivariant.renditions.len(),
-            now.since(document.at).as_secs()
-        ),
-        State::PerViewer => "passed on for each viewer, for the origin says that it is one viewer's".to_owned(),
-        State::Failed(failure) => match failure {
-            Failure::Status(status, _) => format!("the origin answered with {}", status.as_u16()),
-            Failure::NoPlaylist(why) => format!("what the origin sent is no playlist: {why}"),
-            Failure::Fetch(error) => format!("the origin cannot be asked: {error}"),
-            Failure::Stale => "the origin has published nothing for too long".to_owned(),
-            Failure::Gone => "it is no longer followed, and will be asked for anew".to_owned(),
-        },
+fn leave_out(asking: &Asking, told: &mut Explanation) {
+    told.left_out = NEVER_IN_A_KEY[..3].iter().map(|what| (*what).to_owned()).collect();
+    if asking.dropped > 0 {
+        told.left_out.push(format!("{} parameters of the query that nothing keeps", asking.dropped));
     }
 }
 
@@ -211,7 +261,7 @@ pub(super) fn head(url: &str, mut fields: HeaderMap) -> Result<Head, &'static st
     if !path.starts_with('/') {
         return Err("the URL's path does not begin with /");
     }
-    let host = fields.remove(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let host = fields.remove(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let authority = uri.authority().or(host.as_ref());
     let nobody = ([0, 0, 0, 0], 0).into();
     Ok(Head {

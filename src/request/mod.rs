@@ -2,6 +2,7 @@
 
 mod account;
 mod answer;
+mod asked;
 pub mod body;
 mod cached;
 pub mod edge;
@@ -35,7 +36,7 @@ use route::Target;
 /// The life of one request. Nothing from here on knows which protocol carried it.
 pub async fn serve(edge: &Edge, head: Head, upload: Upload) -> Response<Body> {
     let policies = edge.policies(); // kept to the end: a request never sees two of them
-    let target = route::target(edge, &policies, &head);
+    let target = route::target(&policies, &head);
     let route = target.as_ref().ok().and_then(Target::route);
     let outcome = match target {
         Ok(target) => journey(edge, &policies, &head, (target, upload)).await,
@@ -53,14 +54,13 @@ async fn journey(
     let resource = match target {
         Target::Page(page) => return Ok(page.answer(edge.readiness())),
         Target::Answered(_, answer) => return Ok(*answer),
-        Target::Playlist(listing) => {
-            route::refuse_loops(policies, head)?;
-            return playlist::answer(edge, policies, head, &listing).await;
-        }
         Target::Resource(resource) => resource,
     };
     route::refuse_loops(policies, head)?;
-    match route::is_shareable(head) {
+    if let Some(listing) = playlist::listing(edge, head, &resource) {
+        return playlist::answer(edge, policies, head, &listing).await;
+    }
+    match cached::is_shareable(head) {
         true => cached::answer(edge, policies, head, &resource).await,
         false => forward::pass_with_body(edge, policies, head, &resource, upload).await,
     }

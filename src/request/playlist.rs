@@ -16,12 +16,12 @@ use http::{HeaderMap, Method, StatusCode};
 use tracing::warn;
 
 use crate::clock::Tick;
-use crate::config::Playlists;
+use crate::config::{LiveMode, Playlists};
+use crate::live::Refused;
 use crate::live::edition::{self, Coding, Edition, Form, Rendered};
 use crate::live::parking::Want;
 use crate::live::playlist::Playlist;
 use crate::live::state::{Document, Failure, State};
-use crate::live::{Asked, Refused};
 use crate::rules::caching::control::{Wanted, Wish};
 use crate::rules::caching::validator::{self, Precondition, Validators};
 use crate::rules::fields::cache_status::{Forward, Handling, Joined, Kept};
@@ -31,11 +31,12 @@ use crate::rules::hls::reload::{Frontier, Reload, Wanted as Position};
 use crate::telemetry::traffic::{First, Origination};
 
 use super::answer::{Access, Age, Answer, Provenance};
+use super::asked::{self, Asking};
 use super::body::{Chunks, Content};
 use super::edge::Edge;
 use super::policies::Policies;
-use super::route::{Listing, Resource};
-use super::{Head, Refusal, upstream};
+use super::route::Resource;
+use super::{Head, Refusal, cached, upstream};
 
 /// The urgency of playlists: nothing goes on without them (Appendix B.1).
 const URGENCY: u8 = 1;
@@ -72,6 +73,23 @@ struct Waited {
     reload: Option<(Tick, Position)>,
 }
 
+/// A playlist as a viewer asks for it.
+pub struct Listing<'a> {
+    resource: &'a Resource<'a>,
+    asking: Asking,
+}
+
+/// The playlist that a request asks for: by its name, or because it has turned out to be one.
+pub fn listing<'a>(edge: &Edge, head: &Head, resource: &'a Resource<'a>) -> Option<Listing<'a>> {
+    if resource.route.config.live == LiveMode::Off || !cached::is_shareable(head) {
+        return None;
+    }
+    let asking = asked::playlist(edge, resource)?;
+    let path = resource.target.split('?').next().unwrap_or_default();
+    let is_one = asked::is_playlist_path(path) || edge.live.find(&asking.key).is_some();
+    is_one.then_some(Listing { resource, asking })
+}
+
 /// Answers a request for a playlist.
 ///
 /// # Errors
@@ -83,7 +101,7 @@ pub async fn answer(
     listing: &Listing<'_>,
 ) -> Result<Answer, Refusal> {
     note_dropped(listing);
-    if listing.route.config.playlists == Playlists::PerViewer {
+    if listing.resource.route.config.playlists == Playlists::PerViewer {
         return Box::pin(passed::answer(edge, policies, head, listing)).await;
     }
     for _ in 0..LOOKS {
@@ -107,8 +125,8 @@ pub async fn answer_unnamed(
     head: &Head,
     resource: &Resource<'_>,
 ) -> Result<Answer, Refusal> {
-    let listing = Listing::of(edge, resource.route, head)?;
-    answer(edge, policies, head, &listing).await
+    let asking = asked::playlist(edge, resource).ok_or(Refusal::NotAPlaylist("its origin cannot be asked for it"))?;
+    answer(edge, policies, head, &Listing { resource, asking }).await
 }
 
 /// What following a playlist came to.
@@ -125,28 +143,20 @@ fn open(
     head: &Head,
     listing: &Listing<'_>,
 ) -> Result<(Arc<Playlist>, Joined), Refusal> {
-    if let Some(known) = edge.live.find(&listing.located.key) {
+    let is_current = |known: &Playlist| {
+        Arc::ptr_eq(&known.asked.rules, &listing.resource.route.rules)
+            || known.asked.rules == listing.resource.route.rules
+    };
+    if let Some(known) = edge.live.find(&listing.asking.key).filter(|known| is_current(known)) {
         known.touch(edge.clock.now());
         return Ok((known, Joined::Collapsed));
     }
     if Wish::of(&head.headers).says(Wanted::OnlyIfCached) {
         return Err(Refusal::NotStored);
     }
-    match edge.live.open(&asked(policies, listing)) {
+    match edge.live.open(&listing.asking.asked(policies, listing.resource)) {
         Ok(playlist) => Ok((playlist, Joined::Alone)),
         Err(Refused::Followers) => Err(Refusal::TooManyPlaylists),
-    }
-}
-
-/// The playlist as its origin is asked for it.
-pub fn asked(policies: &Policies, listing: &Listing<'_>) -> Asked {
-    Asked {
-        key: listing.located.key.clone(),
-        target: listing.target.as_str().into(),
-        upstream: listing.located.upstream.clone(),
-        fields: upstream::followed_fields(policies),
-        viewer_authority: listing.viewer_authority.clone(),
-        rules: listing.route.rules.clone(),
     }
 }
 
@@ -217,7 +227,7 @@ impl Viewer<'_> {
 
     fn of_media(&self, edition: &Edition) -> Result<Outcome, Refusal> {
         let frontier = &edition.published.frontier;
-        let directives = match &self.listing.directives {
+        let directives = match &self.listing.asking.directives {
             Ok(directives) => *directives,
             // A playlist that has ended ignores them, whatever they say (§6.2.5.2).
             Err(_) if frontier.is_ended => Directives::default(),
@@ -328,7 +338,7 @@ fn is_conditional(request: &HeaderMap) -> bool {
 
 fn record_hold(listing: &Listing<'_>, waited: Waited, now: Tick) {
     if let Some((since, _)) = waited.reload {
-        listing.route.traffic.held(now.since(since));
+        listing.resource.route.traffic.held(now.since(since));
     }
 }
 
@@ -344,9 +354,9 @@ fn refusal(failure: &Failure) -> Refusal {
 
 /// Counts what was left out of the query, and says so once for each route.
 fn note_dropped(listing: &Listing<'_>) {
-    if listing.dropped > 0 && listing.route.traffic.dropped(listing.dropped) == First::Yes {
+    if listing.asking.dropped > 0 && listing.resource.route.traffic.dropped(listing.asking.dropped) == First::Yes {
         warn!(
-            route = %listing.route.name,
+            route = %listing.resource.route.name,
             "query parameters that neither playlists nor packagers use are dropped: name those that matter in `query.keep`"
         );
     }

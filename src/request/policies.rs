@@ -136,8 +136,8 @@ impl RoutePolicy {
     fn new(index: usize, route: &Route, config: &Config, traffic: &Traffic) -> Self {
         let named = |name: &String| config.origins.iter().find(|origin| origin.name == *name);
         let origins: Vec<_> = route.origins.iter().filter_map(named).collect();
-        let supply = Arc::new(Supply::new(route, &origins));
         let name: Arc<str> = route.name.as_str().into();
+        let supply = Arc::new(Supply::new(route, &origins));
         let rules = Rules {
             route: name.clone(),
             supply: supply.clone(),

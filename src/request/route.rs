@@ -3,28 +3,23 @@
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, header};
 
-use crate::config::LiveMode;
 use crate::origin::supply::Located;
 use crate::rules::caching::Key;
 use crate::rules::caching::invalidate::Written;
 use crate::rules::cors::is_preflight;
 use crate::rules::fields::loops;
-use crate::rules::hls::directives::{BadDirectives, Directives};
-use crate::rules::hls::query;
 use crate::rules::uri;
 
 use super::answer::{Access, Answer};
 use super::page::Page;
 use super::policies::{NoRoute, Policies, RoutePolicy};
-use super::{Edge, Head, Refusal, Scheme};
+use super::{Head, Refusal, Scheme};
 
 /// What the node keeps for itself on every viewers' listener.
 const RESERVED: &str = "/.weir";
 
 /// What a request asks for.
 pub enum Target<'a> {
-    /// A playlist: by its name, or because it has turned out to be one.
-    Playlist(Box<Listing<'a>>),
     /// Something that comes from an origin.
     Resource(Resource<'a>),
     /// One of the node's own small answers.
@@ -37,7 +32,6 @@ impl<'a> Target<'a> {
     /// The route that serves it, if one does.
     pub fn route(&self) -> Option<&'a RoutePolicy> {
         match self {
-            Self::Playlist(listing) => Some(listing.route),
             Self::Resource(resource) => Some(resource.route),
             Self::Answered(route, _) => Some(route),
             Self::Page(_) => None,
@@ -55,6 +49,8 @@ pub struct Resource<'a> {
     pub viewer_authority: Option<String>,
     /// The object that it is.
     pub key: Key,
+    /// Path and query as viewers ask for them, canonical.
+    pub target: String,
 }
 
 impl Resource<'_> {
@@ -69,67 +65,11 @@ impl Resource<'_> {
     }
 }
 
-/// A playlist as a viewer asks for it.
-pub struct Listing<'a> {
-    /// The route that serves it.
-    pub route: &'a RoutePolicy,
-    /// Path and query in canonical form, as asked for.
-    pub whole: uri::Target<'a>,
-    /// Path and query without directives, and with the parameters that count.
-    pub target: String,
-    /// What it is upstream.
-    pub located: Located,
-    /// What the viewer called the edge, where the origin wants to see it.
-    pub viewer_authority: Option<String>,
-    /// Its delivery directives.
-    pub directives: Result<Directives, BadDirectives>,
-    /// Parameters that were dropped.
-    pub dropped: usize,
-}
-
-impl<'a> Listing<'a> {
-    /// The playlist that a canonical target is on a route.
-    fn new(edge: &Edge, route: &'a RoutePolicy, head: &Head, whole: uri::Target<'a>) -> Result<Self, Refusal> {
-        let (directives, rest) = Directives::take(whole.query.as_deref());
-        let writes = |name: &str| edge.live.writes_parameter(&route.name, name);
-        let kept = query::keep(rest.as_deref(), |name| is_kept(route, name) || writes(name));
-        let target = match &kept.query {
-            Some(query) => format!("{}?{query}", whole.path),
-            None => whole.path.clone().into_owned(),
-        };
-        let viewer_authority = viewer_authority(route, head);
-        let located = locate(route, &target, viewer_authority.as_deref())?;
-        Ok(Self { route, target, located, viewer_authority, directives, dropped: kept.dropped, whole })
-    }
-
-    /// The playlist that has turned out to be what `head` asks for.
-    ///
-    /// # Errors
-    /// `BadRequest`, `BadTarget`.
-    pub fn of(edge: &Edge, route: &'a RoutePolicy, head: &'a Head) -> Result<Self, Refusal> {
-        Self::new(edge, route, head, canonical(head)?)
-    }
-
-    /// It as it is passed to the origin for one viewer: with all of its query.
-    ///
-    /// # Errors
-    /// `BadRequest`.
-    pub fn resource(&self) -> Result<Resource<'a>, Refusal> {
-        let viewer = self.viewer_authority.as_deref();
-        let Located { key, upstream } = locate(self.route, &self.whole.path_and_query(), viewer)?;
-        Ok(Resource { route: self.route, upstream, viewer_authority: self.viewer_authority.clone(), key })
-    }
-}
-
-fn is_kept(route: &RoutePolicy, name: &str) -> bool {
-    route.config.query_keep.iter().any(|kept| kept == name)
-}
-
 /// What `head` asks for.
 ///
 /// # Errors
 /// `BadRequest`, `MethodNotAllowed`, `ExpectationFailed`, `MisdirectedHost`, `NoRoute`.
-pub fn target<'a>(edge: &Edge, policies: &'a Policies, head: &'a Head) -> Result<Target<'a>, Refusal> {
+pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Refusal> {
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::MethodNotAllowed);
     }
@@ -149,30 +89,7 @@ pub fn target<'a>(edge: &Edge, policies: &'a Policies, head: &'a Head) -> Result
     if let Some(answer) = redirect_to_https(policies, route, head).or_else(|| preflight(route, head)) {
         return Ok(Target::Answered(route, Box::new(answer)));
     }
-    if route.config.live == LiveMode::Auto && is_shareable(head) {
-        let is_named = names_playlist(&canonical.path);
-        let listing = Listing::new(edge, route, head, canonical)?;
-        if is_named || edge.live.find(&listing.located.key).is_some() {
-            return Ok(Target::Playlist(Box::new(listing)));
-        }
-        return Ok(Target::Resource(listing.resource()?));
-    }
-    let viewer_authority = viewer_authority(route, head);
-    let Located { key, upstream } = locate(route, &canonical.path_and_query(), viewer_authority.as_deref())?;
-    Ok(Target::Resource(Resource { route, upstream, viewer_authority, key }))
-}
-
-/// Whether the answer to a request may be shared at all: a safe retrieval that names no viewer.
-pub fn is_shareable(head: &Head) -> bool {
-    matches!(head.method, Method::GET | Method::HEAD) && !head.headers.contains_key(header::AUTHORIZATION)
-}
-
-/// Whether a path is a playlist's by its name (RFC 8216bis §4).
-fn names_playlist(path: &str) -> bool {
-    let ends = |end: &str| {
-        path.len() > end.len() && path.as_bytes()[path.len() - end.len()..].eq_ignore_ascii_case(end.as_bytes())
-    };
-    ends(".m3u8") || ends(".m3u")
+    Ok(Target::Resource(resource(route, head, &canonical)?))
 }
 
 /// Whether the request has passed here before (RFC 8586; RFC 9110 §7.6.3). To be asked once its route is known: a
@@ -196,14 +113,14 @@ fn canonical(head: &Head) -> Result<uri::Target<'_>, Refusal> {
     uri::Target::canonical(&head.path, head.query.as_deref(), uri::Strictness::Lenient).map_err(Refusal::BadTarget)
 }
 
-fn viewer_authority(route: &RoutePolicy, head: &Head) -> Option<String> {
-    head.authority.clone().filter(|_| route.supply.shows_viewer())
-}
-
-/// What a canonical target is upstream.
-fn locate(route: &RoutePolicy, target: &str, viewer: Option<&str>) -> Result<Located, Refusal> {
-    let located = route.supply.locate(target, viewer);
-    located.ok_or(Refusal::BadRequest("the request target has octets that a URI may not have"))
+/// The object that a canonical target is on a route.
+fn resource<'a>(route: &'a RoutePolicy, head: &Head, canonical: &uri::Target<'_>) -> Result<Resource<'a>, Refusal> {
+    let viewer_authority = head.authority.clone().filter(|_| route.supply.shows_viewer());
+    let target = canonical.path_and_query();
+    let located = route.supply.locate(&target, viewer_authority.as_deref());
+    let Located { key, upstream } =
+        located.ok_or(Refusal::BadRequest("the request target has octets that a URI may not have"))?;
+    Ok(Resource { route, upstream, viewer_authority, key, target })
 }
 
 fn redirect_to_https(policies: &Policies, route: &RoutePolicy, head: &Head) -> Option<Answer> {

@@ -2,7 +2,6 @@
 
 use http::header::{
     COOKIE, EXPECT, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, ORIGIN, RANGE,
-    USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -27,15 +26,6 @@ pub fn shared_fields(head: &Head, policies: &Policies, route: &RoutePolicy) -> H
         fields.remove(name);
     }
     encoding::normalise_accept_encoding(&mut fields);
-    fields
-}
-
-/// The fields of requests that the node makes of its own accord, to follow a playlist: nothing of any viewer's.
-pub fn followed_fields(policies: &Policies) -> HeaderMap {
-    let mut fields = HeaderMap::new();
-    loops::append_via(&mut fields, "1.1", &policies.pseudonym);
-    loops::append_cdn_loop(&mut fields, &policies.pseudonym);
-    fields.insert(USER_AGENT, HeaderValue::from_static(concat!("weir/", env!("CARGO_PKG_VERSION"))));
     fields
 }
 

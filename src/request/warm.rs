@@ -10,8 +10,8 @@ use crate::config::{LiveMode, Playlists};
 use crate::live::{Asked, Refused};
 
 use super::policies::RoutePolicy;
-use super::route::{self, Listing, Target};
-use super::{Edge, Head, Policies, Refusal, explain, playlist};
+use super::route::{self, Target};
+use super::{Edge, Head, Policies, Refusal, asked, explain};
 
 /// How often routes are looked at.
 const LOOK: Duration = Duration::from_secs(30);
@@ -49,7 +49,7 @@ pub enum NotWarmed {
 pub fn warm(edge: &Edge, url: &str, time: Option<Duration>) -> Result<Warmed, NotWarmed> {
     let head = explain::head(url, HeaderMap::new()).map_err(NotWarmed::Url)?;
     let policies = edge.policies();
-    let (route, asked) = asked(edge, &policies, &head)?;
+    let (route, asked) = playlist(edge, &policies, &head)?;
     edge.live.warm(&asked, time)?;
     Ok(Warmed { route: route.name.to_string(), target: asked.target.to_string() })
 }
@@ -70,7 +70,7 @@ pub fn follow_routes(edge: &Edge) {
         for target in &route.config.warm {
             let head = explain::head(&route.url(target), HeaderMap::new());
             let followed = head.map_err(NotWarmed::Url).and_then(|head| {
-                let (_, asked) = asked(edge, &policies, &head)?;
+                let (_, asked) = playlist(edge, &policies, &head)?;
                 Ok(edge.live.warm(&asked, Some(2 * LOOK))?)
             });
             if let Err(error) = followed {
@@ -81,19 +81,21 @@ pub fn follow_routes(edge: &Edge) {
 }
 
 /// The playlist that `head` asks for.
-fn asked<'a>(edge: &Edge, policies: &'a Policies, head: &'a Head) -> Result<(&'a RoutePolicy, Asked), NotWarmed> {
-    let listing = match route::target(edge, policies, head)? {
-        Target::Playlist(listing) => *listing,
-        Target::Resource(resource) if resource.route.config.live == LiveMode::Off => {
-            return Err(NotWarmed::NotFollowed("nothing is followed on its route, which has `live = \"off\"`"));
-        }
-        Target::Resource(resource) => Listing::of(edge, resource.route, head)?,
+fn playlist<'a>(edge: &Edge, policies: &'a Policies, head: &Head) -> Result<(&'a RoutePolicy, Asked), NotWarmed> {
+    let resource = match route::target(policies, head)? {
+        Target::Resource(resource) => resource,
         Target::Page(_) | Target::Answered(..) => {
             return Err(NotWarmed::NotFollowed("the node answers this by itself"));
         }
     };
-    if listing.route.config.playlists == Playlists::PerViewer {
+    let route = resource.route;
+    if route.config.live == LiveMode::Off {
+        return Err(NotWarmed::NotFollowed("nothing is followed on its route, which has `live = \"off\"`"));
+    }
+    if route.config.playlists == Playlists::PerViewer {
         return Err(NotWarmed::NotFollowed("its route has `playlists = \"per-viewer\"`: nobody else would get it"));
     }
-    Ok((listing.route, playlist::asked(policies, &listing)))
+    let asking = asked::playlist(edge, &resource);
+    let asking = asking.ok_or(NotWarmed::NotFollowed("the origin cannot be asked for this path"))?;
+    Ok((route, asking.asked(policies, &resource)))
 }

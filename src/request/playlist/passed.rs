@@ -53,14 +53,13 @@ pub async fn answer(
     head: &Head,
     listing: &Listing<'_>,
 ) -> Result<Answer, Refusal> {
-    let resource = listing.resource()?;
-    let holds = listing.directives.is_ok_and(|directives| directives.msn.is_some());
+    let holds = listing.asking.directives.is_ok_and(|directives| directives.msn.is_some());
     let mut passing = Passing::of(head, policies, Forward::Bypass);
     passing.first_byte = holds.then_some(HOLD);
     passing.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     passing.headers.remove(RANGE);
     passing.headers.remove(IF_RANGE);
-    let answer = forward::send(edge, policies, (head, &resource), passing).await?;
+    let answer = forward::send(edge, policies, (head, listing.resource), passing).await?;
     let mut answer = Answer { urgency: Some(URGENCY), ..answer };
     if answer.status != StatusCode::OK || answer.headers.contains_key(CONTENT_ENCODING) {
         return Ok(answer);
@@ -70,7 +69,7 @@ pub async fn answer(
     if parse::kind(&text).is_none() {
         return Err(Refusal::NotAPlaylist("it does not begin with #EXTM3U"));
     }
-    let supply = &listing.route.supply;
+    let supply = &listing.resource.route.supply;
     let text = match rewrite::rewrite(&text, |uri| supply.public(uri, head.authority.as_deref())) {
         Cow::Borrowed(_) => text,
         Cow::Owned(rewritten) => {

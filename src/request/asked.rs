@@ -1,0 +1,84 @@
+//! A playlist as a request names it: what is left of its query, and what its origin is asked, for all its viewers alike.
+
+use http::header::USER_AGENT;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue};
+
+use crate::live::Asked;
+use crate::origin::supply::Located;
+use crate::rules::caching::Key;
+use crate::rules::fields::loops;
+use crate::rules::hls::directives::{BadDirectives, Directives};
+use crate::rules::hls::query;
+
+use super::edge::Edge;
+use super::policies::Policies;
+use super::route::Resource;
+
+/// How the node calls itself where it asks for nobody in particular.
+const NODE: HeaderValue = HeaderValue::from_static(concat!("weir/", env!("CARGO_PKG_VERSION")));
+
+/// In Via: viewers of several versions share what is asked for here.
+const VERSION: &str = "1.1";
+
+/// What a request asks for, if it is a playlist.
+pub struct Asking {
+    /// What makes two requests the same playlist.
+    pub key: Key,
+    /// Public path and query, without directives, and with the parameters that count.
+    pub target: String,
+    /// Path and query as asked for upstream.
+    pub upstream: PathAndQuery,
+    /// Its delivery directives.
+    pub directives: Result<Directives, BadDirectives>,
+    /// How many parameters of the query do not count.
+    pub dropped: usize,
+}
+
+impl Asking {
+    /// The playlist, and how its origin is asked for it.
+    pub fn asked(&self, policies: &Policies, resource: &Resource<'_>) -> Asked {
+        Asked {
+            key: self.key.clone(),
+            target: self.target.as_str().into(),
+            upstream: self.upstream.clone(),
+            fields: fields(policies),
+            viewer_authority: resource.viewer_authority.clone(),
+            rules: resource.route.rules.clone(),
+        }
+    }
+}
+
+/// Whether a canonical path is a playlist's by its ending: what comes without `#EXTM3U` is an error of the origin then.
+pub fn is_playlist_path(path: &str) -> bool {
+    let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
+    ending.eq_ignore_ascii_case("m3u8") || ending.eq_ignore_ascii_case("m3u")
+}
+
+/// The playlist that `resource` would be; `None`: its origin cannot be asked for it.
+pub fn playlist(edge: &Edge, resource: &Resource<'_>) -> Option<Asking> {
+    let route = resource.route;
+    let (path, query) = match resource.target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (&*resource.target, None),
+    };
+    let (directives, rest) = Directives::take(query);
+    let counts = |name: &str| {
+        route.config.query_keep.iter().any(|kept| kept == name) || edge.live.writes_parameter(&route.name, name)
+    };
+    let kept = query::keep(rest.as_deref(), counts);
+    let target = match kept.query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let Located { key, upstream } = route.supply.locate(&target, resource.viewer_authority.as_deref())?;
+    Some(Asking { key, target, upstream, directives, dropped: kept.dropped })
+}
+
+/// Nothing of a viewer: a playlist that depends on one is not shared.
+fn fields(policies: &Policies) -> HeaderMap {
+    let mut fields = HeaderMap::from_iter([(USER_AGENT, NODE)]);
+    loops::append_via(&mut fields, VERSION, &policies.pseudonym);
+    loops::append_cdn_loop(&mut fields, &policies.pseudonym);
+    fields
+}
