@@ -17,8 +17,8 @@ use crate::transport::head::BadRequest;
 use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
 
-use super::Shared;
 use super::doors::Doors;
+use super::{Shared, streams};
 
 /// A worker whose loop takes longer than this to answer is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -55,6 +55,7 @@ impl Node for Shared {
                 })
                 .collect(),
             streams: self.edge.traffic.streams.totals().into_iter().map(stream).collect(),
+            live: streams::status(self),
             tasks: self.living_tasks(),
         }
     }
@@ -126,6 +127,7 @@ impl Source for Metrics {
     fn families(&self) -> Vec<Family> {
         let shared = &self.0;
         let mut families = shared.edge.traffic.families();
+        families.extend(streams::families(shared));
         families.extend(cache(shared));
         families.extend(connections(shared));
         families.extend(origins(&shared.edge.policies().origins.snapshot()));

@@ -81,8 +81,7 @@ pub fn follow_routes(edge: &Edge) {
 }
 
 fn follow(live: &Arc<Live>, asked: &Asked, time: Option<Duration>) -> Result<(), Refused> {
-    _ = time;
-    live.open(asked).map(drop)
+    live.warm(asked, time).map(drop)
 }
 
 /// The playlist that `head` asks for.
