@@ -36,7 +36,7 @@ fn edition(text: &str, before: Option<&Edition>) -> Edition {
 }
 
 fn sibling(msn: u64) -> Vec<Sibling> {
-    vec![Sibling { uri: "low.m3u8".into(), next: Position::segment(msn), has_parts: false }]
+    vec![Sibling { uri: "low.m3u8".into(), next: Position::segment(msn), has_parts: false, closed_parts: 0 }]
 }
 
 fn octets(rendered: &Rendered) -> Vec<u8> {
