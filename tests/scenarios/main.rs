@@ -21,4 +21,5 @@ mod script;
 mod sharing;
 mod stage;
 mod trouble;
+mod warm;
 mod window;
