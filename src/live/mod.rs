@@ -16,6 +16,8 @@ pub mod media;
 mod numbers;
 mod pace;
 pub mod parking;
+#[cfg(test)]
+mod parking_tests;
 pub mod playlist;
 pub mod state;
 pub mod streams;

@@ -285,19 +285,22 @@ impl<'p> Merge<'p> {
 
     /// A segment that is kept, at `index` of the update's. The first one begins with what is loose.
     fn kept(&mut self, index: usize, segment: &'p Arc<Segment>) -> Arc<Segment> {
-        let before = self.before.segments.get(self.left + self.skipped.len() + index);
-        if let Some(rows) = self.first.take() {
-            return self.rebuilt(segment, &rows, "");
-        }
-        let old = if self.removed.is_some() { self.old(self.left + self.skipped.len() + index) } else { Vec::new() };
-        let mut rows: Vec<_> = self.loose.by_ref().map(Row::of).collect();
-        if rows.is_empty() && !old.iter().any(Row::is_date_range) {
-            return Arc::clone(before.filter(|before| before.text == segment.text).unwrap_or(segment));
-        }
-        rows.extend(Row::of_segment(segment));
-        let rows = self.woven(old, rows);
+        let at = self.left + self.skipped.len() + index;
+        let before = self.before.segments.get(at);
+        let rows = match self.first.take() {
+            Some(rows) => rows,
+            None => {
+                let old = if self.removed.is_some() { self.old(at) } else { Vec::new() };
+                let mut rows: Vec<_> = self.loose.by_ref().map(Row::of).collect();
+                if rows.is_empty() && !old.iter().any(Row::is_date_range) {
+                    return Arc::clone(before.filter(|before| before.text == segment.text).unwrap_or(segment));
+                }
+                rows.extend(Row::of_segment(segment));
+                self.woven(old, rows)
+            }
+        };
         let whole = self.rebuilt(segment, &rows, "");
-        before.filter(|before| before.text == whole.text).map_or(whole, Arc::clone)
+        before.filter(|before| ***before == *whole).map_or(whole, Arc::clone)
     }
 
     fn tail(&mut self, update: &'p MediaPlaylist) -> Vec<Line> {

@@ -403,7 +403,9 @@ impl<'o> History<'o> {
             self.judge(&text, skipping, update.first);
             let mut seen = self.seen;
             seen.skipped += update.first;
-            for copy in &self.versions {
+            // The oldest, the newest, and some between them.
+            let stride = self.versions.len() / 4 + 1;
+            for copy in self.versions.iter().step_by(stride).chain(self.versions.iter().nth_back(1)) {
                 self.follow(copy, &text, skipping, &mut seen);
             }
             self.seen = seen;
