@@ -46,10 +46,18 @@ async fn a_stream_is_followed_before_anybody_watches_and_the_node_tells_of_it() 
         let behind = stage.metric("weir_playlist_behind_seconds", &["stream=\"other\""]).await;
         assert!(behind.is_some(), "nobody has asked for the stream, so that it has no label of its own");
 
-        let told = explained(stage, &format!("http://any.example{}%3Fx=1", rendition["path"].as_str().unwrap())).await;
+        let path = rendition["path"].as_str().unwrap();
+        let told = explained(stage, &format!("http://any.example{path}%3Fx=1")).await;
         assert_eq!(told["class"], "playlist", "{told}");
         assert!(told["verdict"].as_str().unwrap().contains("next position"), "{told}");
         assert!(told["left_out"].to_string().contains("1 parameters"), "{told}");
+
+        let text = stage.get(path).await.bytes().await.unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        let uri = text.lines().rfind(|line| !line.starts_with('#') && !line.is_empty()).unwrap();
+        let segment = format!("{}/{uri}", path.rsplit_once('/').unwrap().0);
+        let told = explained(stage, &segment).await;
+        assert_eq!((&told["class"], &told["sharing"]), (&"media".into(), &"shared".into()), "{segment}: {told}");
     })
     .await;
 }
