@@ -15,6 +15,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("config", targets::config),
     ("date", targets::date),
     ("directives", targets::directives),
+    ("delta", targets::delta),
     ("forwarded", targets::forwarded),
     ("h3_control", targets::h3_control),
     ("h3_request", targets::h3_request),

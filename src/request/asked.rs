@@ -4,6 +4,7 @@ use http::header::USER_AGENT;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue};
 
+use crate::config::LiveMode;
 use crate::live::Asked;
 use crate::origin::supply::Located;
 use crate::rules::caching::Key;
@@ -11,9 +12,11 @@ use crate::rules::fields::loops;
 use crate::rules::hls::directives::{BadDirectives, Directives};
 use crate::rules::hls::query;
 
+use super::cached;
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
+use super::Head;
 
 /// How the node calls itself where it asks for nobody in particular.
 const NODE: HeaderValue = HeaderValue::from_static(concat!("weir/", env!("CARGO_PKG_VERSION")));
@@ -36,6 +39,17 @@ pub struct Asking {
 }
 
 impl Asking {
+    /// The same as an object of its own, for what a playlist lists.
+    pub fn resource<'a>(&self, resource: &Resource<'a>) -> Resource<'a> {
+        Resource {
+            route: resource.route,
+            upstream: self.upstream.clone(),
+            viewer_authority: resource.viewer_authority.clone(),
+            key: self.key.clone(),
+            target: self.target.clone(),
+        }
+    }
+
     /// The playlist, and how its origin is asked for it.
     pub fn asked(&self, policies: &Policies, resource: &Resource<'_>) -> Asked {
         Asked {
@@ -47,6 +61,12 @@ impl Asking {
             rules: resource.route.rules.clone(),
         }
     }
+}
+
+/// What a shareable request asks for, if the live edge has a word in it.
+pub fn shared(edge: &Edge, head: &Head, resource: &Resource<'_>) -> Option<Asking> {
+    let is_live = resource.route.config.live == LiveMode::Auto && cached::is_shareable(head);
+    is_live.then(|| playlist(edge, resource)).flatten()
 }
 
 /// Whether a canonical path is a playlist's by its ending: what comes without `#EXTM3U` is an error of the origin then.
@@ -75,8 +95,8 @@ pub fn playlist(edge: &Edge, resource: &Resource<'_>) -> Option<Asking> {
     Some(Asking { key, target, upstream, directives, dropped: kept.dropped })
 }
 
-/// Nothing of a viewer: a playlist that depends on one is not shared.
-fn fields(policies: &Policies) -> HeaderMap {
+/// The fields of what the node asks for on behalf of all: nothing of a viewer, so that what comes fits them all.
+pub fn fields(policies: &Policies) -> HeaderMap {
     let mut fields = HeaderMap::from_iter([(USER_AGENT, NODE)]);
     loops::append_via(&mut fields, VERSION, &policies.pseudonym);
     loops::append_cdn_loop(&mut fields, &policies.pseudonym);

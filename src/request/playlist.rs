@@ -16,7 +16,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tracing::warn;
 
 use crate::clock::Tick;
-use crate::config::{LiveMode, Playlists};
+use crate::config::Playlists;
 use crate::live::Refused;
 use crate::live::edition::{self, Coding, Edition, Form, Rendered};
 use crate::live::parking::Want;
@@ -36,7 +36,7 @@ use super::body::{Chunks, Content};
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
-use super::{Head, Refusal, cached, upstream};
+use super::{Head, Refusal, upstream};
 
 /// The urgency of playlists: nothing goes on without them (Appendix B.1).
 const URGENCY: u8 = 1;
@@ -79,12 +79,8 @@ pub struct Listing<'a> {
     asking: Asking,
 }
 
-/// The playlist that a request asks for: by its name, or because it has turned out to be one.
-pub fn listing<'a>(edge: &Edge, head: &Head, resource: &'a Resource<'a>) -> Option<Listing<'a>> {
-    if resource.route.config.live == LiveMode::Off || !cached::is_shareable(head) {
-        return None;
-    }
-    let asking = asked::playlist(edge, resource)?;
+/// The playlist that a request asks for, if it is one: by its name, or because it has turned out to be one.
+pub fn listing<'a>(edge: &Edge, resource: &'a Resource<'a>, asking: Asking) -> Option<Listing<'a>> {
     let path = resource.target.split('?').next().unwrap_or_default();
     let is_one = asked::is_playlist_path(path) || edge.live.find(&asking.key).is_some();
     is_one.then_some(Listing { resource, asking })

@@ -118,6 +118,9 @@ pub enum Refusal {
     /// The stream has stood still for too long.
     #[error("the origin has published nothing for too long")]
     PlaylistStale,
+    /// A hint was withdrawn, or its origin does not have what its playlist lists (RFC 8216bis §6.2.6).
+    #[error("the stream no longer names it, or its origin does not have it")]
+    NoLongerNamed,
     /// The origin answered with a status of its own, which is passed on.
     #[error("the origin answered with {status}")]
     OriginStatus {
@@ -130,7 +133,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The stable words, for metrics.
-    pub const WORDS: [&'static str; 28] = [
+    pub const WORDS: [&'static str; 29] = [
         "bad-request",
         "head-too-large",
         "body-too-large",
@@ -159,6 +162,7 @@ impl Refusal {
         "not-a-playlist",
         "playlist-stale",
         "origin-status",
+        "no-longer-named",
     ];
 
     /// Position in [`Refusal::WORDS`].
@@ -192,6 +196,7 @@ impl Refusal {
             Self::NotAPlaylist(_) => 25,
             Self::PlaylistStale => 26,
             Self::OriginStatus { .. } => 27,
+            Self::NoLongerNamed => 28,
         }
     }
 
@@ -212,7 +217,7 @@ impl Refusal {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::MisdirectedHost => StatusCode::MISDIRECTED_REQUEST,
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NoLongerNamed => StatusCode::NOT_FOUND,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::NotStored | Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::MemoryFull
@@ -262,6 +267,7 @@ impl Refusal {
             | Self::OriginMalformed
             | Self::HoldTimeout { .. }
             | Self::NotAPlaylist(_)
+            | Self::NoLongerNamed
             | Self::PlaylistStale
             | Self::OriginStatus { .. }
             | Self::OriginBusy => Fault::Origin,

@@ -309,7 +309,7 @@ fn play(acts: &[Act], parts: bool) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn nothing_that_an_origin_does_breaks_what_viewers_were_told(acts in acts(), parts: bool) {
