@@ -35,7 +35,13 @@ fn head() -> ResponseHead {
 }
 
 fn filled(objects: usize) -> Cache {
-    let config = CacheConfig { memory: 1 << 30, max_object: 128 << 20, fills_per_group: 512, fill_readers: 1_000 };
+    let config = CacheConfig {
+        memory: 1 << 30,
+        max_object: 128 << 20,
+        fills_per_group: 512,
+        fill_readers: 1_000,
+        live_reserve: Duration::from_secs(60),
+    };
     let cache = Cache::new(config, Bells::new(2), Clock::manual(WallTime::default()));
     for index in 0..objects {
         let Lookup::Lead(lead) = cache.lookup(&key(index), &HeaderMap::new(), |_| unreachable!("nothing is stored"))

@@ -23,6 +23,8 @@ mod failure;
 mod flights;
 #[path = "../src/cache/memory.rs"]
 mod memory;
+#[path = "../src/cache/waiting.rs"]
+mod waiting;
 
 /// loom's locks and atomics, spelled as the node's.
 mod sync {

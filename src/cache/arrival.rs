@@ -18,6 +18,7 @@ use super::bells::{Bells, Lanes};
 use super::failure::FillEnd;
 use super::object::{Object, Piece, ResponseHead, slice};
 use super::sync::Mutex;
+use super::waiting::{For, Ticket, Waiting};
 
 /// A fill as its writer and its readers share it.
 pub(super) struct Arrival {
@@ -80,7 +81,7 @@ pub(super) enum Joining {
 #[must_use]
 #[derive(Default)]
 pub(super) struct Aftermath {
-    readers: Lanes,
+    readers: [Lanes; 2],
     writer: Option<Waker>,
     freed: Vec<Piece>,
 }
@@ -88,7 +89,7 @@ pub(super) struct Aftermath {
 impl Aftermath {
     pub fn settle(self, bells: &Bells) {
         drop(self.freed);
-        bells.ring(self.readers);
+        self.readers.into_iter().for_each(|lanes| bells.ring(lanes));
         if let Some(writer) = self.writer {
             writer.wake();
         }
@@ -104,9 +105,7 @@ struct State {
     end: u64,
     window: Option<Window>,
     readers: Slab<Reader>,
-    waiting: Lanes,
-    /// How often the waiting were taken out to be woken: a ticket of an earlier round is void.
-    round: u64,
+    waiting: Waiting,
     writer: Option<Waker>,
 }
 
@@ -133,13 +132,6 @@ struct Reader {
     is_cut: bool,
 }
 
-#[derive(Clone, Copy)]
-struct Ticket {
-    round: u64,
-    lane: usize,
-    place: usize,
-}
-
 impl Arrival {
     pub fn new() -> Self {
         Self {
@@ -150,8 +142,7 @@ impl Arrival {
                 end: 0,
                 window: None,
                 readers: Slab::new(),
-                waiting: Lanes::default(),
-                round: 0,
+                waiting: Waiting::default(),
                 writer: None,
             }),
         }
@@ -197,7 +188,7 @@ impl Arrival {
     pub fn leave(&self, reader: usize) -> Aftermath {
         let mut state = self.state.lock();
         let gone = state.readers.remove(reader);
-        state.forget(gone.ticket);
+        state.waiting.forget(gone.ticket);
         let mut aftermath = state.trim();
         if state.readers.is_empty() {
             aftermath.writer = aftermath.writer.or(state.writer.take());
@@ -222,14 +213,26 @@ impl Arrival {
         }
     }
 
-    pub fn poll_head(&self, reader: usize, caller: &Caller<'_>) -> Poll<Result<Answer, FillEnd>> {
+    /// Octets that have arrived.
+    pub fn arrived(&self) -> u64 {
+        self.state.lock().end
+    }
+
+    /// What there is of the response once its head and `octets` of its body are there, or its end; from the start where
+    /// not all of it is kept, so that waiting would hold it up.
+    pub fn poll_reached(&self, reader: usize, octets: u64, caller: &Caller<'_>) -> Poll<Result<Answer, FillEnd>> {
         let mut state = self.state.lock();
         if let Some(end) = state.ended(reader) {
             return Poll::Ready(Err(end));
         }
+        let is_short = state.end < octets && state.window.is_none();
         Poll::Ready(Ok(match &state.phase {
             Phase::Awaited => {
-                state.wait(reader, caller);
+                state.wait(reader, For::octets(octets), caller);
+                return Poll::Pending;
+            }
+            Phase::Arriving(_) if is_short => {
+                state.wait(reader, For::octets(octets), caller);
                 return Poll::Pending;
             }
             Phase::Arriving(response) => Answer::Arriving(response.head.clone(), response.length),
@@ -258,7 +261,7 @@ impl Arrival {
         if let Phase::Drained(_) = state.phase {
             return (Poll::Ready(Ok(Next::End)), Aftermath::default());
         }
-        state.wait(reader, caller);
+        state.wait(reader, For::More, caller);
         // A blocked writer may cut those who hold it up as soon as somebody waits for it.
         let writer = state.is_blocked().then(|| state.writer.take()).flatten();
         (Poll::Pending, Aftermath { writer, ..Aftermath::default() })
@@ -271,7 +274,7 @@ impl Arrival {
         debug_assert!(matches!(state.phase, Phase::Awaited), "a response has one head");
         let private = response.audience == Audience::Leader;
         state.phase = Phase::Arriving(response);
-        if private { state.wake() } else { Aftermath::default() }
+        if private { state.wake_all() } else { Aftermath::default() }
     }
 
     /// Wakes those who wait, whatever is there for them.
@@ -309,7 +312,9 @@ impl Arrival {
     pub fn narrow(&self, limit: u64) -> Aftermath {
         let mut state = self.state.lock();
         state.window = Some(Window { limit, blocked: false });
-        state.trim()
+        let aftermath = state.trim();
+        // Those who wait for all of it would hold the rest up.
+        Aftermath { readers: state.waiting.take_all(), ..aftermath }
     }
 
     /// Whether the first octet is gone, so that nobody can join any more.
@@ -343,7 +348,7 @@ impl Arrival {
                 reader.is_cut = true;
             }
         }
-        let mut aftermath = state.wake();
+        let mut aftermath = state.wake_all();
         aftermath.freed = state.trim().freed;
         (!state.is_blocked(), aftermath)
     }
@@ -374,7 +379,7 @@ impl Arrival {
         match std::mem::replace(&mut state.phase, Phase::Awaited) {
             Phase::Arriving(response) => {
                 state.phase = Phase::Drained(response);
-                state.wake()
+                state.wake_all()
             }
             other => {
                 state.phase = other;
@@ -454,27 +459,17 @@ impl State {
         }
     }
 
-    fn wait(&mut self, reader: usize, caller: &Caller<'_>) {
-        let ticket = self.readers[reader].ticket;
-        if let Some(held) = ticket.filter(|ticket| ticket.round == self.round) {
-            if held.lane == caller.lane && self.waiting.holds(held.lane, held.place, caller.waker) {
-                return;
-            }
-            self.forget(ticket);
-        }
-        let place = self.waiting.enter(caller.lane, caller.waker.clone());
-        self.readers[reader].ticket = Some(Ticket { round: self.round, lane: caller.lane, place });
-    }
-
-    fn forget(&mut self, ticket: Option<Ticket>) {
-        if let Some(ticket) = ticket.filter(|ticket| ticket.round == self.round) {
-            self.waiting.leave(ticket.lane, ticket.place);
-        }
+    fn wait(&mut self, reader: usize, of: For, caller: &Caller<'_>) {
+        let held = self.readers[reader].ticket;
+        self.readers[reader].ticket = Some(self.waiting.wait(held, of, (caller.lane, caller.waker)));
     }
 
     fn wake(&mut self) -> Aftermath {
-        self.round += 1;
-        Aftermath { readers: std::mem::take(&mut self.waiting), ..Aftermath::default() }
+        Aftermath { readers: self.waiting.take(), ..Aftermath::default() }
+    }
+
+    fn wake_all(&mut self) -> Aftermath {
+        Aftermath { readers: self.waiting.take_all(), ..Aftermath::default() }
     }
 
     fn finish(&mut self, phase: Phase) -> Aftermath {
@@ -482,7 +477,7 @@ impl State {
             return Aftermath::default();
         }
         self.phase = phase;
-        let mut aftermath = self.wake();
+        let mut aftermath = self.wake_all();
         aftermath.freed = self.pieces.drain(..).collect();
         aftermath
     }

@@ -131,9 +131,26 @@ impl FillReader {
     /// # Errors
     /// Why this reader gets nothing.
     pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<FillAnswer, FillEnd>> {
+        self.poll_reached(0, cx)
+    }
+
+    /// Ready once all of the body is there, so that it can be sent at the speed of the line; also where it passes
+    /// through without being kept.
+    ///
+    /// # Errors
+    /// As [`FillReader::poll_head`].
+    pub fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<FillAnswer, FillEnd>> {
+        self.poll_reached(u64::MAX, cx)
+    }
+
+    /// Ready once that many octets of the body are there, or its end.
+    ///
+    /// # Errors
+    /// As [`FillReader::poll_head`].
+    pub fn poll_reached(&mut self, octets: u64, cx: &mut Context<'_>) -> Poll<Result<FillAnswer, FillEnd>> {
         let Some(place) = self.place else { return Poll::Ready(Err(FillEnd::Gone)) };
         let caller = Caller { lane: lane(), waker: cx.waker() };
-        let answer = ready!(self.fill.arrival.poll_head(place, &caller));
+        let answer = ready!(self.fill.arrival.poll_reached(place, octets, &caller));
         Poll::Ready(answer.map(|answer| match answer {
             Answer::Arriving(head, length) => FillAnswer::Arriving(head, length),
             Answer::Complete(object) => FillAnswer::Complete(object),
@@ -170,6 +187,11 @@ impl FillReader {
         if let Some(place) = self.place {
             self.fill.arrival.seek(place, offset).settle(&self.fill.parts.bells);
         }
+    }
+
+    /// Octets of the body that have arrived.
+    pub fn arrived(&self) -> u64 {
+        self.fill.arrival.arrived()
     }
 
     /// Octets of the body, where they are known.

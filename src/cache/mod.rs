@@ -11,6 +11,7 @@ mod failure;
 mod fill;
 mod flights;
 mod memory;
+mod near;
 mod object;
 mod parts;
 mod permits;
@@ -18,6 +19,7 @@ mod store;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod waiting;
 mod writer;
 
 use std::sync::Arc;
@@ -51,6 +53,8 @@ pub struct CacheConfig {
     pub fills_per_group: usize,
     /// Readers of one fill.
     pub fill_readers: usize,
+    /// For how long what is near the edge of a live stream is let go after everything else.
+    pub live_reserve: Duration,
 }
 
 impl CacheConfig {
@@ -197,6 +201,11 @@ impl Cache {
         self.parts.max_object()
     }
 
+    /// For how long what is near the edge of a live stream is let go after everything else.
+    pub fn live_reserve(&self) -> Duration {
+        self.parts.live_reserve()
+    }
+
     /// What the cache holds, by kind.
     pub fn usage(&self) -> Usage {
         self.parts.memory.usage()
@@ -214,7 +223,7 @@ impl Cache {
 
     /// Housekeeping that must also happen while nobody asks: to be called about once a second.
     pub fn run_pending(&self) {
-        self.parts.store.run_pending();
+        self.parts.run_pending();
     }
 }
 

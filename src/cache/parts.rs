@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Tick};
 use crate::rules::caching::Key;
 
 use super::CacheConfig;
@@ -12,6 +13,7 @@ use super::bells::Bells;
 use super::fill::Fill;
 use super::flights::Flights;
 use super::memory::{Charge, Kind, Memory};
+use super::object::Object;
 use super::permits::Permits;
 use super::store::Store;
 
@@ -31,6 +33,12 @@ pub(super) struct Parts {
     pub clock: Clock,
     max_object: AtomicU64,
     fill_readers: AtomicUsize,
+    /// In milliseconds.
+    live_reserve: AtomicU64,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Parts {
@@ -46,12 +54,14 @@ impl Parts {
             clock,
             max_object: AtomicU64::new(config.largest()),
             fill_readers: AtomicUsize::new(config.fill_readers),
+            live_reserve: AtomicU64::new(millis(config.live_reserve)),
         })
     }
 
     pub fn reconfigure(&self, config: CacheConfig) {
         self.max_object.store(config.largest(), Ordering::Relaxed);
         self.fill_readers.store(config.fill_readers, Ordering::Relaxed);
+        self.live_reserve.store(millis(config.live_reserve), Ordering::Relaxed);
         self.permits.set_limit(config.fills_per_group);
         if self.memory.ceiling() != config.memory {
             self.memory.set_ceiling(config.memory);
@@ -63,8 +73,23 @@ impl Parts {
         self.max_object.load(Ordering::Relaxed)
     }
 
+    pub fn live_reserve(&self) -> Duration {
+        Duration::from_millis(self.live_reserve.load(Ordering::Relaxed))
+    }
+
     pub fn reader_limit(&self) -> usize {
         self.fill_readers.load(Ordering::Relaxed)
+    }
+
+    /// Stores what a fill has become, near the live edge until the moment given, if any.
+    pub fn keep(&self, fill: &Fill, object: &Arc<Object>, near_until: Option<Tick>) {
+        let near_until = near_until.filter(|until| *until > self.clock.now());
+        self.store.insert(&fill.key, object, (&fill.withdrawn, near_until));
+    }
+
+    /// Moves what is no longer near a live edge to what is let go first.
+    pub fn run_pending(&self) {
+        self.store.run_pending(self.clock.now());
     }
 
     /// Takes `bytes` below the ceiling, where need be in place of stored objects.

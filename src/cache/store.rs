@@ -1,4 +1,5 @@
 //! Bounded memory of objects. moka says what is let go (least recently used first), never for how long a thing lives.
+//! What is near the edge of a live stream stands beside moka while it is, and is let go last of all.
 //!
 //! One key holds a few variants. moka frees what it removed at a later time of its own; so each entry is emptied by
 //! hand when it goes, and its memory is given back at once, save what somebody still reads. Beside moka stands a queue
@@ -12,9 +13,11 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderMap;
 use moka::policy::EvictionPolicy;
 
+use crate::clock::Tick;
 use crate::rules::caching::Key;
 
 use super::memory::{Charge, Kind, Memory};
+use super::near::{Near, Order};
 use super::object::Object;
 use super::sync::Mutex;
 
@@ -35,6 +38,7 @@ type Moka = moka::sync::Cache<Key, Arc<Entry>, foldhash::quality::RandomState>;
 /// Complete objects by key.
 pub(super) struct Store {
     moka: ArcSwap<Moka>,
+    near: Near<Entry>,
     memory: Arc<Memory>,
     stored: Arc<AtomicU64>,
     ledger: Mutex<Ledger>,
@@ -43,6 +47,7 @@ pub(super) struct Store {
 #[derive(Default)]
 struct Ledger {
     queue: VecDeque<(Key, Weak<Entry>)>,
+    near: Order<Entry>,
     /// Bytes inserted since moka was last made to do its housekeeping.
     inserted: u64,
 }
@@ -92,6 +97,7 @@ impl Store {
     pub fn new(memory: Arc<Memory>) -> Self {
         Self {
             moka: ArcSwap::from_pointee(moka(memory.ceiling())),
+            near: Near::default(),
             memory,
             stored: Arc::default(),
             ledger: Mutex::default(),
@@ -100,7 +106,7 @@ impl Store {
 
     /// The newest object under `key` whose variant fits `request`.
     pub fn find(&self, key: &Key, request: &HeaderMap) -> Option<Arc<Object>> {
-        let entry = self.moka.load().get(key)?;
+        let entry = self.entry_of(key)?;
         let variants = entry.variants.load();
         let found = variants.as_ref()?.iter().find(|object| object.head.variant.matches(request))?;
         // Looked at before it is written: the line stays shared among workers.
@@ -110,25 +116,40 @@ impl Store {
         Some(found.clone())
     }
 
-    /// Stores an object in place of its variant's last one, unless `withdrawn` says that it was purged meanwhile.
-    pub fn insert(&self, key: &Key, object: &Arc<Object>, withdrawn: &AtomicBool) {
+    fn entry_of(&self, key: &Key) -> Option<Arc<Entry>> {
+        self.near.get(key).or_else(|| self.moka.load().get(key))
+    }
+
+    /// Stores an object in place of its variant's last one, unless `withdrawn` says that it was purged meanwhile. It
+    /// is let go after everything else while it is near a live edge.
+    pub fn insert(&self, key: &Key, object: &Arc<Object>, (withdrawn, near_until): (&AtomicBool, Option<Tick>)) {
         let mut ledger = self.ledger.lock();
         if withdrawn.load(Ordering::SeqCst) {
             return;
         }
         let moka = self.moka.load_full();
-        let old = moka.get(key);
+        let old = self.entry_of(key);
         let mut variants = vec![object.clone()];
         if let Some(others) = old.as_ref().and_then(|entry| entry.variants.load_full()) {
             let others = others.iter().filter(|other| other.head.variant != object.head.variant).cloned();
             variants.extend(others.take(VARIANTS - 1));
         }
         let entry = self.entry(key, variants);
-        moka.insert(key.clone(), entry.clone());
+        match near_until {
+            Some(until) => {
+                self.near.insert(key, entry.clone());
+                moka.invalidate(key);
+                ledger.near.enter(until, key, &entry);
+            }
+            None => {
+                moka.insert(key.clone(), entry.clone());
+                self.near.remove(key);
+                ledger.queue.push_back((key.clone(), Arc::downgrade(&entry)));
+            }
+        }
         if let Some(old) = old {
             old.empty();
         }
-        ledger.queue.push_back((key.clone(), Arc::downgrade(&entry)));
         ledger.prune(usize::try_from(moka.entry_count()).unwrap_or(usize::MAX));
         ledger.inserted += entry.weight;
         if ledger.inserted >= self.memory.ceiling() / 50 {
@@ -154,7 +175,7 @@ impl Store {
     /// Lets go of everything under `key`.
     pub fn remove(&self, key: &Key) {
         let _alone = self.ledger.lock();
-        if let Some(entry) = self.moka.load().remove(key) {
+        for entry in [self.near.remove(key), self.moka.load().remove(key)].into_iter().flatten() {
             entry.empty();
         }
     }
@@ -162,6 +183,7 @@ impl Store {
     /// Lets go of everything whose key is `chosen`.
     pub fn remove_by(&self, chosen: impl Fn(&Key) -> bool) {
         let _alone = self.ledger.lock();
+        self.near.remove_by(&chosen).iter().for_each(|entry| entry.empty());
         let moka = self.moka.load_full();
         for (key, entry) in moka.iter().filter(|(key, _)| chosen(key)) {
             moka.invalidate(&*key);
@@ -170,7 +192,7 @@ impl Store {
     }
 
     /// Lets go of stored objects until `bytes` more fit below the ceiling: oldest first, sparing once what was read
-    /// since. Frees nothing and says `false` where all that could go would not be enough.
+    /// since, and what is near a live edge only where there is nothing else. Frees nothing and says `false` where all that could go would not be enough.
     pub fn make_room(&self, bytes: u64) -> bool {
         let mut ledger = self.ledger.lock();
         let fits = |total: u64| total.saturating_add(bytes) <= self.memory.ceiling();
@@ -190,6 +212,14 @@ impl Store {
                 continue;
             }
             moka.invalidate(&key);
+            entry.empty();
+        }
+        let may_go = |place: &Weak<Entry>| place.upgrade().is_none_or(|entry| entry.is_empty() || !entry.is_read());
+        while !fits(self.memory.total())
+            && let Some((key, place)) = ledger.near.pop_where(may_go)
+        {
+            let Some(entry) = place.upgrade().filter(|entry| !entry.is_empty()) else { continue };
+            self.near.remove(&key);
             entry.empty();
         }
         drop(ledger);
@@ -213,13 +243,23 @@ impl Store {
         self.moka.store(Arc::new(resized));
     }
 
-    /// moka's housekeeping, which otherwise waits for calls.
-    pub fn run_pending(&self) {
-        self.moka.load_full().run_pending_tasks();
+    /// Puts what is no longer near a live edge among all others; and moka's housekeeping, which otherwise waits for
+    /// calls.
+    pub fn run_pending(&self, now: Tick) {
+        let moka = self.moka.load_full();
+        let mut ledger = self.ledger.lock();
+        while let Some((key, place)) = ledger.near.pop(now) {
+            let Some(entry) = place.upgrade().filter(|entry| !entry.is_empty()) else { continue };
+            moka.insert(key.clone(), entry);
+            self.near.remove(&key);
+            ledger.queue.push_back((key, place));
+        }
+        drop(ledger);
+        moka.run_pending_tasks();
     }
 
     pub fn objects(&self) -> u64 {
-        self.moka.load().entry_count()
+        self.moka.load().entry_count() + self.near.count() as u64
     }
 }
 

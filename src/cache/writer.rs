@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::clock::Tick;
+
 use super::arrival::{Audience, Response};
 use super::failure::{FillEnd, FillFailure, Refused};
 use super::fill::Helm;
@@ -70,6 +72,7 @@ pub struct FillWriter {
     run: Run,
     patience: Patience,
     announced: bool,
+    near_until: Option<Tick>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,7 +112,14 @@ impl FillWriter {
             run: Run::default(),
             patience: Patience::Untried,
             announced: true,
+            near_until: None,
         }
+    }
+
+    /// What arrives is near the edge of a live stream: once stored, it is let go after everything that is not, until
+    /// this moment.
+    pub fn keep_near(&mut self, until: Tick) {
+        self.near_until = Some(until);
     }
 
     /// The head, once; `length` is the announced length of the body. Readers see it together with the first octets, or
@@ -347,7 +357,7 @@ impl FillWriter {
             (Mode::Keeping, Some(head), Some(charge)) => {
                 let object = Object::new(head, fill.arrival.pieces(), charge);
                 if self.will_be_stored() {
-                    fill.parts.store.insert(&fill.key, &object, &fill.withdrawn);
+                    fill.parts.keep(&fill, &object, self.near_until);
                 }
                 fill.arrival.complete(object)
             }
@@ -359,7 +369,7 @@ impl FillWriter {
     /// What was stored still holds (304): readers get `object`, which is stored in its old one's place.
     pub fn refreshed(self, object: Arc<Object>) {
         let fill = &self.helm.fill;
-        fill.parts.store.insert(&fill.key, &object, &fill.withdrawn);
+        fill.parts.keep(&fill, &object, self.near_until);
         fill.arrival.complete(object).settle(&fill.parts.bells);
     }
 

@@ -106,16 +106,19 @@ impl Edition {
 
     /// A form of it, with the rendition reports that `siblings` (a stamp, and what makes them) say at this moment.
     pub fn form(&self, form: Form, stamp: u64, siblings: impl FnOnce() -> Vec<Sibling>, now: Tick) -> Arc<Rendered> {
-        if let Some(made) = self.forms.lock().find(form, now)
-            && made.stamp == stamp
-        {
-            return made.rendered.clone();
+        let made =
+            self.forms.lock().find(form, now).filter(|made| made.stamp == stamp).map(|made| made.rendered.clone());
+        if let Some(rendered) = made {
+            return rendered;
         }
         let reports = reports::write(&self.published.reports, &siblings());
         let mut forms = self.forms.lock();
         let (body, until) = match forms.find(form, now) {
             // Made by another viewer meanwhile, or for other siblings that are reported in the same words.
-            Some(made) if made.stamp == stamp || made.reports == reports => return made.rendered.clone(),
+            Some(made) if made.stamp == stamp || made.reports == reports => {
+                made.stamp = stamp;
+                return made.rendered.clone();
+            }
             Some(made) => (made.body.clone(), made.until),
             None => self.body(form, &mut forms, now),
         };
@@ -127,7 +130,7 @@ impl Edition {
     /// For how long an answer that was waited for may be kept downstream: it answers its position for ever, and the
     /// segments that it lists live that long (Appendix B.1).
     pub fn blocking_lifetime(&self) -> Duration {
-        self.published.playlist.facts.target_duration * 6
+        self.published.playlist.facts.target_duration.saturating_mul(6)
     }
 
     /// For how long any other answer may be kept downstream.
@@ -176,17 +179,12 @@ impl Edition {
 impl Rendered {
     /// The one form of a text in a coding, with the fields `headers` and its own.
     pub fn of_text(text: &str, coding: Coding, headers: HeaderMap, lifetime: Duration) -> Self {
-        let mut body = Body::new(coding);
-        match &mut body.sum {
-            None => body.pack.copy(text.as_bytes()),
-            Some(sum) => {
-                let piece = Piece::of([text]);
-                body.pack.copy(&piece.octets);
-                sum.add(piece.sum());
-                body.pack.copy(&sum.end());
-            }
+        let mut pack = Pack::new();
+        match coding {
+            Coding::Identity => pack.copy(text.as_bytes()),
+            Coding::Gzip => pack.copy(&gzipped(text)),
         }
-        Self::new(body.pack, coding, headers, lifetime)
+        Self::new(pack, coding, headers, lifetime)
     }
 
     fn new(pack: Pack, coding: Coding, mut headers: HeaderMap, lifetime: Duration) -> Self {
@@ -203,6 +201,12 @@ impl Rendered {
         headers.insert(CACHE_CONTROL, max_age(lifetime));
         Self { headers, chunks: packed.chunks, length: packed.length }
     }
+}
+
+/// A text as a gzip member of its own.
+pub fn gzipped(text: &str) -> Bytes {
+    let piece = Piece::of([text]);
+    [&gzip::HEAD, &*piece.octets, &piece.sum().end()].concat().into()
 }
 
 /// Cache-Control for a lifetime, in whole seconds.
@@ -287,9 +291,9 @@ fn is_open(playlist: &MediaPlaylist) -> bool {
 
 impl Forms {
     /// A form that was made and may still be sent.
-    fn find(&self, form: Form, now: Tick) -> Option<&Made> {
+    fn find(&mut self, form: Form, now: Tick) -> Option<&mut Made> {
         let form = self.as_sent(form);
-        let (_, made) = self.made.iter().find(|(other, _)| *other == form)?;
+        let (_, made) = self.made.iter_mut().find(|(other, _)| *other == form)?;
         made.until.is_none_or(|until| now < until).then_some(made)
     }
 

@@ -1,2 +1,402 @@
 //! One task for each playlist that is watched: it asks for it, says what it is, and keeps a live one at its edge with at
-//! most one request outstanding.
+//! most one request outstanding. It ends when nobody watches any more, when its place is needed, or with the node; who
+//! still waits then is told to ask again.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use tracing::{debug, warn};
+
+use crate::clock::Tick;
+use crate::origin::FetchError;
+use crate::rules::hls::window::Window;
+use crate::tasks::Tasks;
+
+use super::Live;
+use super::ask::{self, Came, Nothing, Question};
+use super::figures::{Notice, Why};
+use super::following::Following;
+use super::judge::{Said, judge};
+use super::kept::{Kept, Schedule};
+use super::pace;
+use super::parking::{Fate, Want};
+use super::playlist::{NEVER, Playlist};
+use super::state::{Failure, State};
+
+/// For how long a failure is told to all who ask for a playlist that nobody has seen yet.
+const NEGATIVE: Duration = Duration::from_secs(1);
+/// A playlist of one viewer each is looked at anew when nobody asked for this long …
+const PER_VIEWER_IDLE: Duration = Duration::from_mins(1);
+/// … and after this long in any case: its origin may do otherwise by now.
+const PER_VIEWER: Duration = Duration::from_mins(10);
+/// While somebody waits, whether they still do is looked at this often.
+const LINGER: Duration = Duration::from_secs(1);
+/// No playlist is left before this: a viewer who asked is about to wait.
+const LEAST_GRACE: Duration = Duration::from_secs(1);
+/// A playlist that is to be kept warm and cannot be had is asked for this often at last.
+const WARM_AGAIN: Duration = Duration::from_secs(30);
+
+/// The task of one playlist.
+pub(super) struct Follower {
+    pub(super) live: Arc<Live>,
+    pub(super) playlist: Arc<Playlist>,
+    pub(super) tasks: Tasks,
+    pub(super) known: Known,
+    /// Failures in a row of a playlist that nobody has seen yet.
+    failures: u32,
+}
+
+/// What the origin's answers have shown so far.
+pub(super) enum Known {
+    Nothing,
+    Media(Box<Following>),
+    Multivariant(Kept),
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It is asked for again then.
+    At(Tick),
+    /// It is kept, and asked for again when somebody wants it.
+    Keep(Schedule),
+    /// It is passed on, for so long at most.
+    Pass(Tick),
+    /// It is forgotten then.
+    Forget(Tick),
+}
+
+/// What became of a request.
+enum Outcome {
+    Came(Result<Came, Nothing>),
+    /// It was held for too long.
+    GivenUp,
+}
+
+impl Follower {
+    pub(super) fn new(live: Arc<Live>, playlist: Arc<Playlist>, tasks: Tasks) -> Self {
+        Self { live, playlist, tasks, known: Known::Nothing, failures: 0 }
+    }
+
+    /// Runs to its end.
+    pub(super) async fn run(mut self) {
+        let (closed, dismissed) = (self.live.closed.clone(), self.playlist.dismissed().clone());
+        tokio::select! {
+            biased;
+            () = closed.cancelled() => {}
+            () = dismissed.cancelled() => {}
+            () = self.follow() => {}
+        }
+        self.leave();
+    }
+
+    async fn follow(&mut self) {
+        let mut next = Next::At(self.now());
+        loop {
+            let asks = match next {
+                Next::At(tick) => {
+                    self.pause(tick).await;
+                    true
+                }
+                Next::Keep(schedule) => self.rest(schedule).await,
+                Next::Pass(until) => {
+                    self.pass(until).await;
+                    return;
+                }
+                Next::Forget(tick) => {
+                    self.live.clock.sleep_until(tick).await;
+                    return;
+                }
+            };
+            if !asks || self.is_left() {
+                let (now, grace) = (self.now(), self.grace());
+                if self.live.table.remove_if(&self.playlist, |playlist| playlist.is_left(now, grace)) {
+                    return;
+                }
+                continue;
+            }
+            next = self.step().await;
+        }
+    }
+
+    /// One request and what follows from it.
+    async fn step(&mut self) -> Next {
+        self.playlist.set_due(NEVER);
+        let (why, question) = self.question();
+        self.count_request(why);
+        let asked = self.now();
+        match self.ask(&question).await {
+            // The origin may have begun anew, and hold what is asked in its old numbers for ever.
+            Outcome::GivenUp => self.given_up(),
+            Outcome::Came(Err(nothing)) => self.nothing(&question, asked, nothing),
+            Outcome::Came(Ok(came)) => self.came((why, &question), came),
+        }
+    }
+
+    fn question(&self) -> (Why, Question) {
+        match &self.known {
+            Known::Nothing => (Why::First, Question::default()),
+            Known::Media(following) => following.question(self.now()),
+            Known::Multivariant(kept) => {
+                (Why::Refresh, Question { validates: Some(kept.validators.clone()), ..Question::default() })
+            }
+        }
+    }
+
+    /// Asks, and meanwhile notices a playlist that does not advance.
+    async fn ask(&mut self, question: &Question) -> Outcome {
+        let (live, playlist, tasks) = (self.live.clone(), self.playlist.clone(), self.tasks.clone());
+        let origins = live.origins.load_full();
+        let mut asking = pin!(ask::ask(&playlist.asked, question, &origins, (&live.clock, &tasks)));
+        let asked = self.now();
+        let patience = question.blocks.map(|blocks| pace::patience(asked, self.stalled_from(), blocks.target_duration));
+        if question.blocks.is_some() && !self.playlist.activity.is_stalled() {
+            // The origin would answer if there were anything newer.
+            self.playlist.set_current(NEVER);
+        }
+        let mut given_up = pin!(live.clock.sleep_until(patience.unwrap_or(NEVER)));
+        loop {
+            let stalled = live.clock.sleep_until(self.stall_to_notice());
+            tokio::select! {
+                biased;
+                came = &mut asking => return Outcome::Came(came),
+                () = &mut given_up, if patience.is_some() => return Outcome::GivenUp,
+                () = stalled => self.notice_stall(),
+            }
+        }
+    }
+
+    /// Waits until `tick`, and meanwhile notices a playlist that does not advance.
+    async fn pause(&mut self, tick: Tick) {
+        loop {
+            let stall = self.stall_to_notice();
+            self.live.clock.sleep_until(tick.min(stall)).await;
+            if stall > tick || self.now() < stall {
+                return;
+            }
+            self.notice_stall();
+        }
+    }
+
+    /// Waits until what is kept is wanted anew; `false`: nobody wants it.
+    async fn rest(&mut self, schedule: Schedule) -> bool {
+        let playlist = self.playlist.clone();
+        playlist.set_due(schedule.due);
+        let (mut blanked, mut demanded) = (false, false);
+        loop {
+            let now = self.now();
+            if playlist.is_left(now, self.grace()) {
+                return false;
+            }
+            let is_wanted = demanded || playlist.touched() >= schedule.due;
+            if (is_wanted && playlist.is_due(now)) || (playlist.is_warm(now) && now >= schedule.warm) {
+                return true;
+            }
+            if now >= schedule.blank && !blanked {
+                blanked = true;
+                playlist.set_state(State::Asked);
+            }
+            let left = playlist.left_from(self.grace()).max(now + LINGER);
+            let blank = if blanked { NEVER } else { schedule.blank };
+            let warm = if playlist.is_warm(now) { schedule.warm } else { NEVER };
+            tokio::select! {
+                () = playlist.demanded() => demanded = playlist.is_due(self.now()),
+                () = self.live.clock.sleep_until(left.min(blank).min(warm)) => {}
+            }
+        }
+    }
+
+    async fn pass(&self, until: Tick) {
+        loop {
+            let idle = self.playlist.touched() + PER_VIEWER_IDLE;
+            self.live.clock.sleep_until(until.min(idle)).await;
+            let now = self.now();
+            if now >= until || now >= self.playlist.touched() + PER_VIEWER_IDLE {
+                return;
+            }
+        }
+    }
+
+    /// What came is no answer: a connection that failed, a deadline, a body that is no playlist.
+    fn nothing(&mut self, question: &Question, asked: Tick, nothing: Nothing) -> Next {
+        match nothing {
+            Nothing::Fetch(error) => self.failed(question, asked, Failure::Fetch(error)),
+            Nothing::Unusable(what) => self.failed(question, asked, Failure::NoPlaylist(what)),
+        }
+    }
+
+    fn came(&mut self, (why, question): (Why, &Question), came: Came) -> Next {
+        match judge(&came, &self.playlist.asked) {
+            Said::Media(text) => self.media((why, question), &came, &text),
+            Said::Multivariant(text) => self.multivariant(&came, &text),
+            Said::Unchanged => self.unchanged(question, &came),
+            Said::PerViewer => self.per_viewer(),
+            Said::Failure(failure) => self.failed(question, came.asked, failure),
+        }
+    }
+
+    fn per_viewer(&mut self) -> Next {
+        self.retire();
+        self.known = Known::Nothing;
+        self.live.figures.per_viewer.add(1);
+        debug!(route = self.route(), playlist = self.playlist.asked.path(), "playlists are one viewer's each");
+        self.show(State::PerViewer);
+        Next::Pass(self.now() + PER_VIEWER)
+    }
+
+    /// A request that was sent at `asked` failed. What viewers have is repeated for a while.
+    pub(super) fn failed(&mut self, question: &Question, asked: Tick, failure: Failure) -> Next {
+        let now = self.now();
+        let what = describe(&failure);
+        if let Known::Media(following) = &mut self.known
+            && (question.blocks.is_some() || question.skips)
+        {
+            self.playlist.set_current(following.answered().unwrap_or_default());
+            if following.doubts_directives(now.since(asked), now) {
+                self.notice(Notice::RefusedDirectives, &what);
+            }
+            return Next::At(pace::after_reload(now));
+        }
+        self.notice(Notice::Failure, &what);
+        self.playlist.activity.set_error(now, what);
+        // An origin that the configuration does not name any more will not answer either.
+        let is_nobody = matches!(&failure, Failure::Fetch(error) if matches!(**error, FetchError::NoOrigin));
+        let next = match &mut self.known {
+            Known::Media(_) => self.failed_live(now, failure),
+            Known::Multivariant(_) => self.failed_kept(now, failure),
+            Known::Nothing => {
+                self.show(failure);
+                None
+            }
+        };
+        match next {
+            Some(next) if !is_nobody => next,
+            Some(_) | None if self.playlist.is_warm(now) => {
+                self.failures = self.failures.saturating_add(1);
+                Next::At(pace::after_failure(now, self.failures, WARM_AGAIN))
+            }
+            Some(_) | None => Next::Forget(now + NEGATIVE),
+        }
+    }
+
+    fn failed_live(&mut self, now: Tick, failure: Failure) -> Option<Next> {
+        let Known::Media(following) = &mut self.known else { return None };
+        let is_gone = matches!(&failure, Failure::Status(status, _) if *status == StatusCode::GONE);
+        let next = following.failed(now);
+        self.playlist.set_current(following.answered().unwrap_or_default());
+        if is_gone || following.is_stale(now, self.playlist.asked.rules.stale_playlist_for) {
+            self.show(failure);
+        }
+        Some(Next::At(next))
+    }
+
+    fn failed_kept(&mut self, now: Tick, failure: Failure) -> Option<Next> {
+        let Known::Multivariant(kept) = &self.known else { return None };
+        let removed = [StatusCode::NOT_FOUND, StatusCode::GONE];
+        let is_removed = matches!(&failure, Failure::Status(status, _) if removed.contains(status));
+        let Some(schedule) = kept.stands_in(now).filter(|_| !is_removed) else {
+            self.show(failure);
+            return None;
+        };
+        self.show(State::Multivariant(kept.document.clone()));
+        Some(Next::Keep(schedule))
+    }
+
+    /// From now on viewers see this, and who waits is released if it is what they wait for.
+    pub(super) fn show(&self, state: impl Into<State>) {
+        let state = self.playlist.set_state(state.into());
+        self.playlist.parking.release(&state, |_: Want| Fate::Release);
+    }
+
+    /// Ends the following: names live on for a while, who waits is told to ask again.
+    fn leave(mut self) {
+        self.live.table.remove_if(&self.playlist, |_| true);
+        self.retire();
+        self.show(Failure::Gone);
+    }
+
+    pub(super) fn retire(&mut self) {
+        let Known::Media(following) = std::mem::replace(&mut self.known, Known::Nothing) else { return };
+        if let Some(last) = following.window.published() {
+            self.live.media.retired(&self.playlist.asked, last, last.playlist.duration());
+        }
+        self.live.numbers.remember(&self.playlist.asked.key, following.window.remember());
+    }
+
+    /// The window that a new following begins with: that of an earlier one, so that its numbers go on.
+    pub(super) fn window(&self) -> Window {
+        Window::resume(self.live.numbers.recall(&self.playlist.asked.key))
+    }
+
+    fn stalled_from(&self) -> Option<Tick> {
+        match &self.known {
+            Known::Media(following) => following.window.stalled_from(),
+            Known::Nothing | Known::Multivariant(_) => None,
+        }
+    }
+
+    /// When a stall is to be noticed that has not been.
+    fn stall_to_notice(&self) -> Tick {
+        self.stalled_from().filter(|_| !self.playlist.activity.is_stalled()).unwrap_or(NEVER)
+    }
+
+    fn notice_stall(&mut self) {
+        let now = self.now();
+        self.playlist.activity.set_stalled(Some(now));
+        self.playlist.set_current(now);
+        let next = match &self.known {
+            Known::Media(following) => following.window.published().map(|published| published.frontier.next),
+            Known::Nothing | Known::Multivariant(_) => None,
+        };
+        self.notice(Notice::Stall, &format!("waiting for {}", next.unwrap_or_default()));
+    }
+
+    /// Counts something about the origin; the first of its kind in a while is an event.
+    pub(super) fn notice(&self, notice: Notice, evidence: &str) {
+        self.playlist.activity.tally.notice(notice);
+        self.live.figures.tally.notice(notice);
+        if self.playlist.activity.is_news(notice, self.now()) {
+            let (finding, playlist) = (notice.label(), self.playlist.asked.path());
+            warn!(route = self.route(), playlist, finding, evidence, "origin playlist");
+        }
+    }
+
+    fn count_request(&self, why: Why) {
+        self.playlist.activity.tally.ask(why);
+        self.live.figures.tally.ask(why);
+    }
+
+    pub(super) fn now(&self) -> Tick {
+        self.live.clock.now()
+    }
+
+    fn grace(&self) -> Duration {
+        self.live.config.load().grace.max(LEAST_GRACE)
+    }
+
+    fn is_left(&self) -> bool {
+        self.playlist.is_left(self.now(), self.grace())
+    }
+
+    pub(super) fn route(&self) -> &str {
+        &self.playlist.asked.rules.route
+    }
+}
+
+impl From<Failure> for State {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+fn describe(failure: &Failure) -> String {
+    match failure {
+        Failure::Status(status, _) => format!("the origin answered {}", status.as_u16()),
+        Failure::NoPlaylist(what) => format!("what came is no playlist: {what}"),
+        Failure::Fetch(error) => error.to_string(),
+        Failure::Stale => "nothing was published for too long".to_owned(),
+        Failure::Gone => "it is no longer followed".to_owned(),
+    }
+}

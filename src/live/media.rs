@@ -1,18 +1,46 @@
 //! What followed playlists name: for how long a name lives, in which generation, and how it is delivered; and the
 //! prefetch of what they hint.
 
+mod feed;
+mod figures;
+mod growing;
+mod listing;
+mod names;
+mod parameters;
+mod prefetch;
+mod promises;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cache::Cache;
+use arc_swap::ArcSwap;
+use http::HeaderMap;
+use http::uri::PathAndQuery;
+use parking_lot::Mutex;
+
+use crate::cache::{Cache, ResponseHead};
 use crate::clock::{Clock, Tick};
 use crate::origin::Origins;
-use crate::rules::caching::Key;
-use crate::rules::hls::Published;
+use crate::rules::caching::media::{self, Word};
+use crate::rules::caching::{Freshness, Key};
 use crate::rules::hls::multivariant::Role;
+use crate::rules::hls::{MediaPlaylist, Published};
 use crate::tasks::Tasks;
+use crate::telemetry::metrics::{Family, Source as MetricSource};
 
 use super::Asked;
+use feed::Feed;
+use figures::Figures;
+use listing::Namer;
+use names::{Fingerprint, Known, Listing, Names};
+use parameters::Parameters;
+use prefetch::Unread;
+use promises::{Growths, Promises};
+
+pub use figures::PartAnswer;
 
 /// Something that a followed playlist names.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +51,18 @@ pub struct Named {
     pub role: Option<Role>,
     /// The object in the cache: the key of the name in its generation.
     pub key: Key,
+    /// The name: the key without a generation.
+    pub name: Key,
     /// For how long it is still needed; `None`: for as long as it is listed, which it is.
     pub needed_until: Option<Tick>,
+    /// For how long it is needed once it is no longer listed.
+    pub life: Duration,
+    /// Since when the name has stood for it: what was received before may be something else.
+    pub since: Tick,
+    /// Until when it is near the live edge, if it is.
+    pub near_until: Option<Tick>,
+    /// It was fetched before anybody asked for it, and nobody has asked since.
+    pub is_unread: bool,
 }
 
 /// What a name stands for.
@@ -51,50 +89,180 @@ pub enum Watched {
     NotNow,
 }
 
+/// Where something that is named comes from.
+pub struct Source {
+    /// Names of its origins, in order of preference.
+    pub group: Vec<String>,
+    /// Path and query, before an origin's base path.
+    pub target: PathAndQuery,
+    /// The fields of the request; of these go upstream those that tell of the way that it has come.
+    pub fields: HeaderMap,
+    /// What the viewer called the edge, where the origin wants to see it.
+    pub viewer_authority: Option<String>,
+}
+
 /// Names and prefetches of the whole node.
-pub struct Media {}
+pub struct Media {
+    names: Names,
+    parameters: Parameters,
+    promises: Promises,
+    growths: Growths,
+    feeds: Mutex<HashMap<Key, Arc<Mutex<Feed>>>>,
+    unread: Unread,
+    figures: Figures,
+    cache: Arc<Cache>,
+    origins: ArcSwap<Origins>,
+    clock: Clock,
+    workers: Vec<Tasks>,
+}
+
+impl Named {
+    /// Whether a stored response may be used for it now.
+    pub fn freshness(&self, stored: &ResponseHead, now: Tick) -> Freshness {
+        let word = Word { since: self.since, left: self.left(now) };
+        media::freshness(stored.status, &stored.lifetime, &word, now)
+    }
+
+    /// For how long it is needed from now on, at least.
+    pub fn left(&self, now: Tick) -> Duration {
+        self.needed_until.map_or(self.life, |until| until.since(now))
+    }
+}
 
 impl Media {
     /// No names; at most `names` at once.
     pub fn new(
-        _names: usize,
-        _cache: Arc<Cache>,
-        _origins: Arc<Origins>,
-        (_clock, _workers): (Clock, Vec<Tasks>),
+        names: usize,
+        cache: Arc<Cache>,
+        origins: Arc<Origins>,
+        (clock, workers): (Clock, Vec<Tasks>),
     ) -> Arc<Self> {
-        unimplemented!("media")
+        Arc::new(Self {
+            names: Names::new(names),
+            parameters: Parameters::default(),
+            promises: Promises::default(),
+            growths: Growths::default(),
+            feeds: Mutex::default(),
+            unread: Unread::default(),
+            figures: Figures::new(workers.len()),
+            cache,
+            origins: ArcSwap::new(origins),
+            clock,
+            workers,
+        })
     }
 
     /// From now on so many names, and these origins.
-    pub fn reconfigure(&self, _names: usize, _origins: Arc<Origins>) {
-        unimplemented!("media")
+    pub fn reconfigure(&self, names: usize, origins: Arc<Origins>) {
+        self.names.set_most(names);
+        self.origins.store(origins);
     }
 
-    /// What `playlist` names at a key (without generation), if a followed playlist names it.
-    pub fn find(&self, _key: &Key) -> Option<Named> {
-        unimplemented!("media")
+    /// What a followed playlist names at a key (without generation), if one does.
+    pub fn find(&self, key: &Key) -> Option<Named> {
+        self.known(self.names.fingerprint(key), key)
     }
 
-    /// A playlist has a new version: names come and go, and what it hints is fetched. `window` is for how long its
-    /// longest version lasted.
+    /// Somebody asks for it: what was prefetched has been of use.
+    pub fn asked_for(&self, named: &Named) {
+        if named.is_unread {
+            let print = self.names.fingerprint(&named.name);
+            self.names.read(print);
+            self.unread.read(print);
+        }
+    }
+
+    fn known(&self, print: Fingerprint, key: &Key) -> Option<Named> {
+        self.names.find(print, self.clock.now()).map(|known| self.named(known, key))
+    }
+
+    fn named(&self, known: Known, key: &Key) -> Named {
+        let now = self.clock.now();
+        let near_until = known.edge_at.map(|at| at + self.cache.live_reserve()).filter(|until| *until > now);
+        Named {
+            kind: known.kind,
+            role: known.role,
+            key: key.in_generation(known.generation),
+            name: key.clone(),
+            needed_until: known.until,
+            life: known.life,
+            since: known.since,
+            near_until,
+            is_unread: known.is_unread,
+        }
+    }
+
+    /// A playlist has a new version: names come and go, and what it hints is fetched.
     pub fn published(
         self: &Arc<Self>,
-        _asked: &Asked,
-        (_before, _now): (Option<&Published>, &Published),
-        _watched: Watched,
-        _role: Option<Role>,
+        asked: &Asked,
+        (before, now): (Option<&Published>, &Published),
+        watched: Watched,
+        role: Option<Role>,
     ) {
-        unimplemented!("media")
+        let feed = self.feeds.lock().entry(asked.key.clone()).or_default().clone();
+        let hinted = feed.lock().publish(self, asked, (before, now), role);
+        if watched == Watched::Now {
+            hinted.into_iter().for_each(|hinted| self.prefetch(asked, hinted));
+        }
     }
 
     /// A playlist is no longer followed: its names live on for `margin`.
-    pub fn retired(&self, _asked: &Asked, _last: &Published, _margin: Duration) {
-        unimplemented!("media")
+    pub fn retired(&self, asked: &Asked, last: &Published, margin: Duration) {
+        if let Some(feed) = self.feeds.lock().remove(&asked.key) {
+            feed.lock().retire(self, asked, last, margin);
+        }
+    }
+
+    /// A playlist that is made for one viewer lists what many may share: it is named for as long as the playlist lasts.
+    pub fn listed_once(&self, asked: &Asked, playlist: &MediaPlaylist) {
+        let now = self.clock.now();
+        let namer = Namer::new(asked, playlist);
+        let longest = playlist.duration() + playlist.facts.target_duration;
+        let mut after = playlist.duration();
+        let segments = playlist.segments.iter().flat_map(|segment| {
+            after = after.saturating_sub(segment.duration);
+            let edge_at = (!playlist.facts.is_ended).then(|| now - after);
+            let items = listing::of_segment(segment).chain(listing::inits_and_keys(segment));
+            items.map(move |item| (item, edge_at, segment.duration))
+        });
+        let open = listing::open_parts(playlist).chain(listing::open_inits_and_keys(playlist));
+        let open = open.map(|item| (item, Some(now), Duration::ZERO));
+        for (item, edge_at, duration) in segments.chain(open) {
+            let Some(target) = namer.target(item.uri) else { continue };
+            self.parameters.note(&asked.rules.route, &target);
+            let Some(located) = namer.locate(&target) else { continue };
+            let life = longest + duration;
+            let kind = if item.kind == Kind::Growing { Kind::Segment } else { item.kind };
+            let listing = Listing { kind, role: None, generation: 0, edge_at, life };
+            self.names.mention(self.names.fingerprint(&located.key), &listing, now);
+        }
     }
 
     /// Whether a parameter of a query counts because a followed playlist of the route writes it into the URIs that it
     /// lists.
-    pub fn writes_parameter(&self, _route: &str, _name: &str) -> bool {
-        unimplemented!("media")
+    pub fn writes_parameter(&self, route: &str, name: &str) -> bool {
+        self.parameters.writes(route, name)
+    }
+
+    /// A part was asked for, and answered by the node itself.
+    pub fn count_part(&self, answer: PartAnswer) {
+        self.figures.part(answer);
+    }
+
+    /// A part was asked for that did not exist yet.
+    pub fn count_hold(&self) {
+        self.figures.holds.mine().add(1);
+    }
+
+    /// The worker that a name is fetched on.
+    fn home(&self, print: Fingerprint) -> &Tasks {
+        &self.workers[print.spread(self.workers.len())]
+    }
+}
+
+impl MetricSource for Media {
+    fn families(&self) -> Vec<Family> {
+        self.figures.families((self.names.count(), self.names.refused.value(), self.growths.count()))
     }
 }

@@ -1,6 +1,7 @@
 //! What is known of a playlist at one moment.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
@@ -8,7 +9,11 @@ use crate::clock::Tick;
 use crate::origin::FetchError;
 use crate::rules::hls::multivariant::Multivariant;
 
-use super::edition::Edition;
+use super::edition::{Coding, Edition, Rendered};
+
+/// For how long a multivariant playlist is fresh downstream: half of the target duration that is recommended
+/// (Appendix B.1), for it names none.
+const MULTIVARIANT: Duration = Duration::from_secs(3);
 
 /// What is known of a playlist.
 #[derive(Clone)]
@@ -33,6 +38,26 @@ pub struct Document {
     pub headers: HeaderMap,
     /// When it was known to be current.
     pub at: Tick,
+    identity: OnceLock<Arc<Rendered>>,
+    gzip: OnceLock<Arc<Rendered>>,
+}
+
+impl Document {
+    /// A multivariant playlist, of which no form is made yet.
+    pub fn new(multivariant: Multivariant, headers: HeaderMap, at: Tick) -> Self {
+        Self { multivariant, headers, at, identity: OnceLock::new(), gzip: OnceLock::new() }
+    }
+
+    /// It in a coding; made once.
+    pub fn form(&self, coding: Coding) -> Arc<Rendered> {
+        let form = match coding {
+            Coding::Identity => &self.identity,
+            Coding::Gzip => &self.gzip,
+        };
+        let text = &self.multivariant.text;
+        let made = || Arc::new(Rendered::of_text(text, coding, self.headers.clone(), MULTIVARIANT));
+        form.get_or_init(made).clone()
+    }
 }
 
 /// Why there is no playlist to send.

@@ -63,6 +63,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
         }
     }
     shared.edge.set_readiness(Readiness::Draining);
+    shared.edge.live.close();
     shared.bells.close();
     shared.stopped.cancel();
     shared.workers.iter().for_each(Worker::stop);

@@ -5,6 +5,7 @@ mod control;
 mod doors;
 mod facts;
 mod process;
+mod streams;
 mod worker;
 
 use std::fs::DirBuilder;
@@ -218,6 +219,7 @@ fn cache_bounds(config: &Config) -> CacheConfig {
         max_object: config.cache.max_object,
         fills_per_group: config.limits.fills,
         fill_readers: config.limits.fill_readers,
+        live_reserve: config.cache.live_reserve,
     }
 }
 

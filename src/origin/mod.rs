@@ -11,6 +11,7 @@ mod fetch;
 mod figures;
 mod places;
 mod pool;
+pub mod promise;
 pub mod pump;
 mod select;
 pub mod supply;

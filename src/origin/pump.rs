@@ -1,6 +1,9 @@
 //! Fetch → fill, in a task of its own: no viewer owns a fill. The pump decides, by the rules, who may share what
 //! arrives and whether it is stored, and copies the body into the fill as it comes. When all readers have left, media
 //! that will be stored is finished, for the next viewer wants it; anything else is given up.
+//!
+//! Media that a stream has promised may be asked for before it exists: an origin that does not hold such a request says
+//! 404 for now, and is asked again and again within the same fill, until it has it or the promise is withdrawn.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -10,7 +13,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPIRES, SET_COOKIE, VARY};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Body;
 use tracing::{debug, warn};
 
@@ -20,10 +23,11 @@ use crate::rules::caching::control::TARGETS;
 use crate::rules::caching::freshness::{Policy, Received, Times};
 use crate::rules::caching::storable::{self, RequestFacts, SetCookie, Verdict};
 use crate::rules::caching::validator::{self, Validators};
-use crate::rules::caching::{Control, Variant};
+use crate::rules::caching::{Control, Variant, media};
 use crate::rules::fields::{date, hop};
 use crate::tasks::Tasks;
 
+use super::promise::{Promise, Withdrawn};
 use super::{Answer, AnswerBody, Ask, FetchError, Framing, Origins};
 
 /// What is to be fetched.
@@ -42,7 +46,28 @@ pub struct Fetching {
     pub viewer_authority: Option<String>,
     /// The stale object that the origin may confirm.
     pub validates: Option<Arc<Object>>,
+    /// By which rules the answer is judged.
+    pub terms: Terms,
 }
+
+/// By which rules an answer is judged.
+#[derive(Clone)]
+pub enum Terms {
+    /// RFC 9111 alone.
+    Plain,
+    /// RFC 9111, unless it turns out to be a playlist of a live stream.
+    Unnamed,
+    /// Media that a stream names, and that it may have promised before it exists.
+    Media(Option<Promise>),
+}
+
+/// What came is a playlist, which nobody reads from a fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what came is a playlist of a live stream")]
+pub struct IsPlaylist;
+
+/// Types of playlists.
+const PLAYLISTS: [&str; 2] = ["application/vnd.apple.mpegurl", "audio/mpegurl"];
 
 /// Fetches one object into its fill.
 pub struct Pump {
@@ -56,6 +81,13 @@ pub struct Pump {
 enum WhenUnread {
     Finish,
     Stop,
+}
+
+/// What became of a request whose answer is awaited.
+enum Came {
+    Answer(Result<Answer, FetchError>),
+    Withdrawn,
+    Unwanted,
 }
 
 /// What comes next of a body.
@@ -73,31 +105,59 @@ impl Pump {
     }
 
     /// Fetches to the end, or until nobody wants it.
-    pub async fn run(self, writer: FillWriter) {
-        let requested = self.clock.now();
-        match self.fetch_while_wanted(writer).await {
-            None => {}
-            Some((Ok(answer), writer)) if answer.status == StatusCode::NOT_MODIFIED => {
-                self.confirm(answer, requested, writer).await;
+    pub async fn run(self, mut writer: FillWriter) {
+        let mut promise = self.promise().cloned();
+        let began = self.clock.now();
+        loop {
+            let requested = self.clock.now();
+            let Some((outcome, kept)) = self.fetch_while_wanted(writer, promise.as_mut()).await else { return };
+            writer = kept;
+            match (outcome, &mut promise) {
+                (Ok(answer), Some(promise)) if answer.status == StatusCode::NOT_FOUND => {
+                    drop(answer);
+                    if let Err(withdrawn) = promise.not_yet(&self.clock, (began, requested)).await {
+                        return writer.fail(FillFailure::new(withdrawn));
+                    }
+                }
+                (Ok(answer), _) if answer.status == StatusCode::NOT_MODIFIED => {
+                    return self.confirm(answer, requested, writer).await;
+                }
+                (outcome, _) => return self.fill(outcome, requested, writer).await,
             }
-            Some((outcome, writer)) => self.fill(outcome, requested, writer).await,
         }
     }
 
-    /// The origin's answer, and the writer back; `None` where all who waited for its head have left, and neither what
-    /// is asked for nor why says that others will come.
-    async fn fetch_while_wanted(&self, mut writer: FillWriter) -> Option<(Result<Answer, FetchError>, FillWriter)> {
+    /// The origin's answer, and the writer back; `None` where the promise was withdrawn, or where all who waited for
+    /// its head have left, and neither what is asked for nor why says that others will come.
+    async fn fetch_while_wanted(
+        &self,
+        mut writer: FillWriter,
+        promise: Option<&mut Promise>,
+    ) -> Option<(Result<Answer, FetchError>, FillWriter)> {
         let finishes = self.fetching.validates.is_some() || self.is_named_as_media();
+        let mut withdrawn = pin!(Promise::withdrawn(promise));
         let mut fetch = pin!(self.fetch(self.fetching.validates.as_deref()));
         loop {
-            let outcome = poll_fn(|cx| match fetch.as_mut().poll(cx) {
-                Poll::Pending if !finishes => writer.poll_unwanted(cx).map(|()| None),
-                polled => polled.map(Some),
+            let outcome = poll_fn(|cx| {
+                if let Poll::Ready(outcome) = fetch.as_mut().poll(cx) {
+                    return Poll::Ready(Came::Answer(outcome));
+                }
+                if withdrawn.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Came::Withdrawn);
+                }
+                match finishes {
+                    true => Poll::Pending,
+                    false => writer.poll_unwanted(cx).map(|()| Came::Unwanted),
+                }
             });
             match outcome.await {
-                Some(outcome) => return Some((outcome, writer)),
+                Came::Answer(outcome) => return Some((outcome, writer)),
+                Came::Withdrawn => {
+                    writer.fail(FillFailure::new(Withdrawn));
+                    return None;
+                }
                 // Where somebody came in the same moment, they are the one who waits now.
-                None => writer = *writer.give_up().err()?,
+                Came::Unwanted => writer = *writer.give_up().err()?,
             }
         }
     }
@@ -112,7 +172,7 @@ impl Pump {
             headers,
             viewer_authority: self.fetching.viewer_authority.clone(),
             body: None,
-            first_byte: None,
+            first_byte: self.promise().map(|promise| promise.patience),
         };
         self.fetching.origins.fetch(&self.tasks, &self.fetching.group, ask).await
     }
@@ -138,12 +198,19 @@ impl Pump {
         }
     }
 
+    fn promise(&self) -> Option<&Promise> {
+        match &self.fetching.terms {
+            Terms::Media(promise) => promise.as_ref(),
+            Terms::Plain | Terms::Unnamed => None,
+        }
+    }
+
     fn times(&self, requested: Tick) -> Times {
         Times { requested, responded: self.clock.now(), responded_wall: self.clock.wall() }
     }
 
     /// The head as it is stored and shared, and what the rules say of it; `None` where it varies on everything.
-    fn head(&self, status: StatusCode, headers: HeaderMap, times: Times) -> Option<(ResponseHead, Verdict)> {
+    fn head(&self, status: StatusCode, mut headers: HeaderMap, times: Times) -> Option<(ResponseHead, Verdict)> {
         let variant = Variant::ignoring(&headers, &self.fetching.fields, self.fetching.unvaried)?;
         let control = Control::of(&headers, &TARGETS);
         let facts = RequestFacts {
@@ -152,7 +219,20 @@ impl Pump {
             no_store: false,
         };
         let received = Received { status, headers: &headers, times };
-        let verdict = storable::verdict(&facts, &received, &control, &Policy::PLAIN, cookies(&headers, &control));
+        let verdict = match &self.fetching.terms {
+            Terms::Plain | Terms::Unnamed => {
+                storable::verdict(&facts, &received, &control, &Policy::PLAIN, cookies(&headers, &control))
+            }
+            Terms::Media(_) => media::verdict(&facts, &received, &control),
+        };
+        let variant = match &self.fetching.terms {
+            Terms::Plain | Terms::Unnamed => variant,
+            // Nothing that differs between viewers was asked for.
+            Terms::Media(_) => {
+                media::strip(&mut headers);
+                Variant::default()
+            }
+        };
         let validators = Validators::of(&headers, times.responded_wall);
         Some((ResponseHead { status, headers, variant, lifetime: verdict.lifetime, validators }, verdict))
     }
@@ -163,9 +243,11 @@ impl Pump {
             Err(error) => return fail(writer, error),
         };
         let Answer { status, mut headers, body, announced_length, framing, .. } = answer;
+        if matches!(self.fetching.terms, Terms::Unnamed) && status == StatusCode::OK && is_playlist(&headers) {
+            return writer.fail(FillFailure::new(IsPlaylist));
+        }
         let times = self.times(requested);
-        hop::strip_unstorable(&mut headers);
-        date::ensure_date(&mut headers, times.responded_wall);
+        complete(&mut headers, times);
         let (head, sharing) = match self.head(status, headers.clone(), times) {
             Some((head, verdict)) => (head, sharing(&verdict, framing)),
             None => {
@@ -190,15 +272,47 @@ impl Pump {
 
     /// Whether the next viewer of a stream will want it: by its type, or by the name it was asked for under.
     fn is_media(&self, head: &ResponseHead) -> bool {
+        if let Terms::Media(_) = self.fetching.terms {
+            return true;
+        }
         let kind = head.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase()).unwrap_or_default();
         kind.starts_with(b"video/") || kind.starts_with(b"audio/") || self.is_named_as_media()
     }
 
     fn is_named_as_media(&self) -> bool {
+        if let Terms::Media(_) = self.fetching.terms {
+            return true;
+        }
         const ENDINGS: [&str; 10] = [".m4s", ".mp4", ".m4v", ".m4a", ".cmfv", ".cmfa", ".ts", ".aac", ".m3u8", ".vtt"];
         let path = self.fetching.target.path();
         ENDINGS.iter().any(|end| path.ends_with(end))
     }
+}
+
+/// Whether an answer is a playlist by its type (RFC 8216bis §4).
+fn is_playlist(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let kind = kind.split(|octet| *octet == b';').next().unwrap_or_default().trim_ascii();
+    PLAYLISTS.iter().any(|playlist| kind.eq_ignore_ascii_case(playlist.as_bytes()))
+}
+
+/// What every head is before it is judged.
+fn complete(headers: &mut HeaderMap, times: Times) {
+    hop::strip_unstorable(headers);
+    date::ensure_date(headers, times.responded_wall);
+}
+
+/// The head of media that was put together from several answers, and who may have it.
+pub fn media_head(status: StatusCode, mut headers: HeaderMap, times: Times) -> (ResponseHead, Sharing) {
+    complete(&mut headers, times);
+    let control = Control::of(&headers, &TARGETS);
+    let facts = RequestFacts { method: Method::GET, authorization: false, no_store: false };
+    let verdict = media::verdict(&facts, &Received { status, headers: &headers, times }, &control);
+    media::strip(&mut headers);
+    let validators = Validators::of(&headers, times.responded_wall);
+    let lifetime = verdict.lifetime;
+    let head = ResponseHead { status, headers, variant: Variant::default(), lifetime, validators };
+    (head, sharing(&verdict, Framing::Delimited))
 }
 
 /// A cookie is shared only where the origin says for how long: a guess would hand one viewer's to others.

@@ -23,6 +23,10 @@ pub struct Answer {
     pub provenance: Option<Provenance>,
     /// Time that the origin took to begin its answer, where this request waited for it.
     pub origin_wait: Option<Duration>,
+    /// Time for which it was held until the playlist had come far enough.
+    pub held: Option<Duration>,
+    /// When it is sent among others of its connection (RFC 9218 §4.1), 0 to 7, the smallest first; `None`: as any other.
+    pub urgency: Option<u8>,
     /// Who may read it.
     pub access: Access,
 }
@@ -66,6 +70,8 @@ impl Answer {
             origination: Origination::Own,
             provenance: None,
             origin_wait: None,
+            held: None,
+            urgency: None,
             access: Access::OfRoute,
         }
     }

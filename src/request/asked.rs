@@ -1,14 +1,19 @@
 //! A playlist as a request names it: what is left of its query, and what its origin is asked, for all its viewers alike.
 
-use std::sync::Arc;
-
 use http::header::USER_AGENT;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue};
 
+use crate::config::LiveMode;
 use crate::live::Asked;
+use crate::origin::supply::Located;
+use crate::rules::caching::Key;
 use crate::rules::fields::loops;
+use crate::rules::hls::directives::{BadDirectives, Directives};
 use crate::rules::hls::query;
 
+use super::Head;
+use super::cached;
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
@@ -21,10 +26,47 @@ const VERSION: &str = "1.1";
 
 /// What a request asks for, if it is a playlist.
 pub struct Asking {
-    /// The playlist.
-    pub asked: Asked,
+    /// What makes two requests the same playlist.
+    pub key: Key,
+    /// Public path and query, without directives, and with the parameters that count.
+    pub target: String,
+    /// Path and query as asked for upstream.
+    pub upstream: PathAndQuery,
+    /// Its delivery directives.
+    pub directives: Result<Directives, BadDirectives>,
     /// How many parameters of the query do not count.
     pub dropped: usize,
+}
+
+impl Asking {
+    /// The same as an object of its own, for what a playlist lists.
+    pub fn resource<'a>(&self, resource: &Resource<'a>) -> Resource<'a> {
+        Resource {
+            route: resource.route,
+            upstream: self.upstream.clone(),
+            viewer_authority: resource.viewer_authority.clone(),
+            key: self.key.clone(),
+            target: self.target.clone(),
+        }
+    }
+
+    /// The playlist, and how its origin is asked for it.
+    pub fn asked(&self, policies: &Policies, resource: &Resource<'_>) -> Asked {
+        Asked {
+            key: self.key.clone(),
+            target: self.target.as_str().into(),
+            upstream: self.upstream.clone(),
+            fields: fields(policies),
+            viewer_authority: resource.viewer_authority.clone(),
+            rules: resource.route.rules.clone(),
+        }
+    }
+}
+
+/// What a shareable request asks for, if the live edge has a word in it.
+pub fn shared(edge: &Edge, head: &Head, resource: &Resource<'_>) -> Option<Asking> {
+    let is_live = resource.route.config.live == LiveMode::Auto && cached::is_shareable(head);
+    is_live.then(|| playlist(edge, resource)).flatten()
 }
 
 /// Whether a canonical path is a playlist's by its ending: what comes without `#EXTM3U` is an error of the origin then.
@@ -34,34 +76,27 @@ pub fn is_playlist_path(path: &str) -> bool {
 }
 
 /// The playlist that `resource` would be; `None`: its origin cannot be asked for it.
-pub fn playlist(edge: &Edge, policies: &Policies, resource: &Resource<'_>) -> Option<Asking> {
+pub fn playlist(edge: &Edge, resource: &Resource<'_>) -> Option<Asking> {
     let route = resource.route;
     let (path, query) = match resource.target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (&*resource.target, None),
     };
+    let (directives, rest) = Directives::take(query);
     let counts = |name: &str| {
-        route.config.query_keep.iter().any(|kept| kept == name) || edge.live.media.writes_parameter(&route.name, name)
+        route.config.query_keep.iter().any(|kept| kept == name) || edge.live.writes_parameter(&route.name, name)
     };
-    let kept = query::keep(query, counts);
-    let target: Arc<str> = match kept.query {
-        Some(query) => format!("{path}?{query}").into(),
-        None => path.into(),
+    let kept = query::keep(rest.as_deref(), counts);
+    let target = match kept.query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
     };
-    let located = route.supply.locate(&target, resource.viewer_authority.as_deref())?;
-    let asked = Asked {
-        key: located.key,
-        target,
-        upstream: located.upstream,
-        fields: fields(policies),
-        viewer_authority: resource.viewer_authority.clone(),
-        rules: route.rules.clone(),
-    };
-    Some(Asking { asked, dropped: kept.dropped })
+    let Located { key, upstream } = route.supply.locate(&target, resource.viewer_authority.as_deref())?;
+    Some(Asking { key, target, upstream, directives, dropped: kept.dropped })
 }
 
-/// Nothing of a viewer: a playlist that depends on one is not shared.
-fn fields(policies: &Policies) -> HeaderMap {
+/// The fields of what the node asks for on behalf of all: nothing of a viewer, so that what comes fits them all.
+pub fn fields(policies: &Policies) -> HeaderMap {
     let mut fields = HeaderMap::from_iter([(USER_AGENT, NODE)]);
     loops::append_via(&mut fields, VERSION, &policies.pseudonym);
     loops::append_cdn_loop(&mut fields, &policies.pseudonym);

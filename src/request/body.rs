@@ -2,6 +2,7 @@
 //! wire; it never ends early and looks whole.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -24,12 +25,35 @@ pub enum Content {
     Empty,
     /// All at once.
     Full(Bytes),
+    /// In pieces that all viewers of a playlist share.
+    Chunks(Chunks),
     /// From a stored object, or a range of it.
     Stored(ObjectReader),
     /// From an object that still arrives.
     Filling(Filling),
     /// Straight from the origin.
     Passing(AnswerBody),
+}
+
+/// Shared octets, sent piece by piece.
+pub struct Chunks {
+    chunks: Arc<[Bytes]>,
+    next: usize,
+    left: u64,
+}
+
+impl Chunks {
+    /// Pieces of `length` octets together, none of them empty.
+    pub fn new(chunks: Arc<[Bytes]>, length: u64) -> Self {
+        Self { chunks, next: 0, left: length }
+    }
+
+    fn next(&mut self) -> Option<Bytes> {
+        let chunk = self.chunks.get(self.next)?.clone();
+        self.next += 1;
+        self.left -= chunk.len() as u64;
+        Some(chunk)
+    }
 }
 
 /// The whole or a range of an arriving object.
@@ -101,6 +125,7 @@ impl Content {
         match self {
             Self::Empty => Some(0),
             Self::Full(bytes) => Some(bytes.len() as u64),
+            Self::Chunks(chunks) => Some(chunks.left),
             Self::Stored(reader) => Some(reader.remaining()),
             Self::Filling(filling) => filling.left,
             Self::Passing(body) => http_body::Body::size_hint(body).exact(),
@@ -112,6 +137,7 @@ impl Content {
             Self::Empty => None,
             Self::Full(bytes) if bytes.is_empty() => None,
             Self::Full(bytes) => Some(Ok(std::mem::take(bytes))),
+            Self::Chunks(chunks) => chunks.next().map(Ok),
             Self::Stored(reader) => reader.next().map(Ok),
             Self::Filling(filling) => ready!(filling.poll(cx)),
             Self::Passing(body) => {

@@ -1,5 +1,5 @@
-//! Answers that many may share: from memory, from an object that arrives, or by being the one that fetches it.
-//! A joiner whose request turns out not to fit what arrives asks for itself, beside all others in its place.
+//! Answers that many may share: from memory, from an object that arrives, or by being the one that fetches it. How each
+//! kind of response is judged and fetched is its own `Manner`; the walk is the same. A joiner whose request turns out not to fit what arrives asks for itself, beside all others in its place.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,11 @@ use http::{Method, StatusCode};
 
 use crate::cache::{FillAnswer, FillEnd, FillReader, Flight, Lead, Lookup, Object, ResponseHead};
 use crate::clock::Tick;
-use crate::origin::pump::{Fetching, Pump};
+use crate::origin::pump::IsPlaylist;
 use crate::rules::caching::control::{Wanted, Wish};
 use crate::rules::caching::freshness::Lifetime;
 use crate::rules::caching::range::{self, Ranged};
+use crate::rules::caching::{Freshness, Key};
 use crate::rules::fields::cache_status::{Forward, Handling, Joined, Kept};
 use crate::telemetry::traffic::Origination;
 
@@ -19,7 +20,7 @@ use super::answer::{Age, Answer, Provenance};
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
-use super::{Head, Refusal, forward, represent, upstream};
+use super::{Head, Refusal, forward, playlist, represent, upstream};
 
 /// How often a request looks anew after what it joined did not fit it.
 const LOOKS: usize = 3;
@@ -65,6 +66,49 @@ enum Followed {
     Unfit,
     /// What arrived is for its first reader alone.
     NotShared,
+    /// What arrived is a playlist.
+    Playlist,
+}
+
+/// What looking for an object came to.
+enum Sought {
+    Answer(Box<Answer>),
+    /// What came is for its first reader alone, or fits nobody's request.
+    Alone,
+    /// What came is a playlist.
+    Playlist,
+}
+
+/// How a kind of response is judged, fetched and sent: by the standard alone, or by the word of a stream.
+pub trait Manner {
+    /// The object that is looked for.
+    fn key(&self) -> &Key;
+
+    /// Whether a stored response may be used.
+    fn freshness(&self, stored: &ResponseHead, now: Tick) -> Freshness;
+
+    /// Starts the fetch of an object in a task of its own: no viewer owns a fill.
+    fn fetch(&self, lead: Lead, validates: Option<Arc<Object>>) -> FillReader;
+
+    /// What of an object that arrives must be there before a request can be answered.
+    fn needs(&self, head: &Head) -> Needs;
+
+    /// Seconds for which a response is fresh from now on; negative where it is stale.
+    fn ttl(&self, response: &ResponseHead, now: Tick) -> i64;
+
+    /// Finishes an answer that was made of a response.
+    fn finish(&self, answer: Answer, now: Tick) -> Answer;
+}
+
+/// What of an object that arrives must be there before a request can be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// The head: the body follows as it comes.
+    Head,
+    /// All of it.
+    Whole,
+    /// So many octets of one that grows part by part.
+    Grown(u64),
 }
 
 /// Answers a shareable request.
@@ -76,13 +120,26 @@ pub async fn answer(
     policies: &Arc<Policies>,
     head: &Head,
     resource: &Resource<'_>,
+    manner: &impl Manner,
 ) -> Result<Answer, Refusal> {
+    match seek(edge, head, manner).await? {
+        Sought::Answer(answer) => Ok(manner.finish(*answer, edge.clock.now())),
+        Sought::Alone => forward::pass(edge, policies, head, resource, Forward::UriMiss).await,
+        Sought::Playlist => Box::pin(playlist::answer_unnamed(edge, policies, head, resource)).await,
+    }
+}
+
+/// Looks for the answer that many may share.
+async fn seek(edge: &Edge, head: &Head, manner: &impl Manner) -> Result<Sought, Refusal> {
+    let from_store = |object: &Arc<Object>, origination, now| {
+        Ok(Sought::Answer(Box::new(from_store(head, object, (origination, now), manner))))
+    };
     let stored_only = Wish::of(&head.headers).says(Wanted::OnlyIfCached);
     for _ in 0..LOOKS {
         let now = edge.clock.now();
-        let lookup = edge.cache.lookup(&resource.key, &head.headers, |stored| stored.lifetime.freshness(now));
+        let lookup = edge.cache.lookup(manner.key(), &head.headers, |stored| manner.freshness(stored, now));
         let (flight, stale) = match lookup {
-            Lookup::Hit(object, _) => return Ok(from_store(head, &object, Origination::Hit, now)),
+            Lookup::Hit(object, _) => return from_store(&object, Origination::Hit, now),
             _ if stored_only => return Err(Refusal::NotStored),
             Lookup::Stale { object, while_asking, usable_for, flight, .. } => {
                 (flight, Some(Fallback { object, while_asking, usable_for }))
@@ -95,86 +152,78 @@ pub async fn answer(
             Flight::Join(reader) => (reader, Role::Joiner),
             Flight::Lead(lead) => {
                 let validates = stale.as_ref().map(|stale| stale.object.clone());
-                (fetch(edge, policies, (head, resource), (lead, validates)), Role::Leader)
+                (manner.fetch(lead, validates), Role::Leader)
             }
             Flight::Refused(refused) => match &stale {
                 Some(stale) if stale.is_usable() => {
-                    return Ok(from_store(head, &stale.object, Origination::Stale, now));
+                    return from_store(&stale.object, Origination::Stale, now);
                 }
                 _ => return Err(upstream::refused_by_cache(refused)),
             },
         };
         if let Some(stale) = stale.as_ref().filter(|stale| !stale.while_asking.is_zero()) {
             // The origin is asked in the background (RFC 5861 §3); the reader that leaves here stops nothing.
-            return Ok(from_store(head, &stale.object, Origination::Stale, now));
+            return from_store(&stale.object, Origination::Stale, now);
         }
         let following = Following { reader, role, fallback: stale, since: now };
-        match follow(edge, head, following).await? {
-            Followed::Answer(answer) => return Ok(*answer),
+        match follow(edge, head, following, manner).await? {
+            Followed::Answer(answer) => return Ok(Sought::Answer(answer)),
             Followed::Unfit => {}
             Followed::NotShared => break,
+            Followed::Playlist => return Ok(Sought::Playlist),
         }
     }
-    forward::pass(edge, policies, head, resource, Forward::UriMiss).await
+    Ok(Sought::Alone)
 }
 
 /// The answer from a stored object without asking the origin.
-fn from_store(head: &Head, object: &Arc<Object>, origination: Origination, now: Tick) -> Answer {
-    let life = &object.head.lifetime;
-    let provenance =
-        Provenance { handling: Handling::Hit, ttl: Some(life.ttl(now)), age: Age::Seconds(life.age_seconds(now)) };
+fn from_store(
+    head: &Head,
+    object: &Arc<Object>,
+    (origination, now): (Origination, Tick),
+    manner: &impl Manner,
+) -> Answer {
+    let age = Age::Seconds(object.head.lifetime.age_seconds(now));
+    let provenance = Provenance { handling: Handling::Hit, ttl: Some(manner.ttl(&object.head, now)), age };
     represent::stored(head, object, origination, provenance)
 }
 
-/// Starts the fetch of an object in a task of its own, on the object's home worker: no viewer owns a fill.
-fn fetch(
-    edge: &Edge,
-    policies: &Arc<Policies>,
-    (head, resource): (&Head, &Resource<'_>),
-    (lead, validates): (Lead, Option<Arc<Object>>),
-) -> FillReader {
-    let (writer, reader) = lead.start();
-    let fetching = Fetching {
-        origins: policies.origins.clone(),
-        group: resource.route.supply.origins.clone(),
-        target: resource.upstream.clone(),
-        fields: upstream::shared_fields(head, policies, resource.route),
-        unvaried: upstream::unvaried(resource.route),
-        viewer_authority: resource.viewer_authority.clone(),
-        validates,
-    };
-    let home = edge.home(&resource.key);
-    home.spawn("fill", Pump::new(fetching, edge.clock.clone(), home.clone()).run(writer));
-    reader
-}
-
-async fn follow(edge: &Edge, head: &Head, following: Following) -> Result<Followed, Refusal> {
+async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Manner) -> Result<Followed, Refusal> {
     let Following { mut reader, role, fallback, since } = following;
-    let arrived = std::future::poll_fn(|cx| reader.poll_head(cx)).await;
+    let needs = manner.needs(head);
+    let arrived = std::future::poll_fn(|cx| match needs {
+        Needs::Head => reader.poll_head(cx),
+        Needs::Whole => reader.poll_whole(cx),
+        Needs::Grown(octets) => reader.poll_reached(octets, cx),
+    });
+    let arrived = arrived.await;
     let now = edge.clock.now();
     let waited = now.since(since);
     let answer = match arrived {
         Ok(FillAnswer::Complete(object)) if !object.head.variant.matches(&head.headers) => return Ok(Followed::Unfit),
-        Ok(FillAnswer::Complete(object)) => whole(head, &object, (role, fallback.is_some()), now),
+        Ok(FillAnswer::Complete(object)) => whole(head, &object, (role, fallback.is_some(), now), manner),
         Ok(FillAnswer::Arriving(response, _)) if !response.variant.matches(&head.headers) => {
             return Ok(Followed::Unfit);
         }
         Ok(FillAnswer::Arriving(response, length)) => match fallback {
             Some(stale) if stale.is_usable() && is_outage(response.status) => {
-                from_store(head, &stale.object, Origination::Stale, now)
+                from_store(head, &stale.object, (Origination::Stale, now), manner)
             }
             _ if passes_range(edge, head, &response, length) => {
                 return Ok(Followed::NotShared);
             }
             fallback => {
                 let why = if fallback.is_some() { Forward::Stale } else { Forward::UriMiss };
-                arriving(head, &response, reader, (role, why), now)
+                arriving(head, (&response, reader), (role, why, now), manner)
             }
         },
         Err(FillEnd::NotShared) => return Ok(Followed::NotShared),
         Err(FillEnd::Gone) => return Ok(Followed::Unfit),
+        Err(FillEnd::Failed(failure)) if failure.downcast_ref::<IsPlaylist>().is_some() => {
+            return Ok(Followed::Playlist);
+        }
         Err(end) => match fallback {
-            Some(stale) if stale.is_usable() => from_store(head, &stale.object, Origination::Stale, now),
+            Some(stale) if stale.is_usable() => from_store(head, &stale.object, (Origination::Stale, now), manner),
             _ => return Err(upstream::refusal(&end)),
         },
     };
@@ -195,31 +244,39 @@ fn passes_range(edge: &Edge, head: &Head, response: &ResponseHead, length: Optio
 
 /// The answer from an object that was whole by the time its head was looked at: what was stale has been confirmed, or
 /// the fetch is over already.
-fn whole(head: &Head, object: &Arc<Object>, (role, was_stale): (Role, bool), now: Tick) -> Answer {
+fn whole(
+    head: &Head,
+    object: &Arc<Object>,
+    (role, was_stale, now): (Role, bool, Tick),
+    manner: &impl Manner,
+) -> Answer {
     let (why, status, origination) = if was_stale {
         (Forward::Stale, Some(StatusCode::NOT_MODIFIED), Origination::Revalidated)
     } else {
         (Forward::UriMiss, None, origination(role))
     };
-    let life = &object.head.lifetime;
     let handling = Handling::Forwarded { why, status, kept: kept(role), joined: joined(role) };
-    let provenance = Provenance { handling, ttl: Some(life.ttl(now)), age: age(life, role, now) };
+    let age = age(&object.head.lifetime, role, now);
+    let provenance = Provenance { handling, ttl: Some(manner.ttl(&object.head, now)), age };
     represent::stored(head, object, origination, provenance)
 }
 
 fn arriving(
     head: &Head,
-    response: &ResponseHead,
-    reader: FillReader,
-    (role, why): (Role, Forward),
-    now: Tick,
+    (response, reader): (&ResponseHead, FillReader),
+    (role, why, now): (Role, Forward, Tick),
+    manner: &impl Manner,
 ) -> Answer {
     let stores = reader.will_be_stored();
     let kept = if stores { kept(role) } else { Kept::Passed };
-    let life = &response.lifetime;
     let handling = Handling::Forwarded { why, status: None, kept, joined: joined(role) };
-    let provenance = Provenance { handling, ttl: stores.then(|| life.ttl(now)), age: age(life, role, now) };
-    represent::arriving(head, response, reader, origination(role), provenance)
+    let ttl = stores.then(|| manner.ttl(response, now));
+    let provenance = Provenance { handling, ttl, age: age(&response.lifetime, role, now) };
+    let grown = match manner.needs(head) {
+        Needs::Grown(_) => Some(reader.arrived()),
+        Needs::Head | Needs::Whole => None,
+    };
+    represent::arriving(head, response, (reader, grown), origination(role), provenance)
 }
 
 /// Only whoever asked first had the answer stored.

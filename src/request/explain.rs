@@ -15,7 +15,7 @@ use crate::live::state::{Failure, State};
 
 use super::asked::{self, Asking};
 use super::route::{self, Resource, Target};
-use super::{Edge, Head, Policies, Protocol, Scheme, Viewer, cached};
+use super::{Edge, Head, Protocol, Scheme, Viewer, cached};
 
 /// What the node would do with a GET of a URL.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -77,12 +77,12 @@ pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation,
             explanation.class = Some("answered");
             explanation.verdict = format!("answered by the node with {}", answer.status);
         }
-        Ok(Target::Resource(resource)) => of_resource(edge, &policies, (&head, &resource), &mut explanation),
+        Ok(Target::Resource(resource)) => of_resource(edge, (&head, &resource), &mut explanation),
     }
     Ok(explanation)
 }
 
-fn of_resource(edge: &Edge, policies: &Policies, (head, resource): (&Head, &Resource<'_>), told: &mut Explanation) {
+fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut Explanation) {
     let route = resource.route;
     told.route = Some(route.name.to_string());
     told.origin = Some(route.supply.origins.join(", then "));
@@ -103,7 +103,7 @@ fn of_resource(edge: &Edge, policies: &Policies, (head, resource): (&Head, &Reso
         return;
     }
     let asking = match route.config.live {
-        LiveMode::Auto => asked::playlist(edge, policies, resource),
+        LiveMode::Auto => asked::playlist(edge, resource),
         LiveMode::Off => None,
     };
     let said = match asking.map(|asking| (class(edge, resource, &asking), asking)) {
@@ -122,11 +122,11 @@ enum Class {
 }
 
 fn class(edge: &Edge, resource: &Resource<'_>, asking: &Asking) -> Class {
-    if let Some(named) = edge.live.media.find(&asking.asked.key) {
+    if let Some(named) = edge.live.media.find(&asking.key) {
         return Class::Media(named);
     }
     let path = resource.target.split('?').next().unwrap_or_default();
-    match edge.live.find(&asking.asked.key) {
+    match edge.live.find(&asking.key) {
         None if !asked::is_playlist_path(path) => Class::Plain,
         known => Class::Playlist(known),
     }
@@ -151,17 +151,20 @@ fn of_playlist(
     told.sharing = Some("shared");
     told.lifetime = Some("until its next version");
     leave_out(asking, told);
-    told.key = Some(asking.asked.key.as_str().to_owned());
-    told.origin_url = Some(resource.route.supply.url(&asking.asked.upstream));
+    told.key = Some(asking.key.as_str().to_owned());
+    told.origin_url = Some(resource.route.supply.url(&asking.upstream));
     told.limits = vec!["a reload is held for three target durations, then refused with 503".to_owned()];
     match state.as_deref() {
         None => "asked for once, and followed for all who watch: nobody does now".to_owned(),
         Some(State::Asked) => "shared by all who wait for it: the origin has just been asked".to_owned(),
         Some(State::Media(edition)) => {
             let frontier = &edition.published.frontier;
-            let reloads = if frontier.is_ended { "it has ended" } else { "reloads for what is not there yet are held" };
-            let next = frontier.next;
-            format!("answered from what is followed, whose next position is {}.{}: {reloads}", next.msn, next.part)
+            let reloads = match (&asking.directives, frontier.is_ended) {
+                (_, true) => "it has ended".to_owned(),
+                (Err(bad), false) => format!("refused with 400, for {bad}"),
+                (Ok(_), false) => "reloads for what is not there yet are held".to_owned(),
+            };
+            format!("answered from what is followed, whose next position is {}: {reloads}", frontier.next)
         }
         Some(State::Multivariant(_)) => "answered from memory: a multivariant playlist".to_owned(),
         Some(State::PerViewer) => "passed to the origin for each viewer".to_owned(),
@@ -187,7 +190,7 @@ fn of_media(
 ) -> String {
     told.class = Some("media");
     told.key = Some(named.key.as_str().to_owned());
-    told.origin_url = Some(resource.route.supply.url(&asking.asked.upstream));
+    told.origin_url = Some(resource.route.supply.url(&asking.upstream));
     told.lifetime = Some("as long as a playlist can name it, whatever the origin says");
     leave_out(asking, told);
     let kind = match named.kind {

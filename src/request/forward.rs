@@ -4,9 +4,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderMap, Method};
 use http_body::{Body as _, Frame, SizeHint};
 
 use crate::origin::Ask;
@@ -33,7 +34,7 @@ pub async fn pass(
     resource: &Resource<'_>,
     why: Forward,
 ) -> Result<Answer, Refusal> {
-    forward(edge, policies, head, resource, (why, None)).await
+    send(edge, policies, (head, resource), Passing::of(head, policies, why)).await
 }
 
 /// Passes a request with its body, up to the route's limit.
@@ -57,24 +58,47 @@ pub async fn pass_with_body(
         Upload::Empty => None,
         upload => Some(Limited { upload, left: limit, exceeded: exceeded.clone() }),
     };
-    let outcome = forward(edge, policies, head, resource, (why, body)).await;
+    let passing = Passing { body, ..Passing::of(head, policies, why) };
+    let outcome = send(edge, policies, (head, resource), passing).await;
     // Whatever the origin made of it: a body of unannounced length has turned out to be too large.
     if exceeded.load(Ordering::Relaxed) { Err(Refusal::BodyTooLarge { limit }) } else { outcome }
 }
 
-async fn forward(
+/// How a request is passed.
+pub struct Passing {
+    /// Why it is.
+    why: Forward,
+    /// Its fields.
+    pub headers: HeaderMap,
+    /// The deadline for the head of the answer, where it is longer than the origin's own.
+    pub first_byte: Option<Duration>,
+    body: Option<Limited>,
+}
+
+impl Passing {
+    /// A request passed as it came, without a body.
+    pub fn of(head: &Head, policies: &Policies, why: Forward) -> Self {
+        Self { why, headers: upstream::passed_fields(head, policies), first_byte: None, body: None }
+    }
+}
+
+/// Passes a request in a way.
+///
+/// # Errors
+/// Whatever befell the origin.
+pub async fn send(
     edge: &Edge,
     policies: &Arc<Policies>,
-    head: &Head,
-    resource: &Resource<'_>,
-    (why, body): (Forward, Option<Limited>),
+    (head, resource): (&Head, &Resource<'_>),
+    passing: Passing,
 ) -> Result<Answer, Refusal> {
+    let Passing { why, headers, first_byte, body } = passing;
     let began = edge.clock.now();
     let ask = Ask {
         method: head.method.clone(),
         path_and_query: resource.upstream.clone(),
-        first_byte: None,
-        headers: upstream::passed_fields(head, policies),
+        first_byte,
+        headers,
         viewer_authority: head.authority.clone(),
         body: body.map(|body| Box::pin(body) as _),
     };
@@ -95,6 +119,8 @@ async fn forward(
         origination: Origination::Pass,
         provenance: Some(provenance),
         origin_wait: Some(edge.clock.now().since(began)),
+        held: None,
+        urgency: None,
         access: Access::OfRoute,
     })
 }

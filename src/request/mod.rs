@@ -9,7 +9,10 @@ pub mod edge;
 pub mod explain;
 mod forward;
 pub mod head;
+mod media;
 mod page;
+mod plain;
+mod playlist;
 pub mod policies;
 pub mod refusal;
 mod represent;
@@ -56,8 +59,16 @@ async fn journey(
         Target::Resource(resource) => resource,
     };
     route::refuse_loops(policies, head)?;
+    if let Some(asking) = asked::shared(edge, head, &resource) {
+        if let Some(named) = edge.live.media.find(&asking.key) {
+            return media::answer(edge, policies, head, &asking.resource(&resource), &named).await;
+        }
+        if let Some(listing) = playlist::listing(edge, &resource, asking) {
+            return playlist::answer(edge, policies, head, &listing).await;
+        }
+    }
     match cached::is_shareable(head) {
-        true => cached::answer(edge, policies, head, &resource).await,
+        true => plain::answer(edge, policies, head, &resource).await,
         false => forward::pass_with_body(edge, policies, head, &resource, upload).await,
     }
 }

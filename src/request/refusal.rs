@@ -1,11 +1,18 @@
 //! Why a request was not served, and whose fault it was: the closed list, each with its status code and its stable
 //! word. Only this file knows status codes of refusals. The word is the same on the wire, in logs and in metrics.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::header::{ALLOW, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, StatusCode};
 
+use crate::rules::hls::directives::BadDirectives;
+use crate::rules::hls::reload::TooFar;
 use crate::rules::uri::BadTarget;
+
+/// Fields that go along with a status of the origin's: without them it says only half (RFC 9110 §10.2, §11.6.1).
+const PASSED: [HeaderName; 4] = [LOCATION, RETRY_AFTER, WWW_AUTHENTICATE, ALLOW];
 
 /// Whose fault a refusal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,11 +94,46 @@ pub enum Refusal {
     /// As many requests as allowed are in flight to the origin, and as many wait.
     #[error("too many requests wait for the origin")]
     OriginBusy,
+    /// Delivery directives that cannot be read (RFC 8216bis §6.2.5).
+    #[error("{0}")]
+    BadDirectives(#[from] BadDirectives),
+    /// A position too far ahead of the playlist (RFC 8216bis §6.2.5.2).
+    #[error("{0}")]
+    PositionTooFar(#[from] TooFar),
+    /// What was waited for did not come within three target durations (RFC 8216bis §6.2.5.2).
+    #[error("the playlist did not come this far in time")]
+    HoldTimeout {
+        /// When to ask again.
+        retry: Duration,
+    },
+    /// As many reloads as allowed are held on this node.
+    #[error("as many reloads as allowed are held on this node")]
+    TooManyHeld,
+    /// As many playlists as allowed are followed by this node.
+    #[error("as many playlists as allowed are followed by this node")]
+    TooManyPlaylists,
+    /// The origin's answer is no playlist, though its name or type says so.
+    #[error("the origin's answer is no playlist: {0}")]
+    NotAPlaylist(&'static str),
+    /// The stream has stood still for too long.
+    #[error("the origin has published nothing for too long")]
+    PlaylistStale,
+    /// A hint was withdrawn, or its origin does not have what its playlist lists (RFC 8216bis §6.2.6).
+    #[error("the stream no longer names it, or its origin does not have it")]
+    NoLongerNamed,
+    /// The origin answered with a status of its own, which is passed on.
+    #[error("the origin answered with {status}")]
+    OriginStatus {
+        /// Its status.
+        status: StatusCode,
+        /// Its fields.
+        headers: Arc<HeaderMap>,
+    },
 }
 
 impl Refusal {
     /// The stable words, for metrics.
-    pub const WORDS: [&'static str; 20] = [
+    pub const WORDS: [&'static str; 29] = [
         "bad-request",
         "head-too-large",
         "body-too-large",
@@ -112,6 +154,15 @@ impl Refusal {
         "origin-malformed",
         "origin-busy",
         "target-too-long",
+        "bad-directives",
+        "position-too-far",
+        "hold-timeout",
+        "too-many-held",
+        "too-many-playlists",
+        "not-a-playlist",
+        "playlist-stale",
+        "origin-status",
+        "no-longer-named",
     ];
 
     /// Position in [`Refusal::WORDS`].
@@ -137,6 +188,15 @@ impl Refusal {
             Self::OriginMalformed => 17,
             Self::OriginBusy => 18,
             Self::TargetTooLong => 19,
+            Self::BadDirectives(_) => 20,
+            Self::PositionTooFar(_) => 21,
+            Self::HoldTimeout { .. } => 22,
+            Self::TooManyHeld => 23,
+            Self::TooManyPlaylists => 24,
+            Self::NotAPlaylist(_) => 25,
+            Self::PlaylistStale => 26,
+            Self::OriginStatus { .. } => 27,
+            Self::NoLongerNamed => 28,
         }
     }
 
@@ -148,24 +208,33 @@ impl Refusal {
     /// The status code (RFC 9110 §15, RFC 6585, RFC 7540 for 421).
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::BadRequest(_) | Self::BadTarget(_) => StatusCode::BAD_REQUEST,
+            Self::BadRequest(_) | Self::BadTarget(_) | Self::BadDirectives(_) | Self::PositionTooFar(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::MisdirectedHost => StatusCode::MISDIRECTED_REQUEST,
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NoLongerNamed => StatusCode::NOT_FOUND,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::NotStored | Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::MemoryFull | Self::TooManyFills | Self::TooManyReaders | Self::OriginBusy => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::MemoryFull
+            | Self::TooManyFills
+            | Self::TooManyReaders
+            | Self::TooManyHeld
+            | Self::TooManyPlaylists
+            | Self::HoldTimeout { .. }
+            | Self::PlaylistStale
+            | Self::OriginBusy => StatusCode::SERVICE_UNAVAILABLE,
             Self::OriginUnreachable
             | Self::OriginUntrusted
             | Self::OriginReset
             | Self::OriginCutShort
+            | Self::NotAPlaylist(_)
             | Self::OriginMalformed => StatusCode::BAD_GATEWAY,
+            Self::OriginStatus { status, .. } => *status,
         }
     }
 
@@ -181,24 +250,46 @@ impl Refusal {
             | Self::ExpectationFailed
             | Self::MisdirectedHost
             | Self::NoRoute
+            | Self::BadDirectives(_)
+            | Self::PositionTooFar(_)
             | Self::NotStored => Fault::Viewer,
-            Self::LoopDetected | Self::MemoryFull | Self::TooManyFills | Self::TooManyReaders => Fault::Node,
+            Self::LoopDetected
+            | Self::MemoryFull
+            | Self::TooManyFills
+            | Self::TooManyReaders
+            | Self::TooManyHeld
+            | Self::TooManyPlaylists => Fault::Node,
             Self::OriginUnreachable
             | Self::OriginUntrusted
             | Self::OriginTimeout
             | Self::OriginReset
             | Self::OriginCutShort
             | Self::OriginMalformed
+            | Self::HoldTimeout { .. }
+            | Self::NotAPlaylist(_)
+            | Self::NoLongerNamed
+            | Self::PlaylistStale
+            | Self::OriginStatus { .. }
             | Self::OriginBusy => Fault::Origin,
         }
     }
 
     /// When to try again, where trying again can help (RFC 9110 §10.2.3).
     pub const fn retry_after(&self) -> Option<Duration> {
-        match self.status() {
-            StatusCode::SERVICE_UNAVAILABLE => Some(Duration::from_secs(1)),
+        match (self, self.status()) {
+            (Self::HoldTimeout { retry }, _) => Some(*retry),
+            // The origin said, or did not say, when to come back.
+            (Self::OriginStatus { .. }, _) => None,
+            (_, StatusCode::SERVICE_UNAVAILABLE) => Some(Duration::from_secs(1)),
             _ => None,
         }
+    }
+
+    /// Fields of the origin's that say what to do now.
+    pub fn fields(&self) -> HeaderMap {
+        let Self::OriginStatus { headers, .. } = self else { return HeaderMap::new() };
+        let told = PASSED.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone())));
+        told.collect()
     }
 }
 

@@ -25,11 +25,14 @@ enum View {
     Whole(Option<u64>),
     /// A part of a length that may not be known yet.
     Part(Part, Option<u64>),
+    /// All that comes from this octet on.
+    Onwards(u64),
     /// No octet that the request wants exists.
     Unsatisfiable(u64),
 }
 
-fn view(head: &Head, response: &ResponseHead, length: Option<u64>) -> View {
+/// What one request gets of a response. Of one that grows part by part, so many octets are there that are `grown`.
+fn view(head: &Head, response: &ResponseHead, length: Option<u64>, grown: Option<u64>) -> View {
     let validators = &response.validators;
     match validator::judge_preconditions(&head.headers, &head.method, response.status, validators) {
         Precondition::Proceed => {}
@@ -48,8 +51,9 @@ fn view(head: &Head, response: &ResponseHead, length: Option<u64>) -> View {
         },
         // What will have arrived by the time it is sent may be promised now: a body that ends before its last octet
         // ends in an error.
-        None => match ranges.while_arriving(u64::MAX) {
+        None => match grown.map_or_else(|| ranges.while_arriving(u64::MAX), |grown| ranges.while_growing(grown)) {
             range::Arriving::Part(part) => View::Part(part, None),
+            range::Arriving::Onwards(first) => View::Onwards(first),
             range::Arriving::Whole | range::Arriving::Later => View::Whole(None),
         },
     }
@@ -58,41 +62,43 @@ fn view(head: &Head, response: &ResponseHead, length: Option<u64>) -> View {
 /// The answer from a stored object.
 pub fn stored(head: &Head, object: &Arc<Object>, origination: Origination, provenance: Provenance) -> Answer {
     let length = object.length();
-    let view = view(head, &object.head, Some(length));
-    dress(head, &object.head, &view, (origination, provenance), |part| {
-        Content::Stored(object.reader(part.map_or(0..length, |part| part.first..part.last + 1)))
+    let view = view(head, &object.head, Some(length), None);
+    dress(head, &object.head, &view, (origination, provenance), |first, octets| {
+        let end = octets.map_or(length, |octets| first + octets);
+        Content::Stored(object.reader(first..end))
     })
 }
 
-/// The answer from an object that still arrives.
+/// The answer from an object that still arrives. Of one that grows part by part, so many octets are there that are
+/// `grown`.
 pub fn arriving(
     head: &Head,
     response: &ResponseHead,
-    mut reader: FillReader,
+    (mut reader, grown): (FillReader, Option<u64>),
     origination: Origination,
     provenance: Provenance,
 ) -> Answer {
     let length = reader.length();
-    let view = view(head, response, length);
-    if head.method == Method::HEAD || !matches!(view, View::Whole(_) | View::Part(..)) {
+    let view = view(head, response, length, grown);
+    if head.method == Method::HEAD || !matches!(view, View::Whole(_) | View::Part(..) | View::Onwards(_)) {
         reader.let_it_finish();
     }
-    dress(head, response, &view, (origination, provenance), |part| match part {
-        None => Content::Filling(Filling::new(reader, length)),
-        Some(part) => {
-            reader.seek(part.first);
-            Content::Filling(Filling::new(reader, Some(part.length())))
+    dress(head, response, &view, (origination, provenance), |first, octets| {
+        if first > 0 {
+            reader.seek(first);
         }
+        Content::Filling(Filling::new(reader, octets.or(length.map(|length| length - first))))
     })
 }
 
-/// Fields and body of a view. `content` is asked only where a body is sent.
+/// Fields and body of a view. `content` is asked only where a body is sent: from which octet on, and how many, where
+/// that is not all that follow.
 fn dress(
     head: &Head,
     response: &ResponseHead,
     view: &View,
     (origination, provenance): (Origination, Provenance),
-    content: impl FnOnce(Option<Part>) -> Content,
+    content: impl FnOnce(u64, Option<u64>) -> Content,
 ) -> Answer {
     let answer = |status, headers, content| Answer {
         status,
@@ -101,6 +107,8 @@ fn dress(
         origination,
         provenance: Some(provenance),
         origin_wait: None,
+        held: None,
+        urgency: None,
         access: Access::OfRoute,
     };
     match *view {
@@ -118,7 +126,13 @@ fn dress(
             let mut headers = response.headers.clone();
             headers.insert(CONTENT_RANGE, part.content_range(length));
             headers.insert(CONTENT_LENGTH, part.length().into());
-            answer(StatusCode::PARTIAL_CONTENT, headers, content(Some(part)))
+            answer(StatusCode::PARTIAL_CONTENT, headers, content(part.first, Some(part.length())))
+        }
+        View::Onwards(first) => {
+            let mut headers = response.headers.clone();
+            headers.insert(CONTENT_RANGE, range::onwards(first));
+            headers.remove(CONTENT_LENGTH);
+            answer(StatusCode::PARTIAL_CONTENT, headers, content(first, None))
         }
         View::Whole(length) => {
             let mut headers = response.headers.clone();
@@ -130,7 +144,7 @@ fn dress(
                 headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
             }
             let silent = head.method == Method::HEAD || bodiless(response.status);
-            answer(response.status, headers, if silent { Content::Empty } else { content(None) })
+            answer(response.status, headers, if silent { Content::Empty } else { content(0, None) })
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Dresses an answer or a refusal for the viewer, and opens its account.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use http::header::{
@@ -8,9 +9,11 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use serde::Serialize;
 
+use crate::config::LiveMode;
 use crate::rules::caching::control::{self, Downstream};
 use crate::rules::fields::cache_status::CacheStatus;
 use crate::rules::fields::loops;
+use crate::rules::priority::{self, Priority};
 use crate::telemetry::access_log::{self, Line};
 use crate::telemetry::traffic::{Origination, Passage};
 
@@ -22,6 +25,7 @@ use super::policies::{Policies, RoutePolicy};
 use super::{Head, Protocol, Refusal, Scheme};
 
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
+const PRIORITY: HeaderName = HeaderName::from_static("priority");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -41,7 +45,7 @@ pub fn finish(
             (refused(&refusal, head, &id), Some(refusal.word()))
         }
     };
-    let Answer { status, mut headers, content, origination, provenance, origin_wait, access } = answer;
+    let Answer { status, mut headers, content, origination, provenance, origin_wait, held, urgency, access } = answer;
     if let Some(provenance) = &provenance {
         trace(policies, provenance, &mut headers);
     }
@@ -55,7 +59,11 @@ pub fn finish(
         None if reason.is_some() => _ = headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
         None => {}
     }
-    headers.append(SERVER_TIMING, server_timing(edge.clock.now().since(head.received), origin_wait));
+    let waits = [("origin", origin_wait), ("hold", held)];
+    headers.append(SERVER_TIMING, server_timing(edge.clock.now().since(head.received), waits));
+    if route.is_some_and(|route| route.config.live == LiveMode::Auto) {
+        prioritise(head, urgency, &mut headers);
+    }
     headers.insert(X_REQUEST_ID, HeaderValue::try_from(&*id).expect("hexadecimal digits are a field value"));
     advertise(policies, head, &mut headers);
     let passage = Passage {
@@ -91,15 +99,29 @@ fn trace(policies: &Policies, provenance: &Provenance, headers: &mut HeaderMap) 
     loops::append_via(headers, "1.1", &policies.pseudonym);
 }
 
-/// `edge`: from the request's head to now; `origin`: how much of it the origin was waited for.
-fn server_timing(took: Duration, origin_wait: Option<Duration>) -> HeaderValue {
+/// `edge`: from the request's head to now, without what was waited for; then each wait.
+fn server_timing(took: Duration, waits: [(&str, Option<Duration>); 2]) -> HeaderValue {
     let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
-    let edge = milliseconds(took.saturating_sub(origin_wait.unwrap_or_default()));
-    let value = match origin_wait {
-        Some(wait) => format!("edge;dur={edge:.1}, origin;dur={:.1}", milliseconds(wait)),
-        None => format!("edge;dur={edge:.1}"),
-    };
+    let waited: Duration = waits.iter().filter_map(|(_, wait)| *wait).sum();
+    let mut value = format!("edge;dur={:.1}", milliseconds(took.saturating_sub(waited)));
+    for (name, wait) in waits {
+        if let Some(wait) = wait {
+            _ = write!(value, ", {name};dur={:.1}", milliseconds(wait));
+        }
+    }
     value.try_into().expect("words and digits are a field value")
+}
+
+/// Every response of a live stream says how urgent it is (RFC 8216bis Appendix B.1): as the viewer wants it, else by
+/// what it is.
+fn prioritise(head: &Head, urgency: Option<u8>, headers: &mut HeaderMap) {
+    let wanted = head.headers.get(PRIORITY).map(|value| priority::parse(value.as_bytes())).unwrap_or_default();
+    let urgency = wanted.urgency.or(urgency).unwrap_or(Priority::default().urgency);
+    let value = match wanted.incremental {
+        Some(true) => format!("u={urgency}, i"),
+        Some(false) | None => format!("u={urgency}"),
+    };
+    headers.insert(PRIORITY, HeaderValue::try_from(value).expect("a letter and a digit are a field value"));
 }
 
 /// Viewers on TLS over TCP learn that there is HTTP/3, and all of them when it goes; media segments do not carry it
@@ -123,7 +145,7 @@ fn refused(refusal: &Refusal, head: &Head, id: &str) -> Answer {
         detail: String,
         request: &'a str,
     }
-    let mut headers = HeaderMap::new();
+    let mut headers = refusal.fields();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(after) = refusal.retry_after() {

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::cache::{FillEnd, Refused};
 use crate::origin::FetchError;
+use crate::origin::promise::Withdrawn;
 use crate::rules::fields::{encoding, hop, loops};
 
 use super::policies::{Policies, RoutePolicy};
@@ -58,6 +59,7 @@ fn end_to_end(head: &Head, policies: &Policies) -> HeaderMap {
 /// What an ended fill means to a viewer who got nothing of it.
 pub fn refusal(end: &FillEnd) -> Refusal {
     match end {
+        FillEnd::Failed(failure) if failure.downcast_ref::<Withdrawn>().is_some() => Refusal::NoLongerNamed,
         FillEnd::Failed(failure) => failure.downcast_ref().map_or(Refusal::OriginReset, of_fetch),
         FillEnd::Refused(refused) => refused_by_cache(*refused),
         FillEnd::CutShort { .. }

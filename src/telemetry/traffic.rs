@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -74,10 +75,26 @@ pub struct Passage {
 
 /// The counters of one route.
 #[derive(Debug)]
-pub struct RouteTraffic(Sharded<Shard>);
+pub struct RouteTraffic {
+    shards: Sharded<Shard>,
+    has_dropped: AtomicBool,
+}
 
 #[derive(Debug, Default)]
-struct Shard([ProtocolShard; 3]);
+struct Shard {
+    protocols: [ProtocolShard; 3],
+    holds: Durations,
+    dropped: Counter,
+}
+
+/// Whether something was the first of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    /// It was.
+    Yes,
+    /// It was not.
+    No,
+}
 
 #[derive(Debug, Default)]
 struct ProtocolShard {
@@ -91,7 +108,7 @@ impl RouteTraffic {
     /// Counts one answer.
     pub fn record(&self, passage: &Passage) {
         let protocol = PROTOCOLS.iter().position(|label| *label == passage.protocol).unwrap_or_default();
-        let shard = &self.0.mine().0[protocol];
+        let shard = &self.shards.mine().protocols[protocol];
         let class = usize::from(passage.status / 100).clamp(1, CLASSES.len()) - 1;
         shard.requests[passage.origination as usize][class].add(1);
         shard.octets.add(passage.octets);
@@ -99,13 +116,30 @@ impl RouteTraffic {
         shard.whole.record(passage.whole);
     }
 
+    /// Counts a request that was held until its playlist had come far enough, or for nothing.
+    pub fn held(&self, duration: Duration) {
+        self.shards.mine().holds.record(duration);
+    }
+
+    /// Counts query parameters that neither the key nor the origin gets to see.
+    pub fn dropped(&self, parameters: usize) -> First {
+        self.shards.mine().dropped.add(parameters as u64);
+        if self.has_dropped.load(Relaxed) || self.has_dropped.swap(true, Relaxed) { First::No } else { First::Yes }
+    }
+
     fn sum(&self, protocol: usize, of: impl Fn(&ProtocolShard) -> u64) -> u64 {
-        self.0.all().map(|shard| of(&shard.0[protocol])).sum()
+        self.shards.all().map(|shard| of(&shard.protocols[protocol])).sum()
+    }
+
+    fn holds(&self) -> DurationsSum {
+        let mut sum = DurationsSum::default();
+        self.shards.all().for_each(|shard| shard.holds.add_to(&mut sum));
+        sum
     }
 
     fn durations(&self, protocol: usize, of: impl Fn(&ProtocolShard) -> &Durations) -> DurationsSum {
         let mut sum = DurationsSum::default();
-        self.0.all().for_each(|shard| of(&shard.0[protocol]).add_to(&mut sum));
+        self.shards.all().for_each(|shard| of(&shard.protocols[protocol]).add_to(&mut sum));
         sum
     }
 }
@@ -131,7 +165,8 @@ impl Traffic {
     /// The counters of a route; the number of routes is bounded by the configuration.
     pub fn route(&self, name: &str) -> Arc<RouteTraffic> {
         let mut routes = self.routes.lock();
-        let fresh = || Arc::new(RouteTraffic(Sharded::new(self.workers)));
+        let fresh =
+            || Arc::new(RouteTraffic { shards: Sharded::new(self.workers), has_dropped: AtomicBool::new(false) });
         routes.entry(name.to_owned()).or_insert_with(fresh).clone()
     }
 
@@ -154,6 +189,12 @@ impl Traffic {
             }
         }
         family
+    }
+
+    fn by_route(&self, family: Family, value: impl Fn(&RouteTraffic) -> Value) -> Family {
+        let routes = self.routes.lock();
+        let labels = |route: &String| vec![("route", route.clone())];
+        routes.iter().fold(family, |family, (route, traffic)| family.with(labels(route), value(traffic)))
     }
 
     fn requests(&self) -> Family {
@@ -209,6 +250,16 @@ impl Source for Traffic {
                 |route, protocol| Value::Durations(route.durations(protocol, |shard| &shard.whole)),
             ),
             self.refusals(),
+            self.by_route(Family::new("weir_hold_seconds", "For how long playlist reloads were held"), |route| {
+                Value::Durations(route.holds())
+            }),
+            self.by_route(
+                Family::new(
+                    "weir_dropped_query_parameters",
+                    "Query parameters of live requests that no playlist, packager or route names",
+                ),
+                |route| Value::Counter(route.shards.all().map(|shard| shard.dropped.value()).sum()),
+            ),
         ];
         families.extend(self.streams.families());
         families

@@ -43,7 +43,13 @@ impl Task {
 }
 
 pub(super) fn config() -> CacheConfig {
-    CacheConfig { memory: 64 * MIB, max_object: 8 * MIB, fills_per_group: 4, fill_readers: 8 }
+    CacheConfig {
+        memory: 64 * MIB,
+        max_object: 8 * MIB,
+        fills_per_group: 4,
+        fill_readers: 8,
+        live_reserve: Duration::from_secs(60),
+    }
 }
 
 pub(super) fn cache_of(config: CacheConfig) -> (Cache, Clock) {

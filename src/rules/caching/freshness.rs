@@ -136,6 +136,11 @@ impl Lifetime {
         }
     }
 
+    /// When the response was received.
+    pub fn responded(&self) -> Tick {
+        self.responded
+    }
+
     /// `current_age` (§4.2.3). It grows with the monotonic clock alone.
     pub fn age(&self, now: Tick) -> Duration {
         self.initial_age.saturating_add(now.since(self.responded))

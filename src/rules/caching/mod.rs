@@ -4,6 +4,7 @@ pub mod control;
 pub mod freshness;
 pub mod invalidate;
 pub mod key;
+pub mod media;
 pub mod range;
 pub mod storable;
 pub mod validator;

@@ -3,7 +3,7 @@
 //! A Range that is not understood, or not worth its cost, is ignored and the whole is sent; only one that is
 //! understood and lies wholly outside is refused. Ranges count in the coded bytes that are stored (§14.1.2).
 
-use http::header::{IF_RANGE, RANGE};
+use http::header::{CONTENT_RANGE, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use smallvec::SmallVec;
 
@@ -11,6 +11,9 @@ use super::validator::Validators;
 
 /// The most ranges that are answered as such.
 pub const MOST_RANGES: usize = 8;
+
+/// The last position of a range that has no end of its own, on a resource that still grows (RFC 8673 §2).
+pub const OPEN_END: u64 = 9_007_199_254_740_991;
 
 /// The ranges a request asks for, kept until the length is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,8 @@ pub enum Arriving {
     Whole,
     /// 206 with a part that is there already; its total is not known (`bytes a-b/*`).
     Part(Part),
+    /// 206 from this octet on as it comes, to wherever the end turns out to be (RFC 8673 §2).
+    Onwards(u64),
     /// Nobody can say yet: ask again when more has come or the length is known. Sending the whole is allowed too.
     Later,
 }
@@ -132,8 +137,30 @@ impl RangeSet {
     pub fn while_arriving(&self, arrived: u64) -> Arriving {
         match self.0.as_slice() {
             [RangeSpec::From(0)] => Arriving::Whole,
+            [RangeSpec::Closed(first, OPEN_END)] => Arriving::Onwards(*first),
             [RangeSpec::Closed(first, last)] if *last < arrived => Arriving::Part(Part { first: *first, last: *last }),
             _ => Arriving::Later,
+        }
+    }
+
+    /// The answer from an object that grows part by part, of which the first `arrived` octets are whole parts: what a
+    /// range without an end begins with is sent as far as it goes (RFC 8216bis §6.2.6).
+    pub fn while_growing(&self, arrived: u64) -> Arriving {
+        match self.0.as_slice() {
+            [RangeSpec::From(first)] if *first > 0 && *first < arrived => {
+                Arriving::Part(Part { first: *first, last: arrived - 1 })
+            }
+            _ => self.while_arriving(arrived),
+        }
+    }
+
+    /// Octets that must have arrived before an object that grows can answer so that nothing is held up in the middle of
+    /// a part.
+    pub fn grown_at(&self) -> u64 {
+        match self.0.as_slice() {
+            [RangeSpec::From(first) | RangeSpec::Closed(first, OPEN_END)] => first.saturating_add(1),
+            [RangeSpec::Closed(_, last)] => last.saturating_add(1),
+            _ => 1,
         }
     }
 
@@ -141,6 +168,7 @@ impl RangeSet {
     pub fn decided_at(&self) -> Option<u64> {
         match self.0.as_slice() {
             [RangeSpec::From(0)] => Some(0),
+            [RangeSpec::Closed(first, OPEN_END)] => Some(first.saturating_add(1)),
             [RangeSpec::Closed(_, last)] => Some(last.saturating_add(1)),
             _ => None,
         }
@@ -190,6 +218,19 @@ pub fn judge_range(
     length: u64,
 ) -> Ranged {
     RangeSet::of(request, method, status, stored).map_or(Ranged::Whole, |ranges| ranges.of_length(length))
+}
+
+/// The first octet that a 206 says it sends (RFC 9110 §14.4).
+pub fn first_of(response: &HeaderMap) -> Option<u64> {
+    let value = response.get(CONTENT_RANGE)?.as_bytes();
+    let unit = value.get(..6).filter(|unit| unit.eq_ignore_ascii_case(b"bytes "))?;
+    let rest = &value[unit.len()..];
+    position(&rest[..memchr::memchr(b'-', rest)?])
+}
+
+/// Content-Range of a 206 that goes on from `first` for as long as there is more (RFC 8673 §2).
+pub fn onwards(first: u64) -> HeaderValue {
+    HeaderValue::try_from(format!("bytes {first}-{OPEN_END}/*")).expect("a content range is visible ASCII")
 }
 
 impl Part {

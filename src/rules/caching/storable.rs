@@ -167,7 +167,7 @@ pub fn shareable_in_flight(
 }
 
 /// What forbids keeping the response, whatever its lifetime.
-fn prohibition(request: &RequestFacts, response: &Received<'_>, control: &Control) -> Result<(), WhyNot> {
+pub(super) fn prohibition(request: &RequestFacts, response: &Received<'_>, control: &Control) -> Result<(), WhyNot> {
     let Received { status, headers, .. } = *response;
     if request.method != Method::GET {
         return Err(WhyNot::Method);

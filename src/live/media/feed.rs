@@ -1,0 +1,311 @@
+//! The names of one playlist from version to version: what is new is listed, what is gone is let go of, and what it
+//! hints is promised. Only what differs is looked at, except that segments are compared by their addresses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Tick;
+use crate::live::Asked;
+use crate::origin::supply::Located;
+use crate::rules::hls::Published;
+use crate::rules::hls::multivariant::Role;
+use crate::rules::hls::playlist::Segment;
+
+use super::growing::Extent;
+use super::listing::{self, Item, Namer};
+use super::names::{Fingerprint, Listing};
+use super::promises::Manners;
+use super::{Kind, Media};
+
+/// How often a part's life is a target duration: after it was published, and after its tag left (§6.2.2).
+const PART_AFTER_PUBLICATION: u32 = 7;
+const PART_AFTER_ITS_TAG: u32 = 3;
+
+/// What an origin's answer to a held request may come later than its last moment.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// What is remembered of a playlist between two versions.
+#[derive(Default)]
+pub(super) struct Feed {
+    /// The duration of its longest version.
+    longest: Duration,
+    in_force: InForce,
+    growing: Vec<(Fingerprint, Box<str>)>,
+}
+
+/// A hint of the last version.
+pub(super) struct Hinted {
+    pub print: Fingerprint,
+    pub located: Located,
+}
+
+/// Initialisation sections and keys, and from which segment on: those before the last change in front of the window
+/// apply to no segment any more.
+#[derive(Default)]
+struct InForce(Vec<(u64, Fingerprint, Kind)>);
+
+/// One version as it is entered into the table, or taken out.
+struct Turn<'a> {
+    media: &'a Media,
+    namer: Namer<'a>,
+    published: &'a Published,
+    role: Option<Role>,
+    longest: Duration,
+    now: Tick,
+}
+
+impl InForce {
+    /// Something applies from `msn` on; whether that is new. Segments come in order.
+    fn note(&mut self, msn: u64, print: Fingerprint, kind: Kind) -> bool {
+        let of_kind = || self.0.iter().filter(|(_, _, other)| *other == kind);
+        let from = of_kind().map(|(from, ..)| *from).filter(|from| *from <= msn).max();
+        if of_kind().any(|(start, other, _)| Some(*start) == from && *other == print) {
+            return false;
+        }
+        self.0.push((msn, print, kind));
+        true
+    }
+
+    /// What applies to nothing from `first` on.
+    fn retire(&mut self, first: u64) -> Vec<(Fingerprint, Kind)> {
+        let mut retired = Vec::new();
+        for kind in [Kind::Init, Kind::DecryptionKey] {
+            let starts = self.0.iter().filter(|(from, _, other)| *other == kind && *from <= first);
+            let Some(start) = starts.map(|(from, ..)| *from).max() else { continue };
+            let gone = self.0.extract_if(.., |(from, _, other)| *other == kind && *from < start);
+            retired.extend(gone.map(|(_, print, kind)| (print, kind)));
+        }
+        retired
+    }
+}
+
+impl Feed {
+    /// Takes on a version; what it hints.
+    pub fn publish(
+        &mut self,
+        media: &Media,
+        asked: &Asked,
+        (before, now): (Option<&Published>, &Published),
+        role: Option<Role>,
+    ) -> Vec<Hinted> {
+        self.longest = self.longest.max(now.playlist.duration());
+        let tick = media.clock.now();
+        let new = Turn::new(media, asked, now, (role, self.longest, tick));
+        let old = before.map(|before| Turn::new(media, asked, before, (role, self.longest, tick)));
+        self.segments(old.as_ref(), &new);
+        let hinted = self.tail(old.as_ref(), &new);
+        self.grow(media, &new);
+        for (print, kind) in self.in_force.retire(now.playlist.msn(0)) {
+            media.names.unlist(print, kind, (new.life(kind, Duration::ZERO), tick));
+        }
+        hinted
+    }
+
+    /// The playlist is no longer followed.
+    pub fn retire(&mut self, media: &Media, asked: &Asked, last: &Published, margin: Duration) {
+        let now = media.clock.now();
+        let turn = Turn::new(media, asked, last, (None, self.longest.max(margin), now));
+        for segment in &last.playlist.segments {
+            turn.unlist_segment(segment);
+        }
+        for item in listing::open_parts(&last.playlist) {
+            turn.unlist(item, margin);
+        }
+        for (item, _) in listing::hints(&last.playlist) {
+            if let Some((print, _)) = turn.unlist(item, Duration::ZERO) {
+                media.promises.withdraw(print);
+            }
+        }
+        for (_, print, kind) in self.in_force.0.drain(..) {
+            media.names.unlist(print, kind, (turn.life(kind, Duration::ZERO), now));
+        }
+        for (print, _) in self.growing.drain(..) {
+            media.growths.end(print, Extent::Withdrawn);
+        }
+    }
+
+    fn segments(&mut self, old: Option<&Turn<'_>>, new: &Turn<'_>) {
+        let playlist = &new.published.playlist;
+        let first = playlist.msn(0);
+        let listed_before = |msn: u64| -> Option<&Arc<Segment>> {
+            let before = &old?.published.playlist;
+            before.segments.get(usize::try_from(msn.checked_sub(before.msn(0))?).ok()?)
+        };
+        let mut after = playlist.duration();
+        for (index, segment) in playlist.segments.iter().enumerate() {
+            after = after.saturating_sub(segment.duration);
+            let msn = playlist.msn(index);
+            let before = listed_before(msn);
+            if before.is_some_and(|before| Arc::ptr_eq(before, segment)) {
+                continue;
+            }
+            let is_new_generation = index >= new.published.first_of_generation;
+            let generation = if is_new_generation { new.published.generation } else { 0 };
+            let edge_at = (!playlist.facts.is_ended).then(|| new.now - after);
+            for item in listing::of_segment(segment) {
+                let duration = if item.kind == Kind::Part { Duration::ZERO } else { segment.duration };
+                new.list(item, (generation, edge_at), duration);
+            }
+            for item in listing::inits_and_keys(segment) {
+                self.note(new, msn, item, generation);
+            }
+            if let (Some(before), Some(old)) = (before, old) {
+                old.unlist_segment(before);
+            }
+        }
+        let Some(old) = old else { return };
+        let before = &old.published.playlist;
+        for (index, segment) in before.segments.iter().enumerate() {
+            if before.msn(index) >= first {
+                break;
+            }
+            old.unlist_segment(segment);
+        }
+    }
+
+    fn note(&mut self, turn: &Turn<'_>, msn: u64, item: Item<'_>, generation: u32) {
+        let Some((print, _)) = turn.locate(item) else { return };
+        if self.in_force.note(msn, print, item.kind) {
+            turn.list(item, (generation, Some(turn.now)), Duration::ZERO);
+        }
+    }
+
+    /// The open segment and the hints. What both versions list there at the same place stays as it is.
+    fn tail(&mut self, old: Option<&Turn<'_>>, new: &Turn<'_>) -> Vec<Hinted> {
+        let playlist = &new.published.playlist;
+        let generation = new.published.generation;
+        for item in listing::open_inits_and_keys(playlist) {
+            self.note(new, playlist.open_msn(), item, generation);
+        }
+        let parts: Vec<_> = listing::open_parts(playlist).collect();
+        let before: Vec<_> = old.iter().flat_map(|old| listing::open_parts(&old.published.playlist)).collect();
+        let is_same_parent = old.is_some_and(|old| {
+            old.published.playlist.open_msn() == playlist.open_msn() && old.published.generation == generation
+        });
+        let same = match is_same_parent {
+            true => parts.iter().zip(&before).take_while(|(one, other)| one == other).count(),
+            false => 0,
+        };
+        for item in &parts[same..] {
+            new.list(*item, (generation, Some(new.now)), Duration::ZERO);
+        }
+        let hinted = listing::hints(playlist).filter_map(|(item, _)| {
+            let (print, located) = new.enter(item, (generation, Some(new.now)), Duration::ZERO)?;
+            if item.kind != Kind::Growing {
+                new.media.promises.hint(print, new.manners());
+            }
+            Some(Hinted { print, located })
+        });
+        let hinted: Vec<_> = hinted.collect();
+        let Some(old) = old else { return hinted };
+        for item in &before[same..] {
+            old.unlist(*item, old.life(item.kind, Duration::ZERO));
+        }
+        for (item, _) in listing::hints(&old.published.playlist) {
+            if let Some((print, true)) = old.unlist(item, Duration::ZERO) {
+                new.media.promises.withdraw(print);
+            }
+        }
+        hinted
+    }
+
+    /// How far the segments have come that still grow.
+    fn grow(&mut self, media: &Media, new: &Turn<'_>) {
+        let playlist = &new.published.playlist;
+        let items = listing::open_parts(playlist).chain(listing::hints(playlist).map(|(item, _)| item));
+        let mut uris: Vec<&str> = items.filter(|item| item.kind == Kind::Growing).map(|item| item.uri).collect();
+        uris.dedup();
+        for uri in &uris {
+            if self.growing.iter().any(|(_, other)| **other == **uri) {
+                continue;
+            }
+            if let Some((print, _)) = new.locate(Item { uri, kind: Kind::Growing }) {
+                self.growing.push((print, (*uri).into()));
+            }
+        }
+        self.growing.retain(|(print, uri)| {
+            let covered = listing::covered(playlist, uri);
+            if uris.contains(&&**uri) {
+                media.growths.reach(*print, covered, new.manners());
+                return true;
+            }
+            let is_listed = playlist.segments.iter().rev().any(|segment| segment.uri() == &**uri);
+            media.growths.end(*print, if is_listed { Extent::Closed(covered) } else { Extent::Withdrawn });
+            false
+        });
+    }
+}
+
+impl<'a> Turn<'a> {
+    fn new(
+        media: &'a Media,
+        asked: &'a Asked,
+        published: &'a Published,
+        (role, longest, now): (Option<Role>, Duration, Tick),
+    ) -> Self {
+        Self { media, namer: Namer::new(asked, &published.playlist), published, role, longest, now }
+    }
+
+    fn target_duration(&self) -> Duration {
+        self.published.playlist.facts.target_duration
+    }
+
+    /// For how long something is needed once its last version let go of it.
+    fn life(&self, kind: Kind, duration: Duration) -> Duration {
+        match kind {
+            Kind::Part => self.target_duration() * PART_AFTER_ITS_TAG,
+            Kind::Segment => duration + self.longest,
+            Kind::Init | Kind::DecryptionKey | Kind::Growing => self.target_duration() + self.longest,
+        }
+    }
+
+    fn locate(&self, item: Item<'_>) -> Option<(Fingerprint, Located)> {
+        let target = self.namer.target(item.uri)?;
+        self.media.parameters.note(&self.namer.asked().rules.route, &target);
+        let located = self.namer.locate(&target)?;
+        Some((self.media.names.fingerprint(&located.key), located))
+    }
+
+    /// How its origin is asked for what it may not have yet.
+    fn manners(&self) -> Manners {
+        let facts = &self.published.playlist.facts;
+        Manners {
+            pace: facts.part_target.unwrap_or(facts.target_duration) / 4,
+            patience: facts.target_duration * 3 + MARGIN,
+        }
+    }
+
+    /// Enters what is listed; what was promised is there.
+    fn list(&self, item: Item<'_>, place: (u32, Option<Tick>), duration: Duration) {
+        if let Some((print, _)) = self.enter(item, place, duration) {
+            self.media.promises.keep(print, self.now + self.target_duration());
+        }
+    }
+
+    fn enter(
+        &self,
+        item: Item<'_>,
+        (generation, edge_at): (u32, Option<Tick>),
+        duration: Duration,
+    ) -> Option<(Fingerprint, Located)> {
+        let (print, located) = self.locate(item)?;
+        let life = self.life(item.kind, duration);
+        let listing = Listing { kind: item.kind, role: self.role, generation, edge_at, life };
+        self.media.names.list(print, &listing, self.now);
+        if item.kind == Kind::Part {
+            self.media.names.need(print, self.now + self.target_duration() * PART_AFTER_PUBLICATION);
+        }
+        Some((print, located))
+    }
+
+    fn unlist(&self, item: Item<'_>, life: Duration) -> Option<(Fingerprint, bool)> {
+        let (print, _) = self.locate(item)?;
+        Some((print, self.media.names.unlist(print, item.kind, (life, self.now))))
+    }
+
+    fn unlist_segment(&self, segment: &Segment) {
+        for item in listing::of_segment(segment) {
+            self.unlist(item, self.life(item.kind, segment.duration));
+        }
+    }
+}

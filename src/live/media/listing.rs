@@ -1,0 +1,137 @@
+//! What one version of a playlist names: the URIs of its segments, parts, initialisation sections, keys and hints, each
+//! with what it stands for.
+
+use std::borrow::Cow;
+
+use crate::live::Asked;
+use crate::origin::supply::Located;
+use crate::rules::hls::playlist::{ByteRange, HintKind, PartialSegment, PreloadHint, Segment, Tag};
+use crate::rules::hls::query;
+use crate::rules::hls::rewrite::resolve;
+use crate::rules::hls::variables::Variables;
+use crate::rules::hls::{MediaPlaylist, playlist};
+
+use super::Kind;
+
+/// The names of a version as URIs → what they are called upstream.
+pub(super) struct Namer<'a> {
+    asked: &'a Asked,
+    variables: Variables,
+}
+
+/// A name of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Item<'p> {
+    pub uri: &'p str,
+    pub kind: Kind,
+}
+
+impl<'a> Namer<'a> {
+    /// The names of a playlist that was asked for so.
+    pub fn new(asked: &'a Asked, playlist: &MediaPlaylist) -> Self {
+        let definitions = playlist.head.iter().filter_map(|line| match &line.tag {
+            Tag::Define(definition) => Some(definition),
+            _ => None,
+        });
+        let query = asked.target.split_once('?').map(|(_, query)| query);
+        Self { asked, variables: Variables::of(definitions, query, &Variables::default()) }
+    }
+
+    /// How the playlist was asked for.
+    pub fn asked(&self) -> &'a Asked {
+        self.asked
+    }
+
+    /// The public target that a player makes of a URI; `None` where it leads elsewhere.
+    pub fn target(&self, uri: &str) -> Option<String> {
+        let uri = match uri.contains("{$") {
+            true => self.variables.replace(uri)?,
+            false => Cow::Borrowed(uri),
+        };
+        resolve(&self.asked.target, &uri)
+    }
+
+    /// Where the resource is. Its query is written as that of a viewer's request is kept.
+    pub fn locate(&self, target: &str) -> Option<Located> {
+        let viewer = self.asked.viewer_authority.as_deref();
+        let Some((path, written)) = target.split_once('?') else {
+            return self.asked.rules.supply.locate(target, viewer);
+        };
+        match query::keep(Some(written), |_| true).query {
+            Some(query) => self.asked.rules.supply.locate(&format!("{path}?{query}"), viewer),
+            None => self.asked.rules.supply.locate(path, viewer),
+        }
+    }
+}
+
+/// The segment and its parts, without what does not exist.
+pub(super) fn of_segment(segment: &Segment) -> impl Iterator<Item = Item<'_>> {
+    let own = (!segment.is_gap).then(|| Item { uri: segment.uri(), kind: Kind::Segment });
+    let parts = segment.parts.iter().filter(|part| exists(part)).filter_map(|part| match part.byte_range {
+        None => Some(Item { uri: &part.uri, kind: Kind::Part }),
+        Some(_) if *part.uri == *segment.uri() => None,
+        Some(_) => Some(Item { uri: &part.uri, kind: Kind::Segment }),
+    });
+    own.into_iter().chain(parts)
+}
+
+/// The parts of the segment that is still open.
+pub(super) fn open_parts(playlist: &MediaPlaylist) -> impl Iterator<Item = Item<'_>> {
+    playlist.open_parts().filter(|part| exists(part)).map(|part| {
+        let kind = if part.byte_range.is_some() { Kind::Growing } else { Kind::Part };
+        Item { uri: &part.uri, kind }
+    })
+}
+
+/// What is hinted, the first of each kind.
+pub(super) fn hints(playlist: &MediaPlaylist) -> impl Iterator<Item = (Item<'_>, &PreloadHint)> {
+    let first = |kind| playlist.hints().find(move |hint| hint.kind == kind);
+    [first(HintKind::Part), first(HintKind::Map)].into_iter().flatten().map(|hint| {
+        let kind = match hint.kind {
+            HintKind::Map => Kind::Init,
+            HintKind::Part if hint.range.is_some() || has_ranges(playlist) => Kind::Growing,
+            HintKind::Part => Kind::Part,
+        };
+        (Item { uri: &hint.uri, kind }, hint)
+    })
+}
+
+/// Initialisation sections and keys among the lines of the segment that is still open.
+pub(super) fn open_inits_and_keys(playlist: &MediaPlaylist) -> impl Iterator<Item = Item<'_>> {
+    playlist.tail.iter().filter_map(|line| match &line.tag {
+        playlist::Tag::Map(map) => Some(Item { uri: &map.uri, kind: Kind::Init }),
+        playlist::Tag::Key(Some(uri)) => Some(Item { uri, kind: Kind::DecryptionKey }),
+        _ => None,
+    })
+}
+
+/// Initialisation sections and keys among the lines of a segment.
+pub(super) fn inits_and_keys(segment: &Segment) -> impl Iterator<Item = Item<'_>> {
+    let inits = segment.maps.iter().map(|map| Item { uri: &map.uri, kind: Kind::Init });
+    inits.chain(segment.keys.iter().map(|uri| Item { uri, kind: Kind::DecryptionKey }))
+}
+
+fn exists(part: &PartialSegment) -> bool {
+    !part.is_gap
+}
+
+/// Whether the parts of the playlist are ranges of their parents: the hint of a parent's first part does not say so.
+fn has_ranges(playlist: &MediaPlaylist) -> bool {
+    let last = playlist.segments.iter().rev().find_map(|segment| segment.parts.last());
+    playlist.open_parts().last().or(last).is_some_and(|part| part.byte_range.is_some())
+}
+
+/// The octet behind the last one of `uri` that parts or segments of the playlist cover.
+pub(super) fn covered(playlist: &MediaPlaylist, uri: &str) -> u64 {
+    let end = |range: &ByteRange| range.start.saturating_add(range.length);
+    let open = playlist.open_parts().filter(|part| *part.uri == *uri).filter_map(|part| part.byte_range.as_ref());
+    let recent = playlist.segments.iter().rev().take(RECENT);
+    let closed = recent.flat_map(|segment| {
+        let parts = segment.parts.iter().filter(|part| *part.uri == *uri).filter_map(|part| part.byte_range.as_ref());
+        parts.chain(segment.byte_range.as_ref().filter(|_| segment.uri() == uri))
+    });
+    open.chain(closed).map(end).max().unwrap_or_default()
+}
+
+/// Closed segments that may share a file with the one that is open, as far as is looked.
+const RECENT: usize = 8;

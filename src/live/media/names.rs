@@ -1,0 +1,310 @@
+//! The table of names: what followed playlists list, by a fingerprint of the key, in about sixty octets each.
+//!
+//! A name is listed as often as versions say so, and stays for its life after the last of them let go of it. Nothing
+//! here runs by a clock: whoever enters a name sweeps the shard that it enters, at most once in a while.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use foldhash::quality::RandomState;
+use parking_lot::Mutex;
+
+use crate::clock::Tick;
+use crate::rules::caching::Key;
+use crate::rules::hls::multivariant::Role;
+use crate::telemetry::counters::Counter;
+
+use super::Kind;
+
+/// Parts of the table, so that workers seldom meet at one lock.
+const SHARDS: usize = 256;
+
+/// A shard is swept no more often than this.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// What stands for a key. Two that look the same are taken for one: no octet is served by it, only lifetimes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint([u32; 4]);
+
+impl Hash for Fingerprint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [_, _, high, low] = self.0;
+        state.write_u64(u64::from(high) << 32 | u64::from(low));
+    }
+}
+
+impl Fingerprint {
+    /// One of `ways` ways that names are spread over.
+    pub fn spread(self, ways: usize) -> usize {
+        self.0[1] as usize % ways
+    }
+}
+
+/// A moment in tenths of a second since the clock was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment(u32);
+
+impl Moment {
+    /// The tenth that `tick` lies in.
+    fn of(tick: Tick) -> Self {
+        Self(u32::try_from(tick.since_start().as_millis() / 100).unwrap_or(u32::MAX))
+    }
+
+    /// The first tenth that is not before `tick`.
+    fn from(tick: Tick) -> Self {
+        Self::of(tick + Duration::from_millis(99))
+    }
+
+    fn tick(self) -> Tick {
+        Tick::at(Duration::from_millis(u64::from(self.0) * 100))
+    }
+}
+
+/// How a name is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Listing {
+    pub kind: Kind,
+    pub role: Option<Role>,
+    pub generation: u32,
+    /// When it stood at the live edge; `None`: long ago.
+    pub edge_at: Option<Tick>,
+    /// For how long it is still needed once no version lists it.
+    pub life: Duration,
+}
+
+/// What is known of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub kind: Kind,
+    pub role: Option<Role>,
+    pub generation: u32,
+    /// Since when it has stood for the same thing.
+    pub since: Tick,
+    pub edge_at: Option<Tick>,
+    /// Until when it is needed; `None`: as long as it is listed, and for `life` from then on.
+    pub until: Option<Tick>,
+    pub life: Duration,
+    /// It was fetched before anybody asked for it, and nobody has asked since.
+    pub is_unread: bool,
+}
+
+struct Entry {
+    until: Moment,
+    since: Moment,
+    edge_at: Moment,
+    generation: u32,
+    listed: u16,
+    /// In seconds.
+    life: u16,
+    kind: Kind,
+    role: Option<Role>,
+    is_prefetched: bool,
+}
+
+impl Entry {
+    fn known(&self) -> Known {
+        Known {
+            kind: self.kind,
+            role: self.role,
+            generation: self.generation,
+            since: self.since.tick(),
+            edge_at: (self.edge_at > Moment::default()).then(|| self.edge_at.tick()),
+            until: (self.listed == 0).then(|| self.until.tick()),
+            life: Duration::from_secs(self.life.into()),
+            is_unread: self.is_prefetched,
+        }
+    }
+
+    fn is_over(&self, now: Moment) -> bool {
+        self.listed == 0 && self.until <= now
+    }
+
+    /// Takes on another listing. What a name stood for in an earlier generation is not what it stands for now.
+    fn take(&mut self, listing: &Listing, now: Moment) {
+        if listing.generation > self.generation || self.is_over(now) {
+            self.since = now;
+        }
+        self.generation = self.generation.max(listing.generation);
+        self.edge_at = self.edge_at.max(listing.edge_at.map(Moment::of).unwrap_or_default());
+        self.life = self.life.max(seconds(listing.life));
+        if self.listed == 0 || rank(listing.kind) >= rank(self.kind) {
+            self.kind = listing.kind;
+        }
+        self.role = listing.role.or(self.role);
+    }
+}
+
+/// What a name is where it is listed as several things: one file may hold an initialisation section and segments.
+fn rank(kind: Kind) -> u8 {
+    match kind {
+        Kind::Part => 0,
+        Kind::Init => 1,
+        Kind::DecryptionKey => 2,
+        Kind::Segment | Kind::Growing => 3,
+    }
+}
+
+fn seconds(duration: Duration) -> u16 {
+    u16::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u16::MAX)
+}
+
+/// Fingerprints are random already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a fingerprint is written as one word");
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = word;
+    }
+}
+
+#[derive(Default)]
+struct Shard {
+    names: HashMap<Fingerprint, Entry, BuildHasherDefault<AsItIs>>,
+    swept: Tick,
+}
+
+/// All names.
+pub(super) struct Names {
+    shards: Box<[Mutex<Shard>]>,
+    hashers: [RandomState; 2],
+    most: AtomicUsize,
+    count: AtomicUsize,
+    /// Names that found no place.
+    pub refused: Counter,
+}
+
+impl Names {
+    /// No names; at most `most` at once.
+    pub fn new(most: usize) -> Self {
+        Self {
+            shards: std::iter::repeat_with(Mutex::default).take(SHARDS).collect(),
+            hashers: [RandomState::default(), RandomState::default()],
+            most: AtomicUsize::new(most),
+            count: AtomicUsize::new(0),
+            refused: Counter::default(),
+        }
+    }
+
+    pub fn set_most(&self, most: usize) {
+        self.most.store(most, Relaxed);
+    }
+
+    pub fn count(&self) -> usize {
+        self.count.load(Relaxed)
+    }
+
+    pub fn fingerprint(&self, key: &Key) -> Fingerprint {
+        let [high, low] = [&self.hashers[0], &self.hashers[1]].map(|hasher| hasher.hash_one(key.as_str()));
+        Fingerprint([(high >> 32) as u32, high as u32, (low >> 32) as u32, low as u32])
+    }
+
+    fn shard(&self, print: Fingerprint) -> &Mutex<Shard> {
+        &self.shards[print.0[0] as usize % SHARDS]
+    }
+
+    /// One more version lists the name. Where none did, nobody has watched what it stands for.
+    pub fn list(&self, print: Fingerprint, listing: &Listing, now: Tick) {
+        self.enter(print, listing, now, |entry| {
+            if entry.listed == 0 {
+                entry.since = Moment::of(now);
+            }
+            entry.listed = entry.listed.saturating_add(1);
+        });
+    }
+
+    /// The name is needed until `until` at least.
+    pub fn need(&self, print: Fingerprint, until: Tick) {
+        if let Some(entry) = self.shard(print).lock().names.get_mut(&print) {
+            entry.until = entry.until.max(Moment::from(until));
+        }
+    }
+
+    /// The name is used without a version that could be followed: it is needed for its life from now on.
+    pub fn mention(&self, print: Fingerprint, listing: &Listing, now: Tick) {
+        self.enter(print, listing, now, |entry| entry.until = entry.until.max(Moment::from(now + listing.life)));
+    }
+
+    /// One version less lists the name, which is then needed for `life`. Whether none is left.
+    pub fn unlist(&self, print: Fingerprint, kind: Kind, (life, now): (Duration, Tick)) -> bool {
+        let mut shard = self.shard(print).lock();
+        let Some(entry) = shard.names.get_mut(&print) else { return true };
+        entry.listed = entry.listed.saturating_sub(1);
+        entry.until = entry.until.max(Moment::from(now + life));
+        if kind == Kind::Growing && entry.kind == Kind::Growing {
+            // What grew is a segment like any other once it does not grow any more.
+            entry.kind = Kind::Segment;
+        }
+        entry.listed == 0
+    }
+
+    fn enter(&self, print: Fingerprint, listing: &Listing, now: Tick, then: impl FnOnce(&mut Entry)) {
+        let mut shard = self.shard(print).lock();
+        let moment = Moment::of(now);
+        if now.since(shard.swept) >= SWEEP {
+            shard.swept = now;
+            let before = shard.names.len();
+            shard.names.retain(|_, entry| !entry.is_over(moment));
+            self.count.fetch_sub(before - shard.names.len(), Relaxed);
+        }
+        if let Some(entry) = shard.names.get_mut(&print) {
+            entry.take(listing, moment);
+            return then(entry);
+        }
+        if self.count() >= self.most.load(Relaxed) {
+            return self.refused.add(1);
+        }
+        let mut entry = Entry {
+            until: Moment::default(),
+            since: moment,
+            edge_at: Moment::default(),
+            generation: listing.generation,
+            listed: 0,
+            life: 0,
+            kind: listing.kind,
+            role: listing.role,
+            is_prefetched: false,
+        };
+        entry.take(listing, moment);
+        entry.since = moment;
+        then(&mut entry);
+        self.count.fetch_add(1, Relaxed);
+        shard.names.insert(print, entry);
+    }
+
+    /// The name is fetched before anybody asked for it.
+    pub fn prefetched(&self, print: Fingerprint) {
+        if let Some(entry) = self.shard(print).lock().names.get_mut(&print) {
+            entry.is_prefetched = true;
+        }
+    }
+
+    /// Somebody has asked for it.
+    pub fn read(&self, print: Fingerprint) {
+        if let Some(entry) = self.shard(print).lock().names.get_mut(&print) {
+            entry.is_prefetched = false;
+        }
+    }
+
+    /// What is known of a name.
+    pub fn find(&self, print: Fingerprint, now: Tick) -> Option<Known> {
+        let shard = self.shard(print).lock();
+        shard.names.get(&print).filter(|entry| !entry.is_over(Moment::of(now))).map(Entry::known)
+    }
+}
+
+/// Octets that a name takes in the table, without what the table leaves empty.
+#[cfg(test)]
+pub(super) const fn entry_size() -> usize {
+    size_of::<(Fingerprint, Entry)>()
+}

@@ -1,0 +1,159 @@
+//! What is hinted is asked for before it exists, once, as a fill that viewers join.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::VIA;
+use parking_lot::Mutex;
+
+use crate::cache::{FillReader, Flight, Lead, Lookup, Object};
+use crate::clock::Tick;
+use crate::live::Asked;
+use crate::origin::pump::{Fetching, Pump, Terms};
+use crate::rules::caching::Key;
+use crate::rules::fields::loops::CDN_LOOP;
+
+use super::feed::Hinted;
+use super::growing::Grower;
+use super::names::Fingerprint;
+use super::{Kind, Media, Named, Source};
+
+/// What nobody has asked for after so long is wasted.
+const UNREAD: Duration = Duration::from_secs(30);
+
+/// Prefetches remembered until somebody asks for them; beyond, nothing is counted as waste.
+const MOST_UNREAD: usize = 65_536;
+
+/// Why something is fetched.
+enum Purpose {
+    Prefetch,
+    /// Somebody asks, and there may be something stale.
+    Viewer(Option<Arc<Object>>),
+}
+
+/// Octets that were prefetched and that nobody has asked for yet.
+#[derive(Default)]
+pub(super) struct Unread(Mutex<HashMap<Fingerprint, (u64, Tick)>>);
+
+impl Unread {
+    /// What is over at `now` is taken out: so many octets were wasted.
+    fn add(&self, print: Fingerprint, octets: u64, now: Tick) -> u64 {
+        let mut unread = self.0.lock();
+        let mut wasted = 0;
+        unread.retain(|_, (octets, until)| {
+            let is_over = *until <= now;
+            wasted += if is_over { *octets } else { 0 };
+            !is_over
+        });
+        if unread.len() < MOST_UNREAD {
+            unread.insert(print, (octets, now + UNREAD));
+        }
+        wasted
+    }
+
+    pub fn read(&self, print: Fingerprint) {
+        self.0.lock().remove(&print);
+    }
+}
+
+impl Media {
+    /// Asks for what was hinted, unless somebody does so already.
+    pub(super) fn prefetch(self: &Arc<Self>, asked: &Asked, hinted: Hinted) {
+        let Hinted { print, located, .. } = hinted;
+        let Some(named) = self.known(print, &located.key) else { return };
+        if named.kind == Kind::DecryptionKey {
+            return;
+        }
+        let now = self.clock.now();
+        let lead = match self.cache.lookup(&named.key, &HeaderMap::new(), |stored| named.freshness(stored, now)) {
+            Lookup::Lead(lead) | Lookup::Stale { flight: Flight::Lead(lead), .. } => lead,
+            Lookup::Hit(..) | Lookup::Join(_) | Lookup::Refused(_) | Lookup::Stale { .. } => return,
+        };
+        self.names.prefetched(print);
+        let source = Source {
+            group: asked.rules.supply.origins.clone(),
+            target: located.upstream,
+            fields: asked.fields.clone(),
+            viewer_authority: asked.viewer_authority.clone(),
+        };
+        self.begin(lead, (&named, print), source, Purpose::Prefetch);
+    }
+
+    /// Fetches what the caller was given the lead of.
+    pub fn fetch(
+        self: &Arc<Self>,
+        lead: Lead,
+        named: &Named,
+        source: Source,
+        validates: Option<Arc<Object>>,
+    ) -> FillReader {
+        let print = self.names.fingerprint(&named.name);
+        self.begin(lead, (named, print), source, Purpose::Viewer(validates))
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        lead: Lead,
+        (named, print): (&Named, Fingerprint),
+        source: Source,
+        purpose: Purpose,
+    ) -> FillReader {
+        let (mut writer, reader) = lead.start();
+        if let Some(until) = named.near_until {
+            writer.keep_near(until);
+        }
+        let (validates, is_prefetch) = match purpose {
+            Purpose::Prefetch => (None, true),
+            Purpose::Viewer(validates) => (validates, false),
+        };
+        // Nothing that differs between viewers, so that what comes fits them all.
+        let fields = source.fields.iter().filter(|(name, _)| [VIA, CDN_LOOP].contains(name));
+        let fields = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let fetching = Fetching {
+            origins: self.origins.load_full(),
+            group: source.group,
+            target: source.target,
+            fields,
+            unvaried: &[],
+            viewer_authority: source.viewer_authority,
+            validates,
+            terms: Terms::Media(self.promises.find(print)),
+        };
+        let tasks = self.home(print).clone();
+        let (clock, media, key) = (self.clock.clone(), self.clone(), named.key.clone());
+        let growth = self.growths.find(print).filter(|_| named.kind == Kind::Growing);
+        let worker = tasks.clone();
+        tasks.spawn("media-fill", async move {
+            match growth {
+                Some(growth) => {
+                    Grower { fetching, growth, clock, tasks: worker }.run(writer).await;
+                    media.grown(&key);
+                }
+                None => Pump::new(fetching, clock, worker).run(writer).await,
+            }
+            if is_prefetch {
+                media.prefetched(print, &key);
+            }
+        });
+        reader
+    }
+
+    fn grown(&self, key: &Key) {
+        if self.cache.peek(key, &HeaderMap::new()).is_some() {
+            self.figures.grown.add(1);
+        }
+    }
+
+    /// A prefetch has come to its end.
+    fn prefetched(&self, print: Fingerprint, key: &Key) {
+        let Some(object) = self.cache.peek(key, &HeaderMap::new()) else { return self.figures.failed.add(1) };
+        self.figures.prefetched.add(1);
+        self.figures.octets.add(object.length());
+        let known = self.names.find(print, self.clock.now());
+        if known.is_some_and(|known| known.is_unread) {
+            self.figures.wasted.add(self.unread.add(print, object.length(), self.clock.now()));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Media that a followed playlist names: it lives by the stream. A part is sent once it can be sent whole, a segment as
+//! it arrives, a range of a segment that grows once it is there; a part that does not exist yet is waited for.
+
+use std::sync::Arc;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, PRAGMA, VARY};
+use http::{HeaderValue, StatusCode};
+
+use crate::cache::{FillReader, Lead, Object, ResponseHead};
+use crate::clock::Tick;
+use crate::config::Keys;
+use crate::live::media::{Kind, Named, PartAnswer, Source};
+use crate::rules::caching::range::RangeSet;
+use crate::rules::caching::{Freshness, Key};
+use crate::rules::fields::cache_status::Forward;
+use crate::rules::hls::media::content_type;
+use crate::rules::hls::multivariant::Role;
+use crate::telemetry::traffic::Origination;
+
+use super::answer::Answer;
+use super::cached::{self, Manner, Needs};
+use super::edge::Edge;
+use super::policies::Policies;
+use super::route::Resource;
+use super::{Head, Refusal, asked, forward, plain};
+
+struct Media<'a> {
+    edge: &'a Edge,
+    policies: &'a Policies,
+    resource: &'a Resource<'a>,
+    named: &'a Named,
+}
+
+/// Answers a shareable request for what a followed playlist names.
+///
+/// # Errors
+/// `NotStored`, `NoLongerNamed`, the limits of the cache, and whatever befell the origin.
+pub async fn answer(
+    edge: &Edge,
+    policies: &Arc<Policies>,
+    head: &Head,
+    resource: &Resource<'_>,
+    named: &Named,
+) -> Result<Answer, Refusal> {
+    if named.kind == Kind::DecryptionKey {
+        return key(edge, policies, head, resource).await;
+    }
+    edge.live.media.asked_for(named);
+    let media = Media { edge, policies, resource, named };
+    let answer = cached::answer(edge, policies, head, resource, &media).await?;
+    if named.kind == Kind::Part {
+        let by = match answer.origination {
+            Origination::Hit => PartAnswer::Hit,
+            Origination::Joined => PartAnswer::Join,
+            _ => PartAnswer::Lead,
+        };
+        edge.live.media.count_part(by);
+    }
+    Ok(answer)
+}
+
+/// A key is each viewer's own, unless the route shares them as the origin says.
+async fn key(edge: &Edge, policies: &Arc<Policies>, head: &Head, resource: &Resource<'_>) -> Result<Answer, Refusal> {
+    let shared = resource.route.config.keys == Keys::Shared;
+    let answer = match shared {
+        true => plain::answer(edge, policies, head, resource).await?,
+        false => forward::pass(edge, policies, head, resource, Forward::Bypass).await?,
+    };
+    let mut answer = Answer { urgency: Some(urgency(Kind::DecryptionKey, None)), ..answer };
+    if !shared {
+        answer.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    Ok(answer)
+}
+
+impl Manner for Media<'_> {
+    fn key(&self) -> &Key {
+        &self.named.key
+    }
+
+    fn freshness(&self, stored: &ResponseHead, now: Tick) -> Freshness {
+        self.named.freshness(stored, now)
+    }
+
+    fn fetch(&self, lead: Lead, validates: Option<Arc<Object>>) -> FillReader {
+        let source = Source {
+            group: self.resource.route.supply.origins.clone(),
+            target: self.resource.upstream.clone(),
+            fields: asked::fields(self.policies),
+            viewer_authority: self.resource.viewer_authority.clone(),
+        };
+        self.edge.live.media.fetch(lead, self.named, source, validates)
+    }
+
+    fn needs(&self, head: &Head) -> Needs {
+        match self.named.kind {
+            Kind::Part => Needs::Whole,
+            Kind::Growing => Needs::Grown(RangeSet::asked(&head.headers).map_or(1, |ranges| ranges.grown_at())),
+            Kind::Init | Kind::Segment | Kind::DecryptionKey => Needs::Head,
+        }
+    }
+
+    fn ttl(&self, _: &ResponseHead, now: Tick) -> i64 {
+        i64::try_from(self.named.left(now).as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// What viewers and caches below are told: its true life, what it is, and when it goes among others.
+    fn finish(&self, mut answer: Answer, now: Tick) -> Answer {
+        answer.urgency = Some(urgency(self.named.kind, self.named.role));
+        let is_media = [StatusCode::OK, StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED].contains(&answer.status);
+        if !is_media {
+            return answer;
+        }
+        for name in [EXPIRES, PRAGMA, VARY] {
+            answer.headers.remove(name);
+        }
+        let life = format!("max-age={}", self.named.left(now).as_secs());
+        answer.headers.insert(CACHE_CONTROL, HeaderValue::try_from(life).expect("digits are a field value"));
+        let said = answer.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        if answer.status != StatusCode::NOT_MODIFIED
+            && said.is_none_or(|said| said.to_ascii_lowercase().starts_with(b"text/plain"))
+            && let Some(kind) = content_type(self.resource.upstream.path(), self.named.role)
+        {
+            answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
+        answer
+    }
+}
+
+/// When it is sent among others (RFC 9218 §4.1): nothing plays without initialisation sections and keys, sound is
+/// missed first, parts are late first, and pictures of a segment that is whole come last (Appendix B.1).
+fn urgency(kind: Kind, role: Option<Role>) -> u8 {
+    match (kind, role) {
+        (Kind::Init | Kind::DecryptionKey, _) | (_, Some(Role::Audio | Role::Subtitles)) => 2,
+        (_, Some(Role::IFrames)) => 6,
+        (Kind::Part, _) => 3,
+        (Kind::Segment | Kind::Growing, _) => 4,
+    }
+}
