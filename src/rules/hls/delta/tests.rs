@@ -229,6 +229,16 @@ fn others_write_updates_in_other_ways() {
 }
 
 #[test]
+fn a_merge_shares_its_segments_with_the_copy() {
+    let copy = parse(EXAMPLE, None).expect("a playlist");
+    for skipping in [Skipping::Segments, Skipping::SegmentsAndDateRanges] {
+        let update = text(&published([(EXAMPLE, 0)]), skipping, 0).unwrap();
+        let whole = merge(&copy, &parse(&update, Some(&copy)).expect("an update")).expect("nothing is missing");
+        assert!(whole.segments.iter().zip(&copy.segments).all(|(one, other)| std::sync::Arc::ptr_eq(one, other)));
+    }
+}
+
+#[test]
 fn the_head_may_not_grow_without_bound() {
     let led = EXAMPLE.replace("f264.mp4\n", &format!("f264.mp4\n{}", "#\n".repeat(65)));
     let later = led.replace("QUENCE:264", "QUENCE:265");
