@@ -23,6 +23,14 @@ pub(super) fn without(segment: &Segment, is_out: impl Fn(&LastingLine) -> bool) 
     Segment { text: text.into(), uri: moved(&segment.uri), lasting, ..segment.clone() }
 }
 
+/// The segment with a line end: the last line of a playlist needs none, until something stands behind it.
+pub(super) fn ended(segment: &Arc<Segment>) -> Arc<Segment> {
+    match segment.text.ends_with('\n') {
+        true => Arc::clone(segment),
+        false => Arc::new(Segment { text: format!("{}\n", segment.text).into(), ..Segment::clone(segment) }),
+    }
+}
+
 /// The segment with `lead` before its lines. Lines that say what its own lines say anew are left out.
 pub(in crate::rules::hls) fn led(segment: &Segment, lead: &[Line]) -> Segment {
     let lead = needed(lead, segment);
