@@ -143,9 +143,10 @@ pub(super) fn bare(line: &str) -> &str {
 
 /// The date range lines of a playlist, in order, without their ends; and their IDs.
 pub(super) fn lines(playlist: &MediaPlaylist) -> impl Iterator<Item = (&str, &str)> {
-    let inside = playlist.segments.iter().flat_map(|segment| {
-        segment.lasting.iter().map(|line| (segment.lasting_text(line), &line.tag))
-    });
+    let inside = playlist
+        .segments
+        .iter()
+        .flat_map(|segment| segment.lasting.iter().map(|line| (segment.lasting_text(line), &line.tag)));
     let head = playlist.head.iter().map(|line| (&*line.text, &line.tag));
     let all = head.chain(inside).chain(playlist.tail.iter().map(|line| (&*line.text, &line.tag)));
     all.filter_map(|(text, tag)| match tag {

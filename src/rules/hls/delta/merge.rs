@@ -185,7 +185,8 @@ impl<'p> Merge<'p> {
     fn led(&mut self, head: &[Row<'p>]) -> Result<(Vec<Row<'p>>, Vec<Row<'p>>), CannotMerge> {
         let leading = self.leading()?;
         let dates: HashSet<_> = head.iter().filter(|row| row.is_date_range()).map(|row| bare(row.text)).collect();
-        let others = |rows: &[Row<'p>]| rows.iter().filter(|row| !row.is_date_range()).map(|row| row.text).collect::<Vec<_>>();
+        let others =
+            |rows: &[Row<'p>]| rows.iter().filter(|row| !row.is_date_range()).map(|row| row.text).collect::<Vec<_>>();
         let (head, led, before) = (others(head), others(&leading), self.before.head.as_slice());
         let mut there = (0..=led.len()).rev().find(|count| head.ends_with(&led[..*count])).unwrap_or_default();
         let is_new = |text: &&str| {

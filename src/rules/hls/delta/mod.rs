@@ -103,9 +103,10 @@ impl Draft<'_> {
         let kept = self.playlist.segments.iter().enumerate().skip(self.first);
         let thinned = kept.filter_map(|(index, segment)| Some((index, self.thinned(segment)?))).collect();
         let tail = &self.playlist.tail;
-        let tail = tail.iter().any(|line| self.skips(line)).then(|| {
-            tail.iter().filter(|line| !self.skips(line)).map(|line| &*line.text).collect()
-        });
+        let tail = tail
+            .iter()
+            .any(|line| self.skips(line))
+            .then(|| tail.iter().filter(|line| !self.skips(line)).map(|line| &*line.text).collect());
         let until = self.dates.and_then(|dates| dates.until);
         Some(Delta { head, first: self.first, thinned, tail, until })
     }

@@ -16,15 +16,19 @@ proptest! {
 
 #[test]
 fn stats() {
-    use proptest::test_runner::{TestRunner};
     use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
     let s = prop::collection::vec(any::<u8>(), 3..400);
     let mut all = history::Seen::default();
     for _ in 0..100 {
         let v = s.new_tree(&mut runner).unwrap().current();
         let one = history::run(&v);
-        all.merged += one.merged; all.unknown += one.unknown; all.exact += one.exact; all.skipped += one.skipped; all.dates += one.dates;
+        all.merged += one.merged;
+        all.unknown += one.unknown;
+        all.exact += one.exact;
+        all.skipped += one.skipped;
+        all.dates += one.dates;
     }
     println!("{all:?}");
 }

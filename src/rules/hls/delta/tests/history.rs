@@ -373,9 +373,11 @@ impl<'o> History<'o> {
         let is_first = last.is_none();
         let published = Published { playlist, dates, revised, at: self.now, ..Published::default() };
 
-        let listed: HashMap<String, _> = text.lines().filter(|line| is_date(line)).map(|line| (line.to_owned(), ())).collect();
+        let listed: HashMap<String, _> =
+            text.lines().filter(|line| is_date(line)).map(|line| (line.to_owned(), ())).collect();
         let ids: BTreeSet<&str> = listed.keys().map(|line| id(line)).collect();
-        let gone: BTreeSet<String> = self.since.keys().map(|line| id(line)).filter(|id| !ids.contains(id)).map(str::to_owned).collect();
+        let gone: BTreeSet<String> =
+            self.since.keys().map(|line| id(line)).filter(|id| !ids.contains(id)).map(str::to_owned).collect();
         self.removed.retain(|(id, _)| !ids.contains(id.as_str()));
         self.removed.extend(gone.into_iter().map(|id| (id, self.now)));
         self.since.retain(|line, _| listed.contains_key(line));
@@ -389,7 +391,9 @@ impl<'o> History<'o> {
         let wait = PART * u32::from(self.octet() % 4);
         self.pass(wait);
         let (half, now) = (self.boundary / 2, self.now);
-        while self.versions.front().is_some_and(|oldest| now.since(oldest.published.at) > half) && self.versions.len() > 1 {
+        while self.versions.front().is_some_and(|oldest| now.since(oldest.published.at) > half)
+            && self.versions.len() > 1
+        {
             self.versions.pop_front();
         }
         for skipping in [Skipping::Segments, Skipping::SegmentsAndDateRanges] {
@@ -422,7 +426,8 @@ impl<'o> History<'o> {
         let skips = |line: &&str| skipping == Skipping::SegmentsAndDateRanges && is_old(line);
         let [sent, listed] = [text, full].map(|text| text.lines().filter(|line| is_date(line)));
         assert_eq!(sent.collect::<Vec<_>>(), listed.filter(|line| !skips(line)).collect::<Vec<_>>());
-        let removed = self.removed.iter().filter(|(_, at)| self.now.since(*at) <= self.boundary).map(|(id, _)| id.as_str());
+        let removed =
+            self.removed.iter().filter(|(_, at)| self.now.since(*at) <= self.boundary).map(|(id, _)| id.as_str());
         let (least, said) = match skipping {
             Skipping::Segments => (9, None),
             Skipping::SegmentsAndDateRanges => (10, Some(removed.collect::<BTreeSet<_>>())),
@@ -472,7 +477,8 @@ impl<'o> History<'o> {
 
 /// What `last` says was revised, and what `playlist` revises. Lines that lead the first segment are the head's.
 fn revised(last: &Published, playlist: &MediaPlaylist, now: Tick) -> Vec<(u64, Tick)> {
-    let mut revised: Vec<_> = last.revised.iter().filter(|(msn, _)| *msn >= playlist.facts.media_sequence).copied().collect();
+    let mut revised: Vec<_> =
+        last.revised.iter().filter(|(msn, _)| *msn >= playlist.facts.media_sequence).copied().collect();
     let left = (playlist.facts.media_sequence - last.playlist.facts.media_sequence) as usize;
     for (index, (segment, old)) in playlist.segments.iter().zip(last.playlist.segments.iter().skip(left)).enumerate() {
         let msn = playlist.msn(index);
@@ -488,7 +494,12 @@ fn revised(last: &Published, playlist: &MediaPlaylist, now: Tick) -> Vec<(u64, T
 /// The lines of a segment from its first tag on.
 fn led(text: &str) -> &str {
     const OTHERS: [&str; 3] = ["#EXT-X-DATERANGE", "#EXT-X-DEFINE", "#EXT-X-FUTURE"];
-    let leads = |line: &&str| line.trim().is_empty() || line.starts_with("# ") || line.starts_with("#EXT-X-NEW") || OTHERS.iter().any(|other| line.starts_with(other));
+    let leads = |line: &&str| {
+        line.trim().is_empty()
+            || line.starts_with("# ")
+            || line.starts_with("#EXT-X-NEW")
+            || OTHERS.iter().any(|other| line.starts_with(other))
+    };
     let at: usize = text.split_inclusive('\n').take_while(leads).map(str::len).sum();
     &text[at..]
 }
