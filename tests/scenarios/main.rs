@@ -22,4 +22,5 @@ mod script;
 mod sharing;
 mod stage;
 mod trouble;
+mod warm;
 mod window;

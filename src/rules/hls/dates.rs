@@ -154,3 +154,93 @@ pub(super) fn lines(playlist: &MediaPlaylist) -> impl Iterator<Item = (&str, &st
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::hls::parse::parse;
+
+    const BOUNDARY: Duration = Duration::from_secs(6);
+
+    fn at(second: u64) -> Tick {
+        Tick::at(Duration::from_secs(second))
+    }
+
+    /// Date ranges with these IDs.
+    fn listing(ids: impl IntoIterator<Item = String>) -> MediaPlaylist {
+        let lines = ids.into_iter().map(|id| format!("#EXT-X-DATERANGE:ID=\"{id}\"\n")).collect::<String>();
+        let head = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXT-X-SERVER-CONTROL:CAN-SKIP-UNTIL=6\n";
+        parse(&format!("{head}{lines}#EXTINF:1,\na.mp4\n"), None).expect("a playlist")
+    }
+
+    fn names(names: &str) -> MediaPlaylist {
+        listing(names.split_whitespace().map(str::to_owned))
+    }
+
+    fn advanced(versions: &[(&str, u64)]) -> DateRanges {
+        let mut dates = DateRanges::default();
+        versions.iter().for_each(|(ids, second)| dates.advance(&names(ids), at(*second)));
+        dates
+    }
+
+    #[test]
+    fn what_the_first_version_lists_was_there_long_ago() {
+        let dates = advanced(&[("a b", 0), ("a b c", 0)]);
+        let skippable = dates.skippable(BOUNDARY, at(0)).unwrap();
+        assert_eq!(skippable.lines.len(), 2);
+        assert_eq!(skippable.until, Some(at(6) + Duration::from_nanos(1)));
+        assert_eq!(dates.skippable(BOUNDARY, at(7)).unwrap().lines.len(), 3);
+    }
+
+    #[test]
+    fn an_id_is_removed_until_the_boundary_has_passed_or_it_is_back() {
+        let removed = |dates: &DateRanges, second| {
+            dates.skippable(BOUNDARY, at(second)).unwrap().removed.into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let dates = advanced(&[("a b c", 0), ("c", 1), ("c", 2)]);
+        assert_eq!(removed(&dates, 7), ["a", "b"]);
+        assert!(removed(&dates, 8).is_empty());
+        assert_eq!(removed(&advanced(&[("a b c", 0), ("c", 1), ("a c", 2)]), 7), ["b"]);
+    }
+
+    #[test]
+    fn versions_share_what_did_not_change() {
+        let one = advanced(&[("a b", 0)]);
+        let mut other = one.clone();
+        other.advance(&names("a b"), at(9));
+        assert!(Arc::ptr_eq(one.listed.as_ref().unwrap(), other.listed.as_ref().unwrap()));
+    }
+
+    #[test]
+    fn an_id_that_cannot_be_said_is_not_left_out() {
+        assert!(advanced(&[("a\u{b}b", 0), ("", 1)]).skippable(BOUNDARY, at(1)).is_some());
+        let mut dates = DateRanges::default();
+        dates.advance(&listing(["a\tb".to_owned()]), at(0));
+        dates.advance(&names(""), at(1));
+        assert!(dates.skippable(BOUNDARY, at(7)).is_none());
+        assert!(dates.skippable(BOUNDARY, at(8)).is_some());
+    }
+
+    #[test]
+    fn beyond_its_bounds_nobody_is_told_what_to_skip() {
+        let many = |count: usize| listing((0..count).map(|id| id.to_string()));
+        let mut dates = DateRanges::default();
+        dates.advance(&many(REMOVED_MAX + 2), at(0));
+        dates.advance(&names("0"), at(1));
+        assert_eq!(dates.removed.len(), REMOVED_MAX);
+        assert!(dates.skippable(BOUNDARY, at(7)).is_none());
+        assert!(dates.skippable(BOUNDARY, at(8)).is_some());
+        dates.advance(&many(LISTED_MAX + 5), at(10));
+        assert_eq!(dates.listed.as_ref().unwrap().len(), LISTED_MAX);
+        assert!(dates.skippable(BOUNDARY, at(16)).is_none());
+        dates.advance(&names("0"), at(17));
+        assert!(dates.removed.len() <= REMOVED_MAX);
+    }
+
+    #[test]
+    fn a_boundary_that_grew_does_not_make_up_for_what_was_forgotten() {
+        let dates = advanced(&[("a b", 0), ("b", 1), ("b", 8)]);
+        assert!(dates.skippable(BOUNDARY, at(8)).is_some());
+        assert!(dates.skippable(BOUNDARY * 2, at(8)).is_none());
+    }
+}
