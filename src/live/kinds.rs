@@ -119,7 +119,8 @@ impl Follower {
             stream.changed();
         }
         playlist.parking.release(&state, |want| fate(published, want));
-        let watched = match playlist.is_watched(came.answered, published.frontier.target_duration * WATCHED_HALVES / 2) {
+        let watched = match playlist.is_watched(came.answered, published.frontier.target_duration * WATCHED_HALVES / 2)
+        {
             true => Watched::Now,
             false => Watched::NotNow,
         };

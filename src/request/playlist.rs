@@ -17,11 +17,11 @@ use tracing::warn;
 
 use crate::clock::Tick;
 use crate::config::Playlists;
+use crate::live::Refused;
 use crate::live::edition::{self, Coding, Edition, Form, Rendered};
 use crate::live::parking::Want;
 use crate::live::playlist::Playlist;
 use crate::live::state::{Document, Failure, State};
-use crate::live::Refused;
 use crate::rules::caching::control::{Wanted, Wish};
 use crate::rules::caching::validator::{self, Precondition, Validators};
 use crate::rules::fields::cache_status::{Forward, Handling, Joined, Kept};
@@ -31,10 +31,10 @@ use crate::rules::hls::reload::{Frontier, Reload, Wanted as Position};
 use crate::telemetry::traffic::{First, Origination};
 
 use super::answer::{Access, Age, Answer, Provenance};
+use super::asked::{self, Asking};
 use super::body::{Chunks, Content};
 use super::edge::Edge;
 use super::policies::Policies;
-use super::asked::{self, Asking};
 use super::route::Resource;
 use super::{Head, Refusal, upstream};
 
@@ -140,7 +140,8 @@ fn open(
     listing: &Listing<'_>,
 ) -> Result<(Arc<Playlist>, Joined), Refusal> {
     let is_current = |known: &Playlist| {
-        Arc::ptr_eq(&known.asked.rules, &listing.resource.route.rules) || known.asked.rules == listing.resource.route.rules
+        Arc::ptr_eq(&known.asked.rules, &listing.resource.route.rules)
+            || known.asked.rules == listing.resource.route.rules
     };
     if let Some(known) = edge.live.find(&listing.asking.key).filter(|known| is_current(known)) {
         known.touch(edge.clock.now());
