@@ -19,6 +19,8 @@ fn playlist(segments: usize, parts: usize) -> String {
             text += &format!("#EXT-X-PART:DURATION=0.333333,URI=\"video_{segment}.m4s.{part}\",INDEPENDENT=YES\n");
         }
         if segment < segments {
+            let (minute, second) = (segment * 2 / 60 % 60, segment * 2 % 60);
+            text += &format!("#EXT-X-PROGRAM-DATE-TIME:2026-05-01T12:{minute:02}:{second:02}.250Z\n");
             text += &format!("#EXTINF:2.002000,\nvideo_{segment}.m4s\n");
         }
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
-use weir::clock::{Tick, WallTime};
+use weir::clock::{self, Tick, WallTime};
 use weir::config::{Config, Machine};
 use weir::request::Viewer;
 use weir::rules::caching::control::{Control, TARGETS, Wish};
@@ -24,10 +24,10 @@ use weir::rules::fields::structured::{self, Bare, Dictionary, Item, List, Member
 use weir::rules::fields::{cookies, date, encoding, hop, loops};
 use weir::rules::forwarded::{self, Said};
 use weir::rules::hls::multivariant::Multivariant;
-use weir::rules::hls::parse::{self as hls, Kind};
+use weir::rules::hls::parse::{self, Kind};
 use weir::rules::hls::reload::{Frontier, Reload};
 use weir::rules::hls::variables::Variables;
-use weir::rules::hls::{Directives, Position, query, rewrite};
+use weir::rules::hls::{self, Directives, Position, query, rewrite};
 use weir::rules::http1::{Bounds, Guard, Step};
 use weir::rules::proxy_protocol::{self, Header};
 use weir::rules::uri::{PathPattern, Strictness, Target};
@@ -35,6 +35,9 @@ use weir::transport::h3::code::ConnectionError;
 use weir::transport::h3::frame::{ControlFrames, RequestFrames, RequestPart};
 use weir::transport::h3::message::{self, Request};
 use weir::transport::h3::qpack::{self, Secrecy, huffman};
+
+#[path = "../src/rules/hls/delta/tests/history.rs"]
+mod history;
 
 /// 2024-07-03T09:46:40Z
 const NOW: WallTime = WallTime::at(Duration::from_secs(1_720_000_000));
@@ -424,7 +427,7 @@ pub fn rewrite(data: &[u8]) {
         assert_eq!(marked.replace(MARKS, ""), text);
     }
     let Ok(multivariant) = Multivariant::parse(text) else { return };
-    assert!(hls::kind(text).is_some());
+    assert!(parse::kind(text).is_some());
     let variables = Variables::of(&multivariant.definitions, Some("token=a%2Fb&a=1"), &Variables::default());
     for rendition in multivariant.renditions {
         assert!(text.contains(&*rendition.uri));
@@ -441,14 +444,14 @@ pub fn rewrite(data: &[u8]) {
 pub fn playlist(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (earlier, text) = text.split_once('\0').unwrap_or((text, text));
-    let before = hls::parse(earlier, None).ok();
-    let again = hls::parse(text, before.as_ref());
-    let Ok(playlist) = hls::parse(text, None) else {
+    let before = parse::parse(earlier, None).ok();
+    let again = parse::parse(text, before.as_ref());
+    let Ok(playlist) = parse::parse(text, None) else {
         // A delta update may go on from a segment that it does not list.
         assert!(again.is_err() || again.is_ok_and(|playlist| playlist.facts.skip.is_some()));
         return;
     };
-    assert_eq!(hls::kind(text), Some(Kind::Media));
+    assert_eq!(parse::kind(text), Some(Kind::Media));
     assert_eq!(playlist.render(), text);
     assert_eq!(again.as_ref(), Ok(&playlist));
     for segment in &playlist.segments {
@@ -459,4 +462,10 @@ pub fn playlist(data: &[u8]) {
     }
     assert_eq!(playlist.next().msn, playlist.msn(playlist.segments.len()));
     _ = (playlist.duration(), playlist.hints().count());
+}
+
+/// A history of a live playlist: whoever has a young copy and an update has the full playlist.
+pub fn delta(data: &[u8]) {
+    // Every version is read and merged: a long history would find no more, and take the square of the time.
+    history::run(&data[..data.len().min(600)]);
 }

@@ -14,6 +14,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("conditions", targets::conditions),
     ("config", targets::config),
     ("date", targets::date),
+    ("delta", targets::delta),
     ("directives", targets::directives),
     ("forwarded", targets::forwarded),
     ("h3_control", targets::h3_control),

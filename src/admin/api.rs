@@ -18,8 +18,8 @@ use crate::request::explain::{self, Explanation};
 use crate::request::warm::{self, NotWarmed};
 
 use super::status::{
-    CacheStatus, Connections, ListenerStatus, OriginStatus, Problem, Reloaded, RouteStatus, Status, StreamStatus,
-    WorkerHealth,
+    CacheStatus, Connections, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded, RouteStatus,
+    Status, StreamStatus, WorkerHealth,
 };
 use super::{Admin, Command, Guard, guard};
 
@@ -36,6 +36,8 @@ use super::{Admin, Command, Guard, guard};
         OriginStatus,
         RouteStatus,
         StreamStatus,
+        LiveStatus,
+        PlaylistStatus,
         WorkerHealth,
         Reloaded,
         Problem,

@@ -33,6 +33,8 @@ pub struct Status {
     pub routes: Vec<RouteStatus>,
     /// Streams that have a label of their own.
     pub streams: Vec<StreamStatus>,
+    /// The live edge.
+    pub live: LiveStatus,
     /// Living tasks by name, all workers together.
     pub tasks: BTreeMap<&'static str, usize>,
 }
@@ -105,6 +107,52 @@ pub struct StreamStatus {
     pub requests: u64,
     /// Octets of bodies sent.
     pub bytes: u64,
+}
+
+/// The live edge.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct LiveStatus {
+    /// Playlists that are known.
+    pub playlists: usize,
+    /// Reloads that are held.
+    pub held: usize,
+    /// Each of the playlists, or a thousand of them: those that were asked for last.
+    pub renditions: Vec<PlaylistStatus>,
+}
+
+/// One playlist.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PlaylistStatus {
+    /// The route that serves it.
+    pub route: String,
+    /// Its stream.
+    pub stream: String,
+    /// Its path as viewers ask for it, without query.
+    pub path: String,
+    /// `asked`, `live`, `stalled`, `ended`, `multivariant`, `per-viewer` or `failed`.
+    pub state: &'static str,
+    /// The first position that it does not list yet, as `MSN.PART`.
+    pub position: Option<String>,
+    /// Its target duration.
+    pub target_seconds: Option<f64>,
+    /// Its part target; `None`: it has no parts.
+    pub part_target_seconds: Option<f64>,
+    /// Running number of its version.
+    pub version: Option<u64>,
+    /// How often its origin has started again.
+    pub generation: Option<u32>,
+    /// How far its end is behind the origin's clock, where the origin writes dates.
+    pub behind_seconds: Option<f64>,
+    /// Reloads that are held for it.
+    pub held: usize,
+    /// Since when no viewer has asked for it.
+    pub idle_seconds: f64,
+    /// Requests to the origin, by why.
+    pub requests: BTreeMap<&'static str, u64>,
+    /// What was noticed about the origin, and how often.
+    pub findings: BTreeMap<&'static str, u64>,
+    /// The last failure.
+    pub last_error: Option<String>,
 }
 
 /// Whether one worker's loop answers.

@@ -16,6 +16,8 @@ pub mod media;
 mod numbers;
 mod pace;
 pub mod parking;
+#[cfg(test)]
+mod parking_tests;
 pub mod playlist;
 pub mod state;
 pub mod streams;
@@ -241,7 +243,9 @@ impl Live {
     }
 
     fn warm_until(self: &Arc<Self>, asked: &Asked, until: Tick) -> Result<Arc<Playlist>, Refused> {
-        let playlist = self.open(asked)?;
+        // Nobody watches it: what is known is not touched.
+        let known = self.find(&asked.key).filter(|known| known.asked.rules == asked.rules);
+        let playlist = known.map_or_else(|| self.open(asked), Ok)?;
         playlist.keep_warm(until);
         self.warm_renditions(&playlist);
         Ok(playlist)

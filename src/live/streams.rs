@@ -141,9 +141,8 @@ impl Stream {
                 return None;
             }
             let State::Media(newest) = &*table.find(&member.asked.key)?.state() else { return None };
-            let uri = as_reported.map_or_else(|| relative(own, &member.asked.target).into(), |(_, uri)| (*uri).into());
-            let frontier = &newest.published.frontier;
-            Some(Sibling { uri, next: frontier.next, has_parts: frontier.part_target.is_some() })
+            let uri = as_reported.map_or_else(|| relative(own, &member.asked.target), |(_, uri)| (*uri).to_owned());
+            Some(Sibling::new(&uri, &newest.published.frontier))
         };
         self.members().into_iter().filter_map(sibling).collect()
     }

@@ -17,8 +17,8 @@ use crate::transport::head::BadRequest;
 use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
 
-use super::Shared;
 use super::doors::Doors;
+use super::{Shared, streams};
 
 /// A worker whose loop takes longer than this to answer is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -55,6 +55,7 @@ impl Node for Shared {
                 })
                 .collect(),
             streams: self.edge.traffic.streams.totals().into_iter().map(stream).collect(),
+            live: streams::status(self),
             tasks: self.living_tasks(),
         }
     }
@@ -126,6 +127,7 @@ impl Source for Metrics {
     fn families(&self) -> Vec<Family> {
         let shared = &self.0;
         let mut families = shared.edge.traffic.families();
+        families.extend(streams::families(shared));
         families.extend(cache(shared));
         families.extend(connections(shared));
         families.extend(origins(&shared.edge.policies().origins.snapshot()));
@@ -164,6 +166,11 @@ fn cache(shared: &Shared) -> Vec<Family> {
             "weir_fill_readers",
             "Viewers who read, or wait for, a shared response that is still arriving",
             shared.edge.cache.fill_readers() as f64,
+        ),
+        Family::gauge(
+            "weir_held_reloads",
+            "Playlist requests that wait for a version which is not there yet",
+            shared.edge.live.held.now() as f64,
         ),
         living.iter().fold(Family::new("weir_tasks", "Living tasks by name"), |family, (name, count)| {
             family.with(labelled("task", name), Value::Gauge(*count as f64))

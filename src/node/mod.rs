@@ -5,6 +5,7 @@ mod control;
 mod doors;
 mod facts;
 mod process;
+mod streams;
 mod worker;
 
 use std::fs::DirBuilder;

@@ -30,6 +30,7 @@ pub(super) struct Status {
     routes: Vec<RouteStatus>,
     streams: Vec<StreamStatus>,
     listeners: Vec<ListenerStatus>,
+    live: LiveStatus,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,6 +58,28 @@ struct StreamStatus {
     name: String,
     requests: u64,
     bytes: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct LiveStatus {
+    playlists: u64,
+    held: u64,
+    renditions: Vec<PlaylistStatus>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PlaylistStatus {
+    stream: String,
+    path: String,
+    state: String,
+    position: Option<String>,
+    behind_seconds: Option<f64>,
+    held: u64,
+    idle_seconds: f64,
+    findings: BTreeMap<String, u64>,
+    last_error: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -111,7 +134,7 @@ impl Status {
             let facts = format!("{}, {}", count(stream.requests as usize, "request"), rough_size(stream.bytes));
             row(&mut text, &format!("stream {}", plain(&stream.name)), &facts);
         }
-        text
+        text + &self.live.text()
     }
 
     fn memory_text(&self) -> String {
@@ -121,6 +144,56 @@ impl Status {
             Some(ceiling) => format!("{kinds}; ceiling {}", rough_size(*ceiling)),
             None => kinds,
         }
+    }
+}
+
+impl LiveStatus {
+    /// A table of playlists, with what is wrong with each below it.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        if self.playlists == 0 {
+            return text;
+        }
+        let held = count(self.held as usize, "held reload");
+        row(&mut text, "live", &format!("{}, {held}", count(self.playlists as usize, "playlist")));
+        let mut table = vec![["stream", "playlist", "state", "position", "behind", "held", "asked"].map(str::to_owned)];
+        table.extend(self.renditions.iter().map(PlaylistStatus::cells));
+        let width = |column: usize| table.iter().map(|cells| cells[column].chars().count()).max().unwrap_or_default();
+        let widths: [usize; 7] = std::array::from_fn(width);
+        for (index, cells) in table.iter().enumerate() {
+            let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+            _ = writeln!(text, "    {}", padded.collect::<Vec<_>>().join("  ").trim_end());
+            let rendition = index.checked_sub(1).and_then(|index| self.renditions.get(index));
+            if let Some(trouble) = rendition.and_then(PlaylistStatus::trouble) {
+                _ = writeln!(text, "      {trouble}");
+            }
+        }
+        let left_out = self.playlists.saturating_sub(self.renditions.len() as u64);
+        if left_out > 0 {
+            _ = writeln!(text, "    and {left_out} more");
+        }
+        text
+    }
+}
+
+impl PlaylistStatus {
+    fn cells(&self) -> [String; 7] {
+        [
+            plain(&self.stream),
+            plain(&self.path),
+            plain(&self.state),
+            self.position.as_deref().map(plain).unwrap_or_default(),
+            self.behind_seconds.map(|seconds| format!("{seconds:.1} s")).unwrap_or_default(),
+            self.held.to_string(),
+            format!("{} ago", up(self.idle_seconds as u64)),
+        ]
+    }
+
+    /// What was noticed about its origin.
+    fn trouble(&self) -> Option<String> {
+        let findings = self.findings.iter().map(|(finding, count)| format!("{} {count}", plain(finding)));
+        let trouble = list(findings.chain(self.last_error.as_deref().map(plain)));
+        (!trouble.is_empty()).then_some(trouble)
     }
 }
 
@@ -325,7 +398,11 @@ mod tests {
                 "origins":[{"name":"primary","healthy":true,"in_flight":3,"connections":1,"requests":7,"errors":0}],
                 "routes":[{"name":"live","serves":"/live/","origins":["primary","backup"]}],
                 "streams":[{"name":"one\u001b[2J","requests":9,"bytes":2048}],
-                "listeners":[{"kind":"http","address":"[::]:8080"}],"later":true}"#,
+                "listeners":[{"kind":"http","address":"[::]:8080"}],"later":true,
+                "live":{"playlists":3,"held":12,"renditions":[
+                {"stream":"news","path":"/news/master.m3u8","state":"multivariant","idle_seconds":3.7},
+                {"stream":"news","path":"/news/v1.m3u8","state":"stalled","position":"41.3","behind_seconds":7.25,
+                "held":12,"findings":{"stall":2},"last_error":"connection refused"}]}}"#,
         )
         .unwrap();
         assert_eq!(
@@ -338,6 +415,12 @@ mod tests {
   origin primary   well, 3 in flight on 1 connection, 7 requests in all, 0 errors
   route live       /live/ from primary, backup
   stream one\\u{1b}[2J 9 requests, 2 KiB
+  live             3 playlists, 12 held reloads
+    stream  playlist           state         position  behind  held  asked
+    news    /news/master.m3u8  multivariant                    0     3 s ago
+    news    /news/v1.m3u8      stalled       41.3      7.2 s   12    0 s ago
+      stall 2, connection refused
+    and 1 more
 "
         );
         assert_eq!(status.connections(), 43);

@@ -159,9 +159,12 @@ fn of_playlist(
         Some(State::Asked) => "shared by all who wait for it: the origin has just been asked".to_owned(),
         Some(State::Media(edition)) => {
             let frontier = &edition.published.frontier;
-            let reloads = if frontier.is_ended { "it has ended" } else { "reloads for what is not there yet are held" };
-            let next = frontier.next;
-            format!("answered from what is followed, whose next position is {}.{}: {reloads}", next.msn, next.part)
+            let reloads = match (&asking.directives, frontier.is_ended) {
+                (_, true) => "it has ended".to_owned(),
+                (Err(bad), false) => format!("refused with 400, for {bad}"),
+                (Ok(_), false) => "reloads for what is not there yet are held".to_owned(),
+            };
+            format!("answered from what is followed, whose next position is {}: {reloads}", frontier.next)
         }
         Some(State::Multivariant(_)) => "answered from memory: a multivariant playlist".to_owned(),
         Some(State::PerViewer) => "passed to the origin for each viewer".to_owned(),

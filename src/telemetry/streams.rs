@@ -66,6 +66,11 @@ impl Streams {
         admits
     }
 
+    /// The label of a stream: its own, if it has one.
+    pub fn label<'s>(&self, stream: &'s str) -> &'s str {
+        if self.known.lock().contains_key(stream) { stream } else { OTHER }
+    }
+
     /// The totals of each label.
     pub fn totals(&self) -> Vec<(String, StreamTotals)> {
         let mut sum = std::collections::BTreeMap::<String, StreamTotals>::new();
@@ -116,6 +121,7 @@ mod tests {
         streams.record("five", 404, 10);
         let totals = |requests| StreamTotals { requests, octets: requests * 10 };
         let expected = [("one", totals(2)), (OTHER, totals(2)), ("two", totals(1))];
+        assert_eq!((streams.label("one"), streams.label("three"), streams.label("")), ("one", OTHER, OTHER));
         assert_eq!(streams.totals(), expected.map(|(label, totals)| (label.to_owned(), totals)));
     }
 }

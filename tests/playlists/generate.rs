@@ -82,19 +82,19 @@ const TAILS: &[&str] = &[
     "# the end is near",
 ];
 
-fn spec(ranges: bool) -> impl Strategy<Value = Spec> {
+fn spec(range: impl Strategy<Value = Option<(u64, bool)>>) -> impl Strategy<Value = Spec> {
     let lines = prop::collection::vec(prop::sample::select(LINES), 0..4);
     let parts = prop_oneof![
         prop::collection::vec(Just(None), 0..5),
         prop::collection::vec((1..10_000u64).prop_map(Some), 0..5),
     ];
-    (1..6_000_000u64, 1..100_000u64, any::<bool>(), parts, lines, any::<bool>()).prop_map(
-        move |(micros, octets, is_explicit, parts, lines, writes_whole_seconds)| Spec {
+    (1..6_000_000u64, range, parts, lines, any::<bool>()).prop_map(
+        |(micros, range, parts, lines, writes_whole_seconds)| Spec {
             duration: match writes_whole_seconds {
                 true => Duration::from_secs(1 + micros / 1_000_000),
                 false => Duration::from_micros(micros),
             },
-            range: ranges.then_some((octets, is_explicit)),
+            range,
             parts,
             lines,
             writes_whole_seconds,
@@ -104,7 +104,9 @@ fn spec(ranges: bool) -> impl Strategy<Value = Spec> {
 
 /// Any stream.
 pub fn stream() -> impl Strategy<Value = Stream> {
-    let segments = any::<bool>().prop_flat_map(|ranges| prop::collection::vec(spec(ranges), 2..24));
+    let ranges = (1..100_000u64, any::<bool>()).prop_map(Some);
+    let segments =
+        prop_oneof![prop::collection::vec(spec(Just(None)), 2..24), prop::collection::vec(spec(ranges), 2..24)];
     let head = prop::sample::subsequence(HEADS, 0..=HEADS.len()).prop_shuffle();
     let tail = prop::sample::subsequence(TAILS, 0..=TAILS.len());
     let line_end = prop::sample::select(&["\n", "\r\n"][..]);

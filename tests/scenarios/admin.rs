@@ -11,7 +11,7 @@ use weir_loadtest::client::{Client, Network, Server, Way};
 use crate::stage::{Setup, Stage, fresh_blob, tell};
 
 /// The metrics of the contract that exist by now, as they are written: a counter's samples end in `_total`.
-const METRICS: [&str; 16] = [
+const METRICS: [&str; 19] = [
     "weir_requests_total",
     "weir_response_bytes_total",
     "weir_request_seconds_count",
@@ -28,6 +28,9 @@ const METRICS: [&str; 16] = [
     "weir_cache_objects",
     "weir_tasks",
     "weir_fills",
+    "weir_held_requests",
+    "weir_hold_seconds_count",
+    "weir_playlist_requests_total",
 ];
 
 #[tokio::test]

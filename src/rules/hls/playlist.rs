@@ -245,7 +245,7 @@ pub struct HintRange {
 }
 
 /// EXT-X-RENDITION-REPORT (§4.4.5.4).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RenditionReport {
     /// URI, relative to the playlist that it stands in.
     pub uri: Box<str>,
@@ -253,6 +253,8 @@ pub struct RenditionReport {
     pub last_msn: Option<u64>,
     /// LAST-PART; `None`: as in the playlist that it stands in, if that has parts.
     pub last_part: Option<u64>,
+    /// Its other attributes as written, each with a comma before it: `,X-A=1,X-B="b"`.
+    pub others: Box<str>,
 }
 
 impl ByteRange {

@@ -90,6 +90,11 @@ impl<'t> Iterator for Attributes<'t> {
 }
 
 impl<'t> Value<'t> {
+    /// All of it, with its quotes if it has them.
+    pub fn written(self) -> &'t str {
+        self.0
+    }
+
     /// What stands between the quotes of a quoted string.
     pub fn quoted(self) -> Option<&'t str> {
         self.0.strip_prefix('"')?.strip_suffix('"')

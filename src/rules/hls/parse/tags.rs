@@ -110,17 +110,20 @@ pub fn preload_hint(list: &str) -> Read<PreloadHint> {
 
 /// EXT-X-RENDITION-REPORT (§4.4.5.4).
 pub fn rendition_report(list: &str) -> Read<RenditionReport> {
-    let (mut uri, mut last_msn, mut last_part) = (None, None, None);
+    let (mut uri, mut last_msn, mut last_part, mut others) = (None, None, None, String::new());
     for attribute in Attributes::of(list) {
         let (name, value) = attribute?;
         match name {
             "URI" => uri = Some(need(value.filled())?),
             "LAST-MSN" => last_msn = Some(need(value.sequence())?),
             "LAST-PART" => last_part = Some(need(value.sequence())?),
-            _ => unknown(name)?,
+            _ => {
+                unknown(name)?;
+                others.extend([",", name, "=", value.written()]);
+            }
         }
     }
-    Ok(RenditionReport { uri: need(uri)?.into(), last_msn, last_part })
+    Ok(RenditionReport { uri: need(uri)?.into(), last_msn, last_part, others: others.into() })
 }
 
 /// The ID of EXT-X-DATERANGE (§4.4.5.1).

@@ -80,7 +80,12 @@ fn a_live_playlist_is_read_and_every_line_kept() {
         range: Some(HintRange { start: 150, length: None }),
     };
     assert_eq!(playlist.hints().collect::<Vec<_>>(), [&hint]);
-    let report = RenditionReport { uri: "../1M/main.m3u8".into(), last_msn: Some(268), last_part: Some(1) };
+    let report = RenditionReport {
+        uri: "../1M/main.m3u8".into(),
+        last_msn: Some(268),
+        last_part: Some(1),
+        ..RenditionReport::default()
+    };
     assert_eq!(playlist.tail[4].tag, Tag::RenditionReport(report));
 }
 
