@@ -4,7 +4,7 @@
 //! here runs by a clock: whoever enters a name sweeps the shard that it enters, at most once in a while.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -25,8 +25,15 @@ const SHARDS: usize = 256;
 const SWEEP: Duration = Duration::from_secs(10);
 
 /// What stands for a key. Two that look the same are taken for one: no octet is served by it, only lifetimes are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint([u32; 4]);
+
+impl Hash for Fingerprint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [_, _, high, low] = self.0;
+        state.write_u64(u64::from(high) << 32 | u64::from(low));
+    }
+}
 
 impl Fingerprint {
     /// One of `ways` ways that names are spread over.
@@ -153,11 +160,11 @@ impl Hasher for AsItIs {
     }
 
     fn write(&mut self, _: &[u8]) {
-        unreachable!("a fingerprint is written as words");
+        unreachable!("a fingerprint is written as one word");
     }
 
-    fn write_u32(&mut self, word: u32) {
-        self.0 = self.0 << 32 | u64::from(word);
+    fn write_u64(&mut self, word: u64) {
+        self.0 = word;
     }
 }
 
@@ -294,4 +301,10 @@ impl Names {
         let shard = self.shard(print).lock();
         shard.names.get(&print).filter(|entry| !entry.is_over(Moment::of(now))).map(Entry::known)
     }
+}
+
+/// Octets that a name takes in the table, without what the table leaves empty.
+#[cfg(test)]
+pub(super) const fn entry_size() -> usize {
+    size_of::<(Fingerprint, Entry)>()
 }
