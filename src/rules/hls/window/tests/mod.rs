@@ -1,5 +1,7 @@
 //! What viewers see of what an origin does: one story a test.
 
+mod properties;
+
 use std::fmt::Write as _;
 
 use super::*;
