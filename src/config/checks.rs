@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::finding::{Complaint, Place, Report};
 use super::route::Typed;
 use super::suggest::nearest;
-use super::{Address, Config, origin};
+use super::{Address, Config, HostHeader, origin};
 
 /// Checks the whole against its parts.
 pub(super) fn whole<'a>(
@@ -18,6 +18,7 @@ pub(super) fn whole<'a>(
 ) {
     doors(config, report, addresses);
     names(report, origins, routes);
+    routes.iter().for_each(|route| warmth(route, origins));
     for (index, later) in routes.iter().enumerate() {
         if let Some(earlier) = routes[..index].iter().find(|earlier| takes_all(earlier, later)) {
             let place = later.path.as_ref().unwrap_or(&later.place);
@@ -136,6 +137,18 @@ fn names<'a>(report: &Report, origins: &[origin::Typed<'a>], routes: &[Typed<'a>
     for (name, place) in unused {
         let complaint = Complaint::new(format!("no route uses the origin `{name}`"));
         place.warn(complaint.remedy("name it in the `origins` of a route, or remove it"));
+    }
+}
+
+/// Where an origin sees the viewer's Host, a playlist is another for each: one that is to be followed needs a Host.
+fn warmth(typed: &Typed<'_>, origins: &[origin::Typed<'_>]) {
+    let first = typed.route.origins.first().and_then(|name| origins.iter().find(|origin| origin.name == *name));
+    let sees_viewers =
+        first.and_then(|typed| typed.origin.as_ref()).is_some_and(|origin| origin.host_header == HostHeader::Viewer);
+    let has_host = typed.route.hosts.iter().any(|host| !host.starts_with('*'));
+    if let Some(place) = typed.warm.as_ref().filter(|_| sees_viewers && !has_host && !typed.route.warm.is_empty()) {
+        let complaint = Complaint::new("the origin sees the viewer's Host, and the route does not say which");
+        place.refuse(complaint.remedy("give the route a `host` without `*`, or the origin a fixed one"));
     }
 }
 

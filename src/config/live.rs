@@ -7,17 +7,18 @@ use crate::rules::hls::query::{OF_PACKAGERS, PACKAGER_PREFIX};
 use crate::rules::uri::{PathPattern, Strictness, Target};
 
 /// What these keys say together.
-pub(super) struct Treatment {
+pub(super) struct Treatment<'a> {
     pub(super) live: LiveMode,
     pub(super) playlists: Playlists,
     pub(super) keys: Keys,
     pub(super) query_keep: Vec<String>,
     pub(super) warm: Vec<String>,
+    pub(super) warm_place: Option<Place<'a>>,
     pub(super) stale_playlist_for: u32,
 }
 
 /// Reads them for a route at `path`, which is empty where it is no path.
-pub(super) fn treatment(section: &mut Section<'_>, path: &str) -> Treatment {
+pub(super) fn treatment<'a>(section: &mut Section<'a>, path: &str) -> Treatment<'a> {
     let modes = [("auto", LiveMode::Auto), ("off", LiveMode::Off)];
     let live = section.value("live").and_then(|value| choice(&value, &modes)).unwrap_or_default();
     let playlists = section.value("playlists");
@@ -34,7 +35,7 @@ pub(super) fn treatment(section: &mut Section<'_>, path: &str) -> Treatment {
     let whose = [("auto", Playlists::Auto), ("shared", Playlists::Shared), ("per-viewer", Playlists::PerViewer)];
     let playlists = playlists.and_then(|value| value.choice(&whose)).unwrap_or_default();
     let paths = warm.as_ref().map(|value| paths(value, path)).unwrap_or_default();
-    if let Some(value) = warm.filter(|_| !paths.is_empty()) {
+    if let Some(value) = warm.as_ref().filter(|_| !paths.is_empty()) {
         refuse_useless_warmth(&value.place, live, playlists);
     }
     Treatment {
@@ -45,6 +46,7 @@ pub(super) fn treatment(section: &mut Section<'_>, path: &str) -> Treatment {
             .unwrap_or_default(),
         query_keep: query.and_then(|value| value.table()).map(kept).unwrap_or_default(),
         warm: paths,
+        warm_place: warm.map(|value| value.place),
         stale_playlist_for: stale.and_then(|value| target_durations(&value)).unwrap_or(3),
     }
 }

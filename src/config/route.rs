@@ -21,6 +21,8 @@ pub(super) struct Typed<'a> {
     pub(super) name: Option<Place<'a>>,
     /// Its path, where one was typed.
     pub(super) path: Option<Place<'a>>,
+    /// Its `warm`, where it was typed.
+    pub(super) warm: Option<Place<'a>>,
     /// The names of its origins.
     pub(super) origins: Vec<Value<'a>>,
     /// Whether host and path are as typed, so that routes can be compared.
@@ -80,7 +82,7 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
         stale_playlist_for: treatment.stale_playlist_for,
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
-    Typed { route, place, name, path, origins, comparable }
+    Typed { route, place, name, path, warm: treatment.warm_place, origins, comparable }
 }
 
 /// A host or a wildcard, in lower case.

@@ -198,6 +198,11 @@ fn what_is_followed_from_the_start_lies_below_the_route_and_is_shared() {
             "warm = [\"/a\"]\nplaylists = \"per-viewer\"",
             "route[0].warm: nothing is followed while `playlists = \"per-viewer\"`: nobody else would get it",
         ),
+        (
+            "warm = [\"/a\"]\n[origins.v]\nurl = \"http://v\"\nhost = \"viewer\"\n[[route]]\npath = \"/v/\"\norigins = [\"v\"]
+            host = \"*.example.com\"\nwarm = [\"/v/x.m3u8\"]",
+            "route[1].warm: the origin sees the viewer's Host, and the route does not say which",
+        ),
         ("warm = true", "route[0].warm: a node cannot know which streams there are before somebody asks for one"),
     ] {
         assert_eq!(problems(&format!("{SMALLEST}{keys}\n")), [problem]);

@@ -13,7 +13,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPIRES, SET_COOKIE, VARY};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Body;
 use tracing::{debug, warn};
 
@@ -55,9 +55,19 @@ pub struct Fetching {
 pub enum Terms {
     /// RFC 9111 alone.
     Plain,
+    /// RFC 9111, unless it turns out to be a playlist of a live stream.
+    Unnamed,
     /// Media that a stream names, and that it may have promised before it exists.
     Media(Option<Promise>),
 }
+
+/// What came is a playlist, which nobody reads from a fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what came is a playlist of a live stream")]
+pub struct IsPlaylist;
+
+/// Types of playlists.
+const PLAYLISTS: [&str; 2] = ["application/vnd.apple.mpegurl", "audio/mpegurl"];
 
 /// Fetches one object into its fill.
 pub struct Pump {
@@ -191,7 +201,7 @@ impl Pump {
     fn promise(&self) -> Option<&Promise> {
         match &self.fetching.terms {
             Terms::Media(promise) => promise.as_ref(),
-            Terms::Plain => None,
+            Terms::Plain | Terms::Unnamed => None,
         }
     }
 
@@ -210,11 +220,13 @@ impl Pump {
         };
         let received = Received { status, headers: &headers, times };
         let verdict = match &self.fetching.terms {
-            Terms::Plain => storable::verdict(&facts, &received, &control, &Policy::PLAIN, cookies(&headers, &control)),
+            Terms::Plain | Terms::Unnamed => {
+                storable::verdict(&facts, &received, &control, &Policy::PLAIN, cookies(&headers, &control))
+            }
             Terms::Media(_) => media::verdict(&facts, &received, &control),
         };
         let variant = match &self.fetching.terms {
-            Terms::Plain => variant,
+            Terms::Plain | Terms::Unnamed => variant,
             // Nothing that differs between viewers was asked for.
             Terms::Media(_) => {
                 media::strip(&mut headers);
@@ -231,6 +243,9 @@ impl Pump {
             Err(error) => return fail(writer, error),
         };
         let Answer { status, mut headers, body, announced_length, framing, .. } = answer;
+        if matches!(self.fetching.terms, Terms::Unnamed) && status == StatusCode::OK && is_playlist(&headers) {
+            return writer.fail(FillFailure::new(IsPlaylist));
+        }
         let times = self.times(requested);
         complete(&mut headers, times);
         let (head, sharing) = match self.head(status, headers.clone(), times) {
@@ -272,6 +287,13 @@ impl Pump {
         let path = self.fetching.target.path();
         ENDINGS.iter().any(|end| path.ends_with(end))
     }
+}
+
+/// Whether an answer is a playlist by its type (RFC 8216bis §4).
+fn is_playlist(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let kind = kind.split(|octet| *octet == b';').next().unwrap_or_default().trim_ascii();
+    PLAYLISTS.iter().any(|playlist| kind.eq_ignore_ascii_case(playlist.as_bytes()))
 }
 
 /// What every head is before it is judged.

@@ -12,11 +12,11 @@ use crate::rules::fields::loops;
 use crate::rules::hls::directives::{BadDirectives, Directives};
 use crate::rules::hls::query;
 
+use super::Head;
 use super::cached;
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
-use super::Head;
 
 /// How the node calls itself where it asks for nobody in particular.
 const NODE: HeaderValue = HeaderValue::from_static(concat!("weir/", env!("CARGO_PKG_VERSION")));

@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 
 use crate::cache::{FillAnswer, FillEnd, FillReader, Flight, Lead, Lookup, Object, ResponseHead};
 use crate::clock::Tick;
+use crate::origin::pump::IsPlaylist;
 use crate::rules::caching::control::{Wanted, Wish};
 use crate::rules::caching::freshness::Lifetime;
 use crate::rules::caching::range::{self, Ranged};
@@ -19,7 +20,7 @@ use super::answer::{Age, Answer, Provenance};
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
-use super::{Head, Refusal, forward, represent, upstream};
+use super::{Head, Refusal, forward, playlist, represent, upstream};
 
 /// How often a request looks anew after what it joined did not fit it.
 const LOOKS: usize = 3;
@@ -65,6 +66,17 @@ enum Followed {
     Unfit,
     /// What arrived is for its first reader alone.
     NotShared,
+    /// What arrived is a playlist.
+    Playlist,
+}
+
+/// What looking for an object came to.
+enum Sought {
+    Answer(Box<Answer>),
+    /// What came is for its first reader alone, or fits nobody's request.
+    Alone,
+    /// What came is a playlist.
+    Playlist,
 }
 
 /// How a kind of response is judged, fetched and sent: by the standard alone, or by the word of a stream.
@@ -111,19 +123,23 @@ pub async fn answer(
     manner: &impl Manner,
 ) -> Result<Answer, Refusal> {
     match seek(edge, head, manner).await? {
-        Some(answer) => Ok(manner.finish(answer, edge.clock.now())),
-        None => forward::pass(edge, policies, head, resource, Forward::UriMiss).await,
+        Sought::Answer(answer) => Ok(manner.finish(*answer, edge.clock.now())),
+        Sought::Alone => forward::pass(edge, policies, head, resource, Forward::UriMiss).await,
+        Sought::Playlist => Box::pin(playlist::answer_unnamed(edge, policies, head, resource)).await,
     }
 }
 
-/// The answer that many may share; `None` where what came is for its first reader alone, or fits nobody's request.
-async fn seek(edge: &Edge, head: &Head, manner: &impl Manner) -> Result<Option<Answer>, Refusal> {
+/// Looks for the answer that many may share.
+async fn seek(edge: &Edge, head: &Head, manner: &impl Manner) -> Result<Sought, Refusal> {
+    let from_store = |object: &Arc<Object>, origination, now| {
+        Ok(Sought::Answer(Box::new(from_store(head, object, (origination, now), manner))))
+    };
     let stored_only = Wish::of(&head.headers).says(Wanted::OnlyIfCached);
     for _ in 0..LOOKS {
         let now = edge.clock.now();
         let lookup = edge.cache.lookup(manner.key(), &head.headers, |stored| manner.freshness(stored, now));
         let (flight, stale) = match lookup {
-            Lookup::Hit(object, _) => return Ok(Some(from_store(head, &object, (Origination::Hit, now), manner))),
+            Lookup::Hit(object, _) => return from_store(&object, Origination::Hit, now),
             _ if stored_only => return Err(Refusal::NotStored),
             Lookup::Stale { object, while_asking, usable_for, flight, .. } => {
                 (flight, Some(Fallback { object, while_asking, usable_for }))
@@ -140,23 +156,24 @@ async fn seek(edge: &Edge, head: &Head, manner: &impl Manner) -> Result<Option<A
             }
             Flight::Refused(refused) => match &stale {
                 Some(stale) if stale.is_usable() => {
-                    return Ok(Some(from_store(head, &stale.object, (Origination::Stale, now), manner)));
+                    return from_store(&stale.object, Origination::Stale, now);
                 }
                 _ => return Err(upstream::refused_by_cache(refused)),
             },
         };
         if let Some(stale) = stale.as_ref().filter(|stale| !stale.while_asking.is_zero()) {
             // The origin is asked in the background (RFC 5861 §3); the reader that leaves here stops nothing.
-            return Ok(Some(from_store(head, &stale.object, (Origination::Stale, now), manner)));
+            return from_store(&stale.object, Origination::Stale, now);
         }
         let following = Following { reader, role, fallback: stale, since: now };
         match follow(edge, head, following, manner).await? {
-            Followed::Answer(answer) => return Ok(Some(*answer)),
+            Followed::Answer(answer) => return Ok(Sought::Answer(answer)),
             Followed::Unfit => {}
             Followed::NotShared => break,
+            Followed::Playlist => return Ok(Sought::Playlist),
         }
     }
-    Ok(None)
+    Ok(Sought::Alone)
 }
 
 /// The answer from a stored object without asking the origin.
@@ -202,6 +219,9 @@ async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Ma
         },
         Err(FillEnd::NotShared) => return Ok(Followed::NotShared),
         Err(FillEnd::Gone) => return Ok(Followed::Unfit),
+        Err(FillEnd::Failed(failure)) if failure.downcast_ref::<IsPlaylist>().is_some() => {
+            return Ok(Followed::Playlist);
+        }
         Err(end) => match fallback {
             Some(stale) if stale.is_usable() => from_store(head, &stale.object, (Origination::Stale, now), manner),
             _ => return Err(upstream::refusal(&end)),

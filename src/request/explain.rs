@@ -54,11 +54,9 @@ pub struct Explanation {
 pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation, &'static str> {
     let head = head(url, fields)?;
     let policies = edge.policies();
-    let authority = head.authority.as_deref().unwrap_or_default();
-    let mut explanation = Explanation {
-        url: format!("{}://{authority}{}", head.scheme.as_str(), url_path(&head)),
-        ..Explanation::default()
-    };
+    let site = head.authority.as_ref().map(|authority| format!("{}://{authority}", head.scheme.as_str()));
+    let mut explanation =
+        Explanation { url: format!("{}{}", site.unwrap_or_default(), url_path(&head)), ..Explanation::default() };
     let target = route::target(&policies, &head).and_then(|target| match target {
         Target::Resource(_) => route::refuse_loops(&policies, &head).map(|()| target),
         Target::Page(_) | Target::Answered(..) => Ok(target),
@@ -159,9 +157,12 @@ fn of_playlist(
         Some(State::Asked) => "shared by all who wait for it: the origin has just been asked".to_owned(),
         Some(State::Media(edition)) => {
             let frontier = &edition.published.frontier;
-            let reloads = if frontier.is_ended { "it has ended" } else { "reloads for what is not there yet are held" };
-            let next = frontier.next;
-            format!("answered from what is followed, whose next position is {}.{}: {reloads}", next.msn, next.part)
+            let reloads = match (&asking.directives, frontier.is_ended) {
+                (_, true) => "it has ended".to_owned(),
+                (Err(bad), false) => format!("refused with 400, for {bad}"),
+                (Ok(_), false) => "reloads for what is not there yet are held".to_owned(),
+            };
+            format!("answered from what is followed, whose next position is {}: {reloads}", frontier.next)
         }
         Some(State::Multivariant(_)) => "answered from memory: a multivariant playlist".to_owned(),
         Some(State::PerViewer) => "passed to the origin for each viewer".to_owned(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::cache::{FillReader, Lead, Object, ResponseHead};
 use crate::clock::Tick;
+use crate::config::LiveMode;
 use crate::origin::pump::{Fetching, Pump, Terms};
 use crate::rules::caching::{Freshness, Key};
 
@@ -56,7 +57,10 @@ impl Manner for Plain<'_> {
             unvaried: upstream::unvaried(resource.route),
             viewer_authority: resource.viewer_authority.clone(),
             validates,
-            terms: Terms::Plain,
+            terms: match resource.route.config.live {
+                LiveMode::Auto => Terms::Unnamed,
+                LiveMode::Off => Terms::Plain,
+            },
         };
         let home = edge.home(&resource.key);
         home.spawn("fill", Pump::new(fetching, edge.clock.clone(), home.clone()).run(writer));

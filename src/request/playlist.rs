@@ -11,30 +11,31 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, Method, StatusCode};
 use tracing::warn;
 
-use crate::clock::Tick;
+use crate::clock::{Tick, WallTime};
 use crate::config::Playlists;
+use crate::live::Refused;
 use crate::live::edition::{self, Coding, Edition, Form, Rendered};
 use crate::live::parking::Want;
 use crate::live::playlist::Playlist;
 use crate::live::state::{Document, Failure, State};
-use crate::live::Refused;
 use crate::rules::caching::control::{Wanted, Wish};
 use crate::rules::caching::validator::{self, Precondition, Validators};
 use crate::rules::fields::cache_status::{Forward, Handling, Joined, Kept};
+use crate::rules::fields::date;
 use crate::rules::fields::encoding::Accepted;
 use crate::rules::hls::Directives;
 use crate::rules::hls::reload::{Frontier, Reload, Wanted as Position};
 use crate::telemetry::traffic::{First, Origination};
 
 use super::answer::{Access, Age, Answer, Provenance};
+use super::asked::{self, Asking};
 use super::body::{Chunks, Content};
 use super::edge::Edge;
 use super::policies::Policies;
-use super::asked::{self, Asking};
 use super::route::Resource;
 use super::{Head, Refusal, upstream};
 
@@ -140,7 +141,8 @@ fn open(
     listing: &Listing<'_>,
 ) -> Result<(Arc<Playlist>, Joined), Refusal> {
     let is_current = |known: &Playlist| {
-        Arc::ptr_eq(&known.asked.rules, &listing.resource.route.rules) || known.asked.rules == listing.resource.route.rules
+        Arc::ptr_eq(&known.asked.rules, &listing.resource.route.rules)
+            || known.asked.rules == listing.resource.route.rules
     };
     if let Some(known) = edge.live.find(&listing.asking.key).filter(|known| is_current(known)) {
         known.touch(edge.clock.now());
@@ -265,8 +267,10 @@ impl Viewer<'_> {
     }
 
     /// The answer from a form. A range of it is not served: what a viewer lacks of a playlist is a delta update.
-    fn dress(&self, rendered: &Rendered, headers: HeaderMap, age: Duration) -> Answer {
+    fn dress(&self, rendered: &Rendered, mut headers: HeaderMap, age: Duration) -> Answer {
         let now = self.edge.clock.now();
+        let current_at = self.edge.clock.wall().since_epoch().saturating_sub(age);
+        headers.insert(DATE, date::format(WallTime::at(current_at)));
         let (handling, origination) = match self.waited.first {
             None => (Handling::Hit, Origination::Hit),
             Some((_, joined)) => {

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use tracing::warn;
 
 use crate::config::{LiveMode, Playlists};
-use crate::live::{Asked, Live, Refused};
+use crate::live::{Asked, Refused};
 
 use super::policies::RoutePolicy;
 use super::route::{self, Target};
@@ -50,7 +50,7 @@ pub fn warm(edge: &Edge, url: &str, time: Option<Duration>) -> Result<Warmed, No
     let head = explain::head(url, HeaderMap::new()).map_err(NotWarmed::Url)?;
     let policies = edge.policies();
     let (route, asked) = playlist(edge, &policies, &head)?;
-    follow(&edge.live, &asked, time)?;
+    edge.live.warm(&asked, time)?;
     Ok(Warmed { route: route.name.to_string(), target: asked.target.to_string() })
 }
 
@@ -71,17 +71,13 @@ pub fn follow_routes(edge: &Edge) {
             let head = explain::head(&route.url(target), HeaderMap::new());
             let followed = head.map_err(NotWarmed::Url).and_then(|head| {
                 let (_, asked) = playlist(edge, &policies, &head)?;
-                Ok(follow(&edge.live, &asked, Some(2 * LOOK))?)
+                Ok(edge.live.warm(&asked, Some(2 * LOOK)).map(drop)?)
             });
             if let Err(error) = followed {
                 warn!(route = %route.name, playlist = %target, %error, "a playlist to be kept warm is not followed");
             }
         }
     }
-}
-
-fn follow(live: &Arc<Live>, asked: &Asked, time: Option<Duration>) -> Result<(), Refused> {
-    live.warm(asked, time).map(drop)
 }
 
 /// The playlist that `head` asks for.

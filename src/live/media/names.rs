@@ -4,7 +4,7 @@
 //! here runs by a clock: whoever enters a name sweeps the shard that it enters, at most once in a while.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -25,8 +25,15 @@ const SHARDS: usize = 256;
 const SWEEP: Duration = Duration::from_secs(10);
 
 /// What stands for a key. Two that look the same are taken for one: no octet is served by it, only lifetimes are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fingerprint([u32; 4]);
+
+impl Hash for Fingerprint {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [_, _, high, low] = self.0;
+        state.write_u64(u64::from(high) << 32 | u64::from(low));
+    }
+}
 
 impl Fingerprint {
     /// One of `ways` ways that names are spread over.
@@ -61,8 +68,8 @@ pub(super) struct Listing {
     pub kind: Kind,
     pub role: Option<Role>,
     pub generation: u32,
-    /// When it stood at the live edge; `None`: long ago.
-    pub edge_at: Option<Tick>,
+    /// Until when it is near the live edge, if it is.
+    pub near_until: Option<Tick>,
     /// For how long it is still needed once no version lists it.
     pub life: Duration,
 }
@@ -75,7 +82,7 @@ pub(super) struct Known {
     pub generation: u32,
     /// Since when it has stood for the same thing.
     pub since: Tick,
-    pub edge_at: Option<Tick>,
+    pub near_until: Option<Tick>,
     /// Until when it is needed; `None`: as long as it is listed, and for `life` from then on.
     pub until: Option<Tick>,
     pub life: Duration,
@@ -86,7 +93,7 @@ pub(super) struct Known {
 struct Entry {
     until: Moment,
     since: Moment,
-    edge_at: Moment,
+    near_until: Moment,
     generation: u32,
     listed: u16,
     /// In seconds.
@@ -103,7 +110,7 @@ impl Entry {
             role: self.role,
             generation: self.generation,
             since: self.since.tick(),
-            edge_at: (self.edge_at > Moment::default()).then(|| self.edge_at.tick()),
+            near_until: (self.near_until > Moment::default()).then(|| self.near_until.tick()),
             until: (self.listed == 0).then(|| self.until.tick()),
             life: Duration::from_secs(self.life.into()),
             is_unread: self.is_prefetched,
@@ -120,7 +127,7 @@ impl Entry {
             self.since = now;
         }
         self.generation = self.generation.max(listing.generation);
-        self.edge_at = self.edge_at.max(listing.edge_at.map(Moment::of).unwrap_or_default());
+        self.near_until = self.near_until.max(listing.near_until.map(Moment::of).unwrap_or_default());
         self.life = self.life.max(seconds(listing.life));
         if self.listed == 0 || rank(listing.kind) >= rank(self.kind) {
             self.kind = listing.kind;
@@ -153,11 +160,11 @@ impl Hasher for AsItIs {
     }
 
     fn write(&mut self, _: &[u8]) {
-        unreachable!("a fingerprint is written as words");
+        unreachable!("a fingerprint is written as one word");
     }
 
-    fn write_u32(&mut self, word: u32) {
-        self.0 = self.0 << 32 | u64::from(word);
+    fn write_u64(&mut self, word: u64) {
+        self.0 = word;
     }
 }
 
@@ -260,7 +267,7 @@ impl Names {
         let mut entry = Entry {
             until: Moment::default(),
             since: moment,
-            edge_at: Moment::default(),
+            near_until: Moment::default(),
             generation: listing.generation,
             listed: 0,
             life: 0,
@@ -294,4 +301,10 @@ impl Names {
         let shard = self.shard(print).lock();
         shard.names.get(&print).filter(|entry| !entry.is_over(Moment::of(now))).map(Entry::known)
     }
+}
+
+/// Octets that a name takes in the table, without what the table leaves empty.
+#[cfg(test)]
+pub(super) const fn entry_size() -> usize {
+    size_of::<(Fingerprint, Entry)>()
 }

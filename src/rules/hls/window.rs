@@ -9,7 +9,7 @@
 
 mod bridge;
 mod control;
-mod dress;
+pub(super) mod dress;
 mod findings;
 mod lines;
 mod numbering;
@@ -402,7 +402,7 @@ impl Window {
     fn closed_parts(&self, before: Option<&Frontier>, playlist: &MediaPlaylist) -> Vec<u64> {
         let next = playlist.next().max(self.seen.next).msn;
         let known = |msn: u64| {
-            let before = before?;
+            let Some(before) = before else { return (msn == self.seen.next.msn).then_some(self.seen.next.part) };
             let behind = before.next.msn.checked_sub(msn)? as usize;
             let place = before.closed_parts.len().checked_sub(behind)?;
             before.closed_parts.get(place).copied().or((behind == 0).then_some(before.next.part))

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::super::dates;
 use super::super::parse::lines::{Content, Scope, content, scope};
 use super::super::playlist::{Facts, LastingLine, Line, MediaPlaylist, Segment, Tag};
+use super::super::window::dress;
 use super::{bare, line_end, with_end};
 
 /// Lines before the tags of a segment that are compared with the end of the head; with more of them the full playlist
@@ -56,8 +57,19 @@ pub fn merge(before: &MediaPlaylist, update: &MediaPlaylist) -> Result<MediaPlay
     let mut segments = merge.skipped();
     segments.extend(update.segments.iter().enumerate().map(|(index, segment)| merge.kept(index, segment)));
     let tail = merge.tail(update);
+    restate(&before.segments[..left], &mut segments);
     let facts = Facts { skip: None, version: before.facts.version, ..update.facts.clone() };
     Ok(MediaPlaylist { head, segments, tail, facts })
+}
+
+/// What reaches forward out of segments that have left is said anew where the list begins now: the update need not say it
+/// of a segment that it skips.
+fn restate(gone: &[Arc<Segment>], segments: &mut [Arc<Segment>]) {
+    let Some(first) = segments.first_mut().filter(|_| !gone.is_empty()) else { return };
+    let led = dress::led(first, &dress::reaching_forward(gone));
+    if led.text != first.text {
+        *first = Arc::new(led);
+    }
 }
 
 /// How many segments of `before` have left the playlist, if it has all that are skipped, and the others as they are.

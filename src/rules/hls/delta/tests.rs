@@ -212,7 +212,9 @@ fn others_write_updates_in_other_ways() {
     let later = remarks.replace("#EXT-X-MEDIA-SEQUENCE:264", "#EXT-X-MEDIA-SEQUENCE:265");
     let start = later.find("#EXT-X-MAP").expect("it is there");
     let end = later.find("\n#EXT-X-CUE-OUT").expect("it is there");
-    let later = format!("{}{}", &later[..start], &later[end..]);
+    let map = later[start..].split_inclusive('\n').next().expect("it has a line");
+    // Where the list begins now, the init section is named anew.
+    let later = format!("{}{}", &later[..start], &later[end..]).replacen("#EXTINF", &format!("{map}#EXTINF"), 1);
     let ours = segments_only(&later).unwrap();
     let skip = "#EXT-X-SKIP:SKIPPED-SEGMENTS=2\n";
     // What leads a segment that is skipped went with it.

@@ -1,9 +1,10 @@
 //! What is noticed about an origin while its playlist advances (RFC 8216bis §4.4.3, §4.4.4.9, §6.2.1, §6.2.2): facts with
 //! their evidence, each told once until it has been absent for a while. Nobody is refused for them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::rules::hls::playlist::{HintKind, MediaPlaylist, PartialSegment, PreloadHint, Tag};
+use crate::rules::hls::playlist::{HintKind, MediaPlaylist, PartialSegment, PreloadHint, Segment, Tag};
 use crate::rules::hls::position::Position;
 
 /// Something noticed about the origin, for events and counters (§6.2.1, §6.2.2).
@@ -48,11 +49,12 @@ pub enum Finding {
         /// The duration that is left.
         left: Duration,
     },
-    /// EXT-X-DISCONTINUITY-SEQUENCE does not count the discontinuities that were removed.
+    /// EXT-X-DISCONTINUITY-SEQUENCE does not count the discontinuities that were removed, or others came and went. Its
+    /// word is taken as long as it does not fall: other renditions, which nobody watched meanwhile, have it too.
     DiscontinuitySequence {
-        /// What it should be.
+        /// The number of a listed segment as it was.
         expected: u64,
-        /// What it is.
+        /// Its number now.
         found: u64,
     },
     /// HOLD-BACK or PART-HOLD-BACK is missing where it is required, or less than is allowed; viewers see more.
@@ -137,18 +139,31 @@ impl Watch {
             let left = duration_up_to(after, least);
             self.note(Cause::RemovedTooEarly, (left < least).then_some(Finding::RemovedTooEarly { left }));
         }
-        self.removed_discontinuities(before, after);
+        self.count_discontinuities(before, after);
         self.hint(before, after);
     }
 
-    fn removed_discontinuities(&mut self, before: &MediaPlaylist, after: &MediaPlaylist) {
-        let Some(removed) = after.msn(0).checked_sub(before.msn(0)) else { return };
-        let Some(removed) = before.segments.get(..removed as usize) else { return };
-        let counted: u64 = removed.iter().map(|segment| u64::from(segment.discontinuities)).sum();
-        let expected = before.facts.discontinuity_sequence + counted;
-        let found = after.facts.discontinuity_sequence;
-        let wrong = Finding::DiscontinuitySequence { expected, found };
-        self.note(Cause::DiscontinuitySequence, (expected != found).then_some(wrong));
+    /// Discontinuities are counted alike up to every segment that both versions list. Those that are shared count alike.
+    fn count_discontinuities(&mut self, before: &MediaPlaylist, after: &MediaPlaylist) {
+        let first = before.msn(0).max(after.msn(0));
+        let count = |segments: &[Arc<Segment>]| segments.iter().map(|one| u64::from(one.discontinuities)).sum::<u64>();
+        let split = |list: &'_ MediaPlaylist| {
+            let index = ((first - list.msn(0)) as usize).min(list.segments.len());
+            (list.facts.discontinuity_sequence + count(&list.segments[..index]), index)
+        };
+        let ((mut expected, old), (mut found, new)) = (split(before), split(after));
+        for (old, new) in before.segments[old..].iter().zip(&after.segments[new..]) {
+            if !Arc::ptr_eq(old, new) {
+                expected += u64::from(old.discontinuities);
+                found += u64::from(new.discontinuities);
+                if expected != found {
+                    break;
+                }
+            }
+        }
+        let wrong = first <= before.open_msn() && expected != found;
+        let wrong = wrong.then_some(Finding::DiscontinuitySequence { expected, found });
+        self.note(Cause::DiscontinuitySequence, wrong);
     }
 
     fn hint(&mut self, before: &MediaPlaylist, after: &MediaPlaylist) {
