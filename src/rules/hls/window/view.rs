@@ -47,7 +47,7 @@ pub(super) struct Shown {
     pub(super) reports: Vec<RenditionReport>,
     /// Segments of earlier generations, at its beginning.
     pub(super) earlier: usize,
-    /// Numbers, as viewers know them, of segments whose lines changed since they were listed.
+    /// Numbers, as viewers know them, of segments whose lines changed since they were listed, in order.
     pub(super) revised: Vec<u64>,
 }
 

@@ -8,6 +8,7 @@ use super::{List, part, segment};
 use crate::rules::hls::parse::parse;
 use crate::rules::hls::playlist::ByteRange;
 use crate::rules::hls::position::Position;
+use crate::rules::hls::window::version::CLOSED;
 use crate::rules::hls::window::*;
 
 /// What an origin does next.
