@@ -177,6 +177,10 @@ impl View<'_> {
                 Some((_, same)) if same.uri() != dressed.uri() => {
                     dressed = dress::ended(same);
                 }
+                // What reaches into the list is said anew where it begins: a player's copy has it before. Parts that are
+                // listed no more, far behind the edge, do no harm in it.
+                Some((_, same)) if is_first && dress::is_restated(same, &dressed) => {}
+                Some((_, same)) if dress::has_lost_parts_alone(same, &dressed) => {}
                 Some(_) => shown.revised.push(viewers),
                 None => {}
             }
