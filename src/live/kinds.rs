@@ -130,6 +130,9 @@ impl Follower {
             playlist.note_numbers(came.answered, || following.window.remember());
         }
         let before = before.as_ref().map(|before| &*before.published);
+        if before.is_none() {
+            self.live.media.followed(&playlist.asked, playlist.imported());
+        }
         self.live.media.published(&playlist.asked, (before, published), watched, playlist.role());
     }
 
