@@ -178,7 +178,7 @@ impl Media {
 
     fn named(&self, known: Known, key: &Key) -> Named {
         let now = self.clock.now();
-        let near_until = known.edge_at.map(|at| at + self.cache.live_reserve()).filter(|until| *until > now);
+        let near_until = known.near_until.filter(|until| *until > now);
         Named {
             kind: known.kind,
             role: known.role,
@@ -222,19 +222,19 @@ impl Media {
         let mut after = playlist.duration();
         let segments = playlist.segments.iter().flat_map(|segment| {
             after = after.saturating_sub(segment.duration);
-            let edge_at = (!playlist.facts.is_ended).then(|| now - after);
+            let near_until = self.near_until(playlist, after);
             let items = listing::of_segment(segment).chain(listing::inits_and_keys(segment));
-            items.map(move |item| (item, edge_at, segment.duration))
+            items.map(move |item| (item, near_until, segment.duration))
         });
         let open = listing::open_parts(playlist).chain(listing::open_inits_and_keys(playlist));
-        let open = open.map(|item| (item, Some(now), Duration::ZERO));
-        for (item, edge_at, duration) in segments.chain(open) {
+        let open = open.map(|item| (item, self.near_until(playlist, Duration::ZERO), Duration::ZERO));
+        for (item, near_until, duration) in segments.chain(open) {
             let Some(target) = namer.target(item.uri) else { continue };
             self.parameters.note(&asked.rules.route, &target);
             let Some(located) = namer.locate(&target) else { continue };
             let life = longest + duration;
             let kind = if item.kind == Kind::Growing { Kind::Segment } else { item.kind };
-            let listing = Listing { kind, role: None, generation: 0, edge_at, life };
+            let listing = Listing { kind, role: None, generation: 0, near_until, life };
             self.names.mention(self.names.fingerprint(&located.key), &listing, now);
         }
     }
@@ -253,6 +253,13 @@ impl Media {
     /// A part was asked for that did not exist yet.
     pub fn count_hold(&self) {
         self.figures.holds.mine().add(1);
+    }
+
+    /// Until when something is near the live edge that has `after` between itself and the end of its playlist.
+    fn near_until(&self, playlist: &MediaPlaylist, after: Duration) -> Option<Tick> {
+        let now = self.clock.now();
+        let until = now + self.cache.live_reserve() - after;
+        (until > now && !playlist.facts.is_ended).then_some(until)
     }
 
     /// The worker that a name is fetched on.

@@ -53,10 +53,10 @@ impl Promise {
     /// # Errors
     /// [`Withdrawn`] where there is none.
     pub(super) async fn not_yet(&mut self, clock: &Clock, (began, requested): (Tick, Tick)) -> Result<(), Withdrawn> {
-        let next = requested + self.pace;
+        let next = clock.now().max(requested + self.pace);
         let is_over = match *self.standing.borrow() {
-            Standing::Hinted => next.since(began) > self.patience,
-            Standing::Listed(until) => next > until,
+            Standing::Hinted => next.since(began) >= self.patience,
+            Standing::Listed(until) => next >= until,
             Standing::Withdrawn => true,
         };
         if is_over {

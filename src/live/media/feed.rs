@@ -141,10 +141,10 @@ impl Feed {
             }
             let is_new_generation = index >= new.published.first_of_generation;
             let generation = if is_new_generation { new.published.generation } else { 0 };
-            let edge_at = (!playlist.facts.is_ended).then(|| new.now - after);
+            let near_until = new.media.near_until(playlist, after);
             for item in listing::of_segment(segment) {
                 let duration = if item.kind == Kind::Part { Duration::ZERO } else { segment.duration };
-                new.list(item, (generation, edge_at), duration);
+                new.list(item, (generation, near_until), duration);
             }
             for item in listing::inits_and_keys(segment) {
                 self.note(new, msn, item, generation);
@@ -166,7 +166,7 @@ impl Feed {
     fn note(&mut self, turn: &Turn<'_>, msn: u64, item: Item<'_>, generation: u32) {
         let Some((print, _)) = turn.locate(item) else { return };
         if self.in_force.note(msn, print, item.kind) {
-            turn.list(item, (generation, Some(turn.now)), Duration::ZERO);
+            turn.list(item, (generation, turn.near_until()), Duration::ZERO);
         }
     }
 
@@ -187,10 +187,10 @@ impl Feed {
             false => 0,
         };
         for item in &parts[same..] {
-            new.list(*item, (generation, Some(new.now)), Duration::ZERO);
+            new.list(*item, (generation, new.near_until()), Duration::ZERO);
         }
         let hinted = listing::hints(playlist).filter_map(|(item, _)| {
-            let (print, located) = new.enter(item, (generation, Some(new.now)), Duration::ZERO)?;
+            let (print, located) = new.enter(item, (generation, new.near_until()), Duration::ZERO)?;
             if item.kind != Kind::Growing {
                 new.media.promises.hint(print, new.manners());
             }
@@ -246,6 +246,11 @@ impl<'a> Turn<'a> {
         Self { media, namer: Namer::new(asked, &published.playlist), published, role, longest, now }
     }
 
+    /// Until when what stands at the live edge is near it.
+    fn near_until(&self) -> Option<Tick> {
+        self.media.near_until(&self.published.playlist, Duration::ZERO)
+    }
+
     fn target_duration(&self) -> Duration {
         self.published.playlist.facts.target_duration
     }
@@ -285,12 +290,12 @@ impl<'a> Turn<'a> {
     fn enter(
         &self,
         item: Item<'_>,
-        (generation, edge_at): (u32, Option<Tick>),
+        (generation, near_until): (u32, Option<Tick>),
         duration: Duration,
     ) -> Option<(Fingerprint, Located)> {
         let (print, located) = self.locate(item)?;
         let life = self.life(item.kind, duration);
-        let listing = Listing { kind: item.kind, role: self.role, generation, edge_at, life };
+        let listing = Listing { kind: item.kind, role: self.role, generation, near_until, life };
         self.media.names.list(print, &listing, self.now);
         if item.kind == Kind::Part {
             self.media.names.need(print, self.now + self.target_duration() * PART_AFTER_PUBLICATION);

@@ -68,8 +68,8 @@ pub(super) struct Listing {
     pub kind: Kind,
     pub role: Option<Role>,
     pub generation: u32,
-    /// When it stood at the live edge; `None`: long ago.
-    pub edge_at: Option<Tick>,
+    /// Until when it is near the live edge, if it is.
+    pub near_until: Option<Tick>,
     /// For how long it is still needed once no version lists it.
     pub life: Duration,
 }
@@ -82,7 +82,7 @@ pub(super) struct Known {
     pub generation: u32,
     /// Since when it has stood for the same thing.
     pub since: Tick,
-    pub edge_at: Option<Tick>,
+    pub near_until: Option<Tick>,
     /// Until when it is needed; `None`: as long as it is listed, and for `life` from then on.
     pub until: Option<Tick>,
     pub life: Duration,
@@ -93,7 +93,7 @@ pub(super) struct Known {
 struct Entry {
     until: Moment,
     since: Moment,
-    edge_at: Moment,
+    near_until: Moment,
     generation: u32,
     listed: u16,
     /// In seconds.
@@ -110,7 +110,7 @@ impl Entry {
             role: self.role,
             generation: self.generation,
             since: self.since.tick(),
-            edge_at: (self.edge_at > Moment::default()).then(|| self.edge_at.tick()),
+            near_until: (self.near_until > Moment::default()).then(|| self.near_until.tick()),
             until: (self.listed == 0).then(|| self.until.tick()),
             life: Duration::from_secs(self.life.into()),
             is_unread: self.is_prefetched,
@@ -127,7 +127,7 @@ impl Entry {
             self.since = now;
         }
         self.generation = self.generation.max(listing.generation);
-        self.edge_at = self.edge_at.max(listing.edge_at.map(Moment::of).unwrap_or_default());
+        self.near_until = self.near_until.max(listing.near_until.map(Moment::of).unwrap_or_default());
         self.life = self.life.max(seconds(listing.life));
         if self.listed == 0 || rank(listing.kind) >= rank(self.kind) {
             self.kind = listing.kind;
@@ -267,7 +267,7 @@ impl Names {
         let mut entry = Entry {
             until: Moment::default(),
             since: moment,
-            edge_at: Moment::default(),
+            near_until: Moment::default(),
             generation: listing.generation,
             listed: 0,
             life: 0,
