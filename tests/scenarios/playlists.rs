@@ -5,6 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -411,6 +412,27 @@ async fn a_multivariant_playlist_is_served_from_memory_and_renditions_report_eac
             assert!(low.ends_with(report), "{low}");
             let wished = stage.get_with("/live/lo.m3u8", &[("priority", "u=5, i")]).await;
             assert_eq!(wished.header("priority"), "u=5, i");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_is_held_like_a_get() {
+    for way in WAYS {
+        let stream = Stream::start(4).await;
+        tell(way, stream.setup(), async |stage: &Stage| {
+            stage.get("/live/hi.m3u8").await.bytes().await.unwrap();
+            let client = stage.viewer().await;
+            let path = "/live/hi.m3u8?_HLS_msn=112&_HLS_part=1";
+            let waiting = tokio::spawn(async move { client.request(Method::HEAD, path, &[], Bytes::new()).await });
+            held(stage, 1.0).await;
+            stream.publish(|edge| edge.parts = 2);
+            let mut answer = waiting.await.unwrap().unwrap();
+            assert_eq!(answer.status, 200);
+            let whole = body(&mut stage.get("/live/hi.m3u8").await).await;
+            assert_eq!(answer.header("content-length"), whole.len().to_string());
+            assert!(answer.bytes().await.unwrap().is_empty());
         })
         .await;
     }
