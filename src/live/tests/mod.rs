@@ -83,7 +83,13 @@ impl Stage {
         tasks.spawn("origin", accept(listener, give, (count.clone(), most.clone())));
         let origins = Origins::new(std::slice::from_ref(&origin), &Limits::default(), clock.clone()).unwrap();
         let bells = Bells::new(1);
-        let bounds = CacheConfig { memory: 1 << 24, max_object: 1 << 20, fills_per_group: 100, fill_readers: 100 };
+        let bounds = CacheConfig {
+            memory: 1 << 24,
+            max_object: 1 << 20,
+            fills_per_group: 100,
+            fill_readers: 100,
+            live_reserve: Duration::from_secs(60),
+        };
         let cache = Arc::new(Cache::new(bounds, bells.clone(), clock.clone()));
         let live = Live::new(config, cache, Arc::new(origins), bells, (clock.clone(), vec![tasks]));
         let rules = Rules {
