@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,9 +26,11 @@ use weir::rules::fields::{cookies, date, encoding, hop, loops};
 use weir::rules::forwarded::{self, Said};
 use weir::rules::hls::multivariant::Multivariant;
 use weir::rules::hls::parse::{self, Kind};
+use weir::rules::hls::playlist::Segment;
 use weir::rules::hls::reload::{Frontier, Reload};
 use weir::rules::hls::variables::Variables;
-use weir::rules::hls::{self, Directives, Position, query, rewrite};
+use weir::rules::hls::window::{Advance, Published, Window};
+use weir::rules::hls::{self, Directives, MediaPlaylist, Position, query, rewrite};
 use weir::rules::http1::{Bounds, Guard, Step};
 use weir::rules::proxy_protocol::{self, Header};
 use weir::rules::uri::{PathPattern, Strictness, Target};
@@ -468,4 +471,48 @@ pub fn playlist(data: &[u8]) {
 pub fn delta(data: &[u8]) {
     // Every version is read and merged: a long history would find no more, and take the square of the time.
     history::run(&data[..data.len().min(600)]);
+}
+
+/// Versions of a playlist, parted by zero octets, each behind an octet that says how long it took to come: the sequence
+/// that viewers see never goes back, and what a number stands for stays.
+pub fn window(data: &[u8]) {
+    let (mut window, mut now, mut last) = (Window::default(), Tick::default(), None::<Arc<Published>>);
+    for version in data.split(|octet| *octet == 0).take(64) {
+        let Some((wait, text)) = version.split_first() else { continue };
+        now = now + Duration::from_millis(100) * u32::from(*wait);
+        let Ok(text) = std::str::from_utf8(text) else { continue };
+        let Ok(playlist) = parse::parse(text, window.ingested()) else { continue };
+        let Advance::Advanced(published, findings) = window.take(playlist, now) else {
+            assert_eq!(window.published(), last.as_ref());
+            continue;
+        };
+        assert!(findings.len() <= 16);
+        if let Some(last) = &last {
+            follows(last, &published);
+        }
+        let again = parse::parse(&published.playlist.render(), None).expect("what viewers see is a playlist");
+        let numbers = |list: &MediaPlaylist| (list.facts.media_sequence, list.facts.discontinuity_sequence, list.next());
+        assert_eq!(numbers(&again), numbers(&published.playlist));
+        last = Some(published);
+    }
+    // Somebody who did not watch meanwhile goes on with the same numbers.
+    if let (Some(last), Some(list)) = (last, window.ingested().cloned())
+        && let Advance::Advanced(published, _) = Window::resume(window.remember()).take(list, now)
+    {
+        assert_eq!((published.frontier.next, published.generation), (last.frontier.next, last.generation));
+        assert!(last.playlist.msn(0) <= published.playlist.msn(0));
+    }
+}
+
+fn follows(last: &Published, next: &Published) {
+    let (old, new) = (&last.playlist, &next.playlist);
+    assert!(old.facts.media_sequence <= new.facts.media_sequence);
+    assert!(old.facts.discontinuity_sequence <= new.facts.discontinuity_sequence);
+    assert!(last.frontier.next <= next.frontier.next && last.generation <= next.generation);
+    let gone = (new.msn(0) - old.msn(0)).min(old.segments.len() as u64) as usize;
+    let names = |segments: &[Arc<Segment>]| -> Vec<_> {
+        segments.iter().map(|segment| (segment.uri().to_owned(), segment.byte_range)).collect()
+    };
+    let listed = names(&old.segments[gone..]);
+    assert_eq!(names(&new.segments[..listed.len()]), listed);
 }

@@ -28,6 +28,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("rewrite", targets::rewrite),
     ("structured_field", targets::structured_field),
     ("uri", targets::uri),
+    ("window", targets::window),
 ];
 
 fn files(folder: &str) -> Vec<PathBuf> {

@@ -89,7 +89,6 @@ impl Follower {
             () = dismissed.cancelled() => {}
             () = self.follow() => {}
         }
-        self.leave();
     }
 
     async fn follow(&mut self) {
@@ -310,13 +309,6 @@ impl Follower {
         self.playlist.parking.release(&state, |_: Want| Fate::Release);
     }
 
-    /// Ends the following: names live on for a while, who waits is told to ask again.
-    fn leave(mut self) {
-        self.live.table.remove_if(&self.playlist, |_| true);
-        self.retire();
-        self.show(Failure::Gone);
-    }
-
     pub(super) fn retire(&mut self) {
         let Known::Media(following) = std::mem::replace(&mut self.known, Known::Nothing) else { return };
         if let Some(last) = following.window.published() {
@@ -382,6 +374,18 @@ impl Follower {
 
     pub(super) fn route(&self) -> &str {
         &self.playlist.asked.rules.route
+    }
+}
+
+/// However the following ends: names live on for a while, who waits is told to ask again.
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.live.table.remove_if(&self.playlist, |_| true);
+        // What panicked once is not asked for more.
+        if !std::thread::panicking() {
+            self.retire();
+        }
+        self.show(Failure::Gone);
     }
 }
 

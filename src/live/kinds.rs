@@ -124,6 +124,11 @@ impl Follower {
             true => Watched::Now,
             false => Watched::NotNow,
         };
+        if self.live.numbers.are_kept()
+            && let Known::Media(following) = &self.known
+        {
+            playlist.note_numbers(came.answered, || following.window.remember());
+        }
         let before = before.as_ref().map(|before| &*before.published);
         self.live.media.published(&playlist.asked, (before, published), watched, playlist.role());
     }

@@ -26,6 +26,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ use crate::origin::supply::Supply;
 use crate::rules::caching::Key;
 use crate::rules::hls::query;
 use crate::rules::hls::rewrite::resolve;
+use crate::rules::hls::window::Remembered;
 use crate::tasks::Tasks;
 
 use figures::{Figures, Snapshot};
@@ -300,6 +302,21 @@ impl Live {
         let mut snapshots: Vec<_> = self.table.all().iter().map(|playlist| Snapshot::of(playlist, now, wall)).collect();
         snapshots.sort_by(|a, b| (&a.route, &a.path).cmp(&(&b.route, &b.path)));
         snapshots
+    }
+
+    /// Takes on how the numbers of playlists were counted when the node ran before, by the texts of their keys, and keeps
+    /// count of them from now on.
+    pub fn restore_numbers(&self, earlier: impl IntoIterator<Item = (Box<str>, Remembered)>) {
+        self.numbers.restore(earlier);
+    }
+
+    /// How the numbers of playlists are counted, a second ago at most where they are followed.
+    pub fn numbers(&self) -> BTreeMap<Box<str>, Remembered> {
+        let let_go = self.numbers.all().into_iter();
+        let followed = self.table.all().into_iter().filter_map(|playlist| {
+            Some((Box::from(playlist.asked.key.as_str()), playlist.numbers()?))
+        });
+        let_go.chain(followed).collect()
     }
 
     /// Ends every follower; who waits is released.

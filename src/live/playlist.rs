@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -12,6 +13,7 @@ use crate::clock::Tick;
 use crate::rules::hls::multivariant::Role;
 use crate::rules::hls::reports::Sibling;
 use crate::rules::hls::variables::Variables;
+use crate::rules::hls::window::Remembered;
 
 use super::Asked;
 use super::figures::Activity;
@@ -21,6 +23,8 @@ use super::streams::Stream;
 
 /// Touches closer together than this are one: viewers of all workers write the same value.
 const SAME_TOUCH: Duration = Duration::from_millis(50);
+/// Between two notes of how its numbers are counted.
+const SAME_NUMBERS: Duration = Duration::from_secs(1);
 /// A tick that never comes.
 pub(super) const NEVER: Tick = Tick::at(Duration::from_nanos(u64::MAX));
 
@@ -44,6 +48,8 @@ pub struct Playlist {
     warm: AtomicU64,
     demand: Notify,
     dismissed: CancellationToken,
+    /// How its numbers are counted, as of this moment.
+    numbers: Mutex<Option<(Tick, Remembered)>>,
 }
 
 impl Playlist {
@@ -61,6 +67,7 @@ impl Playlist {
             warm: AtomicU64::new(0),
             demand: Notify::new(),
             dismissed: CancellationToken::new(),
+            numbers: Mutex::default(),
         }
     }
 
@@ -154,6 +161,19 @@ impl Playlist {
 
     pub(super) fn dismissed(&self) -> &CancellationToken {
         &self.dismissed
+    }
+
+    /// Notes how its numbers are counted, once in a while.
+    pub(super) fn note_numbers(&self, now: Tick, remembered: impl FnOnce() -> Remembered) {
+        let mut numbers = self.numbers.lock();
+        if numbers.as_ref().is_none_or(|(at, _)| now >= *at + SAME_NUMBERS) {
+            *numbers = Some((now, remembered()));
+        }
+    }
+
+    /// How its numbers are counted, as far as was noted.
+    pub(super) fn numbers(&self) -> Option<Remembered> {
+        self.numbers.lock().as_ref().map(|(_, remembered)| remembered.clone())
     }
 
     /// The stream that it is a rendition of, as far as is known.

@@ -20,7 +20,7 @@ use crate::transport::tcp;
 
 use super::doors::{Bound, Doors};
 use super::worker::Worker;
-use super::{Shared, cache_bounds, live_bounds, open_access_log};
+use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log};
 
 /// Between two rounds of the cache's housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -63,6 +63,10 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
         }
     }
     shared.edge.set_readiness(Readiness::Draining);
+    let state = shared.config.lock().node.state.clone();
+    if let Some(folder) = state {
+        numbers::write(&shared, &folder).await;
+    }
     shared.edge.live.close();
     shared.bells.close();
     shared.stopped.cancel();

@@ -4,6 +4,7 @@
 mod control;
 mod doors;
 mod facts;
+mod numbers;
 mod process;
 mod streams;
 mod worker;
@@ -142,6 +143,9 @@ impl Node {
         let worker_tasks: Vec<_> = workers.iter().map(|worker| worker.tasks.clone()).collect();
         let live_workers = (clock.clone(), worker_tasks.clone());
         let live = Live::new(live_bounds(&config), cache.clone(), origins.clone(), bells.clone(), live_workers);
+        if let Some(folder) = &config.node.state {
+            live.restore_numbers(numbers::read(folder));
+        }
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
         let edge = Edge::new(clock.clone(), (cache, live), traffic, policies, (worker_tasks, incarnation));
         let edge = Arc::new(edge);
@@ -171,6 +175,10 @@ impl Node {
         shared.clone().open_admin(admin_listeners, &config, &commands)?;
         let (stopped, warmth) = (shared.stopped.clone(), warm::keep_routes(shared.edge.clone()));
         tasks.spawn("warmth", async move { _ = stopped.run_until_cancelled(warmth).await });
+        if let Some(folder) = config.node.state.clone() {
+            let (stopped, keeping) = (shared.stopped.clone(), numbers::keep(shared.clone(), folder));
+            tasks.spawn("numbers", async move { _ = stopped.run_until_cancelled(keeping).await });
+        }
         let ended = tasks.spawn("control", control::run(shared.clone(), orders));
         Ok(Self { shared, commands, ended })
     }

@@ -54,11 +54,9 @@ pub struct Explanation {
 pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation, &'static str> {
     let head = head(url, fields)?;
     let policies = edge.policies();
-    let authority = head.authority.as_deref().unwrap_or_default();
-    let mut explanation = Explanation {
-        url: format!("{}://{authority}{}", head.scheme.as_str(), url_path(&head)),
-        ..Explanation::default()
-    };
+    let site = head.authority.as_ref().map(|authority| format!("{}://{authority}", head.scheme.as_str()));
+    let mut explanation =
+        Explanation { url: format!("{}{}", site.unwrap_or_default(), url_path(&head)), ..Explanation::default() };
     let target = route::target(&policies, &head).and_then(|target| match target {
         Target::Resource(_) => route::refuse_loops(&policies, &head).map(|()| target),
         Target::Page(_) | Target::Answered(..) => Ok(target),

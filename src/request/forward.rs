@@ -34,7 +34,7 @@ pub async fn pass(
     resource: &Resource<'_>,
     why: Forward,
 ) -> Result<Answer, Refusal> {
-    send(edge, policies, (head, resource), Passing::of(head, policies, why)).await
+    Box::pin(send(edge, policies, (head, resource), Passing::of(head, policies, why))).await
 }
 
 /// Passes a request with its body, up to the route's limit.
@@ -59,7 +59,7 @@ pub async fn pass_with_body(
         upload => Some(Limited { upload, left: limit, exceeded: exceeded.clone() }),
     };
     let passing = Passing { body, ..Passing::of(head, policies, why) };
-    let outcome = send(edge, policies, (head, resource), passing).await;
+    let outcome = Box::pin(send(edge, policies, (head, resource), passing)).await;
     // Whatever the origin made of it: a body of unannounced length has turned out to be too large.
     if exceeded.load(Ordering::Relaxed) { Err(Refusal::BodyTooLarge { limit }) } else { outcome }
 }
@@ -82,7 +82,8 @@ impl Passing {
     }
 }
 
-/// Passes a request in a way.
+/// Passes a request in a way. Its future is large: it is boxed where others share a place with it, above all those who
+/// only wait.
 ///
 /// # Errors
 /// Whatever befell the origin.

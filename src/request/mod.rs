@@ -36,15 +36,18 @@ pub use upload::{Upload, UploadError};
 use route::Target;
 
 /// The life of one request. Nothing from here on knows which protocol carried it.
-pub async fn serve(edge: &Edge, head: Head, upload: Upload) -> Response<Body> {
-    let policies = edge.policies(); // kept to the end: a request never sees two of them
-    let target = route::target(&policies, &head);
-    let route = target.as_ref().ok().and_then(Target::route);
-    let outcome = match target {
-        Ok(target) => journey(edge, &policies, &head, (target, upload)).await,
-        Err(refusal) => Err(refusal),
-    };
-    respond::finish(edge, &policies, &head, route, outcome)
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice, and thousands wait in this one")]
+pub fn serve(edge: &Edge, head: Head, upload: Upload) -> impl Future<Output = Response<Body>> + Send {
+    async move {
+        let policies = edge.policies(); // kept to the end: a request never sees two of them
+        let target = route::target(&policies, &head);
+        let route = target.as_ref().ok().and_then(Target::route);
+        let outcome = match target {
+            Ok(target) => journey(edge, &policies, &head, (target, upload)).await,
+            Err(refusal) => Err(refusal),
+        };
+        respond::finish(edge, &policies, &head, route, outcome)
+    }
 }
 
 async fn journey(
@@ -61,14 +64,15 @@ async fn journey(
     route::refuse_loops(policies, head)?;
     if let Some(asking) = asked::shared(edge, head, &resource) {
         if let Some(named) = edge.live.media.find(&asking.key) {
-            return media::answer(edge, policies, head, &asking.resource(&resource), &named).await;
+            let resource = asking.resource(&resource);
+            return Box::pin(media::answer(edge, policies, head, &resource, &named)).await;
         }
         if let Some(listing) = playlist::listing(edge, &resource, asking) {
             return playlist::answer(edge, policies, head, &listing).await;
         }
     }
     match cached::is_shareable(head) {
-        true => plain::answer(edge, policies, head, &resource).await,
-        false => forward::pass_with_body(edge, policies, head, &resource, upload).await,
+        true => Box::pin(plain::answer(edge, policies, head, &resource)).await,
+        false => Box::pin(forward::pass_with_body(edge, policies, head, &resource, upload)).await,
     }
 }

@@ -11,11 +11,11 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use http::{HeaderMap, Method, StatusCode};
 use tracing::warn;
 
-use crate::clock::Tick;
+use crate::clock::{Tick, WallTime};
 use crate::config::Playlists;
 use crate::live::Refused;
 use crate::live::edition::{self, Coding, Edition, Form, Rendered};
@@ -25,6 +25,7 @@ use crate::live::state::{Document, Failure, State};
 use crate::rules::caching::control::{Wanted, Wish};
 use crate::rules::caching::validator::{self, Precondition, Validators};
 use crate::rules::fields::cache_status::{Forward, Handling, Joined, Kept};
+use crate::rules::fields::date;
 use crate::rules::fields::encoding::Accepted;
 use crate::rules::hls::Directives;
 use crate::rules::hls::reload::{Frontier, Reload, Wanted as Position};
@@ -266,8 +267,10 @@ impl Viewer<'_> {
     }
 
     /// The answer from a form. A range of it is not served: what a viewer lacks of a playlist is a delta update.
-    fn dress(&self, rendered: &Rendered, headers: HeaderMap, age: Duration) -> Answer {
+    fn dress(&self, rendered: &Rendered, mut headers: HeaderMap, age: Duration) -> Answer {
         let now = self.edge.clock.now();
+        let current_at = self.edge.clock.wall().since_epoch().saturating_sub(age);
+        headers.insert(DATE, date::format(WallTime::at(current_at)));
         let (handling, origination) = match self.waited.first {
             None => (Handling::Hit, Origination::Hit),
             Some((_, joined)) => {

@@ -194,3 +194,18 @@ async fn an_origin_that_began_anew_is_bridged_and_held_to_its_new_numbers() {
     assert_eq!(stage.got().await.target, "/live.m3u8?_HLS_msn=6&_HLS_part=2");
     assert_eq!((stage.noticed(Notice::Behind), stage.noticed(Notice::Restart)), (1, 1));
 }
+
+#[tokio::test]
+async fn numbers_go_on_where_the_node_began_anew_too() {
+    let mut stage = Stage::new().await;
+    stage.live.restore_numbers([]);
+    let playlist = stage.begin("/live.m3u8", plain(1_020)).await;
+    let mut kept = stage.live.numbers();
+    let remembered = kept.remove(playlist.asked.key.as_str()).unwrap();
+
+    let mut stage = Stage::new().await;
+    let key = stage.asked("/live.m3u8").key.as_str().into();
+    stage.live.restore_numbers([(key, remembered)]);
+    let playlist = stage.begin("/live.m3u8", plain(6)).await;
+    assert!(next(&playlist) >= Position::segment(1_020), "{}", next(&playlist));
+}

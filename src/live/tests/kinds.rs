@@ -2,7 +2,8 @@
 
 use super::*;
 
-const LADDER: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\nlow.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=2000\nhigh.m3u8\n";
+const LADDER: &str =
+    "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\nlow.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=2000\nhigh.m3u8\n";
 
 #[tokio::test]
 async fn a_private_playlist_is_left_to_each_viewer() {

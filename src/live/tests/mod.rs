@@ -88,7 +88,7 @@ impl Stage {
             max_object: 1 << 20,
             fills_per_group: 100,
             fill_readers: 100,
-            live_reserve: Duration::from_secs(60),
+            live_reserve: SECOND,
         };
         let cache = Arc::new(Cache::new(bounds, bells.clone(), clock.clone()));
         let live = Live::new(config, cache, Arc::new(origins), bells, (clock.clone(), vec![tasks]));

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use self::lines::{Content, Scope};
 use self::segment::Open;
 use self::whole::Whole;
-use super::playlist::{Line, MediaPlaylist, PartialSegment, Segment, Tag};
+use super::playlist::{LastingLine, Line, MediaPlaylist, PartialSegment, Segment, Tag};
 
 /// Octets of a playlist; a day of one-second segments with dates takes a third of it.
 const LENGTH_MAX: usize = 64 << 20;
@@ -225,7 +225,10 @@ impl<'t> Reader<'t> {
                 return Ok(false);
             }
         }
-        for line in &same.lasting {
+        let is_fact = |line: &&LastingLine| {
+            !matches!(line.tag, Tag::DateRange(_) | Tag::Define(_) | Tag::PreloadHint(_) | Tag::RenditionReport(_))
+        };
+        for line in same.lasting.iter().filter(is_fact) {
             if let Content::Tag(name, value) = lines::content(same.lasting_text(line)) {
                 self.of_playlist(name, value)?;
             }

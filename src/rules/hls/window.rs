@@ -9,7 +9,7 @@
 
 mod bridge;
 mod control;
-mod dress;
+pub(super) mod dress;
 mod findings;
 mod lines;
 mod numbering;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::super::dates;
 use super::super::parse::lines::{Content, Scope, content, scope};
 use super::super::playlist::{Facts, LastingLine, Line, MediaPlaylist, Segment, Tag};
+use super::super::window::dress;
 use super::{bare, line_end, with_end};
 
 /// Lines before the tags of a segment that are compared with the end of the head; with more of them the full playlist
@@ -56,8 +57,19 @@ pub fn merge(before: &MediaPlaylist, update: &MediaPlaylist) -> Result<MediaPlay
     let mut segments = merge.skipped();
     segments.extend(update.segments.iter().enumerate().map(|(index, segment)| merge.kept(index, segment)));
     let tail = merge.tail(update);
+    restate(&before.segments[..left], &mut segments);
     let facts = Facts { skip: None, version: before.facts.version, ..update.facts.clone() };
     Ok(MediaPlaylist { head, segments, tail, facts })
+}
+
+/// What reaches forward out of segments that have left is said anew where the list begins now: the update need not say it
+/// of a segment that it skips.
+fn restate(gone: &[Arc<Segment>], segments: &mut [Arc<Segment>]) {
+    let Some(first) = segments.first_mut().filter(|_| !gone.is_empty()) else { return };
+    let led = dress::led(first, &dress::reaching_forward(gone));
+    if led.text != first.text {
+        *first = Arc::new(led);
+    }
 }
 
 /// How many segments of `before` have left the playlist, if it has all that are skipped, and the others as they are.
@@ -196,14 +208,24 @@ impl<'p> Merge<'p> {
         there += led[there..].iter().take_while(|text| is_new(text)).count();
         let (mut ahead, mut behind) = (Vec::new(), Vec::new());
         for row in leading {
-            let is_there = match row.is_date_range() {
-                true if dates.contains(bare(row.text)) => true,
-                true if self.loose.next_if(|line| bare(&line.text) == bare(row.text)).is_some() => false,
-                true if self.said.contains(bare(row.text)) => continue,
-                true => behind.is_empty() || !self.is_missing(&row),
-                false => there.checked_sub(1).map(|left| there = left).is_some(),
-            };
-            if is_there { ahead.push(row) } else { behind.push(row) }
+            let is_next = |line: &&Line| bare(&line.text) == bare(row.text);
+            if !row.is_date_range() {
+                if there > 0 {
+                    ahead.push(row)
+                } else {
+                    behind.push(row)
+                }
+                there = there.saturating_sub(1);
+            } else if dates.contains(bare(row.text)) {
+                ahead.push(row);
+            } else if self.loose.next_if(is_next).is_some() {
+                behind.push(row);
+            } else if behind.is_empty() {
+                // `woven` puts it back, if it is one that was skipped.
+                ahead.push(row);
+            } else if self.is_missing(&row) {
+                behind.push(row);
+            }
         }
         Ok((ahead, behind))
     }
@@ -272,15 +294,24 @@ impl<'p> Merge<'p> {
         let mut segments = Vec::with_capacity(self.before.segments.len() + 1);
         for (index, segment) in self.skipped.iter().enumerate() {
             let leads = index == 0 && self.left > 0;
-            if segment.text.ends_with('\n') && segment.lasting.is_empty() && !leads {
-                segments.push(Arc::clone(segment));
-                continue;
-            }
-            let mut rows: Vec<_> = Row::of_segment(segment).skip_while(|row| leads && row.may_lead()).collect();
-            rows.retain(|row| self.stays(row));
-            segments.push(self.rebuilt(segment, &rows, self.end));
+            let is_as_before = segment.lasting.is_empty() && !leads;
+            let rest = if is_as_before { None } else { self.rest(segment, leads) };
+            // Something follows, so that its last line has to end.
+            segments.push(match rest {
+                Some(rows) => self.rebuilt(segment, &rows, self.end),
+                None if segment.text.ends_with('\n') => Arc::clone(segment),
+                None => self.rebuilt(segment, &Row::of_segment(segment).collect::<Vec<_>>(), self.end),
+            });
         }
         segments
+    }
+
+    /// What is left of a segment that is skipped; `None`: all of it. What leads the first one is in the head by now.
+    fn rest(&mut self, segment: &'p Segment, leads: bool) -> Option<Vec<Row<'p>>> {
+        let all: Vec<_> = Row::of_segment(segment).collect();
+        let own = all.iter().skip_while(|row| leads && row.may_lead());
+        let rest: Vec<_> = own.filter(|row| self.stays(row)).copied().collect();
+        (rest.len() < all.len()).then_some(rest)
     }
 
     /// A segment that is kept, at `index` of the update's. The first one begins with what is loose.

@@ -212,7 +212,9 @@ fn others_write_updates_in_other_ways() {
     let later = remarks.replace("#EXT-X-MEDIA-SEQUENCE:264", "#EXT-X-MEDIA-SEQUENCE:265");
     let start = later.find("#EXT-X-MAP").expect("it is there");
     let end = later.find("\n#EXT-X-CUE-OUT").expect("it is there");
-    let later = format!("{}{}", &later[..start], &later[end..]);
+    let map = later[start..].split_inclusive('\n').next().expect("it has a line");
+    // Where the list begins now, the init section is named anew.
+    let later = format!("{}{}", &later[..start], &later[end..]).replacen("#EXTINF", &format!("{map}#EXTINF"), 1);
     let ours = segments_only(&later).unwrap();
     let skip = "#EXT-X-SKIP:SKIPPED-SEGMENTS=2\n";
     // What leads a segment that is skipped went with it.
@@ -225,6 +227,16 @@ fn others_write_updates_in_other_ways() {
     for update in [ours.clone(), gone.replace(skip, &format!("{skip}{range}"))] {
         assert!(update.contains(skip));
         assert_eq!(merged(&remarks, &update).as_deref(), Ok(&*later), "{update}");
+    }
+}
+
+#[test]
+fn a_merge_shares_its_segments_with_the_copy() {
+    let copy = parse(EXAMPLE, None).expect("a playlist");
+    for skipping in [Skipping::Segments, Skipping::SegmentsAndDateRanges] {
+        let update = text(&published([(EXAMPLE, 0)]), skipping, 0).unwrap();
+        let whole = merge(&copy, &parse(&update, Some(&copy)).expect("an update")).expect("nothing is missing");
+        assert!(whole.segments.iter().zip(&copy.segments).all(|(one, other)| std::sync::Arc::ptr_eq(one, other)));
     }
 }
 

@@ -362,5 +362,5 @@ fn a_playlist_is_told_by_the_first_tag_that_only_one_kind_has() {
 
 #[test]
 fn a_segment_takes_little_memory_beside_its_text() {
-    assert!(size_of::<Segment>() <= 240, "{}", size_of::<Segment>());
+    assert!(size_of::<Segment>() <= 160, "{}", size_of::<Segment>());
 }

@@ -77,7 +77,8 @@ pub(super) fn write(playlist: &mut MediaPlaylist, wanted: ServerControl) {
     if origin == Some(wanted) && lines::is_in_head(playlist, Kind::ServerControl) {
         return;
     }
-    let written = lines::text_of(playlist, Kind::ServerControl).unwrap_or_default();
+    // A tag that cannot be read says nothing, to players as well.
+    let written = origin.and_then(|_| lines::text_of(playlist, Kind::ServerControl)).unwrap_or_default();
     let mut attributes = split(&written);
     let origin = origin.unwrap_or_default();
     if !origin.can_block_reload {

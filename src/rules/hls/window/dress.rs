@@ -23,8 +23,16 @@ pub(super) fn without(segment: &Segment, is_out: impl Fn(&LastingLine) -> bool) 
     Segment { text: text.into(), uri: moved(&segment.uri), lasting, ..segment.clone() }
 }
 
+/// The segment with a line end: the last line of a playlist needs none, until something stands behind it.
+pub(super) fn ended(segment: &Arc<Segment>) -> Arc<Segment> {
+    match segment.text.ends_with('\n') {
+        true => Arc::clone(segment),
+        false => Arc::new(Segment { text: format!("{}\n", segment.text).into(), ..Segment::clone(segment) }),
+    }
+}
+
 /// The segment with `lead` before its lines. Lines that say what its own lines say anew are left out.
-pub(super) fn led(segment: &Segment, lead: &[Line]) -> Segment {
+pub(in crate::rules::hls) fn led(segment: &Segment, lead: &[Line]) -> Segment {
     let lead = needed(lead, segment);
     let start = range_line_end(segment);
     let insert = start.map(|(at, offset)| (at, format!("@{offset}")));
@@ -50,6 +58,19 @@ pub(super) fn led(segment: &Segment, lead: &[Line]) -> Segment {
     }
     segment.text = text.into();
     segment
+}
+
+/// Whether `now` is `then` behind lines that only say anew what was in force before the list began here.
+pub(in crate::rules::hls) fn is_restated(then: &Segment, now: &Segment) -> bool {
+    let says_anew = |line: &str| [MAP, KEY, DATE].iter().any(|tag| line.starts_with(tag));
+    now.text.strip_suffix(&*then.text).is_some_and(|lead| lead.lines().all(says_anew))
+}
+
+/// Whether `now` is `then` without its parts.
+pub(super) fn has_lost_parts_alone(then: &Segment, now: &Segment) -> bool {
+    now.parts.is_empty()
+        && !then.parts.is_empty()
+        && then.text.split_inclusive('\n').filter(|line| !line.starts_with(PART)).eq(now.text.split_inclusive('\n'))
 }
 
 /// Moves what stands at or behind `at` by `by`.
@@ -81,6 +102,8 @@ fn range_line_end(segment: &Segment) -> Option<(u32, u64)> {
 }
 
 const KEY: &str = "#EXT-X-KEY:";
+const DATE: &str = "#EXT-X-PROGRAM-DATE-TIME:";
+const PART: &str = "#EXT-X-PART:";
 const MAP: &str = "#EXT-X-MAP:";
 const BYTE_RANGE: &str = "#EXT-X-BYTERANGE:";
 /// An end of encryption, for what follows encrypted segments of another origin.
@@ -88,7 +111,7 @@ const NO_KEY: &str = "#EXT-X-KEY:METHOD=NONE";
 
 /// The lines of `removed` that reach forward into what follows: the last EXT-X-MAP, and the last group of EXT-X-KEY
 /// (§4.4.4.4, §4.4.4.5).
-pub(super) fn reaching_forward(removed: &[Arc<Segment>]) -> Vec<Line> {
+pub(in crate::rules::hls) fn reaching_forward(removed: &[Arc<Segment>]) -> Vec<Line> {
     let (mut map, mut keys) = (None, Vec::new());
     for segment in removed.iter().rev() {
         if map.is_none() && !segment.maps.is_empty() {

@@ -109,6 +109,8 @@ pub(super) fn end_date(playlist: &MediaPlaylist) -> Option<i64> {
 
 /// Segments that a mark knows by name.
 const MARKED: usize = 4;
+/// Parts of the open segment that a mark knows by name.
+const MARKED_PARTS: usize = 16;
 
 /// Where a list has come to, in the origin's numbers: enough to tell a continuation without the list itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -117,30 +119,38 @@ pub(super) struct Mark {
     next: Position,
     /// Names of its last complete segments, oldest first.
     segments: Vec<u64>,
-    /// The names of its open parts, as one.
-    open: u64,
+    /// Names of its first open parts.
+    parts: Vec<u32>,
+}
+
+/// What a mark and a list have in common.
+#[derive(Clone, Copy, Debug, Default)]
+struct Common {
+    same: usize,
+    other: usize,
 }
 
 impl Mark {
     pub(super) fn of(playlist: &MediaPlaylist) -> Self {
         let from = playlist.segments.len().saturating_sub(MARKED);
         let segments = playlist.segments[from..].iter().map(|segment| name(segment)).collect();
-        Self { next: playlist.next(), segments, open: names(playlist.open_parts()) }
+        Self {
+            next: playlist.next(),
+            segments,
+            parts: playlist.open_parts().take(MARKED_PARTS).map(part_name).collect(),
+        }
     }
 
     /// How `new` stands to the list that was marked.
     pub(super) fn relation(&self, new: &MediaPlaylist) -> Relation {
-        let (known, differs) = self.compare(new);
-        let knows_parts = self.next.part > 0 && parts_of(new, self.next.msn).count() as u64 >= self.next.part;
-        let parts = parts_of(new, self.next.msn).take(self.next.part as usize);
-        if differs || (knows_parts && names(parts) != self.open) {
-            return Relation::Other;
-        }
+        let common = self.common(new);
         let ends = new.facts.is_ended && new.open_msn() == self.next.msn;
-        match new.next() >= self.next || ends {
-            true => Relation::Follows,
-            false if known > 0 => Relation::Behind,
-            false => Relation::Other,
+        let is_less = new.next() < self.next && !ends;
+        match common {
+            Common { other: 1.., .. } => Relation::Other,
+            _ if !is_less => Relation::Follows,
+            Common { same: 1.., .. } => Relation::Behind,
+            _ => Relation::Other,
         }
     }
 
@@ -149,19 +159,22 @@ impl Mark {
         self.next.msn.saturating_sub(1)
     }
 
-    /// Whether `new` has segments of the list that was marked.
+    /// Whether `new` has something of the list that was marked, and nothing else in its place.
     pub(super) fn is_in(&self, new: &MediaPlaylist) -> bool {
-        matches!(self.compare(new), (1.., false))
+        matches!(self.common(new), Common { same: 1.., other: 0 })
     }
 
-    /// How many of the marked segments `new` lists, and whether one of them has another name.
-    fn compare(&self, new: &MediaPlaylist) -> (usize, bool) {
+    fn common(&self, new: &MediaPlaylist) -> Common {
         let first = self.next.msn.saturating_sub(self.segments.len() as u64);
-        let listed = self.segments.iter().enumerate().filter_map(|(index, known)| {
-            let at = (first + index as u64).checked_sub(new.msn(0))?;
-            Some((*known, name(new.segments.get(at as usize)?)))
+        let segments = self.segments.iter().zip(first..).filter_map(|(known, msn)| {
+            let listed = new.segments.get(msn.checked_sub(new.msn(0))? as usize)?;
+            Some(*known == name(listed))
         });
-        listed.fold((0, false), |(known, differs), (one, other)| (known + 1, differs | (one != other)))
+        let parts = self.parts.iter().zip(parts_of(new, self.next.msn)).map(|(known, part)| *known == part_name(part));
+        segments.chain(parts).fold(Common::default(), |common, is_same| Common {
+            same: common.same + usize::from(is_same),
+            other: common.other + usize::from(!is_same),
+        })
     }
 }
 
@@ -174,8 +187,8 @@ pub(super) fn name_of_uri(uri: &str) -> u64 {
     hash(FNV_BASIS, path(uri).as_bytes())
 }
 
-fn names<'p>(parts: impl Iterator<Item = &'p PartialSegment>) -> u64 {
-    parts.fold(FNV_BASIS, |sum, part| hash(hash(sum, path(&part.uri).as_bytes()), &range_octets(part.byte_range)))
+fn part_name(part: &PartialSegment) -> u32 {
+    hash(name_of_uri(&part.uri), &range_octets(part.byte_range)) as u32
 }
 
 fn range_octets(range: Option<ByteRange>) -> [u8; 16] {

@@ -135,7 +135,7 @@ impl View<'_> {
     fn show_earlier(&self, dropped: usize, shown: &mut Shown) {
         let (gone, kept) = self.earlier.segments.split_at(dropped);
         shown.earlier = kept.len();
-        shown.playlist.segments.extend_from_slice(kept);
+        shown.playlist.segments.extend(kept.iter().map(dress::ended));
         if let Some(first) = shown.playlist.segments.first_mut().filter(|_| !gone.is_empty()) {
             let led = dress::led(first, &dress::reaching_forward(gone));
             if led.text != first.text {
@@ -159,7 +159,8 @@ impl View<'_> {
                 false => Arc::ptr_eq(then, source),
             };
             if let Some((_, same)) = before.filter(|(then, _)| stays(then)) {
-                shown.playlist.segments.push(Arc::clone(same));
+                let same = if is_first { dress::ended(same) } else { Arc::clone(same) };
+                shown.playlist.segments.push(same);
                 continue;
             }
             let mut dressed = Arc::clone(source);
@@ -172,9 +173,14 @@ impl View<'_> {
             }
             // What a viewer was told to fetch stays, also where a query is written anew in each version.
             match before {
-                Some((_, same)) if same.text == dressed.text || same.uri() != dressed.uri() => {
-                    dressed = Arc::clone(same);
+                Some((_, same)) if same.text == dressed.text => dressed = Arc::clone(same),
+                Some((_, same)) if same.uri() != dressed.uri() => {
+                    dressed = dress::ended(same);
                 }
+                // What reaches into the list is said anew where it begins: a player's copy has it before. Parts that are
+                // listed no more, far behind the edge, do no harm in it.
+                Some((_, same)) if is_first && dress::is_restated(same, &dressed) => {}
+                Some((_, same)) if dress::has_lost_parts_alone(same, &dressed) => {}
                 Some(_) => shown.revised.push(viewers),
                 None => {}
             }

@@ -202,6 +202,7 @@ impl<'o> History<'o> {
             let Some(gone) = self.segments.pop_front() else { return };
             self.first += 1;
             self.discontinuities += gone.lines.iter().filter(|line| *line == "#EXT-X-DISCONTINUITY").count() as u64;
+            self.restate(&gone.lines);
             for line in gone.lines.into_iter().filter(|line| is_date(line)) {
                 if how & 2 == 0 {
                     self.went(&line);
@@ -211,6 +212,22 @@ impl<'o> History<'o> {
                 }
             }
         }
+    }
+
+    /// What reaches forward out of a segment that left is said anew before the first one that is still there.
+    fn restate(&mut self, gone: &[String]) {
+        let first = self.segments.front_mut().map_or(&mut self.open, |segment| &mut segment.lines);
+        let mut lead = Vec::new();
+        for tag in ["#EXT-X-KEY:", "#EXT-X-MAP:"] {
+            let says = |line: &&String| line.starts_with(tag);
+            if !first.iter().any(|line| says(&line)) {
+                let lines: Vec<_> = gone.iter().filter(says).cloned().collect();
+                let from = if tag == "#EXT-X-MAP:" { lines.len().saturating_sub(1) } else { 0 };
+                lead.extend_from_slice(&lines[from..]);
+            }
+        }
+        let at = first.iter().take_while(|line| led(line).is_empty()).count();
+        first.splice(at..at, lead);
     }
 
     /// Parts of old segments are no longer listed.
@@ -483,7 +500,10 @@ fn revised(last: &Published, playlist: &MediaPlaylist, now: Tick) -> Vec<(u64, T
     for (index, (segment, old)) in playlist.segments.iter().zip(last.playlist.segments.iter().skip(left)).enumerate() {
         let msn = playlist.msn(index);
         let led = if index == 0 { led(&old.text) } else { &old.text };
-        if *led != *segment.text && old.text != segment.text {
+        let says_anew = |line: &str| line.starts_with("#EXT-X-KEY:") || line.starts_with("#EXT-X-MAP:");
+        let lead = segment.text.strip_suffix(led).filter(|_| index == 0);
+        let is_restated = lead.is_some_and(|lead| lead.lines().all(says_anew));
+        if !is_restated && old.text != segment.text {
             revised.retain(|(of, _)| *of != msn);
             revised.push((msn, now));
         }

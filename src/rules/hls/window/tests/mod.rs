@@ -322,6 +322,21 @@ fn a_listed_segment_keeps_its_uri_when_a_token_in_it_is_written_anew() {
 }
 
 #[test]
+fn a_last_line_without_an_end_gets_one_when_something_follows() {
+    let mut story = Story::default();
+    let text = |token: &str, numbers: std::ops::Range<u64>| {
+        plain("a", numbers).text().replace(".ts", &format!(".ts?t={token}")).trim_end().to_owned()
+    };
+    story.take_text(&text("1", 0..3));
+    let Advance::Advanced(published, _) = story.take_text(&text("2", 0..4)) else { panic!() };
+    assert_eq!(uris(&published), ["a0.ts?t=1", "a1.ts?t=1", "a2.ts?t=1", "a3.ts?t=2"]);
+    assert_consistent(&published);
+    let published = story.wait(1.0).shows(&plain("b", 0..4));
+    assert_eq!(uris(&published).last(), Some(&"b3.ts"));
+    assert_consistent(&published);
+}
+
+#[test]
 fn a_jump_forward_is_the_same_stream() {
     let mut story = Story::default();
     story.shows(&plain("a", 0..4));
