@@ -288,9 +288,14 @@ impl<'p> Merge<'p> {
     fn skipped(&mut self) -> Vec<Arc<Segment>> {
         let mut segments = Vec::with_capacity(self.before.segments.len() + 1);
         for (index, segment) in self.skipped.iter().enumerate() {
-            let leads = index == 0 && self.left > 0;
-            let is_as_before = segment.lasting.is_empty() && !leads;
-            let rest = if is_as_before { None } else { self.rest(segment, leads) };
+            // What leads the first one is in the head by now.
+            let leading = if index == 0 && self.left > 0 {
+                Row::of_segment(segment).take_while(Row::may_lead).count()
+            } else {
+                0
+            };
+            let is_as_before = segment.lasting.is_empty() && leading == 0;
+            let rest = if is_as_before { None } else { self.rest(segment, leading) };
             // Something follows, so that its last line has to end.
             segments.push(match rest {
                 Some(rows) => self.rebuilt(segment, &rows, self.end),
@@ -301,12 +306,11 @@ impl<'p> Merge<'p> {
         segments
     }
 
-    /// What is left of a segment that is skipped; `None`: all of it. What leads the first one is in the head by now.
-    fn rest(&mut self, segment: &'p Segment, leads: bool) -> Option<Vec<Row<'p>>> {
-        let all: Vec<_> = Row::of_segment(segment).collect();
-        let own = all.iter().skip_while(|row| leads && row.may_lead());
-        let rest: Vec<_> = own.filter(|row| self.stays(row)).copied().collect();
-        (rest.len() < all.len()).then_some(rest)
+    /// What is left of a segment that is skipped, without its first lines; `None`: all of it.
+    fn rest(&mut self, segment: &'p Segment, leading: usize) -> Option<Vec<Row<'p>>> {
+        let own: Vec<_> = Row::of_segment(segment).skip(leading).collect();
+        let rest: Vec<_> = own.iter().filter(|row| self.stays(row)).copied().collect();
+        (leading > 0 || rest.len() < own.len()).then_some(rest)
     }
 
     /// A segment that is kept, at `index` of the update's. The first one begins with what is loose.
