@@ -99,7 +99,7 @@ impl View<'_> {
             earlier: 0,
             revised: Vec::new(),
         };
-        outside(&new.head, &is_its_own, &mut shown.playlist.head, &mut shown.reports);
+        outside(&new.head, is_its_own, &mut shown.playlist.head, &mut shown.reports);
         if self.gathers(new) {
             shown.playlist.head.extend(dress::of_the_whole(&new.segments));
         }
@@ -109,7 +109,7 @@ impl View<'_> {
             self.show_earlier(dropped, &mut shown);
         }
         self.show_own(new, hidden, &carried, &mut shown);
-        outside(&new.tail, &is_its_own, &mut shown.playlist.tail, &mut shown.reports);
+        outside(&new.tail, is_its_own, &mut shown.playlist.tail, &mut shown.reports);
         if hidden == new.segments.len() && new.open_parts().next().is_some() {
             shown.playlist.tail.splice(0..0, carried);
         }
