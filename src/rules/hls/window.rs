@@ -27,7 +27,7 @@ use self::control::Offered;
 use self::findings::Watch;
 use self::numbering::{NUMBER_MAX, Numbering, Seen, last_discontinuity};
 use self::relation::{Mark, Relation};
-use self::view::{Base, Earlier, View};
+use self::view::{Base, Earlier, Layout, View};
 use super::dates::DateRanges;
 use super::playlist::{Line, MediaPlaylist, RenditionReport, Segment};
 use super::reload::Frontier;
@@ -93,6 +93,7 @@ pub struct Window {
     /// Where the list of the generation before had come to.
     left: Option<Mark>,
     lag: Option<Lag>,
+    layout: Layout,
     target_duration: Duration,
     offered: Offered,
     watch: Watch,
@@ -157,6 +158,7 @@ impl Window {
             return Advance::Refused(finding);
         }
         self.upstream = Upstream::behind(&ingested);
+        self.layout = self.layout.of(&ingested, self.ingested.as_ref());
         let target = ingested.facts.target_duration;
         match self.relation(&ingested) {
             Relation::Follows => self.follow(ingested, now),
@@ -234,7 +236,7 @@ impl Window {
     fn view<'w>(&'w self, base: Option<Base<'w>>, earlier: &'w [Arc<Segment>]) -> View<'w> {
         let (names, span) = (&self.earlier.0, self.earlier.1);
         let earlier = Earlier { segments: earlier, names, span };
-        View { numbering: &self.numbering, seen: &self.seen, lead: &self.lead, base, earlier }
+        View { numbering: &self.numbering, seen: &self.seen, lead: &self.lead, base, earlier, layout: self.layout }
     }
 
     /// The list goes less far. If it keeps advancing all the same while ours does not, it has begun again. What lags by a

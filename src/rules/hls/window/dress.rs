@@ -23,12 +23,38 @@ pub(super) fn without(segment: &Segment, is_out: impl Fn(&LastingLine) -> bool) 
     Segment { text: text.into(), uri: moved(&segment.uri), lasting, ..segment.clone() }
 }
 
-/// The segment with a line end: the last line of a playlist needs none, until something stands behind it.
-pub(super) fn ended(segment: &Arc<Segment>) -> Arc<Segment> {
-    match segment.text.ends_with('\n') {
-        true => Arc::clone(segment),
-        false => Arc::new(Segment { text: format!("{}\n", segment.text).into(), ..Segment::clone(segment) }),
+/// The segment as it may stand in another list than its own, with something behind it: without lines of the playlist as
+/// a whole, and with a line end, which the last line of a playlist does not need.
+pub(super) fn moved(segment: &Arc<Segment>) -> Arc<Segment> {
+    let is_plain = segment.text.ends_with('\n') && !segment.lasting.iter().any(|line| is_of_the_whole(&line.tag));
+    if is_plain {
+        return Arc::clone(segment);
     }
+    let mut moved = without(segment, |line| is_of_the_whole(&line.tag));
+    if !moved.text.ends_with('\n') {
+        moved.text = format!("{}\n", moved.text).into();
+    }
+    Arc::new(moved)
+}
+
+/// Whether a lasting line says something of the playlist itself.
+pub(super) fn is_of_the_whole(tag: &Tag) -> bool {
+    !matches!(tag, Tag::DateRange(_) | Tag::RenditionReport(_))
+}
+
+/// The segment with another URI.
+pub(super) fn under(segment: &Segment, uri: &str) -> Segment {
+    let (start, end) = (segment.uri.start as usize, segment.uri.end as usize);
+    let text = format!("{}{uri}{}", &segment.text[..start], &segment.text[end..]);
+    Segment { text: text.into(), uri: segment.uri.start..segment.uri.start + uri.len() as u32, ..segment.clone() }
+}
+
+/// Lines of the playlist as a whole that stand among those of `segments`.
+pub(super) fn of_the_whole(segments: &[Arc<Segment>]) -> impl Iterator<Item = Line> {
+    segments.iter().flat_map(|segment| {
+        let lines = segment.lasting.iter().filter(|line| is_of_the_whole(&line.tag));
+        lines.map(|line| Line { text: segment.lasting_text(line).into(), tag: line.tag.clone() })
+    })
 }
 
 /// The segment with `lead` before its lines. Lines that say what its own lines say anew are left out.
@@ -96,7 +122,8 @@ fn needed<'l>(lead: &'l [Line], segment: &Segment) -> Vec<&'l Line> {
 /// not there any more.
 fn range_line_end(segment: &Segment) -> Option<(u32, u64)> {
     let range = segment.byte_range?;
-    let at = segment.text.find(BYTE_RANGE)? + BYTE_RANGE.len();
+    // Of several, the last one counts.
+    let at = segment.text.rfind(BYTE_RANGE)? + BYTE_RANGE.len();
     let value = segment.text[at..].lines().next()?.trim_ascii_end();
     (!value.contains('@')).then_some(((at + value.len()) as u32, range.start))
 }

@@ -1,8 +1,5 @@
-//! Tags of the playlist as a whole, written anew: in their place in the head, or moved there from among the segments.
+//! Tags of the playlist as a whole, written anew in the head.
 
-use std::sync::Arc;
-
-use super::dress;
 use crate::rules::hls::playlist::{Line, MediaPlaylist, Tag};
 
 /// A tag that this node may write.
@@ -48,27 +45,21 @@ pub(super) fn is_in_head(playlist: &MediaPlaylist, kind: Kind) -> bool {
     playlist.head.iter().any(|line| line.tag == kind.tag())
 }
 
-/// What follows the tag's colon, wherever it stands.
+/// What follows the tag's colon, before or behind the segments.
 pub(super) fn text_of(playlist: &MediaPlaylist, kind: Kind) -> Option<String> {
     let value = |text: &str| text.strip_prefix(kind.name()).map(|value| value.trim_ascii_end().to_owned());
-    let outside = playlist.head.iter().chain(&playlist.tail).find(|line| line.tag == kind.tag());
-    if let Some(line) = outside {
-        return value(&line.text);
-    }
-    playlist.segments.iter().find_map(|segment| {
-        let line = segment.lasting.iter().find(|line| line.tag == kind.tag())?;
-        value(segment.lasting_text(line))
-    })
+    let line = playlist.head.iter().chain(&playlist.tail).find(|line| line.tag == kind.tag())?;
+    value(&line.text)
 }
 
-/// Writes the tag with `value`: over itself, or behind the first lines of the head. Elsewhere it is taken out.
+/// Writes the tag with `value`: over itself, or behind the first lines of the head. Behind the segments it is taken out.
 pub(super) fn write(playlist: &mut MediaPlaylist, kind: Kind, value: &str) {
     let text = format!("{}{value}{}", kind.name(), line_end(playlist));
     if let Some(line) = playlist.head.iter_mut().find(|line| line.tag == kind.tag()) {
         line.text = text.into();
         return;
     }
-    take_out(playlist, kind);
+    playlist.tail.retain(|line| line.tag != kind.tag());
     let before = [Tag::Header, Tag::Version, Tag::TargetDuration, Tag::MediaSequence];
     let place = playlist.head.iter().rposition(|line| before.contains(&line.tag)).map_or(0, |at| at + 1);
     if let Some(line) = place.checked_sub(1).map(|at| &mut playlist.head[at])
@@ -77,16 +68,4 @@ pub(super) fn write(playlist: &mut MediaPlaylist, kind: Kind, value: &str) {
         line.text = format!("{}\n", line.text).into();
     }
     playlist.head.insert(place, Line { text: text.into(), tag: kind.tag() });
-}
-
-fn take_out(playlist: &mut MediaPlaylist, kind: Kind) {
-    let standing = playlist.tail.len();
-    playlist.tail.retain(|line| line.tag != kind.tag());
-    if playlist.tail.len() < standing {
-        return;
-    }
-    let is_there = |line: &crate::rules::hls::playlist::LastingLine| line.tag == kind.tag();
-    if let Some(segment) = playlist.segments.iter_mut().find(|segment| segment.lasting.iter().any(is_there)) {
-        *segment = Arc::new(dress::without(segment, is_there));
-    }
 }

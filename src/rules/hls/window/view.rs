@@ -20,6 +20,32 @@ pub(super) struct View<'w> {
     /// What was listed before, of this generation: as its origin published it, and as viewers saw it.
     pub(super) base: Option<Base<'w>>,
     pub(super) earlier: Earlier<'w>,
+    pub(super) layout: Layout,
+}
+
+/// Where lines of the playlist as a whole stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Before and behind the segments.
+    #[default]
+    Apart,
+    /// Among those of segments too: packagers that begin with EXT-X-MAP or EXT-X-KEY write them so.
+    Scattered,
+}
+
+impl Layout {
+    /// That of `new`. What it shares with `last` is not looked into again.
+    pub(super) fn of(self, new: &MediaPlaylist, last: Option<&MediaPlaylist>) -> Self {
+        let shared = |index: usize| {
+            let last = last?;
+            last.segments.get(new.msn(index).checked_sub(last.msn(0))? as usize)
+        };
+        let is_scattered = new.segments.iter().enumerate().any(|(index, segment)| {
+            !shared(index).is_some_and(|last| Arc::ptr_eq(last, segment))
+                && segment.lasting.iter().any(|line| dress::is_of_the_whole(&line.tag))
+        });
+        if is_scattered { Self::Scattered } else { self }
+    }
 }
 
 /// The version before: a segment of `ingested` is found in `shown`.
@@ -73,14 +99,17 @@ impl View<'_> {
             earlier: 0,
             revised: Vec::new(),
         };
-        outside(&new.head, &is_its_own, &mut shown.playlist.head, &mut shown.reports);
+        outside(&new.head, is_its_own, &mut shown.playlist.head, &mut shown.reports);
+        if self.gathers(new) {
+            shown.playlist.head.extend(dress::of_the_whole(&new.segments));
+        }
         let mut dropped = self.earlier.segments.len();
         if self.keeps_earlier(new) {
             dropped = self.dropped(new, hidden);
             self.show_earlier(dropped, &mut shown);
         }
         self.show_own(new, hidden, &carried, &mut shown);
-        outside(&new.tail, &is_its_own, &mut shown.playlist.tail, &mut shown.reports);
+        outside(&new.tail, is_its_own, &mut shown.playlist.tail, &mut shown.reports);
         if hidden == new.segments.len() && new.open_parts().next().is_some() {
             shown.playlist.tail.splice(0..0, carried);
         }
@@ -94,6 +123,13 @@ impl View<'_> {
         let floor = self.numbering.floor.map_or(0, |floor| floor.msn);
         let least = self.numbering.origins(self.seen.media_sequence);
         new.msn(0).max(floor).max(least).min(new.open_msn())
+    }
+
+    /// Whether lines of the playlist as a whole are moved from among the segments to the head, where this node writes its
+    /// own: always, but for a list that is shown as it is.
+    fn gathers(&self, new: &MediaPlaylist) -> bool {
+        let is_changed = is_live(new) || self.base.is_some() || self.numbering.floor.is_some();
+        is_changed && self.layout == Layout::Scattered
     }
 
     fn begins_at(&self, msn: u64) -> bool {
@@ -135,7 +171,7 @@ impl View<'_> {
     fn show_earlier(&self, dropped: usize, shown: &mut Shown) {
         let (gone, kept) = self.earlier.segments.split_at(dropped);
         shown.earlier = kept.len();
-        shown.playlist.segments.extend(kept.iter().map(dress::ended));
+        shown.playlist.segments.extend(kept.iter().map(dress::moved));
         if let Some(first) = shown.playlist.segments.first_mut().filter(|_| !gone.is_empty()) {
             let led = dress::led(first, &dress::reaching_forward(gone));
             if led.text != first.text {
@@ -146,7 +182,7 @@ impl View<'_> {
     }
 
     fn show_own(&self, new: &MediaPlaylist, hidden: usize, carried: &[Line], shown: &mut Shown) {
-        let strips = is_live(new);
+        let (strips, gathers) = (is_live(new), self.gathers(new));
         shown.playlist.segments.reserve(new.segments.len() - hidden);
         for (index, source) in new.segments.iter().enumerate().skip(hidden) {
             let msn = new.msn(index);
@@ -159,24 +195,27 @@ impl View<'_> {
                 false => Arc::ptr_eq(then, source),
             };
             if let Some((_, same)) = before.filter(|(then, _)| stays(then)) {
-                let same = if is_first { dress::ended(same) } else { Arc::clone(same) };
+                let same = if is_first { dress::moved(same) } else { Arc::clone(same) };
                 shown.playlist.segments.push(same);
                 continue;
             }
             let mut dressed = Arc::clone(source);
-            if strips && source.lasting.iter().any(|line| is_report(&line.tag)) {
-                shown.reports.extend(source.lasting.iter().filter_map(|line| report(&line.tag)));
-                dressed = Arc::new(dress::without(source, |line| is_report(&line.tag)));
+            let is_out = |tag: &Tag| (strips && is_report(tag)) || (gathers && dress::is_of_the_whole(tag));
+            if source.lasting.iter().any(|line| is_out(&line.tag)) {
+                shown.reports.extend(source.lasting.iter().filter_map(|line| report(&line.tag)).filter(|_| strips));
+                dressed = Arc::new(dress::without(source, |line| is_out(&line.tag)));
             }
             if is_first && (hidden > 0 || !carried.is_empty()) {
                 dressed = Arc::new(dress::led(&dressed, carried));
             }
             // What a viewer was told to fetch stays, also where a query is written anew in each version.
+            if let Some((_, same)) = before.filter(|(_, same)| same.uri() != dressed.uri()) {
+                dressed = Arc::new(dress::under(&dressed, same.uri()));
+            }
             match before {
                 Some((_, same)) if same.text == dressed.text => dressed = Arc::clone(same),
-                Some((_, same)) if same.uri() != dressed.uri() => {
-                    dressed = dress::ended(same);
-                }
+                // Nothing but a line end.
+                Some((_, same)) if dress::moved(same).text == dressed.text => {}
                 // What reaches into the list is said anew where it begins: a player's copy has it before. Parts that are
                 // listed no more, far behind the edge, do no harm in it.
                 Some((_, same)) if is_first && dress::is_restated(same, &dressed) => {}

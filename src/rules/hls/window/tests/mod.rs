@@ -445,7 +445,8 @@ fn lines_of_the_whole_playlist_are_found_among_the_segments() {
     let mut story = Story::default();
     let Advance::Advanced(published, _) = story.take_text(&text(7)) else { panic!() };
     assert_consistent(&published);
-    let control = "#EXTM3U\r\n#EXT-X-SERVER-CONTROL:HOLD-BACK=9,CAN-BLOCK-RELOAD=YES\r\n#EXT-X-MAP";
+    let control = "#EXTM3U\r\n#EXT-X-TARGETDURATION:2\r\n#EXT-X-MEDIA-SEQUENCE:7\r\n\
+         #EXT-X-SERVER-CONTROL:HOLD-BACK=9,CAN-BLOCK-RELOAD=YES\r\n#EXT-X-MAP";
     assert!(published.playlist.render().starts_with(control), "{}", published.playlist.render());
     story.wait(60.0).take_text(&text(0));
     let Advance::Advanced(published, _) = story.wait(60.0).take_text(&text(1)) else { panic!() };
