@@ -2,6 +2,7 @@
 
 use super::super::memory::{Kind, Memory, chunk};
 use super::*;
+use crate::clock::Tick;
 
 fn emptied(cache: &Cache) {
     cache.clear_by(|_| true);
@@ -183,4 +184,83 @@ fn a_charge_that_is_absorbed_changes_its_kind_alone() {
     assert_eq!(memory.total(), 40);
     assert!(fill.split(Kind::Bodies, 41).is_none());
     assert_eq!(fill.bytes(), 40);
+}
+
+/// Stores an object that is near a live edge until then.
+fn store_near(cache: &Cache, name: &str, length: u64, until: Duration) {
+    let (mut writer, _reader) = lead(look(cache, name));
+    writer.keep_near(Tick::at(until));
+    writer.head(head(), Some(length), STORED).unwrap();
+    writer.push(octets(length)).unwrap();
+    writer.complete();
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_scan_of_three_times_the_memory_drives_out_nothing_near_a_live_edge() {
+    let cache = cache();
+    // Forty channels' last segments, half of the memory, among a scan through a long window.
+    for number in 0..40 {
+        store_near(&cache, &format!("/live/{number}"), 800 * KIB, MINUTE);
+    }
+    for number in 0..3 * 64 {
+        store(&cache, &format!("/dvr/{number}"), MIB);
+        let usage = cache.usage();
+        assert!(usage.total() <= usage.ceiling, "{usage:?}");
+        cache.run_pending();
+    }
+    for number in 0..40 {
+        let object = hit(look(&cache, &format!("/live/{number}")));
+        assert_eq!(body(&object), octets(800 * KIB));
+    }
+    emptied(&cache);
+}
+
+#[test]
+fn where_what_is_near_is_all_there_is_the_earliest_goes_first() {
+    let cache = cache();
+    for number in 0..100 {
+        store_near(&cache, &format!("/{number}"), MIB, MINUTE + Duration::from_secs(number));
+        let usage = cache.usage();
+        assert!(usage.total() <= usage.ceiling, "{usage:?}");
+    }
+    (50..100).for_each(|number| _ = hit(look(&cache, &format!("/{number}"))));
+    lead(look(&cache, "/0"));
+    emptied(&cache);
+}
+
+#[test]
+fn what_is_no_longer_near_goes_as_everything_else_does() {
+    let (cache, clock) = cache_of(config());
+    store_near(&cache, "/live", MIB, MINUTE);
+    cache.run_pending();
+    assert_eq!(cache.objects(), 1);
+    clock.advance(MINUTE);
+    cache.run_pending();
+    hit(look(&cache, "/live"));
+    (0..200).for_each(|number| store(&cache, &format!("/dvr/{number}"), MIB));
+    lead(look(&cache, "/live"));
+    emptied(&cache);
+}
+
+#[test]
+fn what_is_near_is_purged_and_replaced_as_everything_else() {
+    let cache = cache();
+    store_near(&cache, "/a", KIB, MINUTE);
+    store_near(&cache, "/b", KIB, MINUTE);
+    cache.remove(&key("/a"));
+    lead(look(&cache, "/a"));
+    {
+        let stale = cache.lookup(&key("/b"), &HeaderMap::new(), |_| STALE);
+        let Lookup::Stale { flight: Flight::Lead(leading), .. } = stale else { panic!("it is stale") };
+        let (mut writer, _reader) = leading.start();
+        writer.head(head(), Some(2 * KIB), STORED).unwrap();
+        writer.push(octets(2 * KIB)).unwrap();
+        writer.complete();
+    }
+    assert_eq!(hit(look(&cache, "/b")).length(), 2 * KIB);
+    cache.run_pending();
+    assert_eq!(cache.objects(), 1);
+    emptied(&cache);
 }

@@ -162,6 +162,43 @@ pub(super) fn store(cache: &Cache, name: &str, length: u64) {
 }
 
 #[test]
+fn who_waits_for_a_whole_body_is_not_woken_for_its_pieces() {
+    let cache = cache();
+    let (mut writer, mut reader) = lead(look(&cache, "/part"));
+    let (task, waker) = Task::new();
+    let mut cx = Context::from_waker(&waker);
+    assert!(reader.poll_whole(&mut cx).is_pending());
+    writer.head(head(), None, STORED).unwrap();
+    for _ in 0..3 {
+        writer.push(octets(10)).unwrap();
+        assert_eq!(task.woken(), 0);
+        assert!(reader.poll_whole(&mut cx).is_pending());
+    }
+    // Another may wait for less.
+    let mut eager = join(look(&cache, "/part"));
+    assert!(now(|cx| eager.poll_reached(30, cx)).is_ready());
+    assert!(eager.poll_reached(31, &mut cx).is_pending());
+    writer.push(octets(10)).unwrap();
+    assert_eq!(task.woken(), 1);
+    writer.complete();
+    assert_eq!(task.woken(), 1);
+    assert!(matches!(reader.poll_whole(&mut cx), Poll::Ready(Ok(FillAnswer::Complete(object))) if object.length() == 40));
+}
+
+#[test]
+fn who_waits_for_a_whole_body_that_passes_through_does_not_hold_it_up() {
+    let cache = cache();
+    let (mut writer, mut reader) = lead(look(&cache, "/huge"));
+    let (task, waker) = Task::new();
+    assert!(reader.poll_whole(&mut Context::from_waker(&waker)).is_pending());
+    writer.head(head(), Some(100 * MIB), STORED).unwrap();
+    assert_eq!(task.woken(), 1);
+    assert!(matches!(now(|cx| reader.poll_whole(cx)), Poll::Ready(Ok(FillAnswer::Arriving(..)))));
+    drop(reader);
+    assert!(writer.give_up().is_ok());
+}
+
+#[test]
 fn one_caller_leads_and_the_others_get_what_is_there_then_the_rest() {
     let cache = cache();
     let (mut writer, mut first) = lead(look(&cache, "/a"));
