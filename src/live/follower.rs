@@ -23,10 +23,6 @@ use super::parking::{Fate, Want};
 use super::playlist::{NEVER, Playlist};
 use super::state::{Failure, State};
 
-/// A playlist of one viewer each is looked at anew when nobody asked for this long …
-const PER_VIEWER_IDLE: Duration = Duration::from_mins(1);
-/// … and after this long in any case: its origin may do otherwise by now.
-const PER_VIEWER: Duration = Duration::from_mins(10);
 /// While somebody waits, whether they still do is looked at this often.
 const LINGER: Duration = Duration::from_secs(1);
 /// No playlist is left before this: a viewer who asked is about to wait.
@@ -56,8 +52,6 @@ pub(super) enum Next {
     At(Tick),
     /// It is kept, and asked for again when somebody wants it.
     Keep(Schedule),
-    /// It is passed on, for so long at most.
-    Pass(Tick),
     /// It is forgotten then.
     Forget(Tick),
 }
@@ -94,10 +88,6 @@ impl Follower {
                     true
                 }
                 Next::Keep(schedule) => self.rest(schedule).await,
-                Next::Pass(until) => {
-                    self.pass(until).await;
-                    return;
-                }
                 Next::Forget(tick) => {
                     self.live.clock.sleep_until(tick).await;
                     return;
@@ -201,17 +191,6 @@ impl Follower {
         }
     }
 
-    async fn pass(&self, until: Tick) {
-        loop {
-            let idle = self.playlist.touched() + PER_VIEWER_IDLE;
-            self.live.clock.sleep_until(until.min(idle)).await;
-            let now = self.now();
-            if now >= until || now >= self.playlist.touched() + PER_VIEWER_IDLE {
-                return;
-            }
-        }
-    }
-
     fn came(&mut self, (why, question): (Why, &Question), came: Came) -> Next {
         match judge(&came, &self.playlist.asked) {
             Said::Media(text) => self.media((why, question), &came, &text),
@@ -227,8 +206,10 @@ impl Follower {
         self.known = Known::Nothing;
         self.live.figures.per_viewer.add(1);
         debug!(route = self.route(), playlist = self.playlist.asked.path(), "playlists are one viewer's each");
+        self.live.personal.learn(&self.playlist.asked.key, self.now());
         self.show(State::PerViewer);
-        Next::Pass(self.now() + PER_VIEWER)
+        // It needs no task: there may be as many of them as viewers.
+        Next::Forget(self.now())
     }
 
     /// From now on viewers see this, and who waits is released if it is what they wait for.
@@ -313,6 +294,8 @@ impl Drop for Follower {
         if !std::thread::panicking() {
             self.retire();
         }
-        self.show(Failure::Gone);
+        if !matches!(*self.playlist.state(), State::PerViewer) {
+            self.show(Failure::Gone);
+        }
     }
 }

@@ -19,6 +19,7 @@ mod pace;
 pub mod parking;
 #[cfg(test)]
 mod parking_tests;
+mod personal;
 pub mod playlist;
 pub mod state;
 pub mod streams;
@@ -53,6 +54,7 @@ use follower::Follower;
 use media::Media;
 use numbers::Numbers;
 use parking::{Held, Parking};
+use personal::Personal;
 use playlist::{NEVER, Playlist};
 use state::State;
 use streams::{Located, Streams};
@@ -153,6 +155,7 @@ pub struct Live {
     table: Arc<Table>,
     streams: Streams,
     numbers: Numbers,
+    personal: Personal,
     bells: Arc<Bells>,
     clock: Clock,
     workers: Vec<Tasks>,
@@ -177,6 +180,7 @@ impl Live {
             origins: ArcSwap::new(origins),
             streams: Streams::new(table.clone()),
             numbers: Numbers::default(),
+            personal: Personal::new(),
             table,
             bells,
             clock,
@@ -191,7 +195,7 @@ impl Live {
     /// [`Refused`].
     pub fn open(self: &Arc<Self>, asked: &Asked) -> Result<Arc<Playlist>, Refused> {
         let now = self.clock.now();
-        if asked.rules.playlists == Playlists::PerViewer {
+        if asked.rules.playlists == Playlists::PerViewer || self.personal.knows(&asked.key, now) {
             let playlist = self.unknown(asked, now);
             playlist.set_state(State::PerViewer);
             return Ok(playlist);
@@ -272,6 +276,21 @@ impl Live {
     /// The playlist under a key, if it is known.
     pub fn find(&self, key: &Key) -> Option<Arc<Playlist>> {
         self.table.find(key)
+    }
+
+    /// Whether a key is that of a playlist, as far as is known.
+    pub fn knows(&self, key: &Key) -> bool {
+        self.table.find(key).is_some() || self.is_per_viewer(key)
+    }
+
+    /// Whether a playlist turned out to be one viewer's.
+    pub fn is_per_viewer(&self, key: &Key) -> bool {
+        self.personal.knows(key, self.clock.now())
+    }
+
+    /// How many playlists are known to be one viewer's each.
+    pub fn per_viewer(&self) -> usize {
+        self.personal.count(self.clock.now())
     }
 
     /// Whether a parameter of a query counts because a playlist of the route writes it into the URIs that it lists.

@@ -60,7 +60,7 @@ fn stream<'s>(policies: &'s Policies, snapshot: &'s Snapshot) -> &'s str {
 pub(super) fn families(shared: &Shared) -> Vec<Family> {
     let live = &shared.edge.live;
     let policies = shared.edge.policies();
-    let mut states = BTreeMap::<&'static str, usize>::new();
+    let mut states = BTreeMap::from([("per-viewer", live.per_viewer())]);
     let mut behind = BTreeMap::<String, f64>::new();
     for snapshot in live.snapshots() {
         *states.entry(snapshot.state).or_default() += 1;

@@ -106,6 +106,7 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut
     };
     let said = match asking.map(|asking| (class(edge, resource, &asking), asking)) {
         Some((Class::Playlist(known), asking)) => of_playlist((resource, &asking), known.as_deref(), told),
+        Some((Class::PerViewer(whose), _)) => of_per_viewer(whose, told),
         Some((Class::Media(named), asking)) => of_media(edge, (resource, &asking), &named, told),
         Some((Class::Plain, _)) | None => of_plain(edge, (head, resource), told),
     };
@@ -115,6 +116,8 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut
 /// What a resource is to the live edge.
 enum Class {
     Playlist(Option<Arc<Playlist>>),
+    /// A playlist that is one viewer's, as this says.
+    PerViewer(&'static str),
     Media(Named),
     Plain,
 }
@@ -124,8 +127,15 @@ fn class(edge: &Edge, resource: &Resource<'_>, asking: &Asking) -> Class {
         return Class::Media(named);
     }
     let path = resource.target.split('?').next().unwrap_or_default();
+    let is_one = asked::is_playlist_path(path) || edge.live.knows(&asking.key);
+    if is_one && resource.route.config.playlists == Playlists::PerViewer {
+        return Class::PerViewer("the route");
+    }
+    if edge.live.is_per_viewer(&asking.key) {
+        return Class::PerViewer("the origin");
+    }
     match edge.live.find(&asking.key) {
-        None if !asked::is_playlist_path(path) => Class::Plain,
+        None if !is_one => Class::Plain,
         known => Class::Playlist(known),
     }
 }
@@ -137,15 +147,6 @@ fn of_playlist(
 ) -> String {
     let state = known.map(Playlist::state);
     told.class = Some("playlist");
-    let by_route = resource.route.config.playlists;
-    if by_route == Playlists::PerViewer || matches!(state.as_deref(), Some(State::PerViewer)) {
-        told.sharing = Some("per-viewer");
-        let whose = if by_route == Playlists::PerViewer { "the route" } else { "the origin" };
-        return format!(
-            "passed to the origin for each viewer, with query, cookies, User-Agent and address, and not stored: \
-             {whose} says that each gets their own"
-        );
-    }
     told.sharing = Some("shared");
     told.lifetime = Some("until its next version");
     leave_out(asking, told);
@@ -168,6 +169,15 @@ fn of_playlist(
         Some(State::PerViewer) => "passed to the origin for each viewer".to_owned(),
         Some(State::Failed(failure)) => format!("refused until the origin has recovered: {}", fault(failure)),
     }
+}
+
+fn of_per_viewer(whose: &str, told: &mut Explanation) -> String {
+    told.class = Some("playlist");
+    told.sharing = Some("per-viewer");
+    format!(
+        "passed to the origin for each viewer, with query, cookies, User-Agent and address, and not stored: {whose} \
+         says that each gets their own"
+    )
 }
 
 fn fault(failure: &Failure) -> String {

@@ -83,7 +83,7 @@ pub struct Listing<'a> {
 /// The playlist that a request asks for, if it is one: by its name, or because it has turned out to be one.
 pub fn listing<'a>(edge: &Edge, resource: &'a Resource<'a>, asking: Asking) -> Option<Listing<'a>> {
     let path = resource.target.split('?').next().unwrap_or_default();
-    let is_one = asked::is_playlist_path(path) || edge.live.find(&asking.key).is_some();
+    let is_one = asked::is_playlist_path(path) || edge.live.knows(&asking.key);
     is_one.then_some(Listing { resource, asking })
 }
 

@@ -14,12 +14,14 @@ async fn a_private_playlist_is_left_to_each_viewer() {
         stage.got().await.say(200, &[("cache-control", control)], plain(20));
         assert!(matches!(&*viewer.await.unwrap(), State::PerViewer));
         for _ in 0..5 {
-            stage.pass(20 * SECOND).await;
-            stage.open("/live.m3u8");
+            stage.pass(100 * SECOND).await;
+            assert!(matches!(&*stage.open("/live.m3u8").state(), State::PerViewer));
         }
         assert_eq!((stage.count(), stage.live.figures.per_viewer.value()), (1, 1));
-        stage.pass(61 * SECOND).await;
-        stage.until(|| stage.live.find(&playlist.asked.key).is_none()).await;
+        assert_eq!((stage.live.count(), stage.live.per_viewer()), (0, 1), "it takes no place");
+        stage.pass(101 * SECOND).await;
+        let again = stage.open("/live.m3u8");
+        assert!(matches!(&*again.state(), State::Asked), "its origin may do otherwise by now");
     }
 }
 
