@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::rules::hls::parse::lines::{Content, Scope, content, scope};
 use crate::rules::hls::playlist::{LastingLine, Line, Map, Segment, Tag};
 
 /// The segment without those of its lasting lines for which `is_out`.
@@ -86,10 +87,24 @@ pub(in crate::rules::hls) fn led(segment: &Segment, lead: &[Line]) -> Segment {
     segment
 }
 
-/// Whether `now` is `then` behind lines that only say anew what was in force before the list began here.
-pub(in crate::rules::hls) fn is_restated(then: &Segment, now: &Segment) -> bool {
-    let says_anew = |line: &str| [MAP, KEY, DATE].iter().any(|tag| line.starts_with(tag));
-    now.text.strip_suffix(&*then.text).is_some_and(|lead| lead.lines().all(says_anew))
+/// Whether `now`, where the list begins, says no more than `then` did in its midst: lines before it that are not of a
+/// segment are the head's by now, and what was in force before is said anew.
+pub(super) fn is_restated(then: &Segment, now: &Segment) -> bool {
+    let says_anew = |line: &&str| [MAP, KEY, DATE].iter().any(|tag| line.starts_with(tag));
+    let own = |segment: &'_ Segment| {
+        segment.text.split_inclusive('\n').skip_while(|line| may_lead(line)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (then, now) = (own(then), own(now));
+    then == now || now.iter().skip_while(|line| says_anew(&line.as_str()) || may_lead(line)).eq(&then)
+}
+
+/// Whether a line is not of a segment, and so may stand in the head.
+fn may_lead(line: &str) -> bool {
+    match content(line) {
+        Content::Nothing => true,
+        Content::Tag(name, _) => scope(name) != Scope::Segment,
+        Content::Uri(_) => false,
+    }
 }
 
 /// Whether `now` is `then` without its parts.
