@@ -491,7 +491,8 @@ pub fn window(data: &[u8]) {
             follows(last, &published);
         }
         let again = parse::parse(&published.playlist.render(), None).expect("what viewers see is a playlist");
-        let numbers = |list: &MediaPlaylist| (list.facts.media_sequence, list.facts.discontinuity_sequence, list.next());
+        let numbers =
+            |list: &MediaPlaylist| (list.facts.media_sequence, list.facts.discontinuity_sequence, list.next());
         assert_eq!(numbers(&again), numbers(&published.playlist));
         last = Some(published);
     }

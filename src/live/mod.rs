@@ -313,9 +313,11 @@ impl Live {
     /// How the numbers of playlists are counted, a second ago at most where they are followed.
     pub fn numbers(&self) -> BTreeMap<Box<str>, Remembered> {
         let let_go = self.numbers.all().into_iter();
-        let followed = self.table.all().into_iter().filter_map(|playlist| {
-            Some((Box::from(playlist.asked.key.as_str()), playlist.numbers()?))
-        });
+        let followed = self
+            .table
+            .all()
+            .into_iter()
+            .filter_map(|playlist| Some((Box::from(playlist.asked.key.as_str()), playlist.numbers()?)));
         let_go.chain(followed).collect()
     }
 

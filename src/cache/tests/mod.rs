@@ -182,7 +182,9 @@ fn who_waits_for_a_whole_body_is_not_woken_for_its_pieces() {
     assert_eq!(task.woken(), 1);
     writer.complete();
     assert_eq!(task.woken(), 1);
-    assert!(matches!(reader.poll_whole(&mut cx), Poll::Ready(Ok(FillAnswer::Complete(object))) if object.length() == 40));
+    assert!(
+        matches!(reader.poll_whole(&mut cx), Poll::Ready(Ok(FillAnswer::Complete(object))) if object.length() == 40)
+    );
 }
 
 #[test]

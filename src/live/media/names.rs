@@ -236,16 +236,21 @@ impl Names {
     }
 
     /// One version less lists the name, which is then needed for `life`. Whether none is left.
-    pub fn unlist(&self, print: Fingerprint, kind: Kind, (life, now): (Duration, Tick)) -> bool {
+    pub fn unlist(&self, print: Fingerprint, (life, now): (Duration, Tick)) -> bool {
         let mut shard = self.shard(print).lock();
         let Some(entry) = shard.names.get_mut(&print) else { return true };
         entry.listed = entry.listed.saturating_sub(1);
         entry.until = entry.until.max(Moment::from(now + life));
-        if kind == Kind::Growing && entry.kind == Kind::Growing {
-            // What grew is a segment like any other once it does not grow any more.
+        entry.listed == 0
+    }
+
+    /// What grew is a segment like any other from now on.
+    pub fn close(&self, print: Fingerprint) {
+        if let Some(entry) = self.shard(print).lock().names.get_mut(&print)
+            && entry.kind == Kind::Growing
+        {
             entry.kind = Kind::Segment;
         }
-        entry.listed == 0
     }
 
     fn enter(&self, print: Fingerprint, listing: &Listing, now: Tick, then: impl FnOnce(&mut Entry)) {
