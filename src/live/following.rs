@@ -12,7 +12,7 @@ use crate::rules::caching::validator::Validators;
 use crate::rules::hls::delta::merge;
 use crate::rules::hls::parse::{Malformed, parse};
 use crate::rules::hls::rhythm::{Poll, Rhythm};
-use crate::rules::hls::window::{Advance, Window};
+use crate::rules::hls::window::{Advance, Finding, Window};
 use crate::rules::hls::{MediaPlaylist, Position};
 
 use super::ask::{Blocking, Question};
@@ -41,6 +41,8 @@ pub(super) struct Following {
     failures: u32,
     refusals: u32,
     failed_merges: u32,
+    /// The last version was the first of an origin that began anew: what was asked for stood in other numbers.
+    has_begun_anew: bool,
     no_directives_before: Tick,
 }
 
@@ -63,6 +65,7 @@ impl Following {
             failures: 0,
             refusals: 0,
             failed_merges: 0,
+            has_begun_anew: false,
             no_directives_before: Tick::default(),
         }
     }
@@ -140,6 +143,8 @@ impl Following {
             true => None,
             false => Some(Validators::of(came.headers, came.wall)),
         };
+        let begins_anew = |finding: &Finding| matches!(finding, Finding::Restarted { .. });
+        self.has_begun_anew = matches!(&advance, Advance::Advanced(_, findings) if findings.iter().any(begins_anew));
         match &advance {
             Advance::Unchanged => self.answered_well(question, came, (false, last_segment)),
             Advance::Advanced(..) => self.answered_well(question, came, (true, last_segment)),
@@ -182,7 +187,7 @@ impl Following {
             Some(part) => newest.next() > Position::new(asked.msn, part),
             None => newest.open_msn() > asked.msn,
         };
-        !is_there && !newest.facts.is_ended
+        !is_there && !newest.facts.is_ended && !self.has_begun_anew
     }
 
     /// When to ask again after an answer that came well.

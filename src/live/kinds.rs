@@ -9,7 +9,7 @@ use crate::rules::hls::Published;
 use crate::rules::hls::multivariant::Multivariant;
 use crate::rules::hls::playlist::PlaylistType;
 use crate::rules::hls::reload::Reload;
-use crate::rules::hls::window::{Advance, Finding};
+use crate::rules::hls::window::Advance;
 
 use super::ask::{Came, Question};
 use super::edition::Edition;
@@ -54,13 +54,12 @@ impl Follower {
         match advance {
             Advance::Advanced(published, findings) => {
                 self.publish(&published, came);
-                let restarted = findings.iter().any(|finding| matches!(finding, Finding::Restarted { .. }));
                 findings.iter().for_each(|finding| self.notice(Notice::of(finding), &format!("{finding:?}")));
-                self.go_on(question, came, !restarted)
+                self.go_on(question, came)
             }
             Advance::Unchanged => {
                 self.show_again();
-                self.go_on(question, came, true)
+                self.go_on(question, came)
             }
             Advance::Behind => {
                 self.notice(Notice::Behind, "the origin's list is behind what viewers have");
@@ -89,7 +88,7 @@ impl Follower {
             Known::Media(following) => {
                 following.unchanged(question, &received(came, wall));
                 self.show_again();
-                self.go_on(question, came, true)
+                self.go_on(question, came)
             }
             Known::Multivariant(kept) => {
                 kept.confirm(came, wall);
@@ -130,6 +129,9 @@ impl Follower {
             playlist.note_numbers(came.answered, || following.window.remember());
         }
         let before = before.as_ref().map(|before| &*before.published);
+        if before.is_none() {
+            self.live.media.followed(&playlist.asked, playlist.imported());
+        }
         self.live.media.published(&playlist.asked, (before, published), watched, playlist.role());
     }
 
@@ -144,8 +146,8 @@ impl Follower {
         }
     }
 
-    /// What comes after an answer that came well; `counts`: an answer that lacks what was asked for is an early one.
-    fn go_on(&mut self, question: &Question, came: &Came, counts: bool) -> Next {
+    /// What comes after an answer that came well.
+    fn go_on(&mut self, question: &Question, came: &Came) -> Next {
         let Known::Media(following) = &self.known else { return Next::Forget(came.answered) };
         self.playlist.set_current(pace::current(came.answered, following.part_target()));
         if following.is_ended() {
@@ -154,7 +156,7 @@ impl Follower {
             let due = came.answered + lifetime(came, self.live.clock.wall()).unwrap_or(usual);
             return Next::Keep(Schedule { due, blank: NEVER, warm: due });
         }
-        if following.is_early(question) && counts {
+        if following.is_early(question) {
             let next = self.after_early(came.asked);
             self.notice_early(question, came);
             return Next::At(next);

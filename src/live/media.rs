@@ -27,6 +27,7 @@ use crate::origin::Origins;
 use crate::rules::caching::media::{self, Word};
 use crate::rules::caching::{Freshness, Key};
 use crate::rules::hls::multivariant::Role;
+use crate::rules::hls::variables::Variables;
 use crate::rules::hls::{MediaPlaylist, Published};
 use crate::tasks::Tasks;
 use crate::telemetry::metrics::{Family, Source as MetricSource};
@@ -192,6 +193,11 @@ impl Media {
         }
     }
 
+    /// A playlist is followed from now on, whose multivariant playlist has these variables.
+    pub fn followed(&self, asked: &Asked, imported: Arc<Variables>) {
+        self.feeds.lock().entry(asked.key.clone()).or_insert_with(|| Arc::new(Mutex::new(Feed::new(imported))));
+    }
+
     /// A playlist has a new version: names come and go, and what it hints is fetched.
     pub fn published(
         self: &Arc<Self>,
@@ -217,7 +223,7 @@ impl Media {
     /// A playlist that is made for one viewer lists what many may share: it is named for as long as the playlist lasts.
     pub fn listed_once(&self, asked: &Asked, playlist: &MediaPlaylist) {
         let now = self.clock.now();
-        let namer = Namer::new(asked, playlist);
+        let namer = Namer::new(asked, playlist, &Variables::default());
         let longest = playlist.duration() + playlist.facts.target_duration;
         let mut after = playlist.duration();
         let segments = playlist.segments.iter().flat_map(|segment| {

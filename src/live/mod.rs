@@ -6,6 +6,7 @@
 
 mod ask;
 pub mod edition;
+mod failing;
 pub mod figures;
 mod follower;
 mod following;

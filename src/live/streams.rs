@@ -45,8 +45,6 @@ pub(super) struct Member {
     pub(super) asked: Located,
     /// What it carries.
     pub(super) role: Option<Role>,
-    /// Its bandwidth.
-    pub(super) bandwidth: Option<u64>,
 }
 
 /// A playlist that a document names.
@@ -108,13 +106,6 @@ impl Stream {
         self.members.lock().iter().find(|member| member.asked.key == *key)?.role
     }
 
-    /// The bandwidth of a rendition, and how many main renditions have less: what priorities go by.
-    pub fn rank(&self, key: &Key) -> Option<(u64, usize)> {
-        let members = self.members.lock();
-        let bandwidth = members.iter().find(|member| member.asked.key == *key)?.bandwidth?;
-        Some((bandwidth, members.iter().filter(|other| other.bandwidth.is_some_and(|less| less < bandwidth)).count()))
-    }
-
     pub(super) fn members(&self) -> Vec<Member> {
         self.members.lock().clone()
     }
@@ -167,7 +158,7 @@ impl Streams {
             let uri = variables.replace(&rendition.uri);
             let Some(located) = uri.and_then(|uri| asked.locate(&uri)) else { continue };
             self.note_parameters(&asked.rules.route, &located.target);
-            members.push(Member { asked: located, role: Some(rendition.role), bandwidth: rendition.bandwidth });
+            members.push(Member { asked: located, role: Some(rendition.role) });
             if members.len() == RENDITIONS {
                 break;
             }
@@ -180,7 +171,7 @@ impl Streams {
 
     /// Takes on what the rendition reports of a playlist name that belongs to no stream yet.
     pub(super) fn take_reports<'u>(&self, playlist: &Playlist, uris: impl Iterator<Item = &'u str>) {
-        let member = |asked: Located| Member { asked, role: None, bandwidth: None };
+        let member = |asked: Located| Member { asked, role: None };
         let mut members: Vec<_> =
             uris.take(RENDITIONS).filter_map(|uri| playlist.asked.locate(uri)).map(member).collect();
         if members.is_empty() {

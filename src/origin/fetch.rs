@@ -54,6 +54,8 @@ enum Next {
 pub(super) async fn fetch(tasks: &Tasks, group: &[Arc<Upstream>], ask: Ask) -> Result<Answer, FetchError> {
     let Some(clock) = group.first().map(|upstream| upstream.clock.clone()) else { return Err(FetchError::NoOrigin) };
     let repeatable = ask.is_repeatable();
+    // An origin that holds a reload and has nothing new for that stream at last says nothing of its other streams.
+    let may_be_held = ask.first_byte.is_some();
     let mut errand = Errand { tasks, ask, began: clock.now(), repeatable };
     let candidates = in_order(group, errand.began);
     let mut unwell_answer = None;
@@ -62,7 +64,9 @@ pub(super) async fn fetch(tasks: &Tasks, group: &[Arc<Upstream>], ask: Ask) -> R
         let is_last = index + 1 == candidates.len();
         match errand.run(upstream).await {
             Ok(answer) if is_unwell(answer.status) => {
-                upstream.memory.failed(clock.now());
+                if !may_be_held {
+                    upstream.memory.failed(clock.now());
+                }
                 if is_last || !repeatable {
                     return Ok(answer);
                 }
@@ -74,7 +78,8 @@ pub(super) async fn fetch(tasks: &Tasks, group: &[Arc<Upstream>], ask: Ask) -> R
             }
             Err(Failed { error, next }) => {
                 upstream.figures.count(error.outcome());
-                if error.blames_origin() {
+                let is_silent = matches!(error, FetchError::Timeout { which: Wait::FirstByte, .. });
+                if error.blames_origin() && !(may_be_held && is_silent) {
                     upstream.memory.failed(clock.now());
                 }
                 last_error = error;

@@ -232,7 +232,6 @@ impl Viewer<'_> {
         };
         let reload = match self.waited.reload {
             Some((_, position)) => frontier.judge_waiting(position),
-            None if !blocks(edition) => Reload::Now,
             None => frontier.judge(&directives),
         };
         match reload {
@@ -309,12 +308,6 @@ impl Viewer<'_> {
             access: Access::OfRoute,
         }
     }
-}
-
-/// Whether viewers were told that reloads are held; else whoever asks for one gets the present version (§6.3.8).
-fn blocks(edition: &Edition) -> bool {
-    let control = edition.published.playlist.facts.server_control.as_ref();
-    control.is_some_and(|control| control.can_block_reload)
 }
 
 /// When to come back after a wait that was in vain: in the time of a part, at least a second.

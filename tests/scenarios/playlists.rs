@@ -5,6 +5,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,6 +31,7 @@ struct Stream {
 }
 
 const FIRST: u64 = 100;
+const ENDED: Edge = Edge { end: FIRST + 12, parts: 0, ended: true };
 
 impl Stream {
     /// `target` is the target duration in seconds; twelve segments, and one part of the next.
@@ -357,6 +359,80 @@ async fn what_the_origin_says_instead_of_a_playlist_is_said_to_viewers() {
                 let text = body(&mut answer).await;
                 assert!(text.contains(word), "{path}: {text}");
             }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_playlist_without_a_name_of_one_is_known_by_its_type() {
+    for way in WAYS {
+        let origin = Script::start(|seen| match seen.target.starts_with("/live/now") {
+            true => reply(200, &[("content-type", "Audio/MPEGurl; charset=utf-8")], text(ENDED, 4)),
+            false => reply(200, &[], "media"),
+        })
+        .await;
+        let setup = Setup { upstream: Some(origin.addr), ..Setup::default() };
+        tell(way, setup, async |stage: &Stage| {
+            let mut first = stage.get("/live/now?viewer=1").await;
+            assert!(body(&mut first).await.ends_with("#EXT-X-ENDLIST\n"));
+            assert_eq!(first.header("content-type"), "application/vnd.apple.mpegurl");
+            let asked = origin.count();
+            // From now on it is known by its name, whoever asks.
+            let again = stage.get("/live/now?viewer=2&_HLS_msn=7").await;
+            assert_eq!((again.status.as_u16(), again.header("cache-status")), (200, "edge-test;hit"));
+            assert_eq!(origin.count(), asked);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_multivariant_playlist_is_served_from_memory_and_renditions_report_each_other() {
+    for way in WAYS {
+        let master = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nhi.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=2\nlo.m3u8\n";
+        let origin = Script::start(move |seen| match seen.target.as_str() {
+            "/live/main.m3u8" => reply(200, &[LIST, ("cache-control", "max-age=60")], master),
+            "/live/hi.m3u8" | "/live/lo.m3u8" => reply(200, &[LIST], text(ENDED, 4)),
+            _ => reply(200, &[], "media"),
+        })
+        .await;
+        let setup = Setup { upstream: Some(origin.addr), ..Setup::default() };
+        tell(way, setup, async |stage: &Stage| {
+            assert_eq!(body(&mut stage.get("/live/main.m3u8").await).await, master);
+            let mut gzip = stage.get_with("/live/main.m3u8", &[("accept-encoding", "gzip")]).await;
+            assert_eq!((gzip.header("cache-status"), gzip.header("priority")), ("edge-test;hit", "u=1"));
+            let mut unzipped = String::new();
+            flate2::read::GzDecoder::new(&*gzip.bytes().await.unwrap()).read_to_string(&mut unzipped).unwrap();
+            assert_eq!(unzipped, master);
+            assert_eq!(origin.seen().iter().filter(|seen| seen.target == "/live/main.m3u8").count(), 1);
+            stage.get("/live/hi.m3u8").await.bytes().await.unwrap();
+            let low = body(&mut stage.get("/live/lo.m3u8").await).await;
+            let report = "#EXT-X-RENDITION-REPORT:URI=\"hi.m3u8\",LAST-MSN=111\n#EXT-X-ENDLIST\n";
+            assert!(low.ends_with(report), "{low}");
+            let wished = stage.get_with("/live/lo.m3u8", &[("priority", "u=5, i")]).await;
+            assert_eq!(wished.header("priority"), "u=5, i");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_is_held_like_a_get() {
+    for way in WAYS {
+        let stream = Stream::start(4).await;
+        tell(way, stream.setup(), async |stage: &Stage| {
+            stage.get("/live/hi.m3u8").await.bytes().await.unwrap();
+            let client = stage.viewer().await;
+            let path = "/live/hi.m3u8?_HLS_msn=112&_HLS_part=1";
+            let waiting = tokio::spawn(async move { client.request(Method::HEAD, path, &[], Bytes::new()).await });
+            held(stage, 1.0).await;
+            stream.publish(|edge| edge.parts = 2);
+            let mut answer = waiting.await.unwrap().unwrap();
+            assert_eq!(answer.status, 200);
+            let whole = body(&mut stage.get("/live/hi.m3u8").await).await;
+            assert_eq!(answer.header("content-length"), whole.len().to_string());
+            assert!(answer.bytes().await.unwrap().is_empty());
         })
         .await;
     }

@@ -10,6 +10,7 @@ use crate::origin::supply::Located;
 use crate::rules::hls::Published;
 use crate::rules::hls::multivariant::Role;
 use crate::rules::hls::playlist::Segment;
+use crate::rules::hls::variables::Variables;
 
 use super::growing::Extent;
 use super::listing::{self, Item, Namer};
@@ -29,6 +30,9 @@ const MARGIN: Duration = Duration::from_secs(1);
 pub(super) struct Feed {
     /// The duration of its longest version.
     longest: Duration,
+    /// The variables of its multivariant playlist, as they were known when its first version came: names are taken out
+    /// as they were entered.
+    imported: Arc<Variables>,
     in_force: InForce,
     growing: Vec<(Fingerprint, Box<str>)>,
 }
@@ -80,6 +84,11 @@ impl InForce {
 }
 
 impl Feed {
+    /// A feed of a playlist whose multivariant playlist has these variables.
+    pub fn new(imported: Arc<Variables>) -> Self {
+        Self { imported, ..Self::default() }
+    }
+
     /// Takes on a version; what it hints.
     pub fn publish(
         &mut self,
@@ -90,8 +99,9 @@ impl Feed {
     ) -> Vec<Hinted> {
         self.longest = self.longest.max(now.playlist.duration());
         let tick = media.clock.now();
-        let new = Turn::new(media, asked, now, (role, self.longest, tick));
-        let old = before.map(|before| Turn::new(media, asked, before, (role, self.longest, tick)));
+        let imported = self.imported.clone();
+        let turn = |published| Turn::new(media, (asked, &imported), published, (role, self.longest, tick));
+        let (new, old) = (turn(now), before.map(turn));
         self.segments(old.as_ref(), &new);
         let hinted = self.tail(old.as_ref(), &new);
         self.grow(media, &new);
@@ -104,7 +114,8 @@ impl Feed {
     /// The playlist is no longer followed.
     pub fn retire(&mut self, media: &Media, asked: &Asked, last: &Published, margin: Duration) {
         let now = media.clock.now();
-        let turn = Turn::new(media, asked, last, (None, self.longest.max(margin), now));
+        let imported = self.imported.clone();
+        let turn = Turn::new(media, (asked, &imported), last, (None, self.longest.max(margin), now));
         for segment in &last.playlist.segments {
             turn.unlist_segment(segment);
         }
@@ -240,11 +251,11 @@ impl Feed {
 impl<'a> Turn<'a> {
     fn new(
         media: &'a Media,
-        asked: &'a Asked,
+        (asked, imported): (&'a Asked, &Variables),
         published: &'a Published,
         (role, longest, now): (Option<Role>, Duration, Tick),
     ) -> Self {
-        Self { media, namer: Namer::new(asked, &published.playlist), published, role, longest, now }
+        Self { media, namer: Namer::new(asked, &published.playlist, imported), published, role, longest, now }
     }
 
     /// Until when what stands at the live edge is near it.

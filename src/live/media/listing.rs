@@ -27,14 +27,14 @@ pub(super) struct Item<'p> {
 }
 
 impl<'a> Namer<'a> {
-    /// The names of a playlist that was asked for so.
-    pub fn new(asked: &'a Asked, playlist: &MediaPlaylist) -> Self {
+    /// The names of a playlist that was asked for so; `imported` are the variables of its multivariant playlist.
+    pub fn new(asked: &'a Asked, playlist: &MediaPlaylist, imported: &Variables) -> Self {
         let definitions = playlist.head.iter().filter_map(|line| match &line.tag {
             Tag::Define(definition) => Some(definition),
             _ => None,
         });
         let query = asked.target.split_once('?').map(|(_, query)| query);
-        Self { asked, variables: Variables::of(definitions, query, &Variables::default()) }
+        Self { asked, variables: Variables::of(definitions, query, imported) }
     }
 
     /// How the playlist was asked for.

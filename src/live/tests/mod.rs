@@ -207,14 +207,19 @@ async fn accept(
         let (give, counters, now) = (give.clone(), counters.clone(), now.clone());
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let (reply, replied) = oneshot::channel();
-            counters.0.fetch_add(1, Relaxed);
-            counters.1.fetch_max(now.fetch_add(1, Relaxed) + 1, Relaxed);
-            let outstanding = Outstanding(now.clone());
-            let target = request.uri().path_and_query().unwrap().to_string();
-            // A test that has ended does not listen.
-            _ = give.send(Got { target, headers: request.headers().clone(), reply });
+            let mut outstanding = None;
+            // There are no media: what is hinted never comes.
+            if request.uri().path().ends_with(".m3u8") {
+                counters.0.fetch_add(1, Relaxed);
+                counters.1.fetch_max(now.fetch_add(1, Relaxed) + 1, Relaxed);
+                outstanding = Some(Outstanding(now.clone()));
+                let target = request.uri().path_and_query().unwrap().to_string();
+                // A test that has ended does not listen.
+                _ = give.send(Got { target, headers: request.headers().clone(), reply });
+            }
             async move {
-                let response = replied.await.unwrap_or_else(|_| Response::new(Full::default()));
+                let missing = |_| Response::builder().status(404).body(Full::default()).unwrap();
+                let response = replied.await.unwrap_or_else(missing);
                 drop(outstanding);
                 Ok::<_, Infallible>(response)
             }

@@ -1,6 +1,7 @@
 //! Renditions of one stream know of each other.
 
 use super::*;
+use crate::live::media::Kind;
 use crate::rules::hls::multivariant::Role;
 
 const STREAM: &str = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a\",URI=\"sound/main.m3u8\"\n\
@@ -86,4 +87,20 @@ async fn a_stream_that_is_kept_warm_is_followed_with_its_renditions() {
     assert_eq!(stage.live.count(), 4);
     assert!(main.is_warm(stage.clock.now()));
     stage.until(|| stage.live.count() == 0 || stage.clock.now() > Tick::at(150 * SECOND)).await;
+}
+
+#[tokio::test]
+async fn what_a_rendition_names_by_a_variable_of_its_stream_is_media() {
+    let mut stage = Stage::new().await;
+    let define = |what: &str, text: &str| text.replacen('\n', &format!("\n#EXT-X-DEFINE:{what}\n"), 1);
+    stage.begin("/live/main.m3u8", define("NAME=\"path\",VALUE=\"v1\"", STREAM)).await;
+    let low = define("IMPORT=\"path\"", &plain(20).replace("\ns", "\n{$path}/s"));
+    let low = begin(&mut stage, "/live/low.m3u8", low).await;
+    let key = stage.asked("/live/v1/s19.ts").key;
+    let named = stage.live.media.find(&key).unwrap();
+    assert_eq!((named.kind, named.role), (Kind::Segment, Some(Role::Main)));
+    low.dismiss();
+    stage.until(|| stage.live.find(&low.asked.key).is_none()).await;
+    stage.pass(100 * SECOND).await;
+    assert_eq!(stage.live.media.find(&key), None, "it is taken out under the name that it was entered by");
 }

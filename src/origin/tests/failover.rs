@@ -172,3 +172,22 @@ async fn an_origin_that_keeps_failing_rests_and_is_tried_again() {
     assert_eq!(&*fetch.await.unwrap().unwrap().origin, "primary");
     assert_eq!(edge.figures("primary").standing, Standing::Well);
 }
+
+#[tokio::test]
+async fn a_reload_that_was_held_in_vain_says_nothing_of_the_origins_health() {
+    let origin = ByHand::new().await;
+    let edge = Edge::new(&[origin_at(origin.port)]);
+    let held = || Ask { first_byte: Some(Duration::from_secs(8)), ..get("/live.m3u8?_HLS_msn=7") };
+    let vain = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
+    let fetch = edge.reading(held());
+    let (mut hand, _) = origin.asked().await;
+    hand.say(vain).await;
+    fetch.await.unwrap().unwrap();
+    for _ in 0..3 {
+        let fetch = edge.reading(held());
+        hand.head().await.unwrap();
+        hand.say(vain).await;
+        fetch.await.unwrap().unwrap();
+    }
+    assert_eq!(edge.figures("primary").standing, Standing::Well);
+}

@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 
 use crate::live::edition::{self, Coding};
 use crate::origin;
+use crate::rules::caching::control::{Wanted, Wish};
 use crate::rules::fields::cache_status::Forward;
 use crate::rules::hls::parse;
 use crate::rules::hls::rewrite;
@@ -46,13 +47,16 @@ const OF_OCTETS: [HeaderName; 7] = [
 /// Passes a request for a viewer's own playlist.
 ///
 /// # Errors
-/// Whatever befell the origin, and `NotAPlaylist`.
+/// `NotStored`, `NotAPlaylist`, and whatever befell the origin.
 pub async fn answer(
     edge: &Edge,
     policies: &Arc<Policies>,
     head: &Head,
     listing: &Listing<'_>,
 ) -> Result<Answer, Refusal> {
+    if Wish::of(&head.headers).says(Wanted::OnlyIfCached) {
+        return Err(Refusal::NotStored);
+    }
     let holds = listing.asking.directives.is_ok_and(|directives| directives.msn.is_some());
     let mut passing = Passing::of(head, policies, Forward::Bypass);
     passing.first_byte = holds.then_some(HOLD);

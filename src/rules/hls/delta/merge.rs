@@ -157,8 +157,8 @@ struct Merge<'p> {
 }
 
 impl<'p> Merge<'p> {
-    /// The lines of the head; `lines` are those before EXT-X-SKIP. Where no segment is skipped they and those of the first
-    /// one that is kept are one piece: what leads a segment is the head's, once nothing else is left before it.
+    /// The lines of the head; `lines` are those before EXT-X-SKIP. Where no segment is skipped they and those of the
+    /// first one that is kept are one piece: what leads a segment is the head's, once nothing else is left before it.
     fn head(&mut self, lines: &'p [Line], update: &'p MediaPlaylist) -> Result<Vec<Line>, CannotMerge> {
         let mut new: Vec<_> = Row::of_all(lines).collect();
         let mut old: Vec<_> = Row::of_all(&self.before.head).collect();
@@ -191,21 +191,16 @@ impl<'p> Merge<'p> {
         Ok(head.into_iter().map(|row| row.to_line(self.end)).collect())
     }
 
-    /// Lines that stood between two segments are the head's once the segments before them have left. Which of those
-    /// before the first segment, which is skipped, the update has in its head, or would if it did not skip date ranges;
-    /// and which it skipped with the segment, as only others than this node do, so that they are to be put behind.
+    /// Lines that stood between two segments are the head's once the segments before them have left. Of those before the
+    /// first segment, which is skipped: which the update has at the end of its head, or would if it did not skip date
+    /// ranges; and which it skipped with the segment, as only others than this node do, so that they are put behind.
     fn led(&mut self, head: &[Row<'p>]) -> Result<(Vec<Row<'p>>, Vec<Row<'p>>), CannotMerge> {
         let leading = self.leading()?;
         let dates: HashSet<_> = head.iter().filter(|row| row.is_date_range()).map(|row| bare(row.text)).collect();
         let others =
             |rows: &[Row<'p>]| rows.iter().filter(|row| !row.is_date_range()).map(|row| row.text).collect::<Vec<_>>();
-        let (head, led, before) = (others(head), others(&leading), self.before.head.as_slice());
+        let (head, led) = (others(head), others(&leading));
         let mut there = (0..=led.len()).rev().find(|count| head.ends_with(&led[..*count])).unwrap_or_default();
-        let is_new = |text: &&str| {
-            let count = before.iter().filter(|line| *line.text == **text).count();
-            head.iter().filter(|line| *line == text).count() > count
-        };
-        there += led[there..].iter().take_while(|text| is_new(text)).count();
         let (mut ahead, mut behind) = (Vec::new(), Vec::new());
         for row in leading {
             let is_next = |line: &&Line| bare(&line.text) == bare(row.text);

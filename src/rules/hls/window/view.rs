@@ -47,7 +47,7 @@ pub(super) struct Shown {
     pub(super) reports: Vec<RenditionReport>,
     /// Segments of earlier generations, at its beginning.
     pub(super) earlier: usize,
-    /// Numbers, as viewers know them, of segments whose lines changed since they were listed.
+    /// Numbers, as viewers know them, of segments whose lines changed since they were listed, in order.
     pub(super) revised: Vec<u64>,
 }
 
@@ -63,6 +63,7 @@ impl Base<'_> {
 impl View<'_> {
     /// The list as viewers see it.
     pub(super) fn show(&self, new: &MediaPlaylist) -> Shown {
+        let is_its_own = |tag: &Tag| !is_live(new) || !is_report(tag);
         let first = self.first(new);
         let hidden = (first - new.msn(0)) as usize;
         let carried = self.carried(new, first, hidden);
@@ -72,15 +73,14 @@ impl View<'_> {
             earlier: 0,
             revised: Vec::new(),
         };
-        let strips = is_live(new);
-        outside(&new.head, strips, &mut shown.playlist.head, &mut shown.reports);
+        outside(&new.head, &is_its_own, &mut shown.playlist.head, &mut shown.reports);
         let mut dropped = self.earlier.segments.len();
         if self.keeps_earlier(new) {
             dropped = self.dropped(new, hidden);
             self.show_earlier(dropped, &mut shown);
         }
         self.show_own(new, hidden, &carried, &mut shown);
-        outside(&new.tail, strips, &mut shown.playlist.tail, &mut shown.reports);
+        outside(&new.tail, &is_its_own, &mut shown.playlist.tail, &mut shown.reports);
         if hidden == new.segments.len() && new.open_parts().next().is_some() {
             shown.playlist.tail.splice(0..0, carried);
         }
@@ -168,7 +168,7 @@ impl View<'_> {
                 shown.reports.extend(source.lasting.iter().filter_map(|line| report(&line.tag)));
                 dressed = Arc::new(dress::without(source, |line| is_report(&line.tag)));
             }
-            if is_first && hidden > 0 || is_first && !carried.is_empty() {
+            if is_first && (hidden > 0 || !carried.is_empty()) {
                 dressed = Arc::new(dress::led(&dressed, carried));
             }
             // What a viewer was told to fetch stays, also where a query is written anew in each version.
@@ -215,11 +215,14 @@ pub(super) fn is_live(playlist: &MediaPlaylist) -> bool {
     !playlist.facts.is_ended && playlist.facts.kind != Some(PlaylistType::Vod)
 }
 
-/// Lines outside of segments, without reports.
-fn outside(lines: &[Line], strips: bool, to: &mut Vec<Line>, reports: &mut Vec<RenditionReport>) {
-    let (out, kept): (Vec<_>, Vec<_>) = lines.iter().partition(|line| strips && is_report(&line.tag));
-    to.extend(kept.into_iter().cloned());
-    reports.extend(out.into_iter().filter_map(|line| report(&line.tag)));
+/// Lines outside of segments that are the playlist's own, and the reports among the others.
+fn outside(lines: &[Line], is_its_own: impl Fn(&Tag) -> bool, to: &mut Vec<Line>, reports: &mut Vec<RenditionReport>) {
+    for line in lines {
+        match is_its_own(&line.tag) {
+            true => to.push(line.clone()),
+            false => reports.extend(report(&line.tag)),
+        }
+    }
 }
 
 fn is_report(tag: &Tag) -> bool {

@@ -570,3 +570,59 @@ fn numbers_that_cannot_be_counted_on_are_refused() {
     list.first = 1 << 62;
     assert_eq!(Story::default().take(&list), Advance::Refused(Finding::NumberTooLarge));
 }
+
+/// Recorded versions of a playlist, and when each came.
+fn recorded(folder: &str) -> Vec<(Duration, String)> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/playlists").join(folder);
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut versions: Vec<_> = files
+        .map(|file| {
+            let name = file.file_stem().unwrap().to_str().unwrap();
+            let millis: String = name.rsplit(['-', '_']).next().unwrap().chars().filter(char::is_ascii_digit).collect();
+            (Duration::from_millis(millis.parse().unwrap()), std::fs::read_to_string(file).unwrap())
+        })
+        .collect();
+    versions.sort();
+    versions
+}
+
+fn without(text: &str, tags: &[&str]) -> String {
+    text.split_inclusive('\n').filter(|line| !tags.iter().any(|tag| line.starts_with(tag))).collect()
+}
+
+#[test]
+fn recorded_origins_are_shown_as_they_are_but_for_what_the_node_adds() {
+    for folder in ["gpac-sf/master_1", "gpac-sf/master_4", "gpac-br/master_1", "gpac-br/master_4"] {
+        let (mut story, mut shown, mut findings) = (Story::default(), 0, Vec::new());
+        for (came, text) in recorded(folder) {
+            story.now = Tick::at(came);
+            match story.take_text(&text) {
+                Advance::Advanced(_, found) => findings.extend(found),
+                Advance::Unchanged => {}
+                other => panic!("{folder} {came:?} {other:?}"),
+            }
+            let published = story.window.published().unwrap();
+            let ours = without(&published.playlist.render(), &["#EXT-X-SERVER-CONTROL"]);
+            assert_eq!(ours, without(&text, &["#EXT-X-SERVER-CONTROL", "#EXT-X-RENDITION-REPORT"]));
+            assert_eq!(published.generation, 0);
+            shown = published.version;
+        }
+        assert!(shown >= 10, "{folder}: {shown}");
+        // This packager hints the second part of each new segment while the first is still to come.
+        assert!(findings.iter().all(|finding| *finding == Finding::HintNotKept), "{folder} {findings:?}");
+    }
+}
+
+#[test]
+fn a_long_window_shares_its_segments() {
+    let mut story = Story::default();
+    let mut list = plain("a", 0..7_200);
+    story.shows(&list);
+    let before = Arc::clone(story.window.published().unwrap());
+    list.segments.remove(0);
+    list.segments.push(segment("a7200.ts", 2.0));
+    list.first += 1;
+    let published = story.shows(&list);
+    let pairs = before.playlist.segments[1..].iter().zip(&published.playlist.segments);
+    assert!(pairs.into_iter().all(|(one, other)| Arc::ptr_eq(one, other)));
+}

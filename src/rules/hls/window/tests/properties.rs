@@ -8,6 +8,7 @@ use super::{List, part, segment};
 use crate::rules::hls::parse::parse;
 use crate::rules::hls::playlist::ByteRange;
 use crate::rules::hls::position::Position;
+use crate::rules::hls::window::version::CLOSED;
 use crate::rules::hls::window::*;
 
 /// What an origin does next.
@@ -40,6 +41,10 @@ enum Act {
     Wait(u64),
 }
 
+fn form() -> impl Strategy<Value = Form> {
+    prop_oneof![Just(Form::Parts), Just(Form::Whole)]
+}
+
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         12 => Just(Act::Publish),
@@ -57,9 +62,16 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 1..80)
 }
 
-/// An origin with four segments of four parts, or without parts.
+/// Whether an origin has parts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Form {
+    Parts,
+    Whole,
+}
+
+/// An origin of segments of up to three parts, or without parts.
 struct Origin {
-    parts: bool,
+    form: Form,
     name: u8,
     /// Index of the first segment that it still has, discontinuities before it, and all segments from there on.
     first: u64,
@@ -86,10 +98,10 @@ const KEPT: usize = 9;
 const PARTS: u64 = 3;
 
 impl Origin {
-    fn new(parts: bool) -> Self {
+    fn new(form: Form) -> Self {
         let versions = Vec::new();
         Self {
-            parts,
+            form,
             name: 0,
             first: 3,
             removed_discontinuities: 0,
@@ -104,7 +116,7 @@ impl Origin {
     }
 
     fn close(&mut self) {
-        let parts = if self.parts { self.open.max(1) } else { 0 };
+        let parts = if self.form == Form::Parts { self.open.max(1) } else { 0 };
         self.all.push(Made { splices: std::mem::take(&mut self.splices), comment: "", parts });
         self.open = 0;
         while self.all.len() > KEPT {
@@ -114,7 +126,7 @@ impl Origin {
     }
 
     fn publish(&mut self) {
-        match self.parts && self.open < PARTS {
+        match self.form == Form::Parts && self.open < PARTS {
             true => self.open += 1,
             false => self.close(),
         }
@@ -136,7 +148,7 @@ impl Origin {
         let hidden = self.all.len() - listed;
         let before = self.all[..hidden].iter().filter(|made| made.splices).count() as u64;
         let mut head = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n".to_owned();
-        if self.parts {
+        if self.form == Form::Parts {
             head.push_str("#EXT-X-PART-INF:PART-TARGET=0.5\n");
         }
         let first = self.first + hidden as u64;
@@ -279,8 +291,8 @@ impl Viewers {
     }
 }
 
-fn play(acts: &[Act], parts: bool) {
-    let (mut origin, mut window, mut viewers) = (Origin::new(parts), Window::default(), Viewers::default());
+fn play(acts: &[Act], form: Form) {
+    let (mut origin, mut window, mut viewers) = (Origin::new(form), Window::default(), Viewers::default());
     let mut now = Tick::default();
     for act in acts {
         let wait = match act {
@@ -310,17 +322,17 @@ fn play(acts: &[Act], parts: bool) {
 
 proptest! {
     #[test]
-    fn nothing_that_an_origin_does_breaks_what_viewers_were_told(acts in acts(), parts: bool) {
-        play(&acts, parts);
+    fn nothing_that_an_origin_does_breaks_what_viewers_were_told(acts in acts(), form in form()) {
+        play(&acts, form);
     }
 
     #[test]
-    fn an_origin_that_begins_again_is_shown_in_the_end(acts in acts(), parts: bool, name in 0u8..3) {
-        let (mut origin, mut window, mut now) = (Origin::new(parts), Window::default(), Tick::default());
+    fn an_origin_that_begins_again_is_shown_in_the_end(acts in acts(), form in form(), name in 0u8..3) {
+        let (mut origin, mut window, mut now) = (Origin::new(form), Window::default(), Tick::default());
         let restart = Act::Restart { msn: 0, name, wait: 500 };
-        let ten = std::iter::repeat_n(Act::Publish, 60);
+        let more = std::iter::repeat_n(Act::Publish, 60);
         let mut shown = None;
-        for act in acts.iter().cloned().chain([restart]).chain(ten) {
+        for act in acts.iter().cloned().chain([restart]).chain(more) {
             now = now + Duration::from_millis(500);
             let new = parse(&origin.act(&act), window.ingested()).unwrap();
             let end = (new.open_parts().last().cloned(), new.segments.last().map(|last| last.byte_range));
