@@ -236,3 +236,89 @@ async fn who_waits_for_a_hint_that_is_withdrawn_is_told_so() {
         .await;
     }
 }
+
+/// A playlist of one file by ranges, and that file, which is larger than what is stored.
+fn single_file(seen: Seen) -> http::Response<Body> {
+    const SIZE: usize = 4 << 20;
+    if seen.target.ends_with(".m3u8") {
+        let mut text = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-VERSION:4\n#EXT-X-PLAYLIST-TYPE:VOD\n".to_owned();
+        (0..16).for_each(|part| {
+            text += &format!("#EXTINF:4,\n#EXT-X-BYTERANGE:{}@{}\nfile.ts\n", SIZE / 16, part * (SIZE / 16));
+        });
+        return reply(200, &[LIST], text + "#EXT-X-ENDLIST\n");
+    }
+    let octets: Bytes = (0..SIZE).map(|at| (at % 251) as u8).collect();
+    let range = seen.field("range");
+    let Some((first, last)) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
+        return reply(200, &[("accept-ranges", "bytes")], octets);
+    };
+    let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse().unwrap());
+    let content_range = format!("bytes {first}-{last}/{SIZE}");
+    reply(206, &[("content-range", &content_range)], octets.slice(first..=last))
+}
+
+#[tokio::test]
+async fn ranges_of_a_file_too_large_to_store_are_asked_for_as_ranges() {
+    for way in WAYS {
+        let origin = Script::start(single_file).await;
+        let setup =
+            || Setup { upstream: Some(origin.addr), cache: "max_object = \"1MiB\"\n".to_owned(), ..Setup::default() };
+        tell(way, setup(), async |stage: &Stage| {
+            text(&mut stage.get("/vod/media.m3u8").await).await;
+            for number in 1..8_u64 {
+                let (first, last) = (number << 18, (number << 18) + 999);
+                let range = format!("bytes={first}-{last}");
+                let mut answer = stage.get_with("/vod/file.ts", &[("range", &range)]).await;
+                assert_eq!(answer.status, 206);
+                assert_eq!(answer.header("content-range"), format!("bytes {first}-{last}/4194304"));
+                let body = answer.bytes().await.unwrap();
+                assert!(body.iter().zip(first..=last).all(|(octet, at)| u64::from(*octet) == at % 251));
+                assert_eq!(body.len(), 1_000);
+            }
+            let seen = origin.seen();
+            let whole = seen.iter().filter(|seen| seen.target == "/vod/file.ts" && seen.field("range").is_empty());
+            assert_eq!(whole.count(), 1, "once, to learn that it is too large");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn viewers_with_playlists_of_their_own_share_what_these_list() {
+    on_every_protocol(async |stage| {
+        let mut lists = Vec::new();
+        for _ in 0..2 {
+            let master = text(&mut stage.get("/ssai/master.m3u8").await).await;
+            let media = master.lines().find(|line| line.contains("/v0/media.m3u8")).unwrap();
+            let path = if media.starts_with('/') { media.to_owned() } else { format!("/ssai/{media}") };
+            lists.push((path.clone(), text(&mut stage.get(&path).await).await));
+        }
+        assert_ne!(lists[0].0, lists[1].0, "each viewer has one of their own");
+        let segments = |list: &(String, String)| -> Vec<String> {
+            let folder = list.0.rsplit_once('/').unwrap().0;
+            list.1.lines().filter(|line| line.ends_with(".m4s")).map(|uri| resolved(folder, uri)).collect()
+        };
+        let (one, other) = (segments(&lists[0]), segments(&lists[1]));
+        let shared = one.iter().rev().find(|segment| other.contains(segment)).expect("they share segments");
+        for _ in 0..2 {
+            let mut answer = stage.get(shared).await;
+            assert_eq!(answer.header("priority"), "u=4", "it is named");
+            assert!(answer.bytes().await.unwrap().len() > 1_000);
+            stage.settled().await;
+        }
+        assert_eq!(stage.origin.requests_for(shared), 1);
+    })
+    .await;
+}
+
+/// A relative or rooted URI as seen from a folder.
+fn resolved(folder: &str, uri: &str) -> String {
+    let mut path: Vec<&str> = if uri.starts_with('/') { Vec::new() } else { folder.split('/').collect() };
+    for step in uri.split('/') {
+        match step {
+            ".." => _ = path.pop(),
+            step => path.push(step),
+        }
+    }
+    format!("/{}", path.join("/").trim_start_matches('/'))
+}

@@ -88,6 +88,8 @@ pub(super) struct Known {
     pub life: Duration,
     /// It was fetched before anybody asked for it, and nobody has asked since.
     pub is_unread: bool,
+    /// It is too large to be stored.
+    pub is_large: bool,
 }
 
 struct Entry {
@@ -101,6 +103,7 @@ struct Entry {
     kind: Kind,
     role: Option<Role>,
     is_prefetched: bool,
+    is_large: bool,
 }
 
 impl Entry {
@@ -114,6 +117,7 @@ impl Entry {
             until: (self.listed == 0).then(|| self.until.tick()),
             life: Duration::from_secs(self.life.into()),
             is_unread: self.is_prefetched,
+            is_large: self.is_large,
         }
     }
 
@@ -279,6 +283,7 @@ impl Names {
             kind: listing.kind,
             role: listing.role,
             is_prefetched: false,
+            is_large: false,
         };
         entry.take(listing, moment);
         entry.since = moment;
@@ -291,6 +296,13 @@ impl Names {
     pub fn prefetched(&self, print: Fingerprint) {
         if let Some(entry) = self.shard(print).lock().names.get_mut(&print) {
             entry.is_prefetched = true;
+        }
+    }
+
+    /// It is too large to be stored.
+    pub fn is_large(&self, print: Fingerprint) {
+        if let Some(entry) = self.shard(print).lock().names.get_mut(&print) {
+            entry.is_large = true;
         }
     }
 
@@ -308,8 +320,14 @@ impl Names {
     }
 }
 
-/// Octets that a name takes in the table, without what the table leaves empty.
 #[cfg(test)]
-pub(super) const fn entry_size() -> usize {
-    size_of::<(Fingerprint, Entry)>()
+pub(super) const ENTRY: usize = size_of::<(Fingerprint, Entry)>();
+
+#[cfg(test)]
+impl Names {
+    /// What the table takes, with a control octet for each place.
+    pub fn octets(&self) -> usize {
+        let places = |shard: &Mutex<Shard>| (shard.lock().names.capacity() * 8).div_ceil(7);
+        self.shards.iter().map(places).sum::<usize>() * (ENTRY + 1)
+    }
 }
