@@ -64,6 +64,8 @@ pub struct Named {
     pub near_until: Option<Tick>,
     /// It was fetched before anybody asked for it, and nobody has asked since.
     pub is_unread: bool,
+    /// It has turned out to be too large to be stored, so that its ranges are asked for one by one.
+    pub is_large: bool,
 }
 
 /// What a name stands for.
@@ -190,6 +192,7 @@ impl Media {
             since: known.since,
             near_until,
             is_unread: known.is_unread,
+            is_large: known.is_large,
         }
     }
 
@@ -249,6 +252,11 @@ impl Media {
     /// lists.
     pub fn writes_parameter(&self, route: &str, name: &str) -> bool {
         self.parameters.writes(route, name)
+    }
+
+    /// It has turned out to be too large to be stored.
+    pub fn is_large(&self, named: &Named) {
+        self.names.is_large(self.names.fingerprint(&named.name));
     }
 
     /// A part was asked for, and answered by the node itself.

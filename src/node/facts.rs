@@ -129,6 +129,7 @@ impl Source for Metrics {
         let mut families = shared.edge.traffic.families();
         families.extend(streams::families(shared));
         families.extend(cache(shared));
+        families.extend(shared.edge.live.media.families());
         families.extend(connections(shared));
         families.extend(origins(&shared.edge.policies().origins.snapshot()));
         families.extend(http3(shared));

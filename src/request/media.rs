@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, PRAGMA, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, PRAGMA, RANGE, VARY};
 use http::{HeaderValue, StatusCode};
 
 use crate::cache::{FillReader, Lead, Object, ResponseHead};
 use crate::clock::Tick;
 use crate::config::Keys;
 use crate::live::media::{Kind, Named, PartAnswer, Source};
-use crate::rules::caching::range::RangeSet;
+use crate::rules::caching::range::{self, RangeSet};
 use crate::rules::caching::{Freshness, Key};
 use crate::rules::fields::cache_status::Forward;
 use crate::rules::hls::media::content_type;
@@ -46,8 +46,16 @@ pub async fn answer(
         return key(edge, policies, head, resource).await;
     }
     edge.live.media.asked_for(named);
+    if named.is_large && head.headers.contains_key(RANGE) {
+        return forward::pass(edge, policies, head, resource, Forward::UriMiss).await;
+    }
     let media = Media { edge, policies, resource, named };
     let answer = cached::answer(edge, policies, head, resource, &media).await?;
+    if answer.origination == Origination::Pass
+        && range::total_of(&answer.headers).is_some_and(|total| total > edge.cache.max_object())
+    {
+        edge.live.media.is_large(named);
+    }
     if named.kind == Kind::Part {
         let by = match answer.origination {
             Origination::Hit => PartAnswer::Hit,

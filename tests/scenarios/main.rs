@@ -14,6 +14,7 @@ mod coalescing;
 mod cors;
 mod drain;
 mod fields;
+mod media;
 mod playlists;
 mod process;
 mod ranges;

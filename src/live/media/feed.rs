@@ -106,7 +106,7 @@ impl Feed {
         let hinted = self.tail(old.as_ref(), &new);
         self.grow(media, &new);
         for (print, kind) in self.in_force.retire(now.playlist.msn(0)) {
-            media.names.unlist(print, kind, (new.life(kind, Duration::ZERO), tick));
+            media.names.unlist(print, (new.life(kind, Duration::ZERO), tick));
         }
         hinted
     }
@@ -128,7 +128,7 @@ impl Feed {
             }
         }
         for (_, print, kind) in self.in_force.0.drain(..) {
-            media.names.unlist(print, kind, (turn.life(kind, Duration::ZERO), now));
+            media.names.unlist(print, (turn.life(kind, Duration::ZERO), now));
         }
         for (print, _) in self.growing.drain(..) {
             media.growths.end(print, Extent::Withdrawn);
@@ -241,6 +241,7 @@ impl Feed {
                 return true;
             }
             let is_listed = playlist.segments.iter().rev().any(|segment| segment.uri() == &**uri);
+            media.names.close(*print);
             media.growths.end(*print, if is_listed { Extent::Closed(covered) } else { Extent::Withdrawn });
             false
         });
@@ -316,7 +317,7 @@ impl<'a> Turn<'a> {
 
     fn unlist(&self, item: Item<'_>, life: Duration) -> Option<(Fingerprint, bool)> {
         let (print, _) = self.locate(item)?;
-        Some((print, self.media.names.unlist(print, item.kind, (life, self.now))))
+        Some((print, self.media.names.unlist(print, (life, self.now))))
     }
 
     fn unlist_segment(&self, segment: &Segment) {

@@ -88,6 +88,8 @@ pub(super) struct Known {
     pub life: Duration,
     /// It was fetched before anybody asked for it, and nobody has asked since.
     pub is_unread: bool,
+    /// It is too large to be stored.
+    pub is_large: bool,
 }
 
 struct Entry {
@@ -101,6 +103,7 @@ struct Entry {
     kind: Kind,
     role: Option<Role>,
     is_prefetched: bool,
+    is_large: bool,
 }
 
 impl Entry {
@@ -114,6 +117,7 @@ impl Entry {
             until: (self.listed == 0).then(|| self.until.tick()),
             life: Duration::from_secs(self.life.into()),
             is_unread: self.is_prefetched,
+            is_large: self.is_large,
         }
     }
 
@@ -236,16 +240,21 @@ impl Names {
     }
 
     /// One version less lists the name, which is then needed for `life`. Whether none is left.
-    pub fn unlist(&self, print: Fingerprint, kind: Kind, (life, now): (Duration, Tick)) -> bool {
+    pub fn unlist(&self, print: Fingerprint, (life, now): (Duration, Tick)) -> bool {
         let mut shard = self.shard(print).lock();
         let Some(entry) = shard.names.get_mut(&print) else { return true };
         entry.listed = entry.listed.saturating_sub(1);
         entry.until = entry.until.max(Moment::from(now + life));
-        if kind == Kind::Growing && entry.kind == Kind::Growing {
-            // What grew is a segment like any other once it does not grow any more.
+        entry.listed == 0
+    }
+
+    /// What grew is a segment like any other from now on.
+    pub fn close(&self, print: Fingerprint) {
+        if let Some(entry) = self.shard(print).lock().names.get_mut(&print)
+            && entry.kind == Kind::Growing
+        {
             entry.kind = Kind::Segment;
         }
-        entry.listed == 0
     }
 
     fn enter(&self, print: Fingerprint, listing: &Listing, now: Tick, then: impl FnOnce(&mut Entry)) {
@@ -274,6 +283,7 @@ impl Names {
             kind: listing.kind,
             role: listing.role,
             is_prefetched: false,
+            is_large: false,
         };
         entry.take(listing, moment);
         entry.since = moment;
@@ -286,6 +296,13 @@ impl Names {
     pub fn prefetched(&self, print: Fingerprint) {
         if let Some(entry) = self.shard(print).lock().names.get_mut(&print) {
             entry.is_prefetched = true;
+        }
+    }
+
+    /// It is too large to be stored.
+    pub fn is_large(&self, print: Fingerprint) {
+        if let Some(entry) = self.shard(print).lock().names.get_mut(&print) {
+            entry.is_large = true;
         }
     }
 
@@ -303,8 +320,14 @@ impl Names {
     }
 }
 
-/// Octets that a name takes in the table, without what the table leaves empty.
 #[cfg(test)]
-pub(super) const fn entry_size() -> usize {
-    size_of::<(Fingerprint, Entry)>()
+pub(super) const ENTRY: usize = size_of::<(Fingerprint, Entry)>();
+
+#[cfg(test)]
+impl Names {
+    /// What the table takes, with a control octet for each place.
+    pub fn octets(&self) -> usize {
+        let places = |shard: &Mutex<Shard>| (shard.lock().names.capacity() * 8).div_ceil(7);
+        self.shards.iter().map(places).sum::<usize>() * (ENTRY + 1)
+    }
 }

@@ -12,6 +12,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 
+use crate::live::Asked;
 use crate::live::edition::{self, Coding};
 use crate::origin;
 use crate::rules::caching::control::{Wanted, Wish};
@@ -81,6 +82,12 @@ pub async fn answer(
             rewritten
         }
     };
+    // What it lists is not this viewer's alone.
+    if let Ok(playlist) = parse::parse(&text, None) {
+        let asked = listing.asking.asked(policies, listing.resource);
+        let asked = Asked { target: listing.resource.target.as_str().into(), ..asked };
+        edge.live.media.listed_once(&asked, &playlist);
+    }
     let octets = encoded(text, coding(head), &mut answer.headers);
     answer.headers.insert(CONTENT_LENGTH, octets.len().into());
     answer.content = Content::Full(octets);

@@ -59,3 +59,81 @@ pub fn strip(headers: &mut HeaderMap) {
     headers.remove(SET_COOKIE);
     headers.remove(VARY);
 }
+
+#[cfg(test)]
+mod tests {
+    use http::header::CACHE_CONTROL;
+    use http::{HeaderValue, Method};
+
+    use super::*;
+    use crate::clock::WallTime;
+    use crate::rules::caching::control::TARGETS;
+    use crate::rules::caching::freshness::Times;
+
+    const GET: RequestFacts = RequestFacts { method: Method::GET, authorization: false, no_store: false };
+
+    fn at(seconds: u64) -> Tick {
+        Tick::at(Duration::from_secs(seconds))
+    }
+
+    fn judged(status: u16, fields: &[(&'static str, &'static str)]) -> Verdict {
+        let times = Times { requested: at(100), responded: at(100), responded_wall: WallTime::default() };
+        let headers: HeaderMap = fields
+            .iter()
+            .map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), HeaderValue::from_static(value)))
+            .collect();
+        let status = StatusCode::from_u16(status).unwrap();
+        verdict(&GET, &Received { status, headers: &headers, times }, &Control::of(&headers, &TARGETS))
+    }
+
+    #[test]
+    fn only_what_is_one_viewers_is_not_kept() {
+        for (control, kept) in [
+            ("no-cache", true),
+            ("max-age=0, must-revalidate", true),
+            ("max-age=60", true),
+            ("no-store", false),
+            ("private, max-age=60", false),
+        ] {
+            let verdict = judged(200, &[(CACHE_CONTROL.as_str(), control)]);
+            assert_eq!(verdict.storable.is_ok(), kept, "{control}");
+            assert_eq!(verdict.sharing == Sharing::Anyone, kept, "{control}");
+        }
+        assert!(judged(200, &[("set-cookie", "a=b")]).storable.is_ok(), "it is stripped");
+        assert!(judged(200, &[]).storable.is_ok(), "it needs no lifetime");
+    }
+
+    #[test]
+    fn what_is_missing_is_never_kept() {
+        for status in [404, 410] {
+            assert!(judged(status, &[("cache-control", "max-age=60")]).storable.is_err());
+        }
+        assert!(judged(301, &[("cache-control", "max-age=60")]).storable.is_ok(), "by the standard");
+    }
+
+    #[test]
+    fn it_is_fresh_as_long_as_the_stream_needs_it_if_it_came_since() {
+        let left = Duration::from_secs(9);
+        let fresh = |status: u16, lifetime: &Lifetime, since| {
+            freshness(StatusCode::from_u16(status).unwrap(), lifetime, &Word { since: at(since), left }, at(120))
+        };
+        let expired = judged(200, &[("cache-control", "max-age=1"), ("etag", "\"1\"")]).lifetime;
+        assert_eq!(fresh(200, &expired, 100), Freshness::Fresh { left });
+        // A year of its own says nothing of what the name stands for since.
+        let long = judged(200, &[("cache-control", "max-age=31536000"), ("etag", "\"1\"")]).lifetime;
+        assert!(matches!(fresh(200, &long, 101), Freshness::Stale { usable_for: Duration::ZERO, .. }));
+        let unidentified = judged(200, &[("cache-control", "max-age=31536000")]).lifetime;
+        assert_eq!(fresh(200, &unidentified, 101), Freshness::Unusable);
+        assert_eq!(fresh(404, &long, 100), Freshness::Unusable);
+        assert!(matches!(fresh(301, &long, 100), Freshness::Fresh { left } if left > Duration::from_secs(1_000)));
+    }
+
+    #[test]
+    fn nothing_of_one_request_is_kept() {
+        let mut headers = HeaderMap::new();
+        headers.insert(VARY, HeaderValue::from_static("Origin"));
+        headers.insert(SET_COOKIE, HeaderValue::from_static("a=b"));
+        strip(&mut headers);
+        assert!(headers.is_empty());
+    }
+}

@@ -228,6 +228,12 @@ pub fn first_of(response: &HeaderMap) -> Option<u64> {
     position(&rest[..memchr::memchr(b'-', rest)?])
 }
 
+/// The length of all of what a 206 sends a part of, where it says so.
+pub fn total_of(response: &HeaderMap) -> Option<u64> {
+    let value = response.get(CONTENT_RANGE)?.as_bytes();
+    position(&value[memchr::memchr(b'/', value)? + 1..])
+}
+
 /// Content-Range of a 206 that goes on from `first` for as long as there is more (RFC 8673 §2).
 pub fn onwards(first: u64) -> HeaderValue {
     HeaderValue::try_from(format!("bytes {first}-{OPEN_END}/*")).expect("a content range is visible ASCII")
@@ -316,6 +322,44 @@ mod tests {
 
     const fn part(first: u64, last: u64) -> Ranged {
         Ranged::Part(Part { first, last })
+    }
+
+    #[test]
+    fn what_grows_is_answered_part_by_part() {
+        let ranges = |value: &str| RangeSet::parse(value.as_bytes()).unwrap();
+        let part = |first, last| Arriving::Part(Part { first, last });
+        for (value, arrived, needs, answer) in [
+            ("bytes=0-", 8, 1, Arriving::Whole),
+            ("bytes=0-9007199254740991", 8, 1, Arriving::Onwards(0)),
+            ("bytes=4-9007199254740991", 8, 5, Arriving::Onwards(4)),
+            ("bytes=4-", 8, 5, part(4, 7)),
+            ("bytes=4-5", 8, 6, part(4, 5)),
+            ("bytes=8-", 8, 9, Arriving::Later),
+            ("bytes=4-9", 8, 10, Arriving::Later),
+            ("bytes=-2", 8, 1, Arriving::Later),
+        ] {
+            let ranges = ranges(value);
+            assert_eq!((ranges.grown_at(), ranges.while_growing(arrived)), (needs, answer), "{value}");
+        }
+        // Of what only arrives, a range without an end is not answered before the end is known.
+        assert_eq!(ranges("bytes=4-").while_arriving(8), Arriving::Later);
+        assert_eq!(ranges("bytes=4-9007199254740991").while_arriving(u64::MAX), Arriving::Onwards(4));
+        assert_eq!(onwards(4), "bytes 4-9007199254740991/*");
+    }
+
+    #[test]
+    fn what_a_206_sends_is_read() {
+        let response = |value: &'static str| HeaderMap::from_iter([(CONTENT_RANGE, HeaderValue::from_static(value))]);
+        for (value, first, total) in [
+            ("bytes 4-7/8", Some(4), Some(8)),
+            ("Bytes 4-7/*", Some(4), None),
+            ("bytes */8", None, Some(8)),
+            ("lines 4-7/8", None, Some(8)),
+            ("bytes 4", None, None),
+            ("", None, None),
+        ] {
+            assert_eq!((first_of(&response(value)), total_of(&response(value))), (first, total), "{value}");
+        }
     }
 
     #[test]

@@ -40,6 +40,7 @@ async fn an_origin_that_streams_the_rest_is_asked_once() {
     assert_eq!(reader.arrived(), 0, "the playlist has not said where the part ends");
     stage.publish(&open(1), Watched::Now);
     assert_eq!(reached(&mut reader, 4).await, 4, "whole parts alone");
+    assert_eq!(stage.find("seg-1.m4s").unwrap().kind, Kind::Growing);
     pen.send(Bytes::from_static(b"bb")).unwrap();
     drop(pen);
     stage.publish(&closed(), Watched::NotNow);
