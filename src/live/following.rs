@@ -138,6 +138,8 @@ impl Following {
     /// Takes on a version that answered `question`.
     pub(super) fn take(&mut self, playlist: MediaPlaylist, question: &Question, came: &Received<'_>) -> Advance {
         let last_segment = playlist.segments.last().map_or(Duration::ZERO, |segment| segment.duration);
+        let next = |window: &Window| window.published().map(|published| published.frontier.next);
+        let before = next(&self.window);
         let advance = self.window.take(playlist, came.answered);
         self.validators = match question.blocks.is_some() || question.skips {
             true => None,
@@ -147,7 +149,10 @@ impl Following {
         self.has_begun_anew = matches!(&advance, Advance::Advanced(_, findings) if findings.iter().any(begins_anew));
         match &advance {
             Advance::Unchanged => self.answered_well(question, came, (false, last_segment)),
-            Advance::Advanced(..) => self.answered_well(question, came, (true, last_segment)),
+            // A mere revision says nothing of when the next segment comes.
+            Advance::Advanced(..) => {
+                self.answered_well(question, came, (next(&self.window) != before, last_segment));
+            }
             Advance::Behind => self.plain = None,
             Advance::Refused(_) => {}
         }
