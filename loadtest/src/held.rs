@@ -79,9 +79,9 @@ pub async fn drive(
     // The node learns of the playlist before it is held, as in any stream that is watched.
     let first = Client::connect_to(server.clone(), way, &network).await?;
     playlist(&first, &held.path).await?;
-    let (msn, part) = playlist(&guide, &held.path).await?.newest().unwrap_or_default();
+    let (msn, part) = ahead(&playlist(&guide, &held.path).await?, held.ahead);
     let mark = if held.path.contains('?') { '&' } else { '?' };
-    let path = format!("{}{mark}_HLS_msn={msn}&_HLS_part={}", held.path, part as u64 + held.ahead);
+    let path = format!("{}{mark}_HLS_msn={msn}&_HLS_part={part}", held.path);
     let reference = tokio::spawn({
         let (guide, path) = (guide.clone(), path.clone());
         async move {
@@ -111,6 +111,16 @@ pub async fn drive(
         report.cpu_ms_per_thousand = Some((after - before).as_secs_f64() * 1e6 / got.len() as f64);
     }
     Ok(report)
+}
+
+/// The position so many parts behind the newest part; in the segment after the open one at the latest, for nothing further
+/// may be waited for.
+fn ahead(playlist: &MediaPlaylist, parts: u64) -> (u64, u64) {
+    let (msn, part) = playlist.newest().unwrap_or_default();
+    let closed = playlist.segments.iter().rev().find(|segment| segment.resource.is_some());
+    let each = closed.map_or(1, |segment| segment.parts.len().max(1) as u64);
+    let wanted = (part as u64 + parts).min(2 * each - 1);
+    (msn + wanted / each, wanted % each)
 }
 
 async fn playlist(client: &Client, path: &str) -> Result<MediaPlaylist, ClientError> {

@@ -168,11 +168,6 @@ fn cache(shared: &Shared) -> Vec<Family> {
             "Viewers who read, or wait for, a shared response that is still arriving",
             shared.edge.cache.fill_readers() as f64,
         ),
-        Family::gauge(
-            "weir_held_reloads",
-            "Playlist requests that wait for a version which is not there yet",
-            shared.edge.live.held.now() as f64,
-        ),
         living.iter().fold(Family::new("weir_tasks", "Living tasks by name"), |family, (name, count)| {
             family.with(labelled("task", name), Value::Gauge(*count as f64))
         }),
