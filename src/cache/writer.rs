@@ -357,7 +357,7 @@ impl FillWriter {
             (Mode::Keeping, Some(head), Some(charge)) => {
                 let object = Object::new(head, fill.arrival.pieces(), charge);
                 if self.will_be_stored() {
-                    fill.parts.keep(&fill, &object, self.near_until);
+                    fill.parts.keep(fill, &object, self.near_until);
                 }
                 fill.arrival.complete(object)
             }
@@ -369,7 +369,7 @@ impl FillWriter {
     /// What was stored still holds (304): readers get `object`, which is stored in its old one's place.
     pub fn refreshed(self, object: Arc<Object>) {
         let fill = &self.helm.fill;
-        fill.parts.keep(&fill, &object, self.near_until);
+        fill.parts.keep(fill, &object, self.near_until);
         fill.arrival.complete(object).settle(&fill.parts.bells);
     }
 

@@ -85,7 +85,7 @@ enum WhenUnread {
 
 /// What became of a request whose answer is awaited.
 enum Came {
-    Answer(Result<Answer, FetchError>),
+    Answer(Box<Result<Answer, FetchError>>),
     Withdrawn,
     Unwanted,
 }
@@ -140,7 +140,7 @@ impl Pump {
         loop {
             let outcome = poll_fn(|cx| {
                 if let Poll::Ready(outcome) = fetch.as_mut().poll(cx) {
-                    return Poll::Ready(Came::Answer(outcome));
+                    return Poll::Ready(Came::Answer(Box::new(outcome)));
                 }
                 if withdrawn.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Came::Withdrawn);
@@ -151,7 +151,7 @@ impl Pump {
                 }
             });
             match outcome.await {
-                Came::Answer(outcome) => return Some((outcome, writer)),
+                Came::Answer(outcome) => return Some((*outcome, writer)),
                 Came::Withdrawn => {
                     writer.fail(FillFailure::new(Withdrawn));
                     return None;

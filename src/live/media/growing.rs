@@ -278,10 +278,11 @@ async fn withdrawn(extent: &mut watch::Receiver<Extent>) {
 async fn next(mut body: Pin<&mut AnswerBody>) -> Option<Result<Bytes, FetchError>> {
     loop {
         match poll_fn(|cx| body.as_mut().poll_frame(cx)).await? {
-            Ok(frame) => match frame.into_data() {
-                Ok(octets) => return Some(Ok(octets)),
-                Err(_) => {}
-            },
+            Ok(frame) => {
+                if let Ok(octets) = frame.into_data() {
+                    return Some(Ok(octets));
+                }
+            }
             Err(error) => return Some(Err(error)),
         }
     }

@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Response};
 use http_body::Frame;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -33,7 +33,7 @@ use crate::rules::hls::{Published, parse};
 const TD: Duration = Duration::from_secs(2);
 
 /// A request as the origin sees it; it is answered by whoever takes it.
-pub(super) struct Asked1 {
+pub(super) struct Request {
     pub target: String,
     pub headers: HeaderMap,
     answer: oneshot::Sender<Response<Script>>,
@@ -53,7 +53,7 @@ impl http_body::Body for Script {
     }
 }
 
-impl Asked1 {
+impl Request {
     pub fn range(&self) -> Option<&str> {
         self.headers.get("range").map(|value| value.to_str().unwrap())
     }
@@ -80,18 +80,18 @@ pub(super) struct Stage {
     pub cache: Arc<Cache>,
     pub media: Arc<Media>,
     pub asked: Asked,
-    requests: Mutex<mpsc::UnboundedReceiver<Asked1>>,
+    requests: Mutex<mpsc::UnboundedReceiver<Request>>,
     last: Mutex<Option<Published>>,
 }
 
-async fn serve(listener: TcpListener, requests: mpsc::UnboundedSender<Asked1>) {
+async fn serve(listener: TcpListener, requests: mpsc::UnboundedSender<Request>) {
     while let Ok((stream, _)) = listener.accept().await {
         let requests = requests.clone();
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
             let (answer, answered) = oneshot::channel();
             let target = request.uri().to_string();
             let headers = request.into_parts().0.headers;
-            _ = requests.send(Asked1 { target, headers, answer });
+            _ = requests.send(Request { target, headers, answer });
             async move { Ok::<_, Infallible>(answered.await.expect("the test answers")) }
         });
         let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -148,7 +148,7 @@ impl Stage {
     }
 
     /// The next request that the origin gets.
-    pub async fn request(&self) -> Asked1 {
+    pub async fn request(&self) -> Request {
         poll_fn(|cx| self.requests.lock().poll_recv(cx)).await.unwrap()
     }
 
