@@ -152,6 +152,32 @@ fn no_reader_misses_the_end_of_a_fill_that_fails() {
 }
 
 #[test]
+fn who_waits_for_the_whole_misses_neither_its_end_nor_its_failure() {
+    for fails in [false, true] {
+        model(move || {
+            let (arrival, bells) = (Arc::new(Arrival::new()), Bells::new(0));
+            let place = arrival.lead();
+            let reader = thread::spawn({
+                let arrival = arrival.clone();
+                move || {
+                    block_on(poll_fn(|cx| {
+                        arrival.poll_reached(place, u64::MAX, &Caller { lane: 0, waker: cx.waker() })
+                    }))
+                    .is_ok()
+                }
+            });
+            arrival.head(response()).settle(&bells);
+            arrival.append([Bytes::from_static(b"abc")]).settle(&bells);
+            match fails {
+                false => arrival.complete(Arc::new(Object(b"abc".into()))).settle(&bells),
+                true => arrival.fail(FillEnd::Abandoned).settle(&bells),
+            }
+            assert_eq!(reader.join().unwrap(), !fails);
+        });
+    }
+}
+
+#[test]
 fn a_reader_on_another_worker_is_woken_through_its_bell() {
     model(|| {
         let (arrival, bells) = (Arc::new(Arrival::new()), Bells::new(1));

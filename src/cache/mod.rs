@@ -167,9 +167,14 @@ impl Cache {
         }
     }
 
+    /// Whether the origin group of `key` has less than half of its fills in progress, so that what nobody waits for may
+    /// be fetched too.
+    pub fn is_at_ease(&self, key: &Key) -> bool {
+        self.parts.permits.is_at_ease(group(key))
+    }
+
     fn lead(&self, key: &Key, expected: Option<crate::rules::caching::Variant>) -> Result<Lead, Refused> {
-        let group = key.as_str().split(' ').next().unwrap_or_default();
-        let permit = self.parts.permits.take(group).ok_or(Refused::Fills)?;
+        let permit = self.parts.permits.take(group(key)).ok_or(Refused::Fills)?;
         Ok(Lead::new(Fill::new(key.clone(), expected, self.parts.clone()), permit))
     }
 
@@ -225,6 +230,11 @@ impl Cache {
     pub fn run_pending(&self) {
         self.parts.run_pending();
     }
+}
+
+/// The origin group of a key.
+fn group(key: &Key) -> &str {
+    key.as_str().split(' ').next().unwrap_or_default()
 }
 
 /// Keeps fills from being stored. Set before the store is cleared, and read under the lock under which it is filled:

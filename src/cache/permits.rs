@@ -27,6 +27,11 @@ impl Permits {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
+    /// Whether `group` has less than half of its fills in progress.
+    pub fn is_at_ease(&self, group: &str) -> bool {
+        self.held.lock().get(group).copied().unwrap_or_default() < self.limit.load(Ordering::Relaxed).div_ceil(2)
+    }
+
     /// One more fill of `group`, where it may have one.
     pub fn take(self: &Arc<Self>, group: &str) -> Option<Permit> {
         let mut held = self.held.lock();

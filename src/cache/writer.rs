@@ -373,6 +373,13 @@ impl FillWriter {
         fill.arrival.complete(object).settle(&fill.parts.bells);
     }
 
+    /// What would come is for one reader alone, and this fill is for many: each asks for itself.
+    pub fn fail_unshared(self) {
+        let fill = &self.helm.fill;
+        fill.parts.apart.set(&fill.key, fill.parts.clock.now());
+        self.helm.fail(FillEnd::NotShared);
+    }
+
     /// The fill has failed: every reader learns why, and nothing is stored.
     pub fn fail(self, why: FillFailure) {
         self.helm.fail(FillEnd::Failed(why));

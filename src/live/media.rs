@@ -42,6 +42,7 @@ use prefetch::Unread;
 use promises::{Growths, Promises};
 
 pub use figures::PartAnswer;
+pub use names::Marks;
 
 /// Something that a followed playlist names.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,10 +63,8 @@ pub struct Named {
     pub since: Tick,
     /// Until when it is near the live edge, if it is.
     pub near_until: Option<Tick>,
-    /// It was fetched before anybody asked for it, and nobody has asked since.
-    pub is_unread: bool,
-    /// It has turned out to be too large to be stored, so that its ranges are asked for one by one.
-    pub is_large: bool,
+    /// What is remembered of it beside.
+    pub marks: Marks,
 }
 
 /// What a name stands for.
@@ -168,7 +167,7 @@ impl Media {
 
     /// Somebody asks for it: what was prefetched has been of use.
     pub fn asked_for(&self, named: &Named) {
-        if named.is_unread {
+        if named.marks.is_unread() {
             let print = self.names.fingerprint(&named.name);
             self.names.read(print);
             self.unread.read(print);
@@ -191,8 +190,7 @@ impl Media {
             life: known.life,
             since: known.since,
             near_until,
-            is_unread: known.is_unread,
-            is_large: known.is_large,
+            marks: known.marks,
         }
     }
 
@@ -274,6 +272,12 @@ impl Media {
         let now = self.clock.now();
         let until = now + self.cache.live_reserve() - after;
         (until > now && !playlist.facts.is_ended).then_some(until)
+    }
+
+    /// A hint is gone, and what it hinted is not listed.
+    fn withdraw(&self, print: Fingerprint) {
+        self.promises.withdraw(print);
+        self.names.unhint(print);
     }
 
     /// The worker that a name is fetched on.

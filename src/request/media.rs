@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, PRAGMA, RANGE, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, PRAGMA, RANGE, SET_COOKIE, VARY};
 use http::{HeaderValue, StatusCode};
 
 use crate::cache::{FillReader, Lead, Object, ResponseHead};
@@ -11,13 +11,13 @@ use crate::clock::Tick;
 use crate::config::Keys;
 use crate::live::media::{Kind, Named, PartAnswer, Source};
 use crate::rules::caching::range::{self, RangeSet};
-use crate::rules::caching::{Freshness, Key};
+use crate::rules::caching::{Freshness, Key, freshness};
 use crate::rules::fields::cache_status::Forward;
 use crate::rules::hls::media::content_type;
 use crate::rules::hls::multivariant::Role;
 use crate::telemetry::traffic::Origination;
 
-use super::answer::Answer;
+use super::answer::{Age, Answer};
 use super::cached::{self, Manner, Needs};
 use super::edge::Edge;
 use super::policies::Policies;
@@ -46,25 +46,34 @@ pub async fn answer(
         return key(edge, policies, head, resource).await;
     }
     edge.live.media.asked_for(named);
-    if named.is_large && head.headers.contains_key(RANGE) {
+    if named.marks.is_large() && head.headers.contains_key(RANGE) {
         return forward::pass(edge, policies, head, resource, Forward::UriMiss).await;
     }
     let media = Media { edge, policies, resource, named };
-    let answer = cached::answer(edge, policies, head, resource, &media).await?;
+    let mut answer = cached::answer(edge, policies, head, resource, &media).await?;
+    answer.urgency = Some(urgency(named.kind, named.role));
+    answer.headers.remove(SET_COOKIE);
     if answer.origination == Origination::Pass
         && range::total_of(&answer.headers).is_some_and(|total| total > edge.cache.max_object())
     {
         edge.live.media.is_large(named);
     }
     if named.kind == Kind::Part {
-        let by = match answer.origination {
-            Origination::Hit => PartAnswer::Hit,
-            Origination::Joined => PartAnswer::Join,
-            _ => PartAnswer::Lead,
-        };
-        edge.live.media.count_part(by);
+        count(edge, named, answer.origination);
     }
     Ok(answer)
+}
+
+fn count(edge: &Edge, named: &Named, origination: Origination) {
+    let by = match origination {
+        Origination::Hit => PartAnswer::Hit,
+        Origination::Joined => PartAnswer::Join,
+        _ => PartAnswer::Lead,
+    };
+    edge.live.media.count_part(by);
+    if named.marks.is_hinted() && by != PartAnswer::Hit {
+        edge.live.media.count_hold();
+    }
 }
 
 /// A key is each viewer's own, unless the route shares them as the origin says.
@@ -112,9 +121,8 @@ impl Manner for Media<'_> {
         i64::try_from(self.named.left(now).as_secs()).unwrap_or(i64::MAX)
     }
 
-    /// What viewers and caches below are told: its true life, what it is, and when it goes among others.
+    /// What viewers and caches below are told: its true life, and what it is.
     fn finish(&self, mut answer: Answer, now: Tick) -> Answer {
-        answer.urgency = Some(urgency(self.named.kind, self.named.role));
         let is_media = [StatusCode::OK, StatusCode::PARTIAL_CONTENT, StatusCode::NOT_MODIFIED].contains(&answer.status);
         if !is_media {
             return answer;
@@ -122,7 +130,12 @@ impl Manner for Media<'_> {
         for name in [EXPIRES, PRAGMA, VARY] {
             answer.headers.remove(name);
         }
-        let life = format!("max-age={}", self.named.left(now).as_secs());
+        // From its birth on: whoever reads it takes off its age.
+        let age = match answer.provenance.map(|provenance| provenance.age) {
+            Some(Age::Seconds(age)) => age,
+            Some(Age::AsReceived) | None => freshness::age_of(&answer.headers),
+        };
+        let life = format!("max-age={}", age.saturating_add(self.named.left(now).as_secs()));
         answer.headers.insert(CACHE_CONTROL, HeaderValue::try_from(life).expect("digits are a field value"));
         let said = answer.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
         if answer.status != StatusCode::NOT_MODIFIED

@@ -124,7 +124,7 @@ impl Feed {
         }
         for (item, _) in listing::hints(&last.playlist) {
             if let Some((print, _)) = turn.unlist(item, Duration::ZERO) {
-                media.promises.withdraw(print);
+                media.withdraw(print);
             }
         }
         for (_, print, kind) in self.in_force.0.drain(..) {
@@ -204,6 +204,7 @@ impl Feed {
             let (print, located) = new.enter(item, (generation, new.near_until()), Duration::ZERO)?;
             if item.kind != Kind::Growing {
                 new.media.promises.hint(print, new.manners());
+                new.media.names.hint(print);
             }
             Some(Hinted { print, located })
         });
@@ -214,7 +215,7 @@ impl Feed {
         }
         for (item, _) in listing::hints(&old.published.playlist) {
             if let Some((print, true)) = old.unlist(item, Duration::ZERO) {
-                new.media.promises.withdraw(print);
+                new.media.withdraw(print);
             }
         }
         hinted
@@ -294,8 +295,10 @@ impl<'a> Turn<'a> {
 
     /// Enters what is listed; what was promised is there.
     fn list(&self, item: Item<'_>, place: (u32, Option<Tick>), duration: Duration) {
-        if let Some((print, _)) = self.enter(item, place, duration) {
-            self.media.promises.keep(print, self.now + self.target_duration());
+        if let Some((print, _)) = self.enter(item, place, duration)
+            && self.media.promises.keep(print, self.now + self.target_duration())
+        {
+            self.media.names.unhint(print);
         }
     }
 

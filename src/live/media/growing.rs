@@ -67,6 +67,8 @@ struct Stock {
 enum Broken {
     Withdrawn,
     Fetch(FetchError),
+    /// What comes may not be shared: its ranges are one viewer's each, who asks for them alone.
+    Unshared,
     /// The fill has ended already.
     Fill,
 }
@@ -88,6 +90,7 @@ impl Grower {
                 tracing::warn!(cause = %error, "a growing segment broke off");
                 stock.writer.fail(FillFailure::new(error));
             }
+            Err(Broken::Unshared) => stock.writer.fail_unshared(),
             Err(Broken::Fill) => debug!("the fill of a growing segment ended early"),
         }
     }
@@ -199,9 +202,7 @@ impl Grower {
         }
         let (head, sharing) = pump::media_head(StatusCode::OK, headers, times);
         if sharing == Sharing::Private {
-            // Its ranges are one viewer's each: they are asked for one by one.
-            _ = stock.writer.head(head, None, sharing);
-            return Err(Broken::Fill);
+            return Err(Broken::Unshared);
         }
         stock.writer.head(head, None, sharing).map_err(|_| Broken::Fill)?;
         stock.has_head = true;

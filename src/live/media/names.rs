@@ -86,10 +86,7 @@ pub(super) struct Known {
     /// Until when it is needed; `None`: as long as it is listed, and for `life` from then on.
     pub until: Option<Tick>,
     pub life: Duration,
-    /// It was fetched before anybody asked for it, and nobody has asked since.
-    pub is_unread: bool,
-    /// It is too large to be stored.
-    pub is_large: bool,
+    pub marks: Marks,
 }
 
 struct Entry {
@@ -102,8 +99,32 @@ struct Entry {
     life: u16,
     kind: Kind,
     role: Option<Role>,
-    is_prefetched: bool,
-    is_large: bool,
+    marks: Marks,
+}
+
+/// What is remembered of a name beside what versions say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks(u8);
+
+impl Marks {
+    const UNREAD: u8 = 1;
+    const LARGE: u8 = 2;
+    const HINTED: u8 = 4;
+
+    /// It was fetched before anybody asked for it, and nobody has asked since.
+    pub const fn is_unread(self) -> bool {
+        self.0 & Self::UNREAD != 0
+    }
+
+    /// It has turned out to be too large to be stored, so that its ranges are asked for one by one.
+    pub const fn is_large(self) -> bool {
+        self.0 & Self::LARGE != 0
+    }
+
+    /// It is hinted, and not listed yet.
+    pub const fn is_hinted(self) -> bool {
+        self.0 & Self::HINTED != 0
+    }
 }
 
 impl Entry {
@@ -116,8 +137,7 @@ impl Entry {
             near_until: (self.near_until > Moment::default()).then(|| self.near_until.tick()),
             until: (self.listed == 0).then(|| self.until.tick()),
             life: Duration::from_secs(self.life.into()),
-            is_unread: self.is_prefetched,
-            is_large: self.is_large,
+            marks: self.marks,
         }
     }
 
@@ -282,8 +302,7 @@ impl Names {
             life: 0,
             kind: listing.kind,
             role: listing.role,
-            is_prefetched: false,
-            is_large: false,
+            marks: Marks::default(),
         };
         entry.take(listing, moment);
         entry.since = moment;
@@ -294,22 +313,32 @@ impl Names {
 
     /// The name is fetched before anybody asked for it.
     pub fn prefetched(&self, print: Fingerprint) {
-        if let Some(entry) = self.shard(print).lock().names.get_mut(&print) {
-            entry.is_prefetched = true;
-        }
-    }
-
-    /// It is too large to be stored.
-    pub fn is_large(&self, print: Fingerprint) {
-        if let Some(entry) = self.shard(print).lock().names.get_mut(&print) {
-            entry.is_large = true;
-        }
+        self.mark(print, |marks| marks | Marks::UNREAD);
     }
 
     /// Somebody has asked for it.
     pub fn read(&self, print: Fingerprint) {
+        self.mark(print, |marks| marks & !Marks::UNREAD);
+    }
+
+    /// It is too large to be stored.
+    pub fn is_large(&self, print: Fingerprint) {
+        self.mark(print, |marks| marks | Marks::LARGE);
+    }
+
+    /// It is hinted.
+    pub fn hint(&self, print: Fingerprint) {
+        self.mark(print, |marks| marks | Marks::HINTED);
+    }
+
+    /// It is no longer hinted.
+    pub fn unhint(&self, print: Fingerprint) {
+        self.mark(print, |marks| marks & !Marks::HINTED);
+    }
+
+    fn mark(&self, print: Fingerprint, change: impl FnOnce(u8) -> u8) {
         if let Some(entry) = self.shard(print).lock().names.get_mut(&print) {
-            entry.is_prefetched = false;
+            entry.marks = Marks(change(entry.marks.0));
         }
     }
 

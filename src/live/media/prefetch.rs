@@ -33,28 +33,37 @@ enum Purpose {
     Viewer(Option<Arc<Object>>),
 }
 
+/// How often what is over is looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// Octets that were prefetched and that nobody has asked for yet.
 #[derive(Default)]
-pub(super) struct Unread(Mutex<HashMap<Fingerprint, (u64, Tick)>>);
+pub(super) struct Unread(Mutex<Waste>);
+
+#[derive(Default)]
+struct Waste {
+    unread: HashMap<Fingerprint, (u64, Tick)>,
+    swept: Tick,
+}
 
 impl Unread {
     /// What is over at `now` is taken out: so many octets were wasted.
     fn add(&self, print: Fingerprint, octets: u64, now: Tick) -> u64 {
-        let mut unread = self.0.lock();
+        let mut waste = self.0.lock();
         let mut wasted = 0;
-        unread.retain(|_, (octets, until)| {
-            let is_over = *until <= now;
-            wasted += if is_over { *octets } else { 0 };
-            !is_over
-        });
-        if unread.len() < MOST_UNREAD {
-            unread.insert(print, (octets, now + UNREAD));
+        if now.since(waste.swept) >= SWEEP {
+            waste.swept = now;
+            let over = waste.unread.extract_if(|_, (_, until)| *until <= now);
+            wasted = over.map(|(_, (octets, _))| octets).sum();
+        }
+        if waste.unread.len() < MOST_UNREAD {
+            waste.unread.insert(print, (octets, now + UNREAD));
         }
         wasted
     }
 
     pub fn read(&self, print: Fingerprint) {
-        self.0.lock().remove(&print);
+        self.0.lock().unread.remove(&print);
     }
 }
 
@@ -63,7 +72,7 @@ impl Media {
     pub(super) fn prefetch(self: &Arc<Self>, asked: &Asked, hinted: Hinted) {
         let Hinted { print, located, .. } = hinted;
         let Some(named) = self.known(print, &located.key) else { return };
-        if named.kind == Kind::DecryptionKey {
+        if named.kind == Kind::DecryptionKey || !self.cache.is_at_ease(&named.key) {
             return;
         }
         let now = self.clock.now();
@@ -152,7 +161,7 @@ impl Media {
         self.figures.prefetched.add(1);
         self.figures.octets.add(object.length());
         let known = self.names.find(print, self.clock.now());
-        if known.is_some_and(|known| known.is_unread) {
+        if known.is_some_and(|known| known.marks.is_unread()) {
             self.figures.wasted.add(self.unread.add(print, object.length(), self.clock.now()));
         }
     }

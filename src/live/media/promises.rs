@@ -31,11 +31,11 @@ impl Promises {
         self.0.lock().entry(print).or_insert_with(|| (watch::channel(Standing::Hinted).0, manners));
     }
 
-    /// It is listed; its origin may take until `until` to have it.
-    pub fn keep(&self, print: Fingerprint, until: Tick) {
-        if let Some((standing, _)) = self.0.lock().remove(&print) {
-            standing.send_replace(Standing::Listed(until));
-        }
+    /// It is listed; its origin may take until `until` to have it. Whether it was hinted.
+    pub fn keep(&self, print: Fingerprint, until: Tick) -> bool {
+        let Some((standing, _)) = self.0.lock().remove(&print) else { return false };
+        standing.send_replace(Standing::Listed(until));
+        true
     }
 
     /// It is neither hinted nor listed any more.

@@ -218,6 +218,11 @@ fn initial_age(headers: &HeaderMap, times: Times, date: Option<WallTime>) -> Dur
     corrected_age.max(Duration::from_secs(apparent_age.as_secs()))
 }
 
+/// Age as received, in seconds.
+pub fn age_of(headers: &HeaderMap) -> u64 {
+    age_field(headers).as_secs()
+}
+
 /// Age as received (§5.1): the first member of all lines; what is no number of seconds is as if it were not there.
 fn age_field(headers: &HeaderMap) -> Duration {
     let first = list::field(headers, &AGE).next();
