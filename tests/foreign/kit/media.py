@@ -27,6 +27,16 @@ def decode(source, folder, name, *, streams=("0:v:0", "0:a:0"), seconds=None, mo
     return [_number(rows[at:at + 16]) for at in range(0, len(rows), 16)], sound.stat().st_size // 2
 
 
+def frames_played(source, folder, name, *, seconds):
+    """Plays any stream for `seconds`, and counts its frames."""
+    counted = folder / f"{name}.frames"
+    ended = run(["ffmpeg", "-nostdin", "-v", "error", *source, "-map", "0:v:0", "-t", str(seconds), "-fps_mode", "passthrough",
+                 "-f", "framecrc", counted], seconds=seconds + 90)
+    said = ended.stderr.decode(errors="replace").strip()
+    assert ended.returncode == 0, f"ffmpeg ended with {ended.returncode}: {said[-800:]}"
+    return sum(not line.startswith("#") for line in counted.read_text().splitlines())
+
+
 def _number(row):
     bits = [luma > 128 for luma in row]
     assert bits[:2] == [True, False], f"no frame of the clip: {row.hex()}"
