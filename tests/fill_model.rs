@@ -114,6 +114,11 @@ async fn read(arrival: &Arrival, bells: &Bells, (place, lane): (usize, usize)) -
     }
 }
 
+/// Waits for the whole, as a task of the worker with lane 0, and says whether it came.
+async fn whole(arrival: &Arrival, place: usize) -> bool {
+    poll_fn(|cx| arrival.poll_reached(place, u64::MAX, &Caller { lane: 0, waker: cx.waker() })).await.is_ok()
+}
+
 fn write(arrival: &Arrival, bells: &Bells) {
     arrival.head(response()).settle(bells);
     arrival.append([Bytes::from_static(b"ab")]).settle(bells);
@@ -159,12 +164,7 @@ fn who_waits_for_the_whole_misses_neither_its_end_nor_its_failure() {
             let place = arrival.lead();
             let reader = thread::spawn({
                 let arrival = arrival.clone();
-                move || {
-                    block_on(poll_fn(|cx| {
-                        arrival.poll_reached(place, u64::MAX, &Caller { lane: 0, waker: cx.waker() })
-                    }))
-                    .is_ok()
-                }
+                move || block_on(whole(&arrival, place))
             });
             arrival.head(response()).settle(&bells);
             arrival.append([Bytes::from_static(b"abc")]).settle(&bells);

@@ -110,6 +110,17 @@ impl Follower {
         following.edition = Some(edition.clone());
         playlist.activity.set_published();
         playlist.activity.set_stalled(None);
+        // What it names and hints is known before anybody can ask for it.
+        let watched = match playlist.is_watched(came.answered, published.frontier.target_duration * WATCHED_HALVES / 2)
+        {
+            true => Watched::Now,
+            false => Watched::NotNow,
+        };
+        let before = before.as_ref().map(|before| &*before.published);
+        if before.is_none() {
+            self.live.media.followed(&playlist.asked, playlist.imported());
+        }
+        self.live.media.published(&playlist.asked, (before, published), watched, playlist.role());
         let state = playlist.set_state(State::Media(edition));
         if playlist.stream().is_none() && !published.reports.is_empty() {
             self.live.streams.take_reports(playlist, published.reports.iter().map(|report| &*report.uri));
@@ -118,21 +129,11 @@ impl Follower {
             stream.changed();
         }
         playlist.parking.release(&state, |want| fate(published, want));
-        let watched = match playlist.is_watched(came.answered, published.frontier.target_duration * WATCHED_HALVES / 2)
-        {
-            true => Watched::Now,
-            false => Watched::NotNow,
-        };
         if self.live.numbers.are_kept()
             && let Known::Media(following) = &self.known
         {
             playlist.note_numbers(came.answered, || following.window.remember());
         }
-        let before = before.as_ref().map(|before| &*before.published);
-        if before.is_none() {
-            self.live.media.followed(&playlist.asked, playlist.imported());
-        }
-        self.live.media.published(&playlist.asked, (before, published), watched, playlist.role());
     }
 
     /// Viewers see the last version again, if they were told of a failure.

@@ -99,7 +99,7 @@ async fn body(answer: &mut Response) -> String {
 
 /// Completes when so many requests are held.
 async fn held(stage: &Stage, count: f64) {
-    stage.until_metric("weir_held_reloads", |held| held == count).await;
+    stage.until_metric("weir_held_requests", |held| held == count).await;
 }
 
 #[tokio::test]
