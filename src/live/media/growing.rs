@@ -107,12 +107,18 @@ impl Grower {
             }
             let (asked, before) = (self.clock.now(), stock.received);
             let outcome = self.ask(stock, extent).await;
+            let mut next = asked + self.growth.pace;
             if stock.received > before {
                 progress = self.clock.now();
+                // What came to an end that nobody announced is over, and the playlist is about to say so.
+                let streamed = matches!(outcome, Ok(Ended::Streamed));
+                next = progress + self.growth.pace * if streamed { 4 } else { 1 };
             }
             match outcome {
                 // All that the resource has: there is no more where its length was never said.
-                Ok(Ended::Whole) if matches!(*self.growth.extent.borrow(), Extent::Closed(0)) => return Ok(()),
+                Ok(Ended::Whole | Ended::Streamed) if matches!(*self.growth.extent.borrow(), Extent::Closed(0)) => {
+                    return Ok(());
+                }
                 Ok(_) => {}
                 Err(Broken::Fetch(error)) if self.clock.now().since(progress) < self.growth.patience => {
                     debug!(cause = %error, "asking again for a growing segment");
@@ -128,7 +134,7 @@ impl Grower {
             };
             // What has brought nothing, or more than is listed, has come too early.
             if stock.received == before || !is_behind {
-                self.rest_until(asked + self.growth.pace).await;
+                self.rest_until(next).await;
             }
         }
     }
@@ -146,7 +152,8 @@ impl Grower {
     async fn ask(&mut self, stock: &mut Stock, extent: Extent) -> Result<Ended, Broken> {
         let from = stock.received;
         let last = match extent {
-            Extent::Open(covered) | Extent::Closed(covered) if from < covered => covered - 1,
+            Extent::Closed(total) if from < total => total - 1,
+            // An origin that streams it is then asked once, wherever the segment was come upon.
             Extent::Open(_) | Extent::Closed(_) | Extent::Withdrawn => OPEN_END,
         };
         let mut headers = self.fetching.fields.clone();
@@ -183,10 +190,14 @@ impl Grower {
                 return Err(FetchError::Malformed { origin, what }.into());
             }
         };
-        let whole = answer.status == StatusCode::OK && answer.framing != Framing::ClosedUnproven;
+        let ended = match (answer.status, answer.framing, answer.announced_length) {
+            (_, Framing::Delimited, None) => Ended::Streamed,
+            (StatusCode::OK, Framing::Delimited | Framing::ClosedProven, _) => Ended::Whole,
+            _ => Ended::Part,
+        };
         let body = self.begin(stock, answer, requested)?;
         self.pour(stock, body, skip).await?;
-        Ok(if whole { Ended::Whole } else { Ended::Part })
+        Ok(ended)
     }
 
     /// Gives the fill its head, if it has none yet.
@@ -235,8 +246,13 @@ impl Grower {
 /// How an answer ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ended {
+    /// There was nothing.
     NotYet,
+    /// It was as long as was announced.
     Part,
+    /// It came as it was made, to its end.
+    Streamed,
+    /// It was all that there was of the resource, announced.
     Whole,
 }
 
