@@ -427,10 +427,10 @@ def five_hundred_viewers_of_four_renditions(stage):
         media = origin_counts(stage, lambda url: ".m3u8" not in url)
         repeated = {url: count for url, count in media.items() if count > 1 and mode == "live"}
         counted = node.metrics()
-        asked = {how: counted.get(f'weir_part_requests_total{{how="{how}"}}', 0) for how in ("hit", "join", "lead")}
+        asked = {how: counted.get(f'weir_part_requests_total{{by="{how}"}}', 0) for how in ("hit", "join", "lead")}
         share = (asked["hit"] + asked["join"]) / max(1, sum(asked.values()))
         say(f"500 {mode}", "all", f"{len(media)} objects, most fetched {max(media.values(), default=0)} times; parts {asked}, hit or "
-            f"join {share * 100:.3f} %; prefetched {counted.get('weir_prefetch_bytes_total', 0) / 1e6:.1f} MB, wasted "
+            f"join {share * 100:.3f} %; prefetched {counted.get('weir_prefetched_bytes_total', 0) / 1e6:.1f} MB, wasted "
             f"{counted.get('weir_prefetch_wasted_bytes_total', 0) / 1e6:.1f} MB")
         wrong += [f"{url} fetched {count} times" for url, count in list(repeated.items())[:3]]
         if share < 0.999:
@@ -482,7 +482,7 @@ def forty_channels_with_four_hours_each(stage):
     for path in playlists[6:]:
         folder = path.rsplit("/", 1)[0]
         names = [line for line in ask(path).decode().splitlines() if line.startswith("seg-")][:-60]
-        for name in names[:: 40 if stage.short else 12]:
+        for name in names[:: 200 if stage.short else 40]:
             scanned += len(ask(f"{folder}/{name}"))
     before = origin_counts(stage, lambda url: url.startswith("/dvr/0/0/seg-"))
     for name in newest[-5:]:
