@@ -202,16 +202,19 @@ impl Window {
     }
 
     fn relation(&self, new: &MediaPlaylist) -> Relation {
+        // Where the discontinuities of two lists cannot be compared, viewers' numbers say whether they were counted on.
+        let has_fallen = || self.view(None, &[]).has_fallen(new);
         let Some(last) = &self.ingested else {
             let mark = self.resumed.as_ref().and_then(|remembered| remembered.mark.as_ref());
-            return mark.map_or(Relation::Follows, |mark| mark.relation(new));
+            let relation = mark.map_or(Relation::Follows, |mark| mark.relation(new));
+            return if relation == Relation::Follows && has_fallen() { Relation::Other } else { relation };
         };
         let relation = relation::of(last, new);
         // A list of the generation before has nothing in common with this one, but may have larger numbers.
         let jumps = relation == Relation::Follows && new.msn(0) >= last.open_msn();
         let is_left = jumps && self.left.as_ref().is_some_and(|left| left.is_in(new));
         let is_too_far = self.numbering.viewers(new.open_msn()) >= NUMBER_MAX;
-        if is_left || is_too_far { Relation::Other } else { relation }
+        if is_left || is_too_far || (jumps && has_fallen()) { Relation::Other } else { relation }
     }
 
     /// The list goes on.

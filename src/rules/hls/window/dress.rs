@@ -9,18 +9,39 @@ use crate::rules::hls::playlist::{LastingLine, Line, Map, Segment, Tag};
 /// The segment without those of its lasting lines for which `is_out`.
 pub(super) fn without(segment: &Segment, is_out: impl Fn(&LastingLine) -> bool) -> Segment {
     let (out, kept): (Vec<_>, Vec<_>) = segment.lasting.iter().cloned().partition(&is_out);
+    let out: Vec<_> = out.into_iter().map(|line| line.span).collect();
+    cut(&Segment { lasting: kept.into(), ..segment.clone() }, &out)
+}
+
+/// The segment without its first `count` discontinuities.
+pub(super) fn without_discontinuities(segment: &Segment, count: u32) -> Segment {
+    let mut at = 0;
+    let lines = segment.text.split_inclusive('\n').map(|line| {
+        let start = at;
+        at += line.len() as u32;
+        (line, start..at)
+    });
+    let is_one = |line: &str| matches!(content(line), Content::Tag(DISCONTINUITY, _));
+    let out: Vec<_> = lines.filter(|(line, _)| is_one(line)).map(|(_, span)| span).take(count as usize).collect();
+    let discontinuities = segment.discontinuities.saturating_sub(out.len() as u32);
+    Segment { discontinuities, ..cut(segment, &out) }
+}
+
+/// The segment without the lines `out`, in order, none of which is its URI or a lasting one.
+fn cut(segment: &Segment, out: &[Range<u32>]) -> Segment {
     let mut text = String::with_capacity(segment.text.len());
     let mut at = 0;
-    for line in &out {
-        text.push_str(&segment.text[at..line.span.start as usize]);
-        at = line.span.end as usize;
+    for line in out {
+        text.push_str(&segment.text[at..line.start as usize]);
+        at = line.end as usize;
     }
     text.push_str(&segment.text[at..]);
     let removed_before = |position: u32| -> u32 {
-        out.iter().filter(|line| line.span.end <= position).map(|line| line.span.end - line.span.start).sum()
+        out.iter().filter(|line| line.end <= position).map(|line| line.end - line.start).sum()
     };
     let moved = |span: &Range<u32>| span.start - removed_before(span.start)..span.end - removed_before(span.start);
-    let lasting = kept.iter().map(|line| LastingLine { span: moved(&line.span), tag: line.tag.clone() }).collect();
+    let lasting =
+        segment.lasting.iter().map(|line| LastingLine { span: moved(&line.span), tag: line.tag.clone() }).collect();
     Segment { text: text.into(), uri: moved(&segment.uri), lasting, ..segment.clone() }
 }
 
@@ -145,6 +166,7 @@ fn range_line_end(segment: &Segment) -> Option<(u32, u64)> {
 
 const KEY: &str = "#EXT-X-KEY:";
 const DATE: &str = "#EXT-X-PROGRAM-DATE-TIME:";
+const DISCONTINUITY: &str = "EXT-X-DISCONTINUITY";
 const PART: &str = "#EXT-X-PART:";
 const MAP: &str = "#EXT-X-MAP:";
 const BYTE_RANGE: &str = "#EXT-X-BYTERANGE:";

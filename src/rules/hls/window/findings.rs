@@ -156,9 +156,9 @@ impl Watch {
             if !Arc::ptr_eq(old, new) {
                 expected += u64::from(old.discontinuities);
                 found += u64::from(new.discontinuities);
-                if expected != found {
-                    break;
-                }
+            }
+            if expected != found {
+                break;
             }
         }
         let wrong = first <= before.open_msn() && expected != found;

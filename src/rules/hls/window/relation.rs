@@ -39,7 +39,10 @@ pub(super) fn of(last: &MediaPlaylist, new: &MediaPlaylist) -> Relation {
             return Relation::Other;
         }
     }
-    if !has_same_parts(last, new) || (is_less && first >= end && is_later_in_time(last, new)) {
+    if !has_same_parts(last, new)
+        || begins_unknown(last, new)
+        || (is_less && first >= end && is_later_in_time(last, new))
+    {
         return Relation::Other;
     }
     match is_less {
@@ -75,6 +78,13 @@ pub(super) fn path(uri: &str) -> &str {
 fn has_same_parts(last: &MediaPlaylist, new: &MediaPlaylist) -> bool {
     let msn = last.open_msn().min(new.open_msn());
     parts_of(last, msn).zip(parts_of(new, msn)).all(|(old, now)| is_same_part(old, now))
+}
+
+/// Whether `new` begins with the segment that was open, and does not say which parts it had: nothing shows that the parts
+/// that viewers know are of it.
+fn begins_unknown(last: &MediaPlaylist, new: &MediaPlaylist) -> bool {
+    let is_first = new.msn(0) == last.open_msn() && !last.segments.is_empty() && !new.segments.is_empty();
+    is_first && last.open_parts().next().is_some() && parts_of(new, new.msn(0)).next().is_none()
 }
 
 fn is_same_part(one: &PartialSegment, other: &PartialSegment) -> bool {
@@ -148,6 +158,8 @@ impl Mark {
         let is_less = new.next() < self.next && !ends;
         match common {
             Common { other: 1.., .. } => Relation::Other,
+            // Nothing shows that the parts that viewers know are of the segment it begins with.
+            Common { same: 0, .. } if new.msn(0) == self.next.msn && !self.parts.is_empty() => Relation::Other,
             _ if !is_less => Relation::Follows,
             Common { same: 1.., .. } => Relation::Behind,
             _ => Relation::Other,

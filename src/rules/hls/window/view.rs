@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::bridge;
 use super::dress;
 use super::lines::{self, Kind};
-use super::numbering::{Numbering, Seen};
+use super::numbering::{Numbering, Seen, open_discontinuities};
 use crate::rules::hls::playlist::{Line, MediaPlaylist, PlaylistType, RenditionReport, Segment, Tag};
 
 /// What a list is seen through.
@@ -67,6 +67,17 @@ pub(super) struct Earlier<'w> {
     pub(super) span: Duration,
 }
 
+/// Where what is shown of an origin's list begins.
+struct Beginning {
+    /// Its first segment, in the origin's numbers, and its index.
+    first: u64,
+    hidden: usize,
+    /// Lines that go before it.
+    carried: Vec<Line>,
+    /// Discontinuities at it that viewers' EXT-X-DISCONTINUITY-SEQUENCE, which may not fall, counts already.
+    counted: u32,
+}
+
 /// What viewers see.
 pub(super) struct Shown {
     pub(super) playlist: MediaPlaylist,
@@ -90,9 +101,8 @@ impl View<'_> {
     /// The list as viewers see it.
     pub(super) fn show(&self, new: &MediaPlaylist) -> Shown {
         let is_its_own = |tag: &Tag| !is_live(new) || !is_report(tag);
-        let first = self.first(new);
-        let hidden = (first - new.msn(0)) as usize;
-        let carried = self.carried(new, first, hidden);
+        let mut beginning = self.beginning(new);
+        let hidden = beginning.hidden;
         let mut shown = Shown {
             playlist: MediaPlaylist { facts: new.facts.clone(), ..MediaPlaylist::default() },
             reports: Vec::new(),
@@ -108,13 +118,38 @@ impl View<'_> {
             dropped = self.dropped(new, hidden);
             self.show_earlier(dropped, &mut shown);
         }
-        self.show_own(new, hidden, &carried, &mut shown);
+        if shown.earlier > 0 {
+            beginning.counted = 0;
+        }
+        self.show_own(new, &beginning, &mut shown);
         outside(&new.tail, is_its_own, &mut shown.playlist.tail, &mut shown.reports);
         if hidden == new.segments.len() && new.open_parts().next().is_some() {
-            shown.playlist.tail.splice(0..0, carried);
+            shown.playlist.tail.splice(0..0, beginning.carried);
         }
-        self.number(new, first, dropped, &mut shown);
+        self.number(new, beginning.first, dropped, &mut shown);
         shown
+    }
+
+    fn beginning(&self, new: &MediaPlaylist) -> Beginning {
+        let first = self.first(new);
+        let hidden = (first - new.msn(0)) as usize;
+        let fallen = self.seen.discontinuity_sequence.saturating_sub(self.discontinuity_sequence(new, first));
+        let counted = u32::try_from(fallen).unwrap_or(u32::MAX);
+        Beginning { first, hidden, carried: self.carried(new, first, hidden), counted }
+    }
+
+    /// Whether the first thing that is shown would have a lower discontinuity sequence number than viewers' list has.
+    pub(super) fn has_fallen(&self, new: &MediaPlaylist) -> bool {
+        let Beginning { hidden, carried, counted, .. } = self.beginning(new);
+        let led = carried.iter().filter(|line| line.tag == Tag::Discontinuity).count() as u32;
+        let own = new.segments.get(hidden).map_or_else(|| open_discontinuities(new), |first| first.discontinuities);
+        counted > own.saturating_add(led)
+    }
+
+    /// The discontinuity sequence number before `first`, as the origin's list has it.
+    fn discontinuity_sequence(&self, new: &MediaPlaylist, first: u64) -> u64 {
+        let hidden = &new.segments[..(first - new.msn(0)) as usize];
+        self.numbering.discontinuity(new.facts.discontinuity_sequence + discontinuities(hidden), first)
     }
 
     /// The first segment of `new` that is shown: nothing from before the generation began, nothing that viewers' list
@@ -181,7 +216,8 @@ impl View<'_> {
         }
     }
 
-    fn show_own(&self, new: &MediaPlaylist, hidden: usize, carried: &[Line], shown: &mut Shown) {
+    fn show_own(&self, new: &MediaPlaylist, beginning: &Beginning, shown: &mut Shown) {
+        let (hidden, carried, counted) = (beginning.hidden, &beginning.carried, beginning.counted);
         let (strips, gathers) = (is_live(new), self.gathers(new));
         shown.playlist.segments.reserve(new.segments.len() - hidden);
         for (index, source) in new.segments.iter().enumerate().skip(hidden) {
@@ -190,11 +226,14 @@ impl View<'_> {
             let is_first = index == hidden;
             let before = self.base.as_ref().and_then(|base| base.find(msn, viewers));
             // The first one of a list that another origin begins earlier has what reaches into it already.
-            let stays = |then: &Arc<Segment>| match is_first {
-                true => hidden > 0 && !self.begins_at(msn),
+            let stays = |then: &Arc<Segment>, same: &Segment| match is_first {
+                true => {
+                    let is_counted_alike = same.discontinuities == source.discontinuities.saturating_sub(counted);
+                    hidden > 0 && !self.begins_at(msn) && is_counted_alike
+                }
                 false => Arc::ptr_eq(then, source),
             };
-            if let Some((_, same)) = before.filter(|(then, _)| stays(then)) {
+            if let Some((_, same)) = before.filter(|(then, same)| stays(then, same)) {
                 let same = if is_first { dress::moved(same) } else { Arc::clone(same) };
                 shown.playlist.segments.push(same);
                 continue;
@@ -207,6 +246,9 @@ impl View<'_> {
             }
             if is_first && (hidden > 0 || !carried.is_empty()) {
                 dressed = Arc::new(dress::led(&dressed, carried));
+            }
+            if is_first && counted > 0 && dressed.discontinuities > 0 {
+                dressed = Arc::new(dress::without_discontinuities(&dressed, counted));
             }
             // What a viewer was told to fetch stays, also where a query is written anew in each version.
             if let Some((_, same)) = before.filter(|(_, same)| same.uri() != dressed.uri()) {
@@ -229,12 +271,9 @@ impl View<'_> {
 
     /// Writes the numbers.
     fn number(&self, new: &MediaPlaylist, first: u64, dropped: usize, shown: &mut Shown) {
-        let count = |segments: &[Arc<Segment>]| segments.iter().map(|one| u64::from(one.discontinuities)).sum::<u64>();
-        let hidden = (first - new.msn(0)) as usize;
-        let origins = new.facts.discontinuity_sequence + count(&new.segments[..hidden]);
         let discontinuity_sequence = match shown.earlier {
-            0 => self.numbering.discontinuity(origins, first).max(self.seen.discontinuity_sequence),
-            _ => self.seen.discontinuity_sequence + count(&self.earlier.segments[..dropped]),
+            0 => self.discontinuity_sequence(new, first).max(self.seen.discontinuity_sequence),
+            _ => self.seen.discontinuity_sequence + discontinuities(&self.earlier.segments[..dropped]),
         };
         let playlist = &mut shown.playlist;
         let media_sequence = self.numbering.viewers(first) - shown.earlier as u64;
@@ -247,6 +286,10 @@ impl View<'_> {
             lines::write(playlist, Kind::DiscontinuitySequence, &discontinuity_sequence.to_string());
         }
     }
+}
+
+fn discontinuities(segments: &[Arc<Segment>]) -> u64 {
+    segments.iter().map(|segment| u64::from(segment.discontinuities)).sum()
 }
 
 /// Whether a playlist is one that this node adds to: those that have ended, or never change, stay as they are.

@@ -508,6 +508,50 @@ fn a_window_goes_on_where_it_was_left() {
 }
 
 #[test]
+fn a_discontinuity_that_moves_from_the_number_into_the_list_is_counted_once() {
+    let mut story = Story::default();
+    story.shows(&List { discontinuity_sequence: 1, ..plain("a", 5..10) });
+    let mut tagged = plain("a", 5..11);
+    tagged.segments[0].insert_str(0, "#EXT-X-DISCONTINUITY\n");
+    let published = story.shows(&tagged);
+    assert_eq!((numbers(&published), published.generation), ((5, 1), 0));
+    assert!(!published.playlist.render().contains("#EXT-X-DISCONTINUITY\n") && published.revised.is_empty());
+    assert_consistent(&published);
+}
+
+#[test]
+fn a_list_that_cannot_be_compared_has_begun_again_if_its_discontinuity_sequence_fell() {
+    let counted = List { discontinuity_sequence: 1, ..plain("a", 5..10) };
+    let mut story = Story::default();
+    story.shows(&counted);
+    let remembered = story.window.remember();
+    let published = story.wait(2.0).shows(&plain("a", 20..25));
+    assert_eq!((numbers(&published), published.generation), ((6, 1), 1));
+    assert_eq!(uris(&published)[3..], ["a9.ts", "a24.ts"]);
+    assert_eq!(published.playlist.segments[4].discontinuities, 1);
+    let resume = || Story { window: Window::resume(remembered.clone()), now: Tick::default() };
+    assert_eq!(resume().shows(&counted).generation, 0);
+    let published = resume().shows(&plain("a", 5..10));
+    assert_eq!((published.playlist.msn(0) >= 10, numbers(&published).1, published.generation), (true, 1, 1));
+}
+
+#[test]
+fn a_jump_to_the_open_segment_needs_its_parts_to_be_the_same_stream() {
+    let open = || {
+        let mut story = Story::default();
+        story.shows(&parted("a", 0..5, 2));
+        story
+    };
+    let published = open().shows(&parted("a", 5..10, 1));
+    assert_eq!((published.playlist.msn(0), published.generation), (6, 1), "a number with parts is not used again");
+    let mut told = parted("a", 5..10, 1);
+    told.segments[0].insert_str(0, &[part("a5.0.mp4", 0.5), part("a5.1.mp4", 0.5)].concat());
+    assert_eq!(open().shows(&told).generation, 0);
+    assert_eq!(open().shows(&parted("a", 6..11, 1)).generation, 0, "nothing that viewers know is in question");
+    assert_eq!(open().shows(&parted("a", 4..9, 1)).generation, 0, "a segment before it is known");
+}
+
+#[test]
 fn a_window_that_saw_nothing_remembers_nothing() {
     let window = Window::resume(Window::default().remember());
     let mut story = Story { window, ..Story::default() };

@@ -345,3 +345,29 @@ proptest! {
         prop_assert_eq!(shown, Some(true));
     }
 }
+
+#[test]
+fn a_discontinuity_that_was_counted_is_not_counted_again_when_it_is_listed_again() {
+    use Act::*;
+    let begin = [Publish, Splice, Splice, Publish, Publish, Publish, Publish, Resume, Publish];
+    let again = [Restart { msn: 4, name: 0, wait: 0 }, Splice, Wait(0)];
+    let end = [Publish, Publish, Publish, Publish];
+    play(&[&begin[..], &again, &[Lag(3)], &end].concat(), Form::Whole);
+    play(&[&begin[..], &again, &[Resume], &end].concat(), Form::Whole);
+}
+
+#[test]
+fn a_segment_that_does_not_say_its_parts_is_not_taken_for_the_one_whose_parts_were_told() {
+    use Act::*;
+    let begin = [Restart { msn: 11, name: 1, wait: 0 }, Resume, Publish, Publish, Publish, Resume];
+    let again = [Publish, Publish, Publish, Forget, Restart { msn: 3, name: 0, wait: 0 }];
+    play(&[&begin[..], &again, &[Jump(15), Forget]].concat(), Form::Parts);
+}
+
+#[test]
+fn a_discontinuity_that_moved_is_found_behind_a_segment_that_is_the_same() {
+    use Act::*;
+    let begin = [Restart { msn: 9, name: 1, wait: 0 }, Splice, Publish, Publish, Publish, Publish, Publish, Publish];
+    let again = [Restart { msn: 11, name: 1, wait: 0 }, Splice, Publish, Publish, Publish, Publish];
+    play(&[&begin[..], &again].concat(), Form::Whole);
+}
