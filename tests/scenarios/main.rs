@@ -11,6 +11,7 @@ mod addresses;
 mod admin;
 mod certificates;
 mod coalescing;
+mod continuity;
 mod cors;
 mod drain;
 mod fields;

@@ -46,7 +46,16 @@ pub(super) struct Hinted {
 /// Initialisation sections and keys, and from which segment on: those before the last change in front of the window
 /// apply to no segment any more.
 #[derive(Default)]
-struct InForce(Vec<(u64, Fingerprint, Kind)>);
+struct InForce(Vec<Applied>);
+
+/// An initialisation section or key, and from which segment on it applies.
+struct Applied {
+    from: u64,
+    print: Fingerprint,
+    kind: Kind,
+    /// The same name is something else in another generation.
+    generation: u32,
+}
 
 /// One version as it is entered into the table, or taken out.
 struct Turn<'a> {
@@ -59,14 +68,17 @@ struct Turn<'a> {
 }
 
 impl InForce {
-    /// Something applies from `msn` on; whether that is new. Segments come in order.
-    fn note(&mut self, msn: u64, print: Fingerprint, kind: Kind) -> bool {
-        let of_kind = || self.0.iter().filter(|(_, _, other)| *other == kind);
-        let from = of_kind().map(|(from, ..)| *from).filter(|from| *from <= msn).max();
-        if of_kind().any(|(start, other, _)| Some(*start) == from && *other == print) {
+    /// Something applies; whether that is new. Segments come in order.
+    fn note(&mut self, applied: Applied) -> bool {
+        let is_before = |other: &&Applied| other.kind == applied.kind && other.from <= applied.from;
+        let from = self.0.iter().filter(is_before).map(|other| other.from).max();
+        let is_same = |other: &Applied| {
+            (other.kind, other.print, other.generation) == (applied.kind, applied.print, applied.generation)
+        };
+        if self.0.iter().any(|other| Some(other.from) == from && is_same(other)) {
             return false;
         }
-        self.0.push((msn, print, kind));
+        self.0.push(applied);
         true
     }
 
@@ -74,10 +86,10 @@ impl InForce {
     fn retire(&mut self, first: u64) -> Vec<(Fingerprint, Kind)> {
         let mut retired = Vec::new();
         for kind in [Kind::Init, Kind::DecryptionKey] {
-            let starts = self.0.iter().filter(|(from, _, other)| *other == kind && *from <= first);
-            let Some(start) = starts.map(|(from, ..)| *from).max() else { continue };
-            let gone = self.0.extract_if(.., |(from, _, other)| *other == kind && *from < start);
-            retired.extend(gone.map(|(_, print, kind)| (print, kind)));
+            let starts = self.0.iter().filter(|applied| applied.from <= first && applied.kind == kind);
+            let Some(start) = starts.map(|applied| applied.from).max() else { continue };
+            let gone = self.0.extract_if(.., |applied| applied.kind == kind && applied.from < start);
+            retired.extend(gone.map(|applied| (applied.print, applied.kind)));
         }
         retired
     }
@@ -127,8 +139,8 @@ impl Feed {
                 media.withdraw(print);
             }
         }
-        for (_, print, kind) in self.in_force.0.drain(..) {
-            media.names.unlist(print, (turn.life(kind, Duration::ZERO), now));
+        for applied in self.in_force.0.drain(..) {
+            media.names.unlist(applied.print, (turn.life(applied.kind, Duration::ZERO), now));
         }
         for (print, _) in self.growing.drain(..) {
             media.growths.end(print, Extent::Withdrawn);
@@ -176,7 +188,7 @@ impl Feed {
 
     fn note(&mut self, turn: &Turn<'_>, msn: u64, item: Item<'_>, generation: u32) {
         let Some((print, _)) = turn.locate(item) else { return };
-        if self.in_force.note(msn, print, item.kind) {
+        if self.in_force.note(Applied { from: msn, print, kind: item.kind, generation }) {
             turn.list(item, (generation, turn.near_until()), Duration::ZERO);
         }
     }
