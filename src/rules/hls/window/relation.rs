@@ -40,7 +40,7 @@ pub(super) fn of(last: &MediaPlaylist, new: &MediaPlaylist) -> Relation {
         }
     }
     if !has_same_parts(last, new)
-        || begins_unknown(last, new)
+        || (first >= end && is_unknown(last, new))
         || (is_less && first >= end && is_later_in_time(last, new))
     {
         return Relation::Other;
@@ -80,11 +80,14 @@ fn has_same_parts(last: &MediaPlaylist, new: &MediaPlaylist) -> bool {
     parts_of(last, msn).zip(parts_of(new, msn)).all(|(old, now)| is_same_part(old, now))
 }
 
-/// Whether `new` begins with the segment that was open, and does not say which parts it had: nothing shows that the parts
-/// that viewers know are of it.
-fn begins_unknown(last: &MediaPlaylist, new: &MediaPlaylist) -> bool {
-    let is_first = new.msn(0) == last.open_msn() && !last.segments.is_empty() && !new.segments.is_empty();
-    is_first && last.open_parts().next().is_some() && parts_of(new, new.msn(0)).next().is_none()
+/// Whether `new`, that shares no complete segment with `last`, has closed the one that was open and does not say which
+/// parts it had: nothing shows that the parts that viewers know are of it. A stream's first segment may say none.
+fn is_unknown(last: &MediaPlaylist, new: &MediaPlaylist) -> bool {
+    let msn = last.open_msn();
+    let has_closed = new.msn(0) <= msn && msn < new.open_msn();
+    let has_begun = last.segments.is_empty() && new.segments.len() == 1;
+    let is_told = last.open_parts().next().is_some();
+    has_closed && !has_begun && is_told && parts_of(new, msn).next().is_none()
 }
 
 fn is_same_part(one: &PartialSegment, other: &PartialSegment) -> bool {
@@ -156,10 +159,12 @@ impl Mark {
         let common = self.common(new);
         let ends = new.facts.is_ended && new.open_msn() == self.next.msn;
         let is_less = new.next() < self.next && !ends;
+        let has_closed = new.msn(0) <= self.next.msn && self.next.msn < new.open_msn();
+        let has_begun = self.segments.is_empty() && new.segments.len() == 1;
         match common {
             Common { other: 1.., .. } => Relation::Other,
-            // Nothing shows that the parts that viewers know are of the segment it begins with.
-            Common { same: 0, .. } if new.msn(0) == self.next.msn && !self.parts.is_empty() => Relation::Other,
+            // As where the list itself is known.
+            Common { same: 0, .. } if !self.parts.is_empty() && has_closed && !has_begun => Relation::Other,
             _ if !is_less => Relation::Follows,
             Common { same: 1.., .. } => Relation::Behind,
             _ => Relation::Other,

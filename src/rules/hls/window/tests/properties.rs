@@ -362,6 +362,9 @@ fn a_segment_that_does_not_say_its_parts_is_not_taken_for_the_one_whose_parts_we
     let begin = [Restart { msn: 11, name: 1, wait: 0 }, Resume, Publish, Publish, Publish, Resume];
     let again = [Publish, Publish, Publish, Forget, Restart { msn: 3, name: 0, wait: 0 }];
     play(&[&begin[..], &again, &[Jump(15), Forget]].concat(), Form::Parts);
+    let in_turn = [Publish, Wait(0), Publish, Lag(7), Lag(5), Jump(3), Forget];
+    let begin = [Forget, Publish, Lag(2), Restart { msn: 2, name: 1, wait: 0 }];
+    play(&[&begin[..], &in_turn].concat(), Form::Parts);
 }
 
 #[test]
