@@ -98,7 +98,6 @@ fn describe(failure: &Failure) -> String {
         Failure::Status(status, _) => format!("the origin answered {}", status.as_u16()),
         Failure::NoPlaylist(what) => format!("what came is no playlist: {what}"),
         Failure::Fetch(error) => error.to_string(),
-        Failure::Stale => "nothing was published for too long".to_owned(),
         Failure::Gone => "it is no longer followed".to_owned(),
     }
 }

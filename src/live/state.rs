@@ -69,8 +69,6 @@ pub enum Failure {
     NoPlaylist(&'static str),
     /// The origin gave no answer.
     Fetch(Arc<FetchError>),
-    /// The origin has not published anything for too long.
-    Stale,
     /// It is no longer followed: ask again.
     Gone,
 }

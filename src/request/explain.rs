@@ -185,7 +185,6 @@ fn fault(failure: &Failure) -> String {
         Failure::Status(status, _) => format!("it answered with {status}"),
         Failure::NoPlaylist(why) => format!("what it sent is no playlist: {why}"),
         Failure::Fetch(error) => error.to_string(),
-        Failure::Stale => "it has not published anything for too long".to_owned(),
         Failure::Gone => "it is no longer followed, and will be asked anew".to_owned(),
     }
 }

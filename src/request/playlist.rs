@@ -109,7 +109,7 @@ pub async fn answer(
             Followed::Gone => {}
         }
     }
-    Err(Refusal::TooManyPlaylists)
+    Err(Refusal::PlaylistLetGo)
 }
 
 /// Answers a request for something that has turned out to be a playlist.
@@ -340,7 +340,7 @@ fn refusal(failure: &Failure) -> Refusal {
         Failure::Status(status, headers) => Refusal::OriginStatus { status: *status, headers: headers.clone() },
         Failure::NoPlaylist(why) => Refusal::NotAPlaylist(why),
         Failure::Fetch(error) => upstream::of_fetch(error),
-        Failure::Stale | Failure::Gone => Refusal::PlaylistStale,
+        Failure::Gone => Refusal::PlaylistLetGo,
     }
 }
 

@@ -115,9 +115,9 @@ pub enum Refusal {
     /// The origin's answer is no playlist, though its name or type says so.
     #[error("the origin's answer is no playlist: {0}")]
     NotAPlaylist(&'static str),
-    /// The stream has stood still for too long.
-    #[error("the origin has published nothing for too long")]
-    PlaylistStale,
+    /// The playlist was let go of whenever it was looked at.
+    #[error("the playlist was let go of in this very moment: ask again")]
+    PlaylistLetGo,
     /// A hint was withdrawn, or its origin does not have what its playlist lists (RFC 8216bis §6.2.6).
     #[error("the stream no longer names it, or its origin does not have it")]
     NoLongerNamed,
@@ -160,7 +160,7 @@ impl Refusal {
         "too-many-held",
         "too-many-playlists",
         "not-a-playlist",
-        "playlist-stale",
+        "playlist-let-go",
         "origin-status",
         "no-longer-named",
     ];
@@ -194,7 +194,7 @@ impl Refusal {
             Self::TooManyHeld => 23,
             Self::TooManyPlaylists => 24,
             Self::NotAPlaylist(_) => 25,
-            Self::PlaylistStale => 26,
+            Self::PlaylistLetGo => 26,
             Self::OriginStatus { .. } => 27,
             Self::NoLongerNamed => 28,
         }
@@ -226,7 +226,7 @@ impl Refusal {
             | Self::TooManyHeld
             | Self::TooManyPlaylists
             | Self::HoldTimeout { .. }
-            | Self::PlaylistStale
+            | Self::PlaylistLetGo
             | Self::OriginBusy => StatusCode::SERVICE_UNAVAILABLE,
             Self::OriginUnreachable
             | Self::OriginUntrusted
@@ -258,7 +258,8 @@ impl Refusal {
             | Self::TooManyFills
             | Self::TooManyReaders
             | Self::TooManyHeld
-            | Self::TooManyPlaylists => Fault::Node,
+            | Self::TooManyPlaylists
+            | Self::PlaylistLetGo => Fault::Node,
             Self::OriginUnreachable
             | Self::OriginUntrusted
             | Self::OriginTimeout
@@ -268,7 +269,6 @@ impl Refusal {
             | Self::HoldTimeout { .. }
             | Self::NotAPlaylist(_)
             | Self::NoLongerNamed
-            | Self::PlaylistStale
             | Self::OriginStatus { .. }
             | Self::OriginBusy => Fault::Origin,
         }
