@@ -21,6 +21,7 @@ pub mod parking;
 mod parking_tests;
 mod personal;
 pub mod playlist;
+mod print;
 pub mod state;
 pub mod streams;
 mod sync;

@@ -2,13 +2,15 @@
 //! noticed. Where sessions stand in paths there are as many of them as viewers, so no more is kept than a fingerprint.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::clock::Tick;
 use crate::rules::caching::Key;
+
+use super::print::AsItIs;
 
 /// For how long it is believed.
 const BELIEVED: Duration = Duration::from_mins(10);
@@ -24,24 +26,6 @@ pub(super) struct Personal {
 }
 
 type Shard = HashMap<u64, Tick, BuildHasherDefault<AsItIs>>;
-
-/// Fingerprints are random already.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a fingerprint is written as one word");
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.0 = word;
-    }
-}
 
 impl Personal {
     pub(super) fn new() -> Self {

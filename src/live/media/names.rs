@@ -16,6 +16,7 @@ use crate::rules::caching::Key;
 use crate::rules::hls::multivariant::Role;
 use crate::telemetry::counters::Counter;
 
+use super::super::print::AsItIs;
 use super::Kind;
 
 /// Parts of the table, so that workers seldom meet at one lock.
@@ -172,24 +173,6 @@ fn rank(kind: Kind) -> u8 {
 
 fn seconds(duration: Duration) -> u16 {
     u16::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(u16::MAX)
-}
-
-/// Fingerprints are random already.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a fingerprint is written as one word");
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.0 = word;
-    }
 }
 
 #[derive(Default)]
