@@ -9,6 +9,7 @@ import socket
 import struct
 
 from kit.curl import H1, H2, curl
+from kit.nginx import serves as nginx_serves
 from kit.processes import Process, executable, free_port, until
 from . import check
 
@@ -101,21 +102,7 @@ listen forwarded
 def behind_nginx_the_true_address_is_known(bench):
     logged = Logged(bench, "behind-nginx")
     node, port = logged.node, free_port()
-    folder = bench.folder / "nginx"
-    folder.mkdir()
-    (folder / "nginx.conf").write_text(f"""
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log stderr warn;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
+    nginx = nginx_serves(bench.folder, "nginx", f"""
   server {{
     listen 127.0.0.1:{port};
     location / {{
@@ -124,10 +111,7 @@ http {{
       proxy_set_header Host $http_host;
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
     }}
-  }}
-}}
-""")
-    nginx = Process([executable("nginx"), "-p", folder, "-e", "stderr", "-c", folder / "nginx.conf"], bench.folder, "nginx")
+  }}""")
     listens(port, nginx)
     base, source = f"http://127.0.0.1:{port}/blob", ["--interface", VIEWER]
     asked(f"{base}/nginx-plain?size=10", *source)

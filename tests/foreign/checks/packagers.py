@@ -8,7 +8,8 @@ import time
 
 from kit import media, weir
 from kit.curl import H1, H2, curl
-from kit.processes import Process, executable, free_port, until
+from kit.nginx import serves as nginx_serves
+from kit.processes import Process, free_port, until
 from . import check
 
 RENDITIONS = ("0", "1")
@@ -22,7 +23,9 @@ def a_ladder_of_ffmpeg_behind_nginx_becomes_one_with_blocking_reloads(bench):
         (folder / "www" / rendition).mkdir(parents=True)
     packager = _package(folder, bench)
     port = free_port()
-    nginx = _serve(folder, port, bench)
+    nginx = nginx_serves(bench.folder, "storage", f"""
+  types {{ application/vnd.apple.mpegurl m3u8; video/mp2t ts; }}
+  server {{ listen 127.0.0.1:{port}; root {folder}/www; }}""")
     lists = [folder / "www" / rendition / "index.m3u8" for rendition in RENDITIONS]
     until(lambda: all(path.exists() and path.read_text().count("#EXTINF") >= 3 for path in lists), "three segments", 40)
     toml = bench.toml().replace(bench.origin.url, f"http://127.0.0.1:{port}")
@@ -54,27 +57,6 @@ def _package(folder, bench):
            "-hls_segment_filename", folder / "www/%v/s%d.ts", folder / "www/%v/index.m3u8"]
     return Process(["ffmpeg", "-nostdin", "-v", "error", "-re", *sources, "-map", "0:v", "-map", "1:a", "-map", "0:v", "-map", "1:a",
                     *video, "-c:a", "aac", *hls], bench.folder, "packager")
-
-
-def _serve(folder, port, bench):
-    (folder / "nginx.conf").write_text(f"""
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log stderr warn;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  types {{ application/vnd.apple.mpegurl m3u8; video/mp2t ts; }}
-  server {{ listen 127.0.0.1:{port}; root {folder}/www; }}
-}}
-""")
-    return Process([executable("nginx"), "-p", folder, "-e", "stderr", "-c", folder / "nginx.conf"], bench.folder, "storage")
 
 
 def _watch(path, packager):
