@@ -12,6 +12,7 @@ mod material;
 mod origin;
 mod read;
 mod route;
+mod sharing;
 mod suggest;
 mod syntax;
 mod tables;
@@ -29,6 +30,7 @@ pub use finding::{Finding, Problems};
 pub use limits::Limits;
 pub use machine::Machine;
 pub use material::Secret;
+pub use sharing::{Sharing, Wishes};
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -266,6 +268,8 @@ pub struct Route {
     pub warm: Vec<String>,
     /// For how many target durations the last playlist is repeated while its origin fails.
     pub stale_playlist_for: u32,
+    /// How far plain responses are shared.
+    pub sharing: Sharing,
 }
 
 /// `route.live`

@@ -13,6 +13,7 @@ use crate::clock::Tick;
 use crate::live::Asked;
 use crate::origin::pump::{Fetching, Pump, Terms};
 use crate::rules::caching::Key;
+use crate::rules::caching::storable::SetCookie;
 use crate::rules::fields::loops::CDN_LOOP;
 
 use super::feed::Hinted;
@@ -125,7 +126,9 @@ impl Media {
             group: source.group,
             target: source.target,
             fields,
-            unvaried: &[],
+            unvaried: [].into(),
+            cookies: SetCookie::Strip,
+            siblings: Vec::new(),
             viewer_authority: source.viewer_authority,
             validates,
             terms: Terms::Media(self.promises.find(print)),
