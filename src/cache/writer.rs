@@ -130,6 +130,7 @@ impl FillWriter {
     pub fn head(&mut self, head: ResponseHead, length: Option<u64>, sharing: Sharing) -> Result<(), Refused> {
         let fill = self.helm.fill.clone();
         let parts = &fill.parts;
+        let head = head.detached();
         let Some(head_charge) = parts.reserve(Kind::Heads, head.weight()) else { return Err(self.refuse()) };
         self.mode = self.reserve_for(length, sharing).ok_or_else(|| self.refuse())?;
         let head = Arc::new(head);
