@@ -12,8 +12,8 @@ use std::process::Command;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("tasks", &["clock"]),
-    ("outbound", &["clock", "tasks"]),
     ("rules", &["clock"]),
+    ("outbound", &["clock", "tasks", "rules"]),
     ("config", &["clock", "rules"]),
     ("cache", &["clock", "tasks", "rules", "config"]),
     ("telemetry", &["clock", "tasks", "rules", "config"]),
