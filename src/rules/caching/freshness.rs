@@ -4,6 +4,8 @@
 //! a hit then asks, age and freshness, is a few additions on the monotonic clock; calendar time enters only through
 //! Date, so that a clock that is set back makes nothing younger.
 
+mod written;
+
 use std::time::Duration;
 
 use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
@@ -13,6 +15,8 @@ use super::control::{Control, Directive, Source, delta_seconds};
 use super::storable::is_heuristically_cacheable;
 use crate::clock::{Tick, WallTime};
 use crate::rules::fields::{date, list};
+
+pub use written::WRITTEN;
 
 /// Whether a stored response may be used now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
