@@ -11,6 +11,7 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderMap;
+use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 
 use crate::clock::Tick;
@@ -79,6 +80,12 @@ impl Entry {
     }
 }
 
+/// Lets go of an entry for want of room: the one way in which memory evicts. What is replaced or purged goes by
+/// [`Entry::empty`] alone.
+fn evict(_key: &Key, entry: &Entry) {
+    entry.empty();
+}
+
 /// What moka may hold: the rest of the ceiling is for fills, heads, index, and what is evicted but still being read.
 const fn share(ceiling: u64) -> u64 {
     ceiling / 4 * 3
@@ -89,7 +96,10 @@ fn moka(ceiling: u64) -> Moka {
         .max_capacity(share(ceiling) / UNIT)
         .eviction_policy(EvictionPolicy::lru())
         .weigher(|_, entry: &Arc<Entry>| u32::try_from(entry.weight.div_ceil(UNIT)).unwrap_or(u32::MAX))
-        .eviction_listener(|_, entry, _| entry.empty())
+        .eviction_listener(|key, entry, cause| match cause {
+            RemovalCause::Size | RemovalCause::Expired => evict(&key, &entry),
+            RemovalCause::Explicit | RemovalCause::Replaced => entry.empty(),
+        })
         .build_with_hasher(foldhash::quality::RandomState::default())
 }
 
@@ -211,16 +221,16 @@ impl Store {
                 ledger.queue.push_back((key, place));
                 continue;
             }
+            evict(&key, &entry);
             moka.invalidate(&key);
-            entry.empty();
         }
         let may_go = |place: &Weak<Entry>| place.upgrade().is_none_or(|entry| entry.is_empty() || !entry.is_read());
         while !fits(self.memory.total())
             && let Some((key, place)) = ledger.near.pop_where(may_go)
         {
             let Some(entry) = place.upgrade().filter(|entry| !entry.is_empty()) else { continue };
+            evict(&key, &entry);
             self.near.remove(&key);
-            entry.empty();
         }
         drop(ledger);
         if !fits(self.memory.total()) {
