@@ -32,6 +32,11 @@ impl Key {
         if generation == 0 { self.clone() } else { Self(format!("{}#{generation}", self.0).into()) }
     }
 
+    /// A key from the text that [`Key::as_str`] gave.
+    pub fn written(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The key as text, for explanations.
     pub fn as_str(&self) -> &str {
         &self.0
