@@ -42,6 +42,11 @@ impl Key {
         self.0.split_once('#').and_then(|(_, generation)| generation.parse().ok()).unwrap_or_default()
     }
 
+    /// A key from the text that [`Key::as_str`] gave.
+    pub fn written(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The key as text, for explanations.
     pub fn as_str(&self) -> &str {
         &self.0
