@@ -148,7 +148,9 @@ impl Validators {
         };
         Self {
             etag: self.etag.map(|tag| own(ETAG, tag)),
-            modified: self.modified.map(|Modified { written, at }| Modified { written: own(LAST_MODIFIED, written), at }),
+            modified: self
+                .modified
+                .map(|Modified { written, at }| Modified { written: own(LAST_MODIFIED, written), at }),
             dated: self.dated,
         }
     }
