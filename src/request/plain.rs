@@ -158,6 +158,7 @@ impl Manner for Plain<'_> {
                 LiveMode::Auto if self.credentials != Credentials::Authorization => Terms::Unnamed,
                 LiveMode::Auto | LiveMode::Off => Terms::Plain,
             },
+            naming: None,
         };
         let home = edge.home(&resource.key);
         home.spawn("fill", Pump::new(fetching, edge.clock.clone(), home.clone()).run(writer));

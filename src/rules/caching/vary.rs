@@ -4,6 +4,8 @@
 //! the order of Accept-Language do not either, for its weights say what is wanted more (RFC 9110 §12.5.4). Accept-Encoding counts in its normal form, unless the response has a coding that the
 //! form does not tell apart: then as it was written.
 
+mod written;
+
 use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, VARY};
 use http::{HeaderMap, HeaderName};
 
