@@ -94,7 +94,7 @@ class Viewers:
             self.counts[f"status {answer.status}"] += 1
             return
         status = answer.getheader("cache-status", "")
-        self.counts["disk" if "detail=disk" in status else "memory" if "; hit" in status else "origin"] += 1
+        self.counts["disk" if "detail=disk" in status else "memory" if ";hit" in status else "origin"] += 1
         if zlib.crc32(body) != self.objects.crc[path]:
             self.wrong.append((path, status, len(body)))
 
