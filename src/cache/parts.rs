@@ -12,7 +12,7 @@ use super::apart::Apart;
 use super::bells::Bells;
 use super::fill::Fill;
 use super::flights::Flights;
-use super::memory::{Charge, Kind, Memory};
+use super::memory::{self, Charge, Kind, Memory};
 use super::object::Object;
 use super::permits::Permits;
 use super::spill::{Spill, SpillConfig, SpillError};
@@ -108,9 +108,10 @@ impl Parts {
         }
     }
 
-    /// Moves what is no longer near a live edge to what is let go first.
+    /// Moves what is no longer near a live edge to what is let go first, and lets the system have what is free.
     pub fn run_pending(&self) {
         self.store.run_pending(self.clock.now());
+        memory::give_back();
     }
 
     /// Takes `bytes` below the ceiling, where need be in place of stored objects.

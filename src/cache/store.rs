@@ -72,14 +72,6 @@ impl Entry {
         Some(variants)
     }
 
-    /// Empties it for room: what it had goes to disk, where there is one.
-    fn spill(&self, key: &Key, spill: Option<&Arc<Spill>>) {
-        let gate = spill.map(|spill| (spill, spill.gate()));
-        if let (Some(objects), Some((spill, gate))) = (self.empty(), gate) {
-            spill.offer(gate, key, &objects);
-        }
-    }
-
     fn is_empty(&self) -> bool {
         self.variants.load().is_none()
     }
@@ -87,6 +79,15 @@ impl Entry {
     fn is_read(&self) -> bool {
         let variants = self.variants.load();
         variants.as_ref().is_some_and(|variants| variants.iter().any(|object| Arc::strong_count(object) > 1))
+    }
+}
+
+/// Lets go of an entry for want of room, to disk where there is one: the one way in which memory evicts. What is
+/// replaced or purged goes by [`Entry::empty`] alone.
+fn evict(key: &Key, entry: &Entry, spill: Option<&Arc<Spill>>) {
+    let gate = spill.map(|spill| (spill, spill.gate()));
+    if let (Some(objects), Some((spill, gate))) = (entry.empty(), gate) {
+        spill.offer(gate, key, &objects);
     }
 }
 
@@ -101,8 +102,8 @@ fn moka(ceiling: u64, spill: Option<Arc<Spill>>) -> Moka {
         .eviction_policy(EvictionPolicy::lru())
         .weigher(|_, entry: &Arc<Entry>| u32::try_from(entry.weight.div_ceil(UNIT)).unwrap_or(u32::MAX))
         .eviction_listener(move |key, entry, cause| match cause {
-            RemovalCause::Size => entry.spill(&key, spill.as_ref()),
-            RemovalCause::Expired | RemovalCause::Explicit | RemovalCause::Replaced => _ = entry.empty(),
+            RemovalCause::Size | RemovalCause::Expired => evict(&key, &entry, spill.as_ref()),
+            RemovalCause::Explicit | RemovalCause::Replaced => _ = entry.empty(),
         })
         .build_with_hasher(foldhash::quality::RandomState::default())
 }
@@ -226,7 +227,7 @@ impl Store {
                 ledger.queue.push_back((key, place));
                 continue;
             }
-            entry.spill(&key, self.spill.as_ref());
+            evict(&key, &entry, self.spill.as_ref());
             moka.invalidate(&key);
         }
         let may_go = |place: &Weak<Entry>| place.upgrade().is_none_or(|entry| entry.is_empty() || !entry.is_read());
@@ -234,8 +235,8 @@ impl Store {
             && let Some((key, place)) = ledger.near.pop_where(may_go)
         {
             let Some(entry) = place.upgrade().filter(|entry| !entry.is_empty()) else { continue };
+            evict(&key, &entry, self.spill.as_ref());
             self.near.remove(&key);
-            entry.spill(&key, self.spill.as_ref());
         }
         drop(ledger);
         if !fits(self.memory.total()) {

@@ -18,7 +18,7 @@ use crate::rules::caching::Freshness;
 use super::arrival::{Audience, Response};
 use super::failure::{FillEnd, FillFailure, Refused};
 use super::fill::{Fill, Helm};
-use super::memory::{CHUNK_OVERHEAD, Charge, Kind, chunk};
+use super::memory::{Charge, Kind, chunk, chunk_weight};
 use super::object::{Object, ResponseHead};
 
 /// The largest chunk.
@@ -41,7 +41,7 @@ const WINDOW: u64 = 1 << 20;
 
 /// What a fill that is not kept reserves at a time, and the least it goes on with.
 const PASSING_STEP: u64 = 4 * PASSING_LEAST;
-const PASSING_LEAST: u64 = CHUNK as u64 + CHUNK_OVERHEAD;
+const PASSING_LEAST: u64 = chunk_weight(CHUNK as u64);
 
 /// What a fill takes beside head and body.
 const FILL: u64 = 1_024;
@@ -175,6 +175,7 @@ impl FillWriter {
     pub fn head(&mut self, head: ResponseHead, length: Option<u64>, sharing: Sharing) -> Result<(), Refused> {
         let fill = self.helm.fill.clone();
         let parts = &fill.parts;
+        let head = head.detached();
         let Some(head_charge) = parts.reserve(Kind::Heads, head.weight()) else { return Err(self.refuse()) };
         self.mode = self.reserve_for(length, sharing).ok_or_else(|| self.refuse())?;
         let head = Arc::new(head);
@@ -337,7 +338,7 @@ impl FillWriter {
     /// An accounted copy. A push that is larger than the purse allows is let in whole, once: its octets are in memory
     /// already, and the next one waits.
     fn copy(&mut self, octets: &[u8]) -> Bytes {
-        let bytes = octets.len() as u64 + CHUNK_OVERHEAD;
+        let bytes = chunk_weight(octets.len() as u64);
         let charge = self.purse.split(Kind::Bodies, bytes);
         chunk(octets.into(), charge.unwrap_or_else(|| self.helm.fill.parts.memory.charge(Kind::Bodies, bytes)))
     }
@@ -449,5 +450,6 @@ impl Run {
 
 /// What a body of `octets` takes in whole chunks.
 const fn cost(octets: u64) -> u64 {
-    octets + octets.div_ceil(CHUNK as u64) * CHUNK_OVERHEAD
+    let (whole, rest) = (octets / CHUNK as u64, octets % CHUNK as u64);
+    whole * chunk_weight(CHUNK as u64) + if rest > 0 { chunk_weight(rest) } else { 0 }
 }
