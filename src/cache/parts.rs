@@ -52,7 +52,16 @@ impl Parts {
     ) -> Result<Arc<Self>, SpillError> {
         let memory = Memory::new(config.memory);
         let spill = disk.map(|disk| Spill::open(disk, &memory, &clock)).transpose()?;
-        Ok(Arc::new(Self {
+        Ok(Self::over(config, (bells, clock), memory, spill))
+    }
+
+    pub(super) fn over(
+        config: CacheConfig,
+        (bells, clock): (Arc<Bells>, Clock),
+        memory: Arc<Memory>,
+        spill: Option<Arc<Spill>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             store: Store::new(memory.clone(), spill.clone()),
             spill,
             memory,
@@ -64,7 +73,7 @@ impl Parts {
             max_object: AtomicU64::new(config.largest()),
             fill_readers: AtomicUsize::new(config.fill_readers),
             live_reserve: AtomicU64::new(millis(config.live_reserve)),
-        }))
+        })
     }
 
     pub fn reconfigure(&self, config: CacheConfig) {

@@ -160,6 +160,30 @@ pub struct Cache {
     pub max_object: u64,
     /// What is this near to a followed live edge is never evicted by anything older.
     pub live_reserve: Duration,
+    /// Where what memory lets go of is kept, if anywhere.
+    pub disk: Option<Disk>,
+}
+
+/// `disk` in `[cache]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The folder, for this node alone.
+    pub path: PathBuf,
+    /// What all its files may take, in bytes.
+    pub size: u64,
+    /// How it is read and written.
+    pub engine: DiskEngine,
+}
+
+/// How the disk is read and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskEngine {
+    /// Over io_uring where the kernel allows it, by threads elsewhere.
+    Auto,
+    /// Over io_uring; without it the node does not start.
+    IoUring,
+    /// By a few threads.
+    Threads,
 }
 
 /// `[origins.NAME]`

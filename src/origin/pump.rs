@@ -112,6 +112,10 @@ impl Pump {
 
     /// Fetches to the end, or until nobody wants it.
     pub async fn run(self, mut writer: FillWriter) {
+        if self.fetching.validates.is_none() {
+            let Some(kept) = writer.from_disk(&self.fetching.fields).await else { return };
+            writer = kept;
+        }
         let mut promise = self.promise().cloned();
         let began = self.clock.now();
         loop {

@@ -253,6 +253,7 @@ async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Ma
     let arrived = arrived.await;
     let now = edge.clock.now();
     let waited = now.since(since);
+    let on_disk = arrived.as_ref().ok().filter(|_| reader.is_from_disk()).map(|answer| on_disk(answer, now, manner));
     let admits = |response: &ResponseHead| {
         if !response.variant.matches(&head.headers) {
             return Some(Followed::Unfit);
@@ -297,7 +298,21 @@ async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Ma
             _ => return Err(upstream::refusal(&end)),
         },
     };
-    Ok(Followed::Answer(Box::new(Answer { origin_wait: Some(waited), ..answer })))
+    let answer = match on_disk {
+        Some(provenance) => Answer { origination: Origination::Hit, provenance: Some(provenance), ..answer },
+        None => Answer { origin_wait: Some(waited), ..answer },
+    };
+    Ok(Followed::Answer(Box::new(answer)))
+}
+
+/// What came from disk was stored: nobody was asked for it.
+fn on_disk(answer: &FillAnswer, now: Tick, manner: &impl Manner) -> Provenance {
+    let response = match answer {
+        FillAnswer::Complete(object) => &object.head,
+        FillAnswer::Arriving(response, _) => response,
+    };
+    let age = Age::Seconds(response.lifetime.age_seconds(now));
+    Provenance { handling: Handling::HitOnDisk, ttl: Some(manner.ttl(response, now)), age }
 }
 
 /// Statuses for which a stale response may be sent instead (RFC 5861 §4).

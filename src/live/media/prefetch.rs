@@ -114,6 +114,8 @@ impl Media {
         if let Some(until) = named.near_until {
             writer.keep_near(until);
         }
+        let on_disk = named.clone();
+        writer.judge_by(move |stored, now| on_disk.freshness(stored, now));
         let (validates, is_prefetch) = match purpose {
             Purpose::Prefetch => (None, true),
             Purpose::Viewer(validates) => (validates, false),
