@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
+use crate::clock::Tick;
 use crate::rules::caching::Variant;
 use crate::rules::caching::freshness::Lifetime;
 use crate::rules::caching::validator::Validators;
@@ -62,6 +63,13 @@ impl Object {
     pub fn with_head(&self, head: ResponseHead) -> Arc<Self> {
         let charge = self.charge.memory().charge(Kind::Heads, head.weight());
         Self::new(Arc::new(head), self.pieces.clone(), charge)
+    }
+
+    /// The same, stale from `at` on: a purge wants it validated.
+    pub(super) fn outdated(&self, at: Tick) -> Arc<Self> {
+        let mut head = ResponseHead::clone(&self.head);
+        head.lifetime.outdate(at);
+        self.with_head(head)
     }
 
     /// Octets of the body.

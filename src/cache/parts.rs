@@ -1,7 +1,7 @@
 //! What a cache and its fills share. Each part guards itself.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::clock::{Clock, Tick};
@@ -15,6 +15,7 @@ use super::flights::Flights;
 use super::memory::{Charge, Kind, Memory};
 use super::object::Object;
 use super::permits::Permits;
+use super::purges::{Below, Purges};
 use super::store::Store;
 
 /// Parts of the table of flights, so that workers seldom meet at one lock.
@@ -31,6 +32,8 @@ pub(super) struct Parts {
     pub permits: Arc<Permits>,
     pub bells: Arc<Bells>,
     pub clock: Clock,
+    pub purges: Arc<Purges>,
+    pub below: OnceLock<Arc<dyn Below>>,
     max_object: AtomicU64,
     fill_readers: AtomicUsize,
     /// In milliseconds.
@@ -44,14 +47,17 @@ fn millis(duration: Duration) -> u64 {
 impl Parts {
     pub fn new(config: CacheConfig, bells: Arc<Bells>, clock: Clock) -> Arc<Self> {
         let memory = Memory::new(config.memory);
+        let purges = Arc::new(Purges::default());
         Arc::new(Self {
-            store: Store::new(memory.clone()),
+            store: Store::new(memory.clone(), purges.clone()),
             memory,
             flights: Flights::new(SHARDS),
             apart: Apart::default(),
             permits: Permits::new(config.fills_per_group),
             bells,
             clock,
+            purges,
+            below: OnceLock::new(),
             max_object: AtomicU64::new(config.largest()),
             fill_readers: AtomicUsize::new(config.fill_readers),
             live_reserve: AtomicU64::new(millis(config.live_reserve)),
