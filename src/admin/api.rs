@@ -17,6 +17,7 @@ use crate::config::value;
 use crate::request::explain::{self, Explanation};
 use crate::request::warm::{self, NotWarmed};
 
+use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
 use super::status::{
     CacheStatus, Connections, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded, RouteStatus,
     Status, StreamStatus, WorkerHealth,
@@ -27,7 +28,7 @@ use super::{Admin, Command, Guard, guard};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Weir admin API", description = "Operates one node."),
-    paths(healthz, readyz, metrics, status, explain_url, reload, warm_url, drain),
+    paths(healthz, readyz, metrics, status, explain_url, reload, warm_url, purge::order, drain),
     components(schemas(
         Status,
         ListenerStatus,
@@ -44,6 +45,9 @@ use super::{Admin, Command, Guard, guard};
         Explanation,
         Warm,
         Followed,
+        PurgeOrder,
+        PurgeOutcome,
+        GoneBelow,
         Drain
     ))
 )]
@@ -64,6 +68,7 @@ pub fn router(admin: Admin, guard: Guard) -> Router {
             .route("/explain", get(explain_url))
             .route("/reload", post(reload))
             .route("/warm", post(warm_url))
+            .route("/purge", post(purge::order))
             .route("/drain", post(drain))
             .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], openapi()) }));
     }
@@ -77,7 +82,7 @@ pub fn router(admin: Admin, guard: Guard) -> Router {
         .with_state(admin)
 }
 
-fn problem(status: StatusCode, reason: &str, detail: &str) -> Response {
+pub(super) fn problem(status: StatusCode, reason: &str, detail: &str) -> Response {
     (status, Json(json!({ "reason": reason, "detail": detail }))).into_response()
 }
 
