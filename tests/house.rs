@@ -45,7 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// `admin` explains requests, has playlists followed ahead of them, purges what they brought, and holds the journey's parts; it never serves one.
-const OF_REQUEST_FOR_ADMIN: &[&str] = &["Edge", "explain", "purge", "warm"];
+const OF_REQUEST_FOR_ADMIN: &[&str] = &["Edge", "explain", "held", "purge", "warm"];
 
 /// What a rule must not know: runtimes, sockets, locks, clocks.
 const NOT_IN_RULES: &[&str] = &[

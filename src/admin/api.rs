@@ -15,6 +15,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use crate::config::value;
 use crate::request::explain::{self, Explanation};
+use crate::request::held::{FillInProgress, Stored, StoredVariant};
 use crate::request::warm::{self, NotWarmed};
 
 use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
@@ -43,6 +44,9 @@ use super::{Admin, Command, Guard, guard};
         Reloaded,
         Problem,
         Explanation,
+        Stored,
+        StoredVariant,
+        FillInProgress,
         Warm,
         Followed,
         PurgeOrder,

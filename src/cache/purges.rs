@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
+use http::HeaderMap;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::Tick;
@@ -24,6 +25,8 @@ pub(super) const GENERATIONS: u32 = 64;
 pub trait Below: Send + Sync {
     /// Lets go of everything under `key`, at once and for good; how many objects that were.
     fn remove(&self, key: &Key) -> u64;
+    /// Whether something under `key` fits a request.
+    fn holds(&self, key: &Key, request: &HeaderMap) -> bool;
     /// Lets go of everything that is `chosen`, at once and for good.
     fn remove_where(&self, chosen: &dyn Fn(&Labels<'_>) -> bool) -> Removed;
 }

@@ -9,6 +9,7 @@ pub mod edge;
 pub mod explain;
 mod forward;
 pub mod head;
+pub mod held;
 mod media;
 mod page;
 mod plain;

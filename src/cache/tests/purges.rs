@@ -190,6 +190,10 @@ impl Below for Shelf {
         held.extract_if(.., |(held, _)| held == key).count() as u64
     }
 
+    fn holds(&self, key: &Key, _: &HeaderMap) -> bool {
+        self.0.lock().iter().any(|(held, _)| held == key)
+    }
+
     fn remove_where(&self, chosen: &dyn Fn(&Labels<'_>) -> bool) -> Removed {
         let is_chosen = |(key, tags): &mut (Key, Vec<u64>)| chosen(&Labels { key, stream: None, tags, stored: 0 });
         let objects = self.0.lock().extract_if(.., is_chosen).count() as u64;
