@@ -312,7 +312,7 @@ fn on_disk(answer: &FillAnswer, now: Tick, manner: &impl Manner) -> Provenance {
         FillAnswer::Arriving(response, _) => response,
     };
     let age = Age::Seconds(response.lifetime.age_seconds(now));
-    Provenance { handling: Handling::HitOnDisk, ttl: Some(manner.ttl(response, now)), age }
+    Provenance { handling: Handling::Hit, ttl: Some(manner.ttl(response, now)), age, detail: Some("disk") }
 }
 
 /// Statuses for which a stale response may be sent instead (RFC 5861 §4).

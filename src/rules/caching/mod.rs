@@ -7,6 +7,7 @@ pub mod key;
 pub mod media;
 pub mod purge;
 pub mod range;
+pub mod reason;
 pub mod storable;
 pub mod validator;
 pub mod vary;
