@@ -37,6 +37,7 @@ pub(super) enum Kind {
     Heads,
     Index,
     Fills,
+    DiskIndex,
 }
 
 /// What the cache holds, in bytes.
@@ -52,12 +53,14 @@ pub struct Usage {
     pub index: u64,
     /// Reserved for what has yet to arrive.
     pub fills: u64,
+    /// The index of what is on disk.
+    pub disk_index: u64,
 }
 
 impl Usage {
     /// All kinds together.
     pub const fn total(&self) -> u64 {
-        self.bodies + self.heads + self.index + self.fills
+        self.bodies + self.heads + self.index + self.fills + self.disk_index
     }
 }
 
@@ -65,7 +68,7 @@ impl Usage {
 pub(super) struct Memory {
     ceiling: AtomicU64,
     total: AtomicU64,
-    kinds: [AtomicU64; 4],
+    kinds: [AtomicU64; 5],
     waiters: AtomicUsize,
     waiting: Mutex<Vec<Waker>>,
 }
@@ -102,6 +105,7 @@ impl Memory {
             heads: of(Kind::Heads),
             index: of(Kind::Index),
             fills: of(Kind::Fills),
+            disk_index: of(Kind::DiskIndex),
         }
     }
 

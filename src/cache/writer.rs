@@ -13,10 +13,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Tick;
+use crate::rules::caching::Freshness;
 
 use super::arrival::{Audience, Response};
 use super::failure::{FillEnd, FillFailure, Refused};
-use super::fill::Helm;
+use super::fill::{Fill, Helm};
 use super::memory::{Charge, Kind, chunk, chunk_weight};
 use super::object::{Object, ResponseHead};
 
@@ -73,6 +74,19 @@ pub struct FillWriter {
     patience: Patience,
     announced: bool,
     near_until: Option<Tick>,
+    judge: Option<Judge>,
+    /// It is not kept, whatever its size.
+    passes: bool,
+}
+
+/// Judges a stored response.
+pub type Judge = Box<dyn Fn(&ResponseHead, Tick) -> Freshness + Send + Sync>;
+
+/// Whether what comes from disk stays in memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Yes,
+    No,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,6 +127,8 @@ impl FillWriter {
             patience: Patience::Untried,
             announced: true,
             near_until: None,
+            judge: None,
+            passes: false,
         }
     }
 
@@ -120,6 +136,35 @@ impl FillWriter {
     /// this moment.
     pub fn keep_near(&mut self, until: Tick) {
         self.near_until = Some(until);
+    }
+
+    /// How a response is judged that is found on disk; else by its own lifetime.
+    pub fn judge_by(&mut self, judge: impl Fn(&ResponseHead, Tick) -> Freshness + Send + Sync + 'static) {
+        self.judge = Some(Box::new(judge));
+    }
+
+    pub(super) fn judge(&self, head: &ResponseHead, now: Tick) -> Freshness {
+        self.judge.as_ref().map_or_else(|| head.lifetime.freshness(now), |judge| judge(head, now))
+    }
+
+    pub(super) fn fill(&self) -> &Arc<Fill> {
+        &self.helm.fill
+    }
+
+    /// What will arrive comes from disk; where it is not `kept` it passes through a window.
+    pub(super) fn comes_from_disk(&mut self, is_kept: Kept) {
+        self.passes = is_kept == Kept::No;
+        self.helm.fill.from_disk.store(true, Ordering::Relaxed);
+    }
+
+    /// The head, once it is there.
+    pub(super) fn arrived_head(&self) -> Option<&Arc<ResponseHead>> {
+        self.head.as_ref()
+    }
+
+    /// The fill ends without a response.
+    pub(super) fn end(self, why: FillEnd) {
+        self.helm.fail(why);
     }
 
     /// The head, once; `length` is the announced length of the body. Readers see it together with the first octets, or
@@ -161,7 +206,8 @@ impl FillWriter {
     /// Reserves what the body takes, in the best mode that there is room for.
     fn reserve_for(&mut self, length: Option<u64>, sharing: Sharing) -> Option<Mode> {
         let parts = &self.helm.fill.parts;
-        let keeps = sharing != Sharing::Private && length.is_none_or(|length| length <= parts.max_object());
+        let keeps =
+            !self.passes && sharing != Sharing::Private && length.is_none_or(|length| length <= parts.max_object());
         let whole = FILL + length.map_or(STEP, cost);
         if keeps && let Some(charge) = parts.reserve(Kind::Fills, whole) {
             self.purse.absorb(charge);

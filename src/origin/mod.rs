@@ -6,6 +6,7 @@
 
 mod answer;
 mod ask;
+mod course;
 mod failure;
 mod fetch;
 mod figures;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 pub use answer::{Answer, AnswerBody, Framing, Timing};
 pub use ask::Ask;
+pub use course::{Course, Naming, StreamId};
 pub use failure::{FetchError, Outcome, Wait};
 pub use figures::OriginFigures;
 
