@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::cache::failure::{FillEnd, FillFailure};
-use crate::cache::memory::{CHUNK_OVERHEAD, Kind, chunk};
+use crate::cache::memory::{Kind, chunk, chunk_weight};
 use crate::cache::object::{Object, Piece};
 use crate::cache::parts::Parts;
 use crate::cache::writer::{FillWriter, Kept, Sharing};
@@ -222,7 +222,7 @@ impl Spill {
         let mut pieces: Vec<Piece> = Vec::new();
         while let Some(block) = blocks.next().await? {
             let bytes = block.len() as u64;
-            let Some(charge) = parts.reserve(Kind::Bodies, bytes + CHUNK_OVERHEAD) else { return Ok(None) };
+            let Some(charge) = parts.reserve(Kind::Bodies, chunk_weight(bytes)) else { return Ok(None) };
             let end = pieces.last().map_or(0, |piece| piece.end) + bytes;
             pieces.push(Piece { end, octets: chunk(block[..].into(), charge) });
         }

@@ -170,7 +170,7 @@ fn nothing_is_charged_above_the_ceiling_and_everything_is_given_back() {
     let body = chunk(vec![7; 300].into(), fill.split(Kind::Bodies, 428).unwrap());
     let slice = body.slice(10..20);
     drop((body, fill));
-    assert_eq!(memory.usage(), Usage { ceiling: 1_000, bodies: 428, heads: 0, index: 0, fills: 0 });
+    assert_eq!(memory.usage(), Usage { ceiling: 1_000, bodies: 428, heads: 0, index: 0, fills: 0, disk_index: 0 });
     drop(slice);
     assert_eq!((memory.usage().total(), memory.total()), (0, 0));
 }
@@ -232,7 +232,7 @@ fn a_charge_that_is_absorbed_changes_its_kind_alone() {
     let memory = Memory::new(100);
     let mut fill = memory.try_charge(Kind::Fills, 10).unwrap();
     fill.absorb(memory.try_charge(Kind::Heads, 30).unwrap());
-    assert_eq!(memory.usage(), Usage { ceiling: 100, bodies: 0, heads: 0, index: 0, fills: 40 });
+    assert_eq!(memory.usage(), Usage { ceiling: 100, bodies: 0, heads: 0, index: 0, fills: 40, disk_index: 0 });
     assert_eq!(memory.total(), 40);
     assert!(fill.split(Kind::Bodies, 41).is_none());
     assert_eq!(fill.bytes(), 40);

@@ -9,6 +9,9 @@ use crate::clock::Tick;
 /// Octets of a written lifetime.
 pub const WRITTEN: usize = 25;
 
+/// In the last octet: it was said to be stale before its time.
+const OUTDATED: u8 = 4;
+
 impl Lifetime {
     /// As octets, without its age.
     pub fn write(&self) -> [u8; WRITTEN] {
@@ -21,7 +24,7 @@ impl Lifetime {
             Standing::Unidentified => 0,
             Standing::Identified => 1,
             Standing::Immutable => 2,
-        };
+        } | if self.outdated { OUTDATED } else { 0 };
         octets
     }
 
@@ -39,7 +42,8 @@ impl Lifetime {
             fresh_for: duration(0),
             while_asking: duration(8),
             if_error: duration(16),
-            standing: match octets[WRITTEN - 1] {
+            outdated: octets[WRITTEN - 1] & OUTDATED != 0,
+            standing: match octets[WRITTEN - 1] & !OUTDATED {
                 0 => Standing::Unidentified,
                 1 => Standing::Identified,
                 2 => Standing::Immutable,
