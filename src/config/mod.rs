@@ -25,6 +25,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::rules::caching::negative::Errors;
+
 pub use finding::{Finding, Problems};
 pub use limits::Limits;
 pub use machine::Machine;
@@ -158,6 +160,8 @@ pub struct Cache {
     pub max_object: u64,
     /// What is this near to a followed live edge is never evicted by anything older.
     pub live_reserve: Duration,
+    /// For how long requests are not put together after an answer that was for one viewer alone.
+    pub uncacheable_for: Duration,
 }
 
 /// `[origins.NAME]`
@@ -266,6 +270,8 @@ pub struct Route {
     pub warm: Vec<String>,
     /// For how many target durations the last playlist is repeated while its origin fails.
     pub stale_playlist_for: u32,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
 }
 
 /// `route.live`

@@ -61,6 +61,7 @@ impl Manner for Plain<'_> {
                 LiveMode::Auto => Terms::Unnamed,
                 LiveMode::Off => Terms::Plain,
             },
+            errors: resource.route.config.errors.clone(),
             naming: None,
         };
         let home = edge.home(&resource.key);

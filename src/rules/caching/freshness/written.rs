@@ -24,6 +24,7 @@ impl Lifetime {
             Standing::Unidentified => 0,
             Standing::Identified => 1,
             Standing::Immutable => 2,
+            Standing::Granted => 3,
         } | if self.outdated { OUTDATED } else { 0 };
         octets
     }
@@ -47,6 +48,7 @@ impl Lifetime {
                 0 => Standing::Unidentified,
                 1 => Standing::Identified,
                 2 => Standing::Immutable,
+                3 => Standing::Granted,
                 _ => return None,
             },
         })
