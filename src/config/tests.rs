@@ -204,7 +204,7 @@ fn a_route_says_for_how_long_errors_are_kept() {
         ("\"429\" = \"1s\"", "no error that may be kept"),
         ("\"6xx\" = \"1s\"", "no error that may be kept"),
         ("\"404\" = 1", "wrong kind of value"),
-        ("\"404\" = \"2h\"", "out of range"),
+        ("\"404\" = \"2h\"", "out of bounds"),
     ] {
         let text = format!("{SMALLEST}errors = {{ {typed} }}\n");
         let problem = problems(&text).remove(0);
