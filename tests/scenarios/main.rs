@@ -25,6 +25,7 @@ mod reload;
 mod script;
 mod sharing;
 mod stage;
+mod together;
 mod trouble;
 mod warm;
 mod window;
