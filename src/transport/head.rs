@@ -147,7 +147,7 @@ pub fn read(parts: request::Parts, arrival: &Arrival<'_>) -> Result<Head, BadReq
     let authority = authority(&uri, &headers, arrival.protocol)?;
     let (path, query) = target(&method, &uri)?;
     let origin = origin(&headers, arrival);
-    strip(&mut headers);
+    strip(&method, &mut headers);
     join_cookies(&mut headers);
     Ok(Head {
         method,
@@ -260,14 +260,38 @@ fn origin(headers: &HeaderMap, arrival: &Arrival<'_>) -> forwarded::Origin {
     forwarded::viewer(arrival.address, &said, arrival.trusted)
 }
 
-/// Removes what belongs to the connection or to proxies: Host is in the authority, trailers are not passed on, and what a viewer says of proxies
-/// and certificates is nobody's business below (RFC 7239 §8.1, RFC 9440 §2.4).
-pub fn strip(headers: &mut HeaderMap) {
-    headers.remove(HOST);
-    headers.remove(TRAILER);
-    headers.remove(FORWARDED);
-    headers.remove(CLIENT_CERT);
-    headers.remove(CLIENT_CERT_CHAIN);
+/// What proxies and frameworks take for another host, path or address. None of it is in the key, so what it changes
+/// would be stored for all.
+const OVERRIDES: [HeaderName; 9] = [
+    HeaderName::from_static("x-host"),
+    HeaderName::from_static("x-original-host"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-original-uri"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("x-cluster-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+];
+
+/// The same for methods: a matter of the viewer and the origin, but where the answer is shared.
+const METHOD_OVERRIDES: [HeaderName; 3] = [
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+];
+
+/// Removes what belongs to the connection or to proxies: Host is in the authority, trailers are not passed on, and what
+/// a viewer says of proxies and certificates is nobody's business below (RFC 7239 §8.1, RFC 9440 §2.4).
+pub fn strip(method: &Method, headers: &mut HeaderMap) {
+    for name in [HOST, TRAILER, FORWARDED, CLIENT_CERT, CLIENT_CERT_CHAIN].iter().chain(&OVERRIDES) {
+        headers.remove(name);
+    }
+    if method.is_safe() {
+        for name in &METHOD_OVERRIDES {
+            headers.remove(name);
+        }
+    }
     let forwarded: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(X_FORWARDED)).cloned().collect();
     for name in forwarded {

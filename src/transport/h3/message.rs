@@ -166,7 +166,7 @@ impl Fields {
         if expectation(&self.headers).is_err() {
             return Ok(Request::Refuse(BadRequest::Expectation, Some(method)));
         }
-        strip(&mut self.headers);
+        strip(&method, &mut self.headers);
         let query = path.find('?').map(|mark| path.split_off(mark + 1));
         if query.is_some() {
             path.pop();
