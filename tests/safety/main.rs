@@ -8,6 +8,7 @@
     reason = "a case is told in one closure, with tasks and a last deadline of its own; what fails in it is to panic"
 )]
 
+mod answers;
 #[path = "../scenarios/certificates.rs"]
 #[allow(dead_code, reason = "shared with the scenarios")]
 mod certificates;
