@@ -26,6 +26,8 @@ pub enum BadRequest {
     HostsDiffer,
     /// A target that is no path, or holds octets that a URI may not hold.
     Target,
+    /// A value that begins or ends with a blank (RFC 9113 §8.2.1).
+    FieldValue,
     /// Content-Length twice (RFC 9112 §6.3; what came in HTTP/2 was only compared).
     Lengths,
     /// More fields than the bound.
@@ -45,6 +47,7 @@ impl BadRequest {
             Self::HostMalformed => "the request names its host wrongly",
             Self::HostsDiffer => ":authority and Host differ",
             Self::Target => "the request target is malformed",
+            Self::FieldValue => "a field value begins or ends with a blank",
             Self::Lengths => Fault::ContentLength.detail(),
             Self::TooManyFields => "the request has too many fields",
             Self::Expectation => "the expectation is not known",
@@ -71,7 +74,7 @@ impl BadRequest {
         match self {
             Self::Octets(Fault::TargetTooLong) => 1,
             Self::Octets(Fault::HeadTooLarge) => 2,
-            Self::Octets(_) | Self::Lengths => 0,
+            Self::Octets(_) | Self::FieldValue | Self::Lengths => 0,
             Self::HostMissing => 3,
             Self::HostMalformed => 4,
             Self::HostsDiffer => 5,
@@ -93,6 +96,7 @@ impl From<BadRequest> for Refusal {
             BadRequest::Expectation => Self::ExpectationFailed,
             BadRequest::Connect => Self::MethodNotAllowed,
             BadRequest::Octets(_)
+            | BadRequest::FieldValue
             | BadRequest::Lengths
             | BadRequest::HostMissing
             | BadRequest::HostMalformed
@@ -143,6 +147,9 @@ pub fn read(parts: request::Parts, arrival: &Arrival<'_>) -> Result<Head, BadReq
     if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
         return Err(BadRequest::Lengths);
     }
+    if arrival.protocol == Protocol::Http2 && headers.values().any(has_blank_edge) {
+        return Err(BadRequest::FieldValue);
+    }
     expectation(&headers)?;
     let authority = authority(&uri, &headers, arrival.protocol)?;
     let (path, query) = target(&method, &uri)?;
@@ -164,6 +171,12 @@ pub fn read(parts: request::Parts, arrival: &Arrival<'_>) -> Result<Head, BadReq
         protocol: arrival.protocol,
         received: arrival.received,
     })
+}
+
+/// HTTP/1 strips blanks round a value, so that no value that came by it has any.
+pub(super) fn has_blank_edge(value: &HeaderValue) -> bool {
+    let blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
+    blank(value.as_bytes().first()) || blank(value.as_bytes().last())
 }
 
 pub(super) fn expectation(headers: &HeaderMap) -> Result<(), BadRequest> {

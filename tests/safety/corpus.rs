@@ -30,6 +30,8 @@ pub struct Seen {
     pub closes: bool,
     #[serde(default)]
     pub cut: bool,
+    #[serde(default)]
+    pub perhaps: bool,
 }
 
 impl Seen {
@@ -84,14 +86,20 @@ pub fn cases<T: DeserializeOwned>(file: &str) -> Vec<Case<T>> {
 /// What the node of these tests calls itself.
 pub const NAME: &str = "edge-test";
 
-/// The octets that a text stands for.
-pub fn octets(text: &str, id: &str) -> Vec<u8> {
-    let text = repeated(text)
+/// A text with what stands for longer ones written out, but for its octets.
+pub fn written_out(text: &str) -> String {
+    repeated(text)
         .replace("$GET", r"GET /$ID HTTP/1.1\r\nHost: x\r\n")
         .replace("$POST", r"POST /$ID HTTP/1.1\r\nHost: x\r\n")
         .replace("$EVIL", r"GET /$ID/smuggled HTTP/1.1\r\nHost: x\r\n\r\n")
+        .replace("$F", ":method=GET | :scheme=http | :authority=x | :path=/$ID")
+        .replace("$P", ":method=POST | :scheme=http | :authority=x | :path=/$ID")
         .replace("$NAME", NAME)
-        .replace("$ID", id);
+}
+
+/// The octets that a text stands for.
+pub fn octets(text: &str, id: &str) -> Vec<u8> {
+    let text = written_out(text).replace("$ID", id);
     unescaped(&text)
 }
 
@@ -115,7 +123,7 @@ fn unescaped(text: &str) -> Vec<u8> {
             b'r' => b'\r',
             b'n' => b'\n',
             b't' => b'\t',
-            b'0' => 0,
+            digit @ b'0'..=b'9' => digit - b'0',
             b'\\' => b'\\',
             b'x' => {
                 let digits = [rest.next().unwrap(), rest.next().unwrap()];

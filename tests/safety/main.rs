@@ -14,6 +14,8 @@ mod answers;
 mod certificates;
 mod corpus;
 mod http1;
+mod http2;
+mod sections;
 mod origin;
 mod stage;
 

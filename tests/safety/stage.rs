@@ -60,7 +60,7 @@ impl Stage {
             // They may come over several connections.
             expected.sort();
             came.sort();
-            if came != expected {
+            if came != expected && !(seen(&case.told).perhaps && came.is_empty()) {
                 faults.push(format!("{}: the origin saw {}, not {}", case.name, list(&came), list(&expected)));
             }
         }
