@@ -15,6 +15,7 @@ mod certificates;
 mod corpus;
 mod http1;
 mod http2;
+mod http3;
 mod sections;
 mod origin;
 mod stage;
