@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use crate::cache::{Cache, ResponseHead};
 use crate::clock::{Clock, Tick};
 use crate::origin::Origins;
+use crate::origin::peers::Shared;
 use crate::rules::caching::media::{self, Word};
 use crate::rules::caching::{Freshness, Key};
 use crate::rules::hls::multivariant::Role;
@@ -101,6 +102,8 @@ pub struct Source {
     pub fields: HeaderMap,
     /// What the viewer called the edge, where the origin wants to see it.
     pub viewer_authority: Option<String>,
+    /// How the region's owner is asked before the origins; `None`: it is not.
+    pub shared: Option<Shared>,
 }
 
 /// Names and prefetches of the whole node.

@@ -15,7 +15,7 @@ use crate::live::state::{Failure, State};
 
 use super::asked::{self, Asking};
 use super::route::{self, Resource, Target};
-use super::{Edge, Head, Protocol, Scheme, Viewer, cached};
+use super::{Caller, Edge, Head, Protocol, Scheme, Viewer, cached};
 
 /// What the node would do with a GET of a URL.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -278,6 +278,7 @@ pub(super) fn head(url: &str, mut fields: HeaderMap) -> Result<Head, &'static st
         path: path.to_owned(),
         query: uri.query().map(str::to_owned),
         headers: fields,
+        caller: Caller::Viewer,
         viewer: Viewer { peer: nobody, address: nobody },
         protocol: Protocol::Http11,
         received: Tick::default(),

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use http::{HeaderMap, Method};
 
 use crate::clock::Tick;
+use crate::rules::caching::control::Downstream;
+use crate::rules::upstream::rendezvous::Print;
 
 /// The head of one request.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Head {
     pub headers: HeaderMap,
     /// Who asks.
     pub viewer: Viewer,
+    /// As what it came: by which listener, and what that one asks for.
+    pub caller: Caller,
     /// What carried it.
     pub protocol: Protocol,
     /// When its head was complete.
@@ -38,6 +42,27 @@ impl Head {
         match authority.rfind(':') {
             Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
             _ => authority,
+        }
+    }
+}
+
+/// As what a request came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Caller {
+    /// As one of a viewer, by a listener for viewers.
+    #[default]
+    Viewer,
+    /// As one of another node, which has proven itself, by the listener for those. It may name what it means by the
+    /// print of its key.
+    Node(Option<Print>),
+}
+
+impl Caller {
+    /// Whose caches an answer goes to.
+    pub const fn downstream(self) -> Downstream {
+        match self {
+            Self::Viewer => Downstream::Viewer,
+            Self::Node(_) => Downstream::Node,
         }
     }
 }
@@ -124,6 +149,7 @@ mod tests {
                 path: "/".to_owned(),
                 query: None,
                 headers: HeaderMap::new(),
+                caller: Caller::Viewer,
                 viewer: Viewer { peer: ([127, 0, 0, 1], 1).into(), address: ([127, 0, 0, 1], 1).into() },
                 protocol: Protocol::Http11,
                 received: Tick::default(),

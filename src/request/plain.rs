@@ -13,7 +13,7 @@ use super::cached::{self, Manner, Needs};
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
-use super::{Head, Refusal, upstream};
+use super::{Head, Refusal, asked, upstream};
 
 struct Plain<'a> {
     edge: &'a Edge,
@@ -61,6 +61,7 @@ impl Manner for Plain<'_> {
                 LiveMode::Auto => Terms::Unnamed,
                 LiveMode::Off => Terms::Plain,
             },
+            shared: asked::regional(head, resource),
         };
         let home = edge.home(&resource.key);
         home.spawn("fill", Pump::new(fetching, edge.clock.clone(), home.clone()).run(writer));

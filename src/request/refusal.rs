@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::{ALLOW, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
+use crate::region::proof::Unproven;
 use crate::rules::hls::directives::BadDirectives;
 use crate::rules::hls::reload::TooFar;
 use crate::rules::uri::BadTarget;
@@ -127,6 +128,12 @@ pub enum Refusal {
     /// A version of HTTP that this node does not speak (RFC 9110 §15.6.6).
     #[error("this version of HTTP is not spoken here")]
     VersionUnknown,
+    /// Whoever came to the listener for nodes has not proven to be one.
+    #[error("only nodes of this region are served here: {0}")]
+    NotAPeer(Unproven),
+    /// Another node knows this one, or the object, by another name than this one does.
+    #[error("the two nodes are configured otherwise")]
+    PeersDisagree,
     /// The origin answered with a status of its own, which is passed on.
     #[error("the origin answered with {status}")]
     OriginStatus {
@@ -139,7 +146,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The stable words, for metrics.
-    pub const WORDS: [&'static str; 31] = [
+    pub const WORDS: [&'static str; 33] = [
         "bad-request",
         "head-too-large",
         "body-too-large",
@@ -171,6 +178,8 @@ impl Refusal {
         "no-longer-named",
         "coding-unknown",
         "version-unknown",
+        "not-a-peer",
+        "peers-disagree",
     ];
 
     /// Position in [`Refusal::WORDS`].
@@ -207,6 +216,8 @@ impl Refusal {
             Self::NoLongerNamed => 28,
             Self::CodingUnknown => 29,
             Self::VersionUnknown => 30,
+            Self::NotAPeer(_) => 31,
+            Self::PeersDisagree => 32,
         }
     }
 
@@ -226,7 +237,8 @@ impl Refusal {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
-            Self::MisdirectedHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::NotAPeer(_) => StatusCode::FORBIDDEN,
+            Self::MisdirectedHost | Self::PeersDisagree => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute | Self::NoLongerNamed => StatusCode::NOT_FOUND,
             Self::CodingUnknown => StatusCode::NOT_IMPLEMENTED,
             Self::VersionUnknown => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
@@ -266,6 +278,8 @@ impl Refusal {
             | Self::PositionTooFar(_)
             | Self::CodingUnknown
             | Self::VersionUnknown
+            | Self::NotAPeer(_)
+            | Self::PeersDisagree
             | Self::NotStored => Fault::Viewer,
             Self::LoopDetected
             | Self::MemoryFull

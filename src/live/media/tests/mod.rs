@@ -206,6 +206,7 @@ impl Stage {
             target: format!("/live/v/{leaf}").parse().unwrap(),
             fields: HeaderMap::new(),
             viewer_authority: None,
+            shared: None,
         }
     }
 
