@@ -101,7 +101,7 @@ pub enum PeerResult {
     Busy,
     /// The member does not know itself or the object by what was asked: the configurations differ.
     Disagreed,
-    /// The rest of a body that another member broke off.
+    /// The rest was asked for of a body that a member broke off; who sends it counts beside.
     Resumed,
 }
 
@@ -282,6 +282,9 @@ impl Peers {
         question: &Question<'_>,
         avoided: Option<&str>,
     ) -> Option<Answer> {
+        if avoided.is_some() {
+            self.count(PeerResult::Resumed);
+        }
         let heavier = self.heavier(question.shared.owner);
         let living = heavier.iter().filter(|member| Some(&*member.upstream.name) != avoided);
         let mut asked = 0;
@@ -296,7 +299,7 @@ impl Peers {
             let outcome = fetch::once(tasks, &member.upstream, question.ask(), question.shared.key).await;
             match self.judged(member, question, outcome) {
                 Ok(answer) => {
-                    self.count(if avoided.is_some() { PeerResult::Resumed } else { PeerResult::Answered });
+                    self.count(PeerResult::Answered);
                     return Some(answer);
                 }
                 Err(result) => self.count(result),

@@ -12,6 +12,8 @@ use crate::config::{Keys, LiveMode, Playlists};
 use crate::live::media::{Kind, Named};
 use crate::live::playlist::Playlist;
 use crate::live::state::{Failure, State};
+use crate::origin::peers::Owner;
+use crate::rules::caching::Key;
 
 use super::asked::{self, Asking};
 use super::route::{self, Resource, Target};
@@ -35,6 +37,8 @@ pub struct Explanation {
     pub left_out: Vec<String>,
     /// The origins in order of preference.
     pub origin: Option<String>,
+    /// Which node of the region asks the origin: `this node`, or another one that is asked; `None`: there is no other.
+    pub owner: Option<String>,
     /// What the first origin would be asked for.
     pub origin_url: Option<String>,
     /// Where the lifetime comes from.
@@ -104,6 +108,7 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut
         LiveMode::Auto => asked::playlist(edge, resource),
         LiveMode::Off => None,
     };
+    told.owner = owner(edge, asking.as_ref().map_or(&resource.key, |asking| &asking.key));
     let said = match asking.map(|asking| (class(edge, resource, &asking), asking)) {
         Some((Class::Playlist(known), asking)) => of_playlist((resource, &asking), known.as_deref(), told),
         Some((Class::PerViewer(whose), _)) => of_per_viewer(whose, told),
@@ -111,6 +116,15 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut
         Some((Class::Plain, _)) | None => of_plain(edge, (head, resource), told),
     };
     told.verdict = format!("{said}; {because}");
+}
+
+/// Who asks the origin for the region, as far as is known who lives.
+fn owner(edge: &Edge, key: &Key) -> Option<String> {
+    let policies = edge.policies();
+    Some(match policies.origins.peers()?.owner(key) {
+        Owner::Own => "this node".to_owned(),
+        Owner::Peer(name) => name.to_string(),
+    })
 }
 
 /// What a resource is to the live edge.

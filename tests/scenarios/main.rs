@@ -19,6 +19,7 @@ mod media;
 mod playlists;
 mod process;
 mod ranges;
+mod region;
 mod reload;
 mod script;
 mod sharing;
