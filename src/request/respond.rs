@@ -162,7 +162,7 @@ fn refused(refusal: &Refusal, head: &Head, id: &str) -> Answer {
         request: &'a str,
     }
     let mut headers = refusal.fields();
-    if head.caller != Caller::Viewer || matches!(refusal, Refusal::NotAPeer(_)) {
+    if head.caller != Caller::Viewer || matches!(refusal, Refusal::NotAPeer(_) | Refusal::PeersDisagree) {
         tell_peer(refusal, &mut headers);
     }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

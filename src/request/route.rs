@@ -15,8 +15,8 @@ use super::page::Page;
 use super::policies::{NoRoute, Policies, RoutePolicy};
 use super::{Caller, Head, Refusal, Scheme};
 
-/// How often a request from another node may have passed nodes of this name: its tier, and that one's region.
-const PASSES_OF_TIERS: usize = 2;
+/// How often a request from another node may have passed nodes of this name: once, in another tier or the same region.
+const PASSES_OF_TIERS: usize = 1;
 
 /// What the node keeps for itself on every viewers' listener.
 const RESERVED: &str = "/.weir";

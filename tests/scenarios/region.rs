@@ -148,7 +148,8 @@ async fn ask_everybody(region: &Region, blobs: &[Blob]) -> Vec<String> {
                 for blob in share {
                     let mut answer = viewer.get(&blob.path, &[]).await.unwrap();
                     assert_eq!(answer.status, 200);
-                    traces.push(answer.header("cache-status").to_owned());
+                    let members = answer.headers.get_all("cache-status").iter().map(|member| member.to_str().unwrap());
+                    traces.push(members.collect::<Vec<_>>().join(", "));
                     blob.read_all(&mut answer).await.unwrap();
                 }
                 traces
