@@ -353,3 +353,85 @@ impl Peers {
         PeerFigures { members, results }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::WallTime;
+
+    fn region(names: &[&str]) -> config::Peers {
+        config::Peers {
+            own: Some("10.0.0.1:1".to_owned()),
+            members: Members::Listed(names.iter().map(|name| (*name).to_owned()).collect()),
+            secret: Some(config::Secret::from("a secret of the region".to_owned())),
+            tls: None,
+            connect: Duration::from_secs(1),
+            first_byte: Duration::from_secs(6),
+            refresh: Duration::from_secs(10),
+        }
+    }
+
+    fn peers(names: &[&str], clock: &Clock) -> Arc<Peers> {
+        Peers::new(&region(names), &Limits::default(), clock.clone()).unwrap()
+    }
+
+    fn key(index: usize) -> Key {
+        Key::new("main", "http", "origin.example", &format!("/x{index}"))
+    }
+
+    #[test]
+    fn whoever_rests_owns_nothing_until_it_is_tried_again() {
+        let clock = Clock::manual(WallTime::default());
+        let peers = peers(&["10.0.0.1:1", "10.0.0.2:1"], &clock);
+        let theirs = (0..).map(key).find(|key| peers.owner(key) != Owner::Own).unwrap();
+        assert_eq!(peers.owner(&theirs), Owner::Peer("10.0.0.2:1".into()));
+        let other = peers.others.load()[0].clone();
+        (0..3).for_each(|_| other.upstream.memory.failed(clock.now()));
+        assert_eq!(peers.owner(&theirs), Owner::Own);
+        clock.advance(Duration::from_secs(40));
+        assert_eq!(peers.owner(&theirs), Owner::Peer("10.0.0.2:1".into()));
+    }
+
+    #[test]
+    fn members_that_stay_keep_their_connections_and_their_health() {
+        let clock = Clock::manual(WallTime::default());
+        let peers = peers(&["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"], &clock);
+        let before = peers.others.load_full();
+        peers.follow(&region(&["10.0.0.3:1", "10.0.0.1:1", "10.0.0.4:1"])).unwrap();
+        let after = peers.others.load_full();
+        assert_eq!(after.iter().map(|member| &*member.name).collect::<Vec<_>>(), ["10.0.0.3:1", "10.0.0.4:1"]);
+        assert!(Arc::ptr_eq(&before[1].upstream, &after[0].upstream));
+    }
+
+    #[test]
+    fn only_those_who_weigh_more_than_this_node_are_asked() {
+        let clock = Clock::manual(WallTime::default());
+        let peers = peers(&["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1"], &clock);
+        let own = Print::of("10.0.0.1:1");
+        for index in 0..200 {
+            let owner = Print::of_ownership(key(index).as_str());
+            let weights = |member: &Member| rendezvous::weight(member.print, owner);
+            let heavier = peers.heavier(owner);
+            assert!(heavier.iter().all(|member| weights(member) > rendezvous::weight(own, owner)));
+            assert!(heavier.is_sorted_by_key(|member| std::cmp::Reverse(weights(member))));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_addresses_of_a_name_are_the_region() {
+        let clock = Clock::manual(WallTime::default());
+        let named = config::Peers {
+            members: Members::Named { host: "127.0.0.1".to_owned(), port: 9_443 },
+            ..region(&[])
+        };
+        let peers = Peers::new(&named, &Limits::default(), clock.clone()).unwrap();
+        assert_eq!(peers.figures().members.len(), 0);
+        let mut keeping = std::pin::pin!(peers.clone().keep());
+        std::future::poll_fn(|cx| {
+            assert!(keeping.as_mut().poll(cx).is_pending());
+            if peers.others.load().is_empty() { std::task::Poll::Pending } else { std::task::Poll::Ready(()) }
+        })
+        .await;
+        assert_eq!(&*peers.others.load()[0].name, "127.0.0.1:9443");
+    }
+}

@@ -2,7 +2,6 @@
 //! and a listener where only those are heard who prove that they belong to it.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use http::Method;
@@ -59,7 +58,7 @@ impl Region {
         let listed: Vec<_> = ports.iter().map(|port| format!("\"{}\"", port.address())).collect();
         let listed = listed.join(", ");
         let peers = |index: usize| format!("self = \"{}\"\nnodes = [{listed}]\n{lock}", ports[index].address());
-        let mut region = Self::prepared(ports.len());
+        let mut region = Self::prepared();
         let texts: Vec<_> = (0..count).map(|index| node_toml(&format!("node-{index}"), ports[index].address(), &peers(index), &main_at(origin))).collect();
         for text in &texts {
             region.open(text).await;
@@ -68,7 +67,8 @@ impl Region {
         region
     }
 
-    fn prepared(_: usize) -> Self {
+    /// No node yet; certificates and the secret are there.
+    fn prepared() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new("the region's authority");
         authority.leaf(folder.path(), "node", Kind::Ecdsa);
@@ -347,7 +347,7 @@ async fn lists_that_disagree_cost_a_question_and_lead_nowhere() {
     let origin = Origin::start(OriginConfig::default()).await.unwrap();
     let ports: Vec<_> = (0..3).map(|_| Port::reserve()).collect();
     let [a, b, c] = [0, 1, 2].map(|index| ports[index].address());
-    let mut region = Region::prepared(3);
+    let mut region = Region::prepared();
     // The first names the third otherwise than that does itself; the second knows nothing of the third; the third
     // knows one that does not exist.
     let alias = format!("localhost:{}", c.port());
@@ -375,7 +375,7 @@ async fn an_owner_that_says_nothing_is_passed_over_after_its_deadline() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = Port::reserve();
     let (own, other) = (port.address(), silent.local_addr().unwrap());
-    let mut region = Region::prepared(1);
+    let mut region = Region::prepared();
     let peers = format!("self = \"{own}\"\nnodes = [\"{own}\", \"{other}\"]\nfirst_byte = \"200ms\"\n{LOCKED}");
     region.open(&node_toml("node-0", own, &peers, &main_at(origin.addr()))).await;
     let blobs: Vec<_> = (0..20).map(|_| fresh_blob(5_000, "")).collect();
@@ -388,16 +388,33 @@ async fn an_owner_that_says_nothing_is_passed_over_after_its_deadline() {
 
 /// A node below another one.
 async fn tiers(upper_peers: &Port, origin: SocketAddr) -> Region {
-    let mut region = Region::prepared(2);
+    let mut region = Region::prepared();
     region.open(&node_toml("upper", upper_peers.address(), LOCKED, &main_at(origin))).await;
     let above = format!("{}\nregion_secret = \"region.secret\"", main_at(upper_peers.address()));
-    region.open(&lower_toml(region.folder.path(), &above)).await;
+    region.open(&lower_toml(&above)).await;
     region
 }
 
-fn lower_toml(_: &Path, origins: &str) -> String {
+fn lower_toml(origins: &str) -> String {
     let text = node_toml("lower", ([127, 0, 0, 1], 0).into(), LOCKED, origins);
     text.replace("peers = \"127.0.0.1:0\"\n", "").replace(&format!("[peers]\n{LOCKED}\n"), "")
+}
+
+#[tokio::test]
+async fn nodes_whose_origins_are_each_other_refuse_to_go_round() {
+    let ports = [Port::reserve(), Port::reserve()];
+    let mut region = Region::prepared();
+    for (own, other) in [(0, 1), (1, 0)] {
+        let (own, other) = (ports[own].address(), ports[other].address());
+        let above = format!("[origins.main]\nurl = \"http://{other}\"\nregion_secret = \"region.secret\"");
+        // Both have one name, so that each believes the other to be a tier of its own, once.
+        region.open(&node_toml("node", own, LOCKED, &above)).await;
+    }
+    // One viewer's own request is joined by nobody: it goes round until it is recognised.
+    let mut answer = region.viewer(0).await.get("/x", &[("authorization", "Basic eA==")]).await.unwrap();
+    assert_eq!(answer.status, 508);
+    assert!(body(&mut answer).await.contains("loop-detected"));
+    region.end().await;
 }
 
 #[tokio::test]

@@ -31,6 +31,8 @@ os.environ.setdefault("WEIR_BINARIES", str(ROOT / "target/release"))
 
 from kit import network, processes, weir  # noqa: E402
 
+import region  # noqa: E402
+
 MIB = 1 << 20
 WAYS = ("h1", "h1s", "h2", "h3")
 FIRST_BYTE_MS = 20
@@ -504,6 +506,10 @@ def forty_channels_with_four_hours_each(stage):
     assert all(name in after for name in [f"/dvr/0/0/{name}" for name in newest[-5:]]) and before == after
 
 
+def three_nodes_fetch_once_and_one_is_killed(stage):
+    region.thousand_objects(stage, say)
+
+
 STORIES = [
     herd_of_200_at_one_cold_object,
     herd_whose_first_client_leaves_in_mid_body,
@@ -518,6 +524,7 @@ STORIES = [
     memory_stays_below_its_ceiling,
     certificates_and_routes_change_under_200_viewers,
     two_hundred_who_never_read_cost_little,
+    three_nodes_fetch_once_and_one_is_killed,
 ]
 
 
