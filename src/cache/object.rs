@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::clock::Tick;
 use crate::rules::caching::Variant;
 use crate::rules::caching::freshness::Lifetime;
 use crate::rules::caching::validator::Validators;
 
-use super::memory::{CHUNK_OVERHEAD, Charge, Kind};
+use super::memory::{Charge, Kind, chunk_weight};
 
 /// A response's head, as it was received, and when.
 #[derive(Clone, Debug)]
@@ -35,8 +36,8 @@ impl ResponseHead {
         let mut headers = HeaderMap::with_capacity(self.headers.len());
         for (name, value) in &self.headers {
             octets.extend_from_slice(value.as_bytes());
-            let mut own = HeaderValue::from_maybe_shared(octets.split().freeze())
-                .expect("what was a field's value is one still");
+            let mut own =
+                HeaderValue::from_maybe_shared(octets.split().freeze()).expect("what was a field's value is one still");
             own.set_sensitive(value.is_sensitive());
             headers.append(name.clone(), own);
         }
@@ -46,7 +47,7 @@ impl ResponseHead {
     /// What it takes in memory, in bytes: an estimate on the high side.
     pub(super) fn weight(&self) -> u64 {
         const BASE: usize = 512;
-        const FIELD: usize = 160;
+        const FIELD: usize = 128;
         let fields = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
         (BASE + fields.sum::<usize>()) as u64
     }
@@ -80,6 +81,18 @@ impl Object {
         Self::new(Arc::new(head), self.pieces.clone(), charge)
     }
 
+    /// Whether its body is the very one of `other`: what a validation has confirmed.
+    pub fn has_body_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pieces, &other.pieces)
+    }
+
+    /// The same, stale from `at` on: a purge wants it validated.
+    pub(super) fn outdated(&self, at: Tick) -> Arc<Self> {
+        let mut head = ResponseHead::clone(&self.head);
+        head.lifetime.outdate(at);
+        self.with_head(head)
+    }
+
     /// Octets of the body.
     pub fn length(&self) -> u64 {
         self.pieces.last().map_or(0, |piece| piece.end)
@@ -94,7 +107,8 @@ impl Object {
 
     /// What it takes in memory, in bytes.
     pub(super) fn weight(&self) -> u64 {
-        self.length() + self.pieces.len() as u64 * CHUNK_OVERHEAD + self.charge.bytes()
+        let pieces = self.pieces.iter().map(|piece| chunk_weight(piece.octets.len() as u64));
+        pieces.sum::<u64>() + self.charge.bytes()
     }
 }
 

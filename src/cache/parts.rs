@@ -12,9 +12,11 @@ use super::apart::Apart;
 use super::bells::Bells;
 use super::fill::Fill;
 use super::flights::Flights;
-use super::memory::{Charge, Kind, Memory};
+use super::memory::{self, Charge, Kind, Memory};
 use super::object::Object;
 use super::permits::Permits;
+use super::purges::Purges;
+use super::spill::{Spill, SpillConfig, SpillError};
 use super::store::Store;
 
 /// Parts of the table of flights, so that workers seldom meet at one lock.
@@ -26,11 +28,13 @@ const TRIES: usize = 4;
 pub(super) struct Parts {
     pub memory: Arc<Memory>,
     pub store: Store,
+    pub spill: Option<Arc<Spill>>,
     pub flights: Flights<Key, Fill>,
     pub apart: Apart,
     pub permits: Arc<Permits>,
     pub bells: Arc<Bells>,
     pub clock: Clock,
+    pub purges: Arc<Purges>,
     max_object: AtomicU64,
     fill_readers: AtomicUsize,
     /// In milliseconds.
@@ -42,16 +46,37 @@ fn millis(duration: Duration) -> u64 {
 }
 
 impl Parts {
-    pub fn new(config: CacheConfig, bells: Arc<Bells>, clock: Clock) -> Arc<Self> {
+    pub fn new(
+        config: CacheConfig,
+        bells: Arc<Bells>,
+        clock: Clock,
+        disk: Option<&SpillConfig>,
+    ) -> Result<Arc<Self>, SpillError> {
         let memory = Memory::new(config.memory);
+        let spill = disk.map(|disk| Spill::open(disk, &memory, &clock)).transpose()?;
+        Ok(Self::over(config, (bells, clock), memory, spill))
+    }
+
+    pub(super) fn over(
+        config: CacheConfig,
+        (bells, clock): (Arc<Bells>, Clock),
+        memory: Arc<Memory>,
+        spill: Option<Arc<Spill>>,
+    ) -> Arc<Self> {
+        let purges = Arc::new(Purges::default());
+        if let Some(spill) = &spill {
+            spill.each_key(|key| purges.note(key));
+        }
         Arc::new(Self {
-            store: Store::new(memory.clone()),
+            store: Store::new(memory.clone(), purges.clone(), spill.clone()),
+            spill,
             memory,
             flights: Flights::new(SHARDS),
             apart: Apart::default(),
             permits: Permits::new(config.fills_per_group),
             bells,
             clock,
+            purges,
             max_object: AtomicU64::new(config.largest()),
             fill_readers: AtomicUsize::new(config.fill_readers),
             live_reserve: AtomicU64::new(millis(config.live_reserve)),
@@ -85,11 +110,15 @@ impl Parts {
     pub fn keep(&self, fill: &Fill, object: &Arc<Object>, near_until: Option<Tick>) {
         let near_until = near_until.filter(|until| *until > self.clock.now());
         self.store.insert(&fill.key, object, (&fill.withdrawn, near_until));
+        if let Some(spill) = &self.spill {
+            spill.replaced(&fill.key, &object.head);
+        }
     }
 
-    /// Moves what is no longer near a live edge to what is let go first.
+    /// Moves what is no longer near a live edge to what is let go first, and lets the system have what is free.
     pub fn run_pending(&self) {
         self.store.run_pending(self.clock.now());
+        memory::give_back();
     }
 
     /// Takes `bytes` below the ceiling, where need be in place of stored objects.

@@ -6,7 +6,7 @@ use http::Uri;
 
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
-use super::{Cors, CorsRules, Route, live, origin};
+use super::{Cors, CorsRules, Route, live, origin, sharing};
 
 /// Paths that the node answers itself.
 const RESERVED: &str = "/.weir";
@@ -49,6 +49,7 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
     let https_only = section.value("https_only").and_then(|value| value.flag()).unwrap_or(false);
     let max_body = section.value("max_body").and_then(|value| value.size(0..=1 << 40)).unwrap_or(16 << 20);
     let treatment = live::treatment(&mut section, &path);
+    let sharing = sharing::sharing(&mut section);
     let place = section.place.clone();
     section.finish();
     let origins: Vec<Value<'_>> = origins
@@ -80,6 +81,7 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
         query_keep: treatment.query_keep,
         warm: treatment.warm,
         stale_playlist_for: treatment.stale_playlist_for,
+        sharing,
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
     Typed { route, place, name, path, warm: treatment.warm_place, origins, comparable }

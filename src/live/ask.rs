@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 
 use crate::clock::{Clock, Tick};
 use crate::origin::peers::Shared;
-use crate::origin::{Answer, Ask, FetchError, Origins};
+use crate::origin::{Answer, Ask, Course, FetchError, Origins};
 use crate::rules::caching::validator::{Validators, conditional_request};
 use crate::rules::hls::window::Upstream;
 use crate::tasks::Tasks;
@@ -85,7 +85,15 @@ pub(super) async fn ask(
     let path_and_query = target(&asked.upstream, question).ok_or(Nothing::Unusable("its target is too long"))?;
     let first_byte = question.blocks.map(|blocks| blocks.target_duration * 3 + HOLD_MARGIN);
     let viewer_authority = asked.viewer_authority.clone();
-    let ask = Ask { method: Method::GET, path_and_query, headers, viewer_authority, body: None, first_byte };
+    let ask = Ask {
+        method: Method::GET,
+        path_and_query,
+        headers,
+        viewer_authority,
+        body: None,
+        first_byte,
+        course: Course::default(),
+    };
     let shared = asked.shared(question);
     let began = clock.now();
     let fetched = origins.fetch_shared(tasks, &asked.rules.supply.origins, ask, (shared.as_ref(), None)).await;

@@ -7,6 +7,7 @@
 
 mod answer;
 mod ask;
+mod course;
 mod failure;
 mod fetch;
 mod figures;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 pub use answer::{Answer, AnswerBody, Framing, Timing};
 pub use ask::Ask;
+pub use course::{Course, Naming, StreamId};
 pub use failure::{FetchError, Outcome, Wait};
 pub use figures::OriginFigures;
 
@@ -34,7 +36,7 @@ use crate::outbound::tls::{Material, TlsClient, TlsSetupError};
 use crate::tasks::Tasks;
 use crate::region::proof::Signer;
 use figures::Figures;
-use peers::{Peers, Question, Shared};
+use peers::{Peers, Question, Shared, is_peer};
 use places::Bounds;
 use pool::{Patience, Pool};
 use select::Memory;
@@ -118,9 +120,12 @@ impl Origins {
         &self,
         tasks: &Tasks,
         group: &[N],
-        ask: Ask,
+        mut ask: Ask,
         (shared, avoided): (Option<&Shared>, Option<&str>),
     ) -> Result<Answer, FetchError> {
+        // What one origin alone knows is asked of that one; what came from a peer is any origin's.
+        let shared = shared.filter(|_| ask.course.only.as_deref().is_none_or(is_peer));
+        ask.course.only = ask.course.only.filter(|only| !is_peer(only));
         if let (Some(peers), Some(shared)) = (&self.peers, shared) {
             let question = Question::of(&ask, shared);
             if let Some(answer) = Box::pin(peers.ask(tasks, &question, avoided)).await {

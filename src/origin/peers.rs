@@ -24,7 +24,7 @@ use crate::rules::upstream::rendezvous::{self, Print};
 use crate::rules::upstream::select::Standing;
 use crate::tasks::Tasks;
 
-use super::{Answer, Ask, FetchError, OriginFigures, OriginSetupError, Upstream, Wait, fetch};
+use super::{Answer, Ask, Course, FetchError, OriginFigures, OriginSetupError, Upstream, Wait, fetch};
 
 /// Members that are asked for one object, at most: the owner, and the next after its loss.
 const MOST_ASKED: usize = 2;
@@ -84,6 +84,7 @@ impl<'a> Question<'a> {
             viewer_authority: Some(self.shared.host.clone()),
             body: None,
             first_byte: self.first_byte,
+            course: Course::default(),
         }
     }
 }

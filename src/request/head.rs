@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use http::{HeaderMap, Method};
 
 use crate::clock::Tick;
-use crate::rules::caching::control::Downstream;
 use crate::rules::upstream::rendezvous::Print;
 
 /// The head of one request.
@@ -55,16 +54,6 @@ pub enum Caller {
     /// As one of another node, which has proven itself, by the listener for those. It may name what it means by the
     /// print of its key.
     Node(Option<Print>),
-}
-
-impl Caller {
-    /// Whose caches an answer goes to.
-    pub const fn downstream(self) -> Downstream {
-        match self {
-            Self::Viewer => Downstream::Viewer,
-            Self::Node(_) => Downstream::Node,
-        }
-    }
 }
 
 /// Who sent a request.

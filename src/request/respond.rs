@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::config::LiveMode;
 use crate::region::proof::{BUSY, REFUSED, WEIR_PEER};
 use crate::rules::caching::control;
+use crate::rules::caching::purge;
 use crate::rules::fields::cache_status::CacheStatus;
 use crate::rules::fields::loops;
 use crate::rules::priority::{self, Priority};
@@ -96,11 +97,15 @@ pub fn finish(
 
 /// Age, Cache-Status and Via: what this node did with an answer of the origin's.
 fn trace(policies: &Policies, caller: Caller, provenance: &Provenance, headers: &mut HeaderMap) {
-    control::strip_targeted(headers, caller.downstream());
+    control::strip_targeted(headers);
+    if caller == Caller::Viewer {
+        purge::strip_tags(headers);
+    }
     if let Age::Seconds(age) = provenance.age {
         headers.insert(AGE, age.into());
     }
-    let status = CacheStatus { handling: provenance.handling, ttl: provenance.ttl, detail: None, key: None };
+    let status =
+        CacheStatus { handling: provenance.handling, ttl: provenance.ttl, detail: provenance.detail, key: None };
     status.append(headers, policies.pseudonym.as_str());
     loops::append_via(headers, "1.1", &policies.pseudonym);
 }

@@ -250,7 +250,7 @@ impl Ages {
         let away = self.began.wall.since_epoch().saturating_sub(written.wall.since_epoch());
         // As if received before all else in this process: what a name stood for then may have changed.
         let since = self.began.tick.since(Tick::default());
-        (Tick::default(), age.saturating_add(away).saturating_sub(since).max(age.saturating_sub(since)))
+        (Tick::default(), age.saturating_add(away).saturating_sub(since))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::cache::{FillFailure, FillWriter, Sharing};
 use crate::clock::{Clock, Tick};
 use crate::origin::promise::Withdrawn;
 use crate::origin::pump::{self, Fetching};
-use crate::origin::{Answer, AnswerBody, Ask, FetchError, Framing};
+use crate::origin::{Answer, AnswerBody, Ask, FetchError, Framing, Naming};
 use crate::rules::caching::freshness::Times;
 use crate::rules::caching::range::{self, OPEN_END};
 use crate::tasks::Tasks;
@@ -169,6 +169,7 @@ impl Grower {
             viewer_authority: self.fetching.viewer_authority.clone(),
             body: None,
             first_byte: Some(self.growth.patience),
+            course: self.fetching.naming.as_ref().map(Naming::course).unwrap_or_default(),
         };
         let requested = self.clock.now();
         let answer = {

@@ -273,6 +273,7 @@ fn route() -> Route {
         query_keep: Vec::new(),
         warm: Vec::new(),
         stale_playlist_for: 3,
+        sharing: crate::config::Sharing::default(),
     }
 }
 
