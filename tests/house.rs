@@ -18,9 +18,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["clock", "rules"]),
     ("cache", &["clock", "tasks", "disk", "rules", "config"]),
     ("telemetry", &["clock", "tasks", "rules", "config"]),
-    ("origin", &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry"]),
+    ("region", &["clock", "rules", "config"]),
+    ("origin", &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry", "region"]),
     ("live", &["clock", "tasks", "rules", "config", "cache", "telemetry", "origin"]),
-    ("request", &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry", "origin", "live"]),
+    (
+        "request",
+        &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry", "region", "origin", "live"],
+    ),
     ("transport", &["clock", "tasks", "outbound", "rules", "config", "telemetry", "request"]),
     ("admin", &["clock", "tasks", "rules", "config", "cache", "telemetry", "origin", "live", "request"]),
     (
@@ -34,6 +38,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
             "cache",
             "telemetry",
+            "region",
             "origin",
             "live",
             "request",

@@ -31,6 +31,8 @@ pub struct Status {
     pub memory: BTreeMap<&'static str, u64>,
     /// Every origin.
     pub origins: Vec<OriginStatus>,
+    /// Every other node of the region.
+    pub peers: Vec<OriginStatus>,
     /// Every route.
     pub routes: Vec<RouteStatus>,
     /// Streams that have a label of their own.
@@ -44,7 +46,7 @@ pub struct Status {
 /// One listener.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ListenerStatus {
-    /// `http`, `https`, `h3`, `admin` or `monitor`.
+    /// `http`, `https`, `h3`, `peers`, `admin` or `monitor`.
     pub kind: &'static str,
     /// Where it is bound.
     pub address: String,

@@ -33,7 +33,8 @@ impl Secret {
         verify_slices_are_equal(self.0.as_bytes(), presented).is_ok()
     }
 
-    pub(super) fn reveal(&self) -> &str {
+    /// The secret itself, for those who sign or send it.
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }

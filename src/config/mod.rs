@@ -10,6 +10,7 @@ mod live;
 mod machine;
 mod material;
 mod origin;
+mod peers;
 mod read;
 mod route;
 mod sharing;
@@ -61,6 +62,8 @@ pub struct Config {
     pub admin: Admin,
     /// Label cardinality of metrics.
     pub metrics: Metrics,
+    /// The other nodes of the region, and how they prove themselves; `None`: this node stands alone.
+    pub peers: Option<Peers>,
 }
 
 /// `[node]`
@@ -87,6 +90,8 @@ pub struct Listen {
     pub admin: Option<Address>,
     /// Health and metrics alone, without credentials.
     pub monitor: Option<Address>,
+    /// The other nodes of the region, and lower tiers; whoever comes here must prove that it belongs to them.
+    pub peers: Option<Listener>,
     /// TCP congestion control by the kernel's name; `None`: the kernel's default.
     pub congestion: Option<String>,
     /// Who may say where a viewer comes from (Forwarded, X-Forwarded-For).
@@ -221,6 +226,63 @@ pub struct Origin {
     pub connections: usize,
     /// Requests in flight at once; more wait within `first_byte`.
     pub requests: usize,
+    /// How the node proves itself, where it asks the peers' listener of another node.
+    pub proof: Option<Proof>,
+}
+
+/// How the node proves itself to another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The region's secret; `None`: a client certificate alone proves it.
+    pub secret: Option<Secret>,
+    /// What the other one is called in its region; `None`: it is asked from outside.
+    pub to: Option<String>,
+}
+
+/// `[peers]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peers {
+    /// This node as the others name it (`host:port`); `None` where there are no others.
+    pub own: Option<String>,
+    /// The others.
+    pub members: Members,
+    /// What all nodes of the region know; `None`: their certificates prove them.
+    pub secret: Option<Secret>,
+    /// TLS in both directions; `None`: cleartext.
+    pub tls: Option<PeerTls>,
+    /// Deadline for TCP and TLS.
+    pub connect: Duration,
+    /// Deadline from request to the first byte of the answer.
+    pub first_byte: Duration,
+    /// How often the DNS name is asked.
+    pub refresh: Duration,
+}
+
+/// Who belongs to the region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// Nobody is asked: only others ask.
+    Nobody,
+    /// These, as `host:port`, this node among them.
+    Listed(Vec<String>),
+    /// Every address of a name.
+    Named {
+        /// The name.
+        host: String,
+        /// The port of all.
+        port: u16,
+    },
+}
+
+/// `peers.tls`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerTls {
+    /// A PEM file of the authorities that certify nodes of the region, and nobody else.
+    pub ca: PathBuf,
+    /// This node's own certificate, towards those who ask and those who are asked.
+    pub own: Certificate,
+    /// The name that every node's certificate bears; default: the host by which it is asked.
+    pub name: Option<String>,
 }
 
 impl Origin {

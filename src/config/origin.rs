@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
 use super::machine::is_token;
-use super::{HostHeader, Origin, OriginScheme, OriginTls, material};
+use super::{HostHeader, Origin, OriginScheme, OriginTls, Proof, material};
 
 /// Fields that belong to the connection or to the message's framing; whoever sets them breaks it (RFC 9110 §7.6.1).
 const FRAMING: [&str; 9] = [
@@ -64,6 +64,8 @@ fn origin(name: String, mut section: Section<'_>, base: &Path) -> Option<Origin>
         count.and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
     };
     let (connections, requests) = (count(section.value("connections"), 64), count(section.value("requests"), 512));
+    let secret = section.value("region_secret").and_then(|value| material::secret(&value, base));
+    let proof = secret.map(|secret| Proof { secret: Some(secret), to: None });
     section.finish();
     let UrlParts { scheme, host, port, base_path } = parts?;
     if let (Some(place), OriginScheme::Http) = (tls_place, scheme) {
@@ -85,6 +87,7 @@ fn origin(name: String, mut section: Section<'_>, base: &Path) -> Option<Origin>
         idle,
         connections,
         requests,
+        proof,
     })
 }
 

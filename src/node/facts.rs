@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::admin::{
     CacheStatus, Connections, ListenerStatus, Node, OriginStatus, RouteStatus, Status, StreamStatus, WorkerHealth,
 };
-use crate::origin::{OriginFigures, Outcome};
+use crate::origin::peers::PeerFigures;
+use crate::origin::{OriginFigures, Origins, Outcome};
 use crate::request::Readiness;
 use crate::rules::upstream::select::Standing;
 use crate::telemetry::metrics::{Family, Labels, Source, Value};
@@ -47,6 +48,7 @@ impl Node for Shared {
             ]),
             disk: self.edge.cache.spill().map(|spill| disk::status(spill)),
             origins: policies.origins.snapshot().iter().map(origin).collect(),
+            peers: peers(&policies.origins).iter().flat_map(|region| &region.members).map(origin).collect(),
             routes: policies
                 .routes
                 .iter()
@@ -118,6 +120,28 @@ fn origin(figures: &OriginFigures) -> OriginStatus {
     }
 }
 
+/// The region as it is now; `None`: the node stands alone.
+fn peers(origins: &Origins) -> Option<PeerFigures> {
+    origins.peers().map(|peers| peers.figures())
+}
+
+fn of_region(region: &PeerFigures) -> Vec<Family> {
+    let requests = Family::new(
+        "weir_peer_requests",
+        "What became of fetches that another node of the region could answer: by it, by the own origin, or in vain",
+    );
+    let counted = region.results.iter().fold(requests, |family, (result, count)| {
+        family.with(labelled("result", result.word()), Value::Counter(*count))
+    });
+    let up = region.members.iter().filter(|member| member.standing == Standing::Well).count();
+    let listed = region.members.len();
+    vec![
+        counted,
+        Family::gauge("weir_peers", "Other nodes of the region", listed as f64),
+        Family::gauge("weir_peers_up", "Other nodes of the region that answer", up as f64),
+    ]
+}
+
 fn stream((name, totals): (String, StreamTotals)) -> StreamStatus {
     StreamStatus { name, requests: totals.requests, bytes: totals.octets }
 }
@@ -135,6 +159,7 @@ impl Source for Metrics {
         families.extend(shared.edge.live.media.families());
         families.extend(connections(shared));
         families.extend(origins(&shared.edge.policies().origins.snapshot()));
+        families.extend(peers(&shared.edge.policies().origins).iter().flat_map(of_region));
         families.extend(http3(shared));
         families.extend(quic(&shared.open_doors()));
         let dropped = shared.edge.policies().access_log.as_ref().map_or(0, |log| log.dropped());

@@ -12,13 +12,15 @@ use crate::config::{Keys, LiveMode, Playlists};
 use crate::live::media::{Kind, Named};
 use crate::live::playlist::Playlist;
 use crate::live::state::{Failure, State};
+use crate::origin::peers::Owner;
+use crate::rules::caching::Key;
 use crate::rules::hls::directives::Directives;
 use crate::rules::upstream::select::Standing;
 
 use super::asked::{self, Asking};
 use super::held::{self, Judge, Stored};
 use super::route::{self, Resource, Target};
-use super::{Edge, Head, Protocol, Scheme, Viewer, cached};
+use super::{Caller, Edge, Head, Protocol, Scheme, Viewer, cached};
 
 /// What the node would do with a GET of a URL.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -44,6 +46,8 @@ pub struct Explanation {
     pub because: Option<&'static str>,
     /// The origins in order of preference, and how each is.
     pub origin: Option<String>,
+    /// Which node of the region asks the origin: `this node`, or another one that is asked; `None`: there is no other.
+    pub owner: Option<String>,
     /// What the first origin would be asked for.
     pub origin_url: Option<String>,
     /// Where the lifetime comes from.
@@ -117,6 +121,7 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut
         LiveMode::Auto => asked::playlist(edge, resource),
         LiveMode::Off => None,
     };
+    told.owner = owner(edge, asking.as_ref().map_or(&resource.key, |asking| &asking.key));
     if resource.viewer_authority.is_some() {
         told.left_out = vec!["the viewer's scheme and address".to_owned()];
     }
@@ -127,6 +132,15 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut
         Some((Class::Plain, _)) | None => of_plain(edge, (head, resource), told),
     };
     told.verdict = format!("{said}; {because}");
+}
+
+/// Who asks the origin for the region, as far as is known who lives.
+fn owner(edge: &Edge, key: &Key) -> Option<String> {
+    let policies = edge.policies();
+    Some(match policies.origins.peers()?.owner(key) {
+        Owner::Own => "this node".to_owned(),
+        Owner::Peer(name) => name.to_string(),
+    })
 }
 
 /// What a resource is to the live edge.
@@ -349,6 +363,7 @@ pub(super) fn head(url: &str, mut fields: HeaderMap) -> Result<Head, &'static st
         path: path.to_owned(),
         query: uri.query().map(str::to_owned),
         headers: fields,
+        caller: Caller::Viewer,
         viewer: Viewer { peer: nobody, address: nobody },
         protocol: Protocol::Http11,
         received: Tick::default(),

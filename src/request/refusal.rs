@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::{ALLOW, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
+use crate::region::proof::Unproven;
 use crate::rules::hls::directives::BadDirectives;
 use crate::rules::hls::reload::TooFar;
 use crate::rules::uri::BadTarget;
@@ -130,6 +131,12 @@ pub enum Refusal {
     /// A version of HTTP that this node does not speak (RFC 9110 §15.6.6).
     #[error("this version of HTTP is not spoken here")]
     VersionUnknown,
+    /// Whoever came to the listener for nodes has not proven to be one.
+    #[error("only nodes of this region are served here: {0}")]
+    NotAPeer(Unproven),
+    /// Another node knows this one, or the object, by another name than this one does.
+    #[error("the two nodes are configured otherwise")]
+    PeersDisagree,
     /// The origin answered with a status of its own, which is passed on.
     #[error("the origin answered with {status}")]
     OriginStatus {
@@ -142,7 +149,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The stable words, for metrics.
-    pub const WORDS: [&'static str; 32] = [
+    pub const WORDS: [&'static str; 34] = [
         "bad-request",
         "head-too-large",
         "body-too-large",
@@ -175,6 +182,8 @@ impl Refusal {
         "coding-unknown",
         "version-unknown",
         "fill-wait",
+        "not-a-peer",
+        "peers-disagree",
     ];
 
     /// Position in [`Refusal::WORDS`].
@@ -212,6 +221,8 @@ impl Refusal {
             Self::CodingUnknown => 29,
             Self::VersionUnknown => 30,
             Self::FillWait => 31,
+            Self::NotAPeer(_) => 32,
+            Self::PeersDisagree => 33,
         }
     }
 
@@ -231,7 +242,8 @@ impl Refusal {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
-            Self::MisdirectedHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::NotAPeer(_) => StatusCode::FORBIDDEN,
+            Self::MisdirectedHost | Self::PeersDisagree => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute | Self::NoLongerNamed => StatusCode::NOT_FOUND,
             Self::CodingUnknown => StatusCode::NOT_IMPLEMENTED,
             Self::VersionUnknown => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
@@ -272,6 +284,8 @@ impl Refusal {
             | Self::PositionTooFar(_)
             | Self::CodingUnknown
             | Self::VersionUnknown
+            | Self::NotAPeer(_)
+            | Self::PeersDisagree
             | Self::NotStored => Fault::Viewer,
             Self::LoopDetected
             | Self::MemoryFull

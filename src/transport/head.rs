@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 use ipnet::IpNet;
 
 use crate::clock::Tick;
-use crate::request::{Head, Protocol, Refusal, Scheme, Viewer};
+use crate::request::{Caller, Head, Protocol, Refusal, Scheme, Viewer};
 use crate::rules::forwarded::{self, Said};
 use crate::rules::http1::Fault;
 
@@ -167,6 +167,7 @@ pub fn read(parts: request::Parts, arrival: &Arrival<'_>) -> Result<Head, BadReq
         path,
         query,
         headers,
+        caller: Caller::Viewer,
         viewer: Viewer { peer: arrival.peer, address: origin.address },
         protocol: arrival.protocol,
         received: arrival.received,

@@ -21,6 +21,7 @@ mod playlists;
 mod process;
 mod purge;
 mod ranges;
+mod region;
 mod reload;
 mod script;
 mod sharing;

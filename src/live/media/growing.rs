@@ -173,7 +173,7 @@ impl Grower {
         };
         let requested = self.clock.now();
         let answer = {
-            let fetch = pin!(self.fetching.origins.fetch(&self.tasks, &self.fetching.group, ask));
+            let fetch = pin!(self.fetching.fetch(&self.tasks, ask));
             let mut extent = self.growth.extent.clone();
             tokio::select! {
                 biased;

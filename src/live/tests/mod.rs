@@ -256,6 +256,7 @@ fn origin_at(port: u16) -> config::Origin {
         idle: 10 * SECOND,
         connections: 64,
         requests: 512,
+        proof: None,
     }
 }
 

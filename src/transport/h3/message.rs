@@ -10,7 +10,7 @@ use super::code::{self, ConnectionError};
 use super::counters::Malformed;
 use super::qpack::{self, Bounds, DecodeError, Name, static_table};
 use crate::clock::Tick;
-use crate::request::{Head, Protocol, Scheme, Viewer};
+use crate::request::{Caller, Head, Protocol, Scheme, Viewer};
 use crate::rules::http1::Fault;
 use crate::transport::head::{BadRequest, expectation, has_blank_edge, normal_authority, strip};
 
@@ -178,6 +178,7 @@ impl Fields {
             path,
             query,
             headers: self.headers,
+            caller: Caller::Viewer,
             viewer,
             protocol: Protocol::Http3,
             received,
