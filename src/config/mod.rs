@@ -1,6 +1,7 @@
 //! What an `edge.toml` means. `file` is what was typed; between the two everything is checked once and all problems
 //! are reported together. A `Config` cannot hold nonsense: whoever has one need not check it again.
 
+pub mod aws;
 mod checks;
 mod file;
 mod finding;
@@ -15,6 +16,7 @@ mod route;
 mod suggest;
 mod syntax;
 mod tables;
+mod terms;
 #[cfg(test)]
 mod tests;
 pub mod value;
@@ -191,6 +193,14 @@ pub struct Origin {
     pub connections: usize,
     /// Requests in flight at once; more wait within `first_byte`.
     pub requests: usize,
+    /// How its requests are signed, where it is a private bucket.
+    pub aws: Option<aws::AwsSigV4>,
+    /// Statuses that mean the same as 404, beside 404 and 410.
+    pub missing: Vec<http::StatusCode>,
+    /// How many redirects to declared origins are followed.
+    pub redirects: u8,
+    /// Whether the cookies that it gives to the node are sent back to it.
+    pub cookies: bool,
 }
 
 impl Origin {
@@ -266,6 +276,10 @@ pub struct Route {
     pub warm: Vec<String>,
     /// For how many target durations the last playlist is repeated while its origin fails.
     pub stale_playlist_for: u32,
+    /// Fields set on each answer to viewers.
+    pub set_headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Fields removed from each answer to viewers.
+    pub remove_headers: Vec<http::HeaderName>,
 }
 
 /// `route.live`

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 
 use crate::clock::{Clock, Tick};
-use crate::origin::{Answer, Ask, FetchError, Origins};
+use crate::origin::{Answer, Ask, FetchError, Origins, Whose};
 use crate::rules::caching::validator::{Validators, conditional_request};
 use crate::rules::hls::window::Upstream;
 use crate::tasks::Tasks;
@@ -48,6 +48,10 @@ pub(super) struct Blocking {
 /// What came.
 pub(super) struct Came {
     pub(super) status: StatusCode,
+    /// Who answered.
+    pub(super) origin: Arc<str>,
+    /// Its URL, where redirects led away from what was asked for.
+    pub(super) found_at: Option<String>,
     pub(super) headers: HeaderMap,
     /// The decoded body of a 200.
     pub(super) body: Vec<u8>,
@@ -84,17 +88,19 @@ pub(super) async fn ask(
     let path_and_query = target(&asked.upstream, question).ok_or(Nothing::Unusable("its target is too long"))?;
     let first_byte = question.blocks.map(|blocks| blocks.target_duration * 3 + HOLD_MARGIN);
     let viewer_authority = asked.viewer_authority.clone();
-    let ask = Ask { method: Method::GET, path_and_query, headers, viewer_authority, body: None, first_byte };
+    let whose = Whose::Node;
+    let ask = Ask { method: Method::GET, path_and_query, headers, viewer_authority, body: None, first_byte, whose };
     let began = clock.now();
     let fetched = origins.fetch(tasks, &asked.rules.supply.origins, ask).await;
     let answer = fetched.map_err(|error| Nothing::Fetch(Arc::new(error)))?;
-    let (status, headers) = (answer.status, answer.headers.clone());
+    let (status, headers, origin) = (answer.status, answer.headers.clone(), answer.origin.clone());
+    let found_at = answer.found_at.clone();
     let body = match status {
         StatusCode::OK => decoded(&headers, read(answer, LARGEST).await?)?,
         // Whatever it is, it is not looked at.
         _ => read(answer, LEFTOVERS).await.map_or_else(|_| Vec::new(), |_| Vec::new()),
     };
-    Ok(Came { status, headers, body, asked: began, answered: clock.now() })
+    Ok(Came { status, origin, found_at, headers, body, asked: began, answered: clock.now() })
 }
 
 async fn read(answer: Answer, most: usize) -> Result<Vec<u8>, Nothing> {

@@ -209,6 +209,7 @@ pub(super) struct Explanation {
     left_out: Vec<String>,
     origin: Option<String>,
     origin_url: Option<String>,
+    origin_terms: Vec<String>,
     lifetime: Option<String>,
     limits: Vec<String>,
     verdict: String,
@@ -234,6 +235,7 @@ impl Explanation {
         ] {
             row(&mut text, name, &plain(fact.as_deref().unwrap_or_default()));
         }
+        row(&mut text, "origin", &list(self.origin_terms.iter().map(|term| plain(term))));
         row(&mut text, "not in the key", &list(self.left_out.iter().map(|name| plain(name))));
         row(&mut text, "limits", &list(self.limits.iter().map(|limit| plain(limit))));
         row(&mut text, "verdict", &plain(&self.verdict));

@@ -27,6 +27,17 @@ pub struct Ask {
     /// The deadline for the head of the answer where it is longer than the origin's own: an origin may hold a
     /// blocking playlist reload.
     pub first_byte: Option<Duration>,
+    /// Whose request it is.
+    pub whose: Whose,
+}
+
+/// Whose request one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The node's own, for all who wait: it carries the node's cookies.
+    Node,
+    /// One viewer's, passed on.
+    Viewer,
 }
 
 /// Fields that are never the operator's to set or remove: framing, routing and loop detection (RFC 8586 §2).
@@ -139,6 +150,7 @@ mod tests {
             viewer_authority: Some("live.example.com".into()),
             body: None,
             first_byte: None,
+            whose: Whose::Node,
         }
     }
 

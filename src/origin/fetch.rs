@@ -17,6 +17,7 @@ use crate::origin::failure::{FetchError, Outcome, Wait};
 use crate::origin::places::Serial;
 use crate::origin::pool::{Lease, LeaseError};
 use crate::origin::select::in_order;
+use crate::origin::storage::Taken;
 use crate::outbound::link::{Broken, Driver, SendError};
 use crate::outbound::payload::{Payload, Uptake};
 use crate::rules::fields::hop::strip_hop_by_hop;
@@ -28,6 +29,8 @@ struct Errand<'a> {
     ask: Ask,
     began: Tick,
     repeatable: bool,
+    /// Whether a cookie that an origin wanted back has been brought to it.
+    brought_cookie: bool,
 }
 
 /// A failed attempt.
@@ -56,7 +59,7 @@ pub(super) async fn fetch(tasks: &Tasks, group: &[Arc<Upstream>], ask: Ask) -> R
     let repeatable = ask.is_repeatable();
     // An origin that holds a reload and has nothing new for that stream at last says nothing of its other streams.
     let may_be_held = ask.first_byte.is_some();
-    let mut errand = Errand { tasks, ask, began: clock.now(), repeatable };
+    let mut errand = Errand { tasks, ask, began: clock.now(), repeatable, brought_cookie: false };
     let candidates = in_order(group, errand.began);
     let mut unwell_answer = None;
     let mut last_error = FetchError::NoOrigin;
@@ -124,10 +127,12 @@ impl Errand<'_> {
             }
             None => (Payload::none(), None),
         };
-        let Some(request) = self.ask.written(&upstream.config, lease.protocol(), payload) else {
+        let Some(mut request) = self.ask.written(&upstream.config, lease.protocol(), payload) else {
             let error = FetchError::Unaskable { origin: upstream.name.clone() };
             return Err(Failed { error, next: Next::GiveUp });
         };
+        let path = request.uri().path().to_owned();
+        let sent = upstream.storage.dress(&mut request, &self.ask, (clock, self.tasks));
         let settles = if uptake.is_some() { Settles::AtOnce } else { Settles::WithTheConnection };
         let sent_at = clock.now();
         let limit = self.ask.first_byte.unwrap_or_default().max(upstream.config.first_byte);
@@ -143,10 +148,19 @@ impl Errand<'_> {
         let first_byte = clock.now().since(sent_at);
         upstream.figures.first_byte(first_byte);
         let timing = Timing { before: sent_at.since(self.began), first_byte };
-        self.judged(upstream, lease, response, (settles, timing)).map_err(|what| {
+        let mut answer = self.judged(upstream, lease, response, (settles, timing)).map_err(|what| {
             let error = FetchError::Malformed { origin: upstream.name.clone(), what };
             Failed { error, next: self.if_repeatable(Next::Elsewhere) }
-        })
+        })?;
+        match upstream.storage.takes(&mut answer, (&self.ask, &path, sent), clock) {
+            Taken::WantsItsCookieBack if !self.brought_cookie => {
+                self.brought_cookie = true;
+                answer.body.unread().await;
+                upstream.figures.retried();
+                Box::pin(self.attempt(upstream, Serial::default())).await
+            }
+            Taken::WantsItsCookieBack | Taken::AsItIs => Ok(answer),
+        }
     }
 
     fn not_answered(&mut self, upstream: &Upstream, lease: &Lease, error: SendError) -> Failed {
@@ -197,6 +211,7 @@ impl Errand<'_> {
             announced_length: judged.announced_length,
             framing: judged.framing,
             timing,
+            found_at: None,
         })
     }
 }

@@ -9,18 +9,22 @@ mod ask;
 mod failure;
 mod fetch;
 mod figures;
+mod jar;
 mod places;
 mod pool;
 pub mod promise;
 pub mod pump;
+pub mod redirect;
 mod select;
+mod sign;
+mod storage;
 pub mod supply;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use answer::{Answer, AnswerBody, Framing, Timing};
-pub use ask::Ask;
+pub use ask::{Ask, Whose};
 pub use failure::{FetchError, Outcome, Wait};
 pub use figures::OriginFigures;
 
@@ -33,6 +37,7 @@ use figures::Figures;
 use places::Bounds;
 use pool::{Patience, Pool};
 use select::Memory;
+use storage::Storage;
 
 /// All origins of a configuration.
 pub struct Origins {
@@ -50,6 +55,7 @@ struct Upstream {
     pool: Arc<Pool>,
     memory: Memory,
     figures: Arc<Figures>,
+    storage: Storage,
 }
 
 /// Why an origin cannot be set up.
@@ -101,7 +107,12 @@ impl Origins {
     /// [`FetchError`] of the last origin that was asked, where none answered.
     pub async fn fetch<N: AsRef<str>>(&self, tasks: &Tasks, group: &[N], ask: Ask) -> Result<Answer, FetchError> {
         let group: Vec<_> = group.iter().filter_map(|name| self.by_name.get(name.as_ref()).cloned()).collect();
-        fetch::fetch(tasks, &group, ask).await
+        let trail = redirect::Trail::of(&group, &ask);
+        let answer = fetch::fetch(tasks, &group, ask).await?;
+        match trail {
+            Some(trail) => trail.follow(self, tasks, answer).await,
+            None => Ok(answer),
+        }
     }
 
     /// The present figures of each origin, by name.
@@ -158,6 +169,7 @@ impl Upstream {
             pool: Pool::new(dial, patience, bounds, clock.clone(), figures.clone()),
             memory: Memory::default(),
             figures,
+            storage: Storage::new(config),
         }))
     }
 }

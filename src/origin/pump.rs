@@ -28,7 +28,8 @@ use crate::rules::fields::{date, hop};
 use crate::tasks::Tasks;
 
 use super::promise::{Promise, Withdrawn};
-use super::{Answer, AnswerBody, Ask, FetchError, Framing, Origins};
+use super::redirect;
+use super::{Answer, AnswerBody, Ask, FetchError, Framing, Origins, Whose};
 
 /// What is to be fetched.
 pub struct Fetching {
@@ -122,6 +123,10 @@ impl Pump {
                 (Ok(answer), _) if answer.status == StatusCode::NOT_MODIFIED => {
                     return self.confirm(answer, requested, writer).await;
                 }
+                // Where media is must not be each player's to find out: what is not followed is no answer.
+                (Ok(answer), _) if self.is_of_stream() && redirect::is_one(answer.status) => {
+                    return fail(writer, FetchError::Redirected { origin: answer.origin });
+                }
                 (outcome, _) => return self.fill(outcome, requested, writer).await,
             }
         }
@@ -173,6 +178,7 @@ impl Pump {
             viewer_authority: self.fetching.viewer_authority.clone(),
             body: None,
             first_byte: self.promise().map(|promise| promise.patience),
+            whose: Whose::Node,
         };
         self.fetching.origins.fetch(&self.tasks, &self.fetching.group, ask).await
     }
@@ -196,6 +202,10 @@ impl Pump {
             Some((head, _)) => writer.refreshed(object.with_head(head)),
             None => writer.refreshed(object.clone()),
         }
+    }
+
+    fn is_of_stream(&self) -> bool {
+        matches!(self.fetching.terms, Terms::Media(_))
     }
 
     fn promise(&self) -> Option<&Promise> {

@@ -10,6 +10,7 @@ pub mod explain;
 mod forward;
 pub mod head;
 mod media;
+mod outward;
 mod page;
 mod plain;
 mod playlist;

@@ -91,6 +91,9 @@ pub enum Refusal {
     /// The origin's answer breaks a rule of HTTP.
     #[error("the origin's answer is malformed")]
     OriginMalformed,
+    /// The origin says that media or a playlist is where this node does not follow.
+    #[error("the origin redirects to where this node does not follow")]
+    OriginRedirect,
     /// As many requests as allowed are in flight to the origin, and as many wait.
     #[error("too many requests wait for the origin")]
     OriginBusy,
@@ -133,7 +136,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The stable words, for metrics.
-    pub const WORDS: [&'static str; 29] = [
+    pub const WORDS: [&'static str; 30] = [
         "bad-request",
         "head-too-large",
         "body-too-large",
@@ -163,6 +166,7 @@ impl Refusal {
         "playlist-let-go",
         "origin-status",
         "no-longer-named",
+        "origin-redirect",
     ];
 
     /// Position in [`Refusal::WORDS`].
@@ -197,6 +201,7 @@ impl Refusal {
             Self::PlaylistLetGo => 26,
             Self::OriginStatus { .. } => 27,
             Self::NoLongerNamed => 28,
+            Self::OriginRedirect => 29,
         }
     }
 
@@ -233,6 +238,7 @@ impl Refusal {
             | Self::OriginReset
             | Self::OriginCutShort
             | Self::NotAPlaylist(_)
+            | Self::OriginRedirect
             | Self::OriginMalformed => StatusCode::BAD_GATEWAY,
             Self::OriginStatus { status, .. } => *status,
         }
@@ -266,6 +272,7 @@ impl Refusal {
             | Self::OriginReset
             | Self::OriginCutShort
             | Self::OriginMalformed
+            | Self::OriginRedirect
             | Self::HoldTimeout { .. }
             | Self::NotAPlaylist(_)
             | Self::NoLongerNamed

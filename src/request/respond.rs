@@ -22,7 +22,7 @@ use super::answer::{Access, Age, Answer, Provenance};
 use super::body::{Body, Content};
 use super::edge::Edge;
 use super::policies::{Policies, RoutePolicy};
-use super::{Head, Protocol, Refusal, Scheme};
+use super::{Head, Protocol, Refusal, Scheme, outward};
 
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
 const PRIORITY: HeaderName = HeaderName::from_static("priority");
@@ -48,6 +48,12 @@ pub fn finish(
     let Answer { status, mut headers, content, origination, provenance, origin_wait, held, urgency, access } = answer;
     if let Some(provenance) = &provenance {
         trace(policies, provenance, &mut headers);
+        if let Some(route) = route {
+            outward::relocate(route, head, &mut headers);
+        }
+    }
+    if let Some(route) = route {
+        outward::dress(route, &mut headers);
     }
     match route {
         Some(route) => {

@@ -20,7 +20,8 @@ use crate::cache::{FillFailure, FillWriter, Sharing};
 use crate::clock::{Clock, Tick};
 use crate::origin::promise::Withdrawn;
 use crate::origin::pump::{self, Fetching};
-use crate::origin::{Answer, AnswerBody, Ask, FetchError, Framing};
+use crate::origin::redirect;
+use crate::origin::{Answer, AnswerBody, Ask, FetchError, Framing, Whose};
 use crate::rules::caching::freshness::Times;
 use crate::rules::caching::range::{self, OPEN_END};
 use crate::tasks::Tasks;
@@ -169,6 +170,7 @@ impl Grower {
             viewer_authority: self.fetching.viewer_authority.clone(),
             body: None,
             first_byte: Some(self.growth.patience),
+            whose: Whose::Node,
         };
         let requested = self.clock.now();
         let answer = {
@@ -185,6 +187,7 @@ impl Grower {
             (StatusCode::OK, _) => from,
             (StatusCode::PARTIAL_CONTENT, Some(first)) if first <= from => from - first,
             (StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE, _) => return Ok(Ended::NotYet),
+            (status, _) if redirect::is_one(status) => return Err(FetchError::Redirected { origin }.into()),
             (status, _) => {
                 let what = format!("it answers the range from {from} on with {status} and another one, or none");
                 return Err(FetchError::Malformed { origin, what }.into());

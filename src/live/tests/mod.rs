@@ -253,6 +253,10 @@ fn origin_at(port: u16) -> config::Origin {
         idle: 10 * SECOND,
         connections: 64,
         requests: 512,
+        aws: None,
+        missing: Vec::new(),
+        redirects: 0,
+        cookies: false,
     }
 }
 
@@ -272,6 +276,8 @@ fn route() -> Route {
         query_keep: Vec::new(),
         warm: Vec::new(),
         stale_playlist_for: 3,
+        set_headers: Vec::new(),
+        remove_headers: Vec::new(),
     }
 }
 

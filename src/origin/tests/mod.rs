@@ -6,6 +6,7 @@ mod deadlines;
 mod failover;
 mod heads;
 mod secure;
+mod storages;
 mod streams;
 
 use std::future::Future;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, WallTime};
 use crate::config::{HostHeader, Limits, Origin, OriginScheme, OriginTls};
-use crate::origin::{Answer, Ask, FetchError, OriginFigures, Origins, Outcome};
+use crate::origin::{Answer, Ask, FetchError, OriginFigures, Origins, Outcome, Whose};
 use crate::tasks::Tasks;
 
 /// A cleartext origin on this port of loopback.
@@ -45,6 +46,10 @@ pub(super) fn origin_at(port: u16) -> Origin {
         idle: Duration::from_secs(10),
         connections: 64,
         requests: 512,
+        aws: None,
+        missing: Vec::new(),
+        redirects: 0,
+        cookies: false,
     }
 }
 
@@ -112,6 +117,7 @@ fn get(path: &'static str) -> Ask {
         viewer_authority: None,
         body: None,
         first_byte: None,
+        whose: Whose::Node,
     }
 }
 
