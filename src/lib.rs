@@ -9,6 +9,7 @@ pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod disk;
 pub mod live;
 pub mod node;
 pub mod ops;

@@ -33,6 +33,8 @@ pub(super) struct Fill {
     pub withdrawn: AtomicBool,
     /// A reader has left with all it came for: the rest is worth having.
     pub finishes: AtomicBool,
+    /// It comes from disk.
+    pub from_disk: AtomicBool,
 }
 
 impl Fill {
@@ -46,6 +48,7 @@ impl Fill {
             stores: false.into(),
             withdrawn: false.into(),
             finishes: false.into(),
+            from_disk: false.into(),
         })
     }
 
@@ -203,6 +206,11 @@ impl FillReader {
     /// arrives is stored, or the next range would begin at the first octet again.
     pub fn let_it_finish(&self) {
         self.fill.finishes.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what arrives comes from disk.
+    pub fn is_from_disk(&self) -> bool {
+        self.fill.from_disk.load(Ordering::Relaxed)
     }
 
     /// Whether the object will be stored once it is complete, as far as is known now.

@@ -15,6 +15,7 @@ mod near;
 mod object;
 mod parts;
 mod permits;
+pub mod spill;
 mod store;
 mod sync;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use writer::{FillWriter, Sharing};
 use fill::Fill;
 use flights::Boarding;
 use parts::Parts;
+use spill::{Spill, SpillConfig, SpillError};
 
 /// The bounds of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +117,25 @@ struct Stale {
 impl Cache {
     /// An empty cache. `bells` are the node's: readers are woken through them.
     pub fn new(config: CacheConfig, bells: Arc<Bells>, clock: Clock) -> Self {
-        Self { parts: Parts::new(config, bells, clock) }
+        Self { parts: Parts::new(config, bells, clock, None).expect("nothing is opened without a disk") }
+    }
+
+    /// A cache with a disk under it, which is opened and read. Blocks while it is.
+    ///
+    /// # Errors
+    /// Where the disk cannot be used.
+    pub fn with_disk(
+        config: CacheConfig,
+        bells: Arc<Bells>,
+        clock: Clock,
+        disk: Option<&SpillConfig>,
+    ) -> Result<Self, SpillError> {
+        Ok(Self { parts: Parts::new(config, bells, clock, disk)? })
+    }
+
+    /// The disk under the memory, if there is one.
+    pub fn spill(&self) -> Option<&Arc<Spill>> {
+        self.parts.spill.as_ref()
     }
 
     /// What there is for a request with the fields `request`, and who fetches what there is not. Exactly one caller
@@ -188,12 +208,18 @@ impl Cache {
     pub fn remove(&self, key: &Key) {
         withdraw(self.parts.flights.ground(key));
         self.parts.store.remove(key);
+        if let Some(spill) = &self.parts.spill {
+            spill.invalidate(key);
+        }
     }
 
     /// As [`Cache::remove`] for every key that is `chosen`. Walks through everything that is stored.
     pub fn clear_by(&self, chosen: impl Fn(&Key) -> bool) {
         withdraw(self.parts.flights.ground_by(&chosen));
-        self.parts.store.remove_by(chosen);
+        self.parts.store.remove_by(&chosen);
+        if let Some(spill) = &self.parts.spill {
+            spill.remove_where(&|labels| chosen(labels.key));
+        }
     }
 
     /// Takes on changed bounds; what is stored stays, as far as it fits.

@@ -12,9 +12,10 @@ use super::apart::Apart;
 use super::bells::Bells;
 use super::fill::Fill;
 use super::flights::Flights;
-use super::memory::{Charge, Kind, Memory};
+use super::memory::{self, Charge, Kind, Memory};
 use super::object::Object;
 use super::permits::Permits;
+use super::spill::{Spill, SpillConfig, SpillError};
 use super::store::Store;
 
 /// Parts of the table of flights, so that workers seldom meet at one lock.
@@ -26,6 +27,7 @@ const TRIES: usize = 4;
 pub(super) struct Parts {
     pub memory: Arc<Memory>,
     pub store: Store,
+    pub spill: Option<Arc<Spill>>,
     pub flights: Flights<Key, Fill>,
     pub apart: Apart,
     pub permits: Arc<Permits>,
@@ -42,10 +44,17 @@ fn millis(duration: Duration) -> u64 {
 }
 
 impl Parts {
-    pub fn new(config: CacheConfig, bells: Arc<Bells>, clock: Clock) -> Arc<Self> {
+    pub fn new(
+        config: CacheConfig,
+        bells: Arc<Bells>,
+        clock: Clock,
+        disk: Option<&SpillConfig>,
+    ) -> Result<Arc<Self>, SpillError> {
         let memory = Memory::new(config.memory);
-        Arc::new(Self {
-            store: Store::new(memory.clone()),
+        let spill = disk.map(|disk| Spill::open(disk, &memory, &clock)).transpose()?;
+        Ok(Arc::new(Self {
+            store: Store::new(memory.clone(), spill.clone()),
+            spill,
             memory,
             flights: Flights::new(SHARDS),
             apart: Apart::default(),
@@ -55,7 +64,7 @@ impl Parts {
             max_object: AtomicU64::new(config.largest()),
             fill_readers: AtomicUsize::new(config.fill_readers),
             live_reserve: AtomicU64::new(millis(config.live_reserve)),
-        })
+        }))
     }
 
     pub fn reconfigure(&self, config: CacheConfig) {
@@ -85,11 +94,15 @@ impl Parts {
     pub fn keep(&self, fill: &Fill, object: &Arc<Object>, near_until: Option<Tick>) {
         let near_until = near_until.filter(|until| *until > self.clock.now());
         self.store.insert(&fill.key, object, (&fill.withdrawn, near_until));
+        if let Some(spill) = &self.spill {
+            spill.replaced(&fill.key, &object.head);
+        }
     }
 
-    /// Moves what is no longer near a live edge to what is let go first.
+    /// Moves what is no longer near a live edge to what is let go first, and lets the system have what is free.
     pub fn run_pending(&self) {
         self.store.run_pending(self.clock.now());
+        memory::give_back();
     }
 
     /// Takes `bytes` below the ceiling, where need be in place of stored objects.

@@ -11,6 +11,7 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderMap;
+use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 
 use crate::clock::Tick;
@@ -19,6 +20,7 @@ use crate::rules::caching::Key;
 use super::memory::{Charge, Kind, Memory};
 use super::near::{Near, Order};
 use super::object::Object;
+use super::spill::Spill;
 use super::sync::Mutex;
 
 /// Variants kept of one key; the oldest goes.
@@ -42,6 +44,7 @@ pub(super) struct Store {
     memory: Arc<Memory>,
     stored: Arc<AtomicU64>,
     ledger: Mutex<Ledger>,
+    spill: Option<Arc<Spill>>,
 }
 
 #[derive(Default)]
@@ -63,10 +66,10 @@ struct Entry {
 }
 
 impl Entry {
-    fn empty(&self) {
-        if self.variants.swap(None).is_some() {
-            self.stored.fetch_sub(self.weight, Ordering::Relaxed);
-        }
+    fn empty(&self) -> Option<Arc<Vec<Arc<Object>>>> {
+        let variants = self.variants.swap(None)?;
+        self.stored.fetch_sub(self.weight, Ordering::Relaxed);
+        Some(variants)
     }
 
     fn is_empty(&self) -> bool {
@@ -79,28 +82,41 @@ impl Entry {
     }
 }
 
+/// Lets go of an entry for want of room, to disk where there is one: the one way in which memory evicts. What is
+/// replaced or purged goes by [`Entry::empty`] alone.
+fn evict(key: &Key, entry: &Entry, spill: Option<&Arc<Spill>>) {
+    let gate = spill.map(|spill| (spill, spill.gate()));
+    if let (Some(objects), Some((spill, gate))) = (entry.empty(), gate) {
+        spill.offer(gate, key, &objects);
+    }
+}
+
 /// What moka may hold: the rest of the ceiling is for fills, heads, index, and what is evicted but still being read.
 const fn share(ceiling: u64) -> u64 {
     ceiling / 4 * 3
 }
 
-fn moka(ceiling: u64) -> Moka {
+fn moka(ceiling: u64, spill: Option<Arc<Spill>>) -> Moka {
     moka::sync::Cache::builder()
         .max_capacity(share(ceiling) / UNIT)
         .eviction_policy(EvictionPolicy::lru())
         .weigher(|_, entry: &Arc<Entry>| u32::try_from(entry.weight.div_ceil(UNIT)).unwrap_or(u32::MAX))
-        .eviction_listener(|_, entry, _| entry.empty())
+        .eviction_listener(move |key, entry, cause| match cause {
+            RemovalCause::Size | RemovalCause::Expired => evict(&key, &entry, spill.as_ref()),
+            RemovalCause::Explicit | RemovalCause::Replaced => _ = entry.empty(),
+        })
         .build_with_hasher(foldhash::quality::RandomState::default())
 }
 
 impl Store {
-    pub fn new(memory: Arc<Memory>) -> Self {
+    pub fn new(memory: Arc<Memory>, spill: Option<Arc<Spill>>) -> Self {
         Self {
-            moka: ArcSwap::from_pointee(moka(memory.ceiling())),
+            moka: ArcSwap::from_pointee(moka(memory.ceiling(), spill.clone())),
             near: Near::default(),
             memory,
             stored: Arc::default(),
             ledger: Mutex::default(),
+            spill,
         }
     }
 
@@ -183,7 +199,7 @@ impl Store {
     /// Lets go of everything whose key is `chosen`.
     pub fn remove_by(&self, chosen: impl Fn(&Key) -> bool) {
         let _alone = self.ledger.lock();
-        self.near.remove_by(&chosen).iter().for_each(|entry| entry.empty());
+        self.near.remove_by(&chosen).iter().for_each(|entry| _ = entry.empty());
         let moka = self.moka.load_full();
         for (key, entry) in moka.iter().filter(|(key, _)| chosen(key)) {
             moka.invalidate(&*key);
@@ -211,16 +227,16 @@ impl Store {
                 ledger.queue.push_back((key, place));
                 continue;
             }
+            evict(&key, &entry, self.spill.as_ref());
             moka.invalidate(&key);
-            entry.empty();
         }
         let may_go = |place: &Weak<Entry>| place.upgrade().is_none_or(|entry| entry.is_empty() || !entry.is_read());
         while !fits(self.memory.total())
             && let Some((key, place)) = ledger.near.pop_where(may_go)
         {
             let Some(entry) = place.upgrade().filter(|entry| !entry.is_empty()) else { continue };
+            evict(&key, &entry, self.spill.as_ref());
             self.near.remove(&key);
-            entry.empty();
         }
         drop(ledger);
         if !fits(self.memory.total()) {
@@ -233,7 +249,7 @@ impl Store {
     /// Takes on a changed ceiling of the accountant. moka cannot be resized, so its entries move to a new one.
     pub fn resize(&self) {
         let ledger = self.ledger.lock();
-        let resized = moka(self.memory.ceiling());
+        let resized = moka(self.memory.ceiling(), self.spill.clone());
         for (key, place) in &ledger.queue {
             if let Some(entry) = place.upgrade().filter(|entry| !entry.is_empty()) {
                 resized.insert(key.clone(), entry);

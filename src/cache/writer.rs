@@ -13,11 +13,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Tick;
+use crate::rules::caching::Freshness;
 
 use super::arrival::{Audience, Response};
 use super::failure::{FillEnd, FillFailure, Refused};
-use super::fill::Helm;
-use super::memory::{CHUNK_OVERHEAD, Charge, Kind, chunk};
+use super::fill::{Fill, Helm};
+use super::memory::{Charge, Kind, chunk, chunk_weight};
 use super::object::{Object, ResponseHead};
 
 /// The largest chunk.
@@ -40,7 +41,7 @@ const WINDOW: u64 = 1 << 20;
 
 /// What a fill that is not kept reserves at a time, and the least it goes on with.
 const PASSING_STEP: u64 = 4 * PASSING_LEAST;
-const PASSING_LEAST: u64 = CHUNK as u64 + CHUNK_OVERHEAD;
+const PASSING_LEAST: u64 = chunk_weight(CHUNK as u64);
 
 /// What a fill takes beside head and body.
 const FILL: u64 = 1_024;
@@ -73,6 +74,19 @@ pub struct FillWriter {
     patience: Patience,
     announced: bool,
     near_until: Option<Tick>,
+    judge: Option<Judge>,
+    /// It is not kept, whatever its size.
+    passes: bool,
+}
+
+/// Judges a stored response.
+pub type Judge = Box<dyn Fn(&ResponseHead, Tick) -> Freshness + Send + Sync>;
+
+/// Whether what comes from disk stays in memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Yes,
+    No,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,6 +127,8 @@ impl FillWriter {
             patience: Patience::Untried,
             announced: true,
             near_until: None,
+            judge: None,
+            passes: false,
         }
     }
 
@@ -120,6 +136,35 @@ impl FillWriter {
     /// this moment.
     pub fn keep_near(&mut self, until: Tick) {
         self.near_until = Some(until);
+    }
+
+    /// How a response is judged that is found on disk; else by its own lifetime.
+    pub fn judge_by(&mut self, judge: impl Fn(&ResponseHead, Tick) -> Freshness + Send + Sync + 'static) {
+        self.judge = Some(Box::new(judge));
+    }
+
+    pub(super) fn judge(&self, head: &ResponseHead, now: Tick) -> Freshness {
+        self.judge.as_ref().map_or_else(|| head.lifetime.freshness(now), |judge| judge(head, now))
+    }
+
+    pub(super) fn fill(&self) -> &Arc<Fill> {
+        &self.helm.fill
+    }
+
+    /// What will arrive comes from disk; where it is not `kept` it passes through a window.
+    pub(super) fn comes_from_disk(&mut self, is_kept: Kept) {
+        self.passes = is_kept == Kept::No;
+        self.helm.fill.from_disk.store(true, Ordering::Relaxed);
+    }
+
+    /// The head, once it is there.
+    pub(super) fn arrived_head(&self) -> Option<&Arc<ResponseHead>> {
+        self.head.as_ref()
+    }
+
+    /// The fill ends without a response.
+    pub(super) fn end(self, why: FillEnd) {
+        self.helm.fail(why);
     }
 
     /// The head, once; `length` is the announced length of the body. Readers see it together with the first octets, or
@@ -130,6 +175,7 @@ impl FillWriter {
     pub fn head(&mut self, head: ResponseHead, length: Option<u64>, sharing: Sharing) -> Result<(), Refused> {
         let fill = self.helm.fill.clone();
         let parts = &fill.parts;
+        let head = head.detached();
         let Some(head_charge) = parts.reserve(Kind::Heads, head.weight()) else { return Err(self.refuse()) };
         self.mode = self.reserve_for(length, sharing).ok_or_else(|| self.refuse())?;
         let head = Arc::new(head);
@@ -160,7 +206,8 @@ impl FillWriter {
     /// Reserves what the body takes, in the best mode that there is room for.
     fn reserve_for(&mut self, length: Option<u64>, sharing: Sharing) -> Option<Mode> {
         let parts = &self.helm.fill.parts;
-        let keeps = sharing != Sharing::Private && length.is_none_or(|length| length <= parts.max_object());
+        let keeps =
+            !self.passes && sharing != Sharing::Private && length.is_none_or(|length| length <= parts.max_object());
         let whole = FILL + length.map_or(STEP, cost);
         if keeps && let Some(charge) = parts.reserve(Kind::Fills, whole) {
             self.purse.absorb(charge);
@@ -291,7 +338,7 @@ impl FillWriter {
     /// An accounted copy. A push that is larger than the purse allows is let in whole, once: its octets are in memory
     /// already, and the next one waits.
     fn copy(&mut self, octets: &[u8]) -> Bytes {
-        let bytes = octets.len() as u64 + CHUNK_OVERHEAD;
+        let bytes = chunk_weight(octets.len() as u64);
         let charge = self.purse.split(Kind::Bodies, bytes);
         chunk(octets.into(), charge.unwrap_or_else(|| self.helm.fill.parts.memory.charge(Kind::Bodies, bytes)))
     }
@@ -403,5 +450,6 @@ impl Run {
 
 /// What a body of `octets` takes in whole chunks.
 const fn cost(octets: u64) -> u64 {
-    octets + octets.div_ceil(CHUNK as u64) * CHUNK_OVERHEAD
+    let (whole, rest) = (octets / CHUNK as u64, octets % CHUNK as u64);
+    whole * chunk_weight(CHUNK as u64) + if rest > 0 { chunk_weight(rest) } else { 0 }
 }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 
 use crate::clock::{Clock, Tick};
-use crate::origin::{Answer, Ask, FetchError, Origins, Whose};
+use crate::origin::{Answer, Ask, Course, FetchError, Origins};
 use crate::rules::caching::validator::{Validators, conditional_request};
 use crate::rules::hls::window::Upstream;
 use crate::tasks::Tasks;
@@ -88,8 +88,7 @@ pub(super) async fn ask(
     let path_and_query = target(&asked.upstream, question).ok_or(Nothing::Unusable("its target is too long"))?;
     let first_byte = question.blocks.map(|blocks| blocks.target_duration * 3 + HOLD_MARGIN);
     let viewer_authority = asked.viewer_authority.clone();
-    let whose = Whose::Node;
-    let ask = Ask { method: Method::GET, path_and_query, headers, viewer_authority, body: None, first_byte, whose };
+    let ask = Ask { method: Method::GET, path_and_query, headers, viewer_authority, body: None, first_byte, course: Course::default() };
     let began = clock.now();
     let fetched = origins.fetch(tasks, &asked.rules.supply.origins, ask).await;
     let answer = fetched.map_err(|error| Nothing::Fetch(Arc::new(error)))?;

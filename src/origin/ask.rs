@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body;
 
 use crate::config::{HostHeader, Origin, OriginScheme};
+use crate::origin::course::Course;
 use crate::outbound::dial::Protocol;
 use crate::outbound::payload::{Payload, Source};
 
@@ -27,17 +28,8 @@ pub struct Ask {
     /// The deadline for the head of the answer where it is longer than the origin's own: an origin may hold a
     /// blocking playlist reload.
     pub first_byte: Option<Duration>,
-    /// Whose request it is.
-    pub whose: Whose,
-}
-
-/// Whose request one is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// The node's own, for all who wait: it carries the node's cookies.
-    Node,
-    /// One viewer's, passed on.
-    Viewer,
+    /// Whose request it is, and who may answer it.
+    pub course: Course,
 }
 
 /// Fields that are never the operator's to set or remove: framing, routing and loop detection (RFC 8586 §2).
@@ -150,7 +142,7 @@ mod tests {
             viewer_authority: Some("live.example.com".into()),
             body: None,
             first_byte: None,
-            whose: Whose::Node,
+            course: Course::default(),
         }
     }
 

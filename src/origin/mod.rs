@@ -6,6 +6,7 @@
 
 mod answer;
 mod ask;
+mod course;
 mod failure;
 mod fetch;
 mod figures;
@@ -24,7 +25,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use answer::{Answer, AnswerBody, Framing, Timing};
-pub use ask::{Ask, Whose};
+pub use ask::Ask;
+pub use course::{Course, Naming, StreamId, Whose};
 pub use failure::{FetchError, Outcome, Wait};
 pub use figures::OriginFigures;
 

@@ -29,7 +29,7 @@ use crate::tasks::Tasks;
 
 use super::promise::{Promise, Withdrawn};
 use super::redirect;
-use super::{Answer, AnswerBody, Ask, FetchError, Framing, Origins, Whose};
+use super::{Answer, AnswerBody, Ask, FetchError, Framing, Naming, Origins};
 
 /// What is to be fetched.
 pub struct Fetching {
@@ -49,6 +49,8 @@ pub struct Fetching {
     pub validates: Option<Arc<Object>>,
     /// By which rules the answer is judged.
     pub terms: Terms,
+    /// Who names it, where a stream of several origins does; `None`: any origin of the group is asked.
+    pub naming: Option<Naming>,
 }
 
 /// By which rules an answer is judged.
@@ -178,7 +180,7 @@ impl Pump {
             viewer_authority: self.fetching.viewer_authority.clone(),
             body: None,
             first_byte: self.promise().map(|promise| promise.patience),
-            whose: Whose::Node,
+            course: self.fetching.naming.as_ref().map(Naming::course).unwrap_or_default(),
         };
         self.fetching.origins.fetch(&self.tasks, &self.fetching.group, ask).await
     }

@@ -10,7 +10,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::answer::Answer;
-use super::ask::{Ask, Whose};
+use super::ask::Ask;
+use super::course::Course;
 use super::failure::FetchError;
 use super::{Origins, Upstream, fetch};
 use crate::config::{HostHeader, OriginScheme};
@@ -30,7 +31,7 @@ pub(super) struct Trail {
     headers: HeaderMap,
     viewer_authority: Option<String>,
     first_byte: Option<Duration>,
-    whose: Whose,
+    course: Course,
 }
 
 /// Where a redirect leads.
@@ -52,7 +53,7 @@ impl Trail {
             headers: ask.headers.clone(),
             viewer_authority: ask.viewer_authority.clone(),
             first_byte: ask.first_byte,
-            whose: ask.whose,
+            course: ask.course.clone(),
         })
     }
 
@@ -86,7 +87,7 @@ impl Trail {
                 viewer_authority: self.viewer_authority.clone(),
                 body: None,
                 first_byte: self.first_byte,
-                whose: self.whose,
+                course: Course { only: None, ..self.course.clone() },
             };
             answer = fetch::fetch(tasks, &[next.upstream.clone()], ask).await?;
             answer.found_at = Some(next.url);

@@ -14,7 +14,8 @@ use memchr::memmem;
 use tracing::warn;
 
 use super::answer::{Answer, Framing};
-use super::ask::{Ask, Whose};
+use super::ask::Ask;
+use super::course::Whose;
 use super::jar::Jar;
 use super::sign::Signer;
 use crate::clock::{Clock, Tick};
@@ -106,7 +107,7 @@ impl Storage {
 
     /// A viewer's own cookies are between the viewer and the origin.
     fn jar(&self, ask: &Ask) -> Option<&Jar> {
-        self.jar.as_ref().filter(|_| ask.whose == Whose::Node)
+        self.jar.as_ref().filter(|_| ask.course.whose == Whose::Node)
     }
 
     fn mean_404(&self, answer: &mut Answer, ask: &Ask, now: Tick) {

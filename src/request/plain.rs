@@ -61,6 +61,7 @@ impl Manner for Plain<'_> {
                 LiveMode::Auto => Terms::Unnamed,
                 LiveMode::Off => Terms::Plain,
             },
+            naming: None,
         };
         let home = edge.home(&resource.key);
         home.spawn("fill", Pump::new(fetching, edge.clock.clone(), home.clone()).run(writer));

@@ -124,6 +124,12 @@ pub enum Refusal {
     /// A hint was withdrawn, or its origin does not have what its playlist lists (RFC 8216bis §6.2.6).
     #[error("the stream no longer names it, or its origin does not have it")]
     NoLongerNamed,
+    /// A transfer coding that this node does not know (RFC 9112 §6.1).
+    #[error("the only transfer coding that is known here is chunked")]
+    CodingUnknown,
+    /// A version of HTTP that this node does not speak (RFC 9110 §15.6.6).
+    #[error("this version of HTTP is not spoken here")]
+    VersionUnknown,
     /// The origin answered with a status of its own, which is passed on.
     #[error("the origin answered with {status}")]
     OriginStatus {
@@ -136,7 +142,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The stable words, for metrics.
-    pub const WORDS: [&'static str; 30] = [
+    pub const WORDS: [&'static str; 32] = [
         "bad-request",
         "head-too-large",
         "body-too-large",
@@ -166,6 +172,8 @@ impl Refusal {
         "playlist-let-go",
         "origin-status",
         "no-longer-named",
+        "coding-unknown",
+        "version-unknown",
         "origin-redirect",
     ];
 
@@ -201,7 +209,9 @@ impl Refusal {
             Self::PlaylistLetGo => 26,
             Self::OriginStatus { .. } => 27,
             Self::NoLongerNamed => 28,
-            Self::OriginRedirect => 29,
+            Self::CodingUnknown => 29,
+            Self::VersionUnknown => 30,
+            Self::OriginRedirect => 31,
         }
     }
 
@@ -223,6 +233,8 @@ impl Refusal {
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::MisdirectedHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute | Self::NoLongerNamed => StatusCode::NOT_FOUND,
+            Self::CodingUnknown => StatusCode::NOT_IMPLEMENTED,
+            Self::VersionUnknown => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::LoopDetected => StatusCode::LOOP_DETECTED,
             Self::NotStored | Self::OriginTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::MemoryFull
@@ -258,6 +270,8 @@ impl Refusal {
             | Self::NoRoute
             | Self::BadDirectives(_)
             | Self::PositionTooFar(_)
+            | Self::CodingUnknown
+            | Self::VersionUnknown
             | Self::NotStored => Fault::Viewer,
             Self::LoopDetected
             | Self::MemoryFull

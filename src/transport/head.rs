@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use http::header::{COOKIE, EXPECT, FORWARDED, HOST};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 use ipnet::IpNet;
 
@@ -26,6 +26,8 @@ pub enum BadRequest {
     HostsDiffer,
     /// A target that is no path, or holds octets that a URI may not hold.
     Target,
+    /// Content-Length twice (RFC 9112 §6.3; what came in HTTP/2 was only compared).
+    Lengths,
     /// More fields than the bound.
     TooManyFields,
     /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).
@@ -43,6 +45,7 @@ impl BadRequest {
             Self::HostMalformed => "the request names its host wrongly",
             Self::HostsDiffer => ":authority and Host differ",
             Self::Target => "the request target is malformed",
+            Self::Lengths => Fault::ContentLength.detail(),
             Self::TooManyFields => "the request has too many fields",
             Self::Expectation => "the expectation is not known",
             Self::Connect => "CONNECT is not served here",
@@ -68,7 +71,7 @@ impl BadRequest {
         match self {
             Self::Octets(Fault::TargetTooLong) => 1,
             Self::Octets(Fault::HeadTooLarge) => 2,
-            Self::Octets(_) => 0,
+            Self::Octets(_) | Self::Lengths => 0,
             Self::HostMissing => 3,
             Self::HostMalformed => 4,
             Self::HostsDiffer => 5,
@@ -85,9 +88,12 @@ impl From<BadRequest> for Refusal {
         match bad {
             BadRequest::Octets(Fault::TargetTooLong) => Self::TargetTooLong,
             BadRequest::Octets(Fault::HeadTooLarge) | BadRequest::TooManyFields => Self::HeadTooLarge,
+            BadRequest::Octets(Fault::Coding) => Self::CodingUnknown,
+            BadRequest::Octets(Fault::OtherVersion) => Self::VersionUnknown,
             BadRequest::Expectation => Self::ExpectationFailed,
             BadRequest::Connect => Self::MethodNotAllowed,
             BadRequest::Octets(_)
+            | BadRequest::Lengths
             | BadRequest::HostMissing
             | BadRequest::HostMalformed
             | BadRequest::HostsDiffer
@@ -133,6 +139,9 @@ pub fn read(parts: request::Parts, arrival: &Arrival<'_>) -> Result<Head, BadReq
     }
     if method == Method::CONNECT {
         return Err(BadRequest::Connect);
+    }
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(BadRequest::Lengths);
     }
     expectation(&headers)?;
     let authority = authority(&uri, &headers, arrival.protocol)?;
@@ -215,27 +224,10 @@ fn split_port(text: &[u8]) -> Option<(&[u8], &[u8])> {
     }
 }
 
-/// reg-name (RFC 3986 §3.2.2)
+/// Of a reg-name (RFC 3986 §3.2.2) what names in DNS are made of. Commas would make a list of it, percent-encoding two
+/// names of one, and nobody serves a host with the other delimiters.
 const fn is_name_octet(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric()
-        || matches!(
-            octet,
-            b'-' | b'.'
-                | b'_'
-                | b'~'
-                | b'%'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b','
-                | b';'
-                | b'='
-        )
+    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_' | b'~')
 }
 
 fn target(method: &Method, uri: &Uri) -> Result<(String, Option<String>), BadRequest> {
@@ -268,10 +260,11 @@ fn origin(headers: &HeaderMap, arrival: &Arrival<'_>) -> forwarded::Origin {
     forwarded::viewer(arrival.address, &said, arrival.trusted)
 }
 
-/// Removes what belongs to the connection or to proxies: Host is in the authority, and what a viewer says of proxies
+/// Removes what belongs to the connection or to proxies: Host is in the authority, trailers are not passed on, and what a viewer says of proxies
 /// and certificates is nobody's business below (RFC 7239 §8.1, RFC 9440 §2.4).
 pub fn strip(headers: &mut HeaderMap) {
     headers.remove(HOST);
+    headers.remove(TRAILER);
     headers.remove(FORWARDED);
     headers.remove(CLIENT_CERT);
     headers.remove(CLIENT_CERT_CHAIN);

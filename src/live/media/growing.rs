@@ -21,7 +21,7 @@ use crate::clock::{Clock, Tick};
 use crate::origin::promise::Withdrawn;
 use crate::origin::pump::{self, Fetching};
 use crate::origin::redirect;
-use crate::origin::{Answer, AnswerBody, Ask, FetchError, Framing, Whose};
+use crate::origin::{Answer, AnswerBody, Ask, FetchError, Framing, Naming};
 use crate::rules::caching::freshness::Times;
 use crate::rules::caching::range::{self, OPEN_END};
 use crate::tasks::Tasks;
@@ -170,7 +170,7 @@ impl Grower {
             viewer_authority: self.fetching.viewer_authority.clone(),
             body: None,
             first_byte: Some(self.growth.patience),
-            whose: Whose::Node,
+            course: self.fetching.naming.as_ref().map(Naming::course).unwrap_or_default(),
         };
         let requested = self.clock.now();
         let answer = {

@@ -129,6 +129,7 @@ impl Media {
             viewer_authority: source.viewer_authority,
             validates,
             terms: Terms::Media(self.promises.find(print)),
+            naming: None,
         };
         let tasks = self.home(print).clone();
         let (clock, media, key) = (self.clock.clone(), self.clone(), named.key.clone());

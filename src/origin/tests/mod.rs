@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, WallTime};
 use crate::config::{HostHeader, Limits, Origin, OriginScheme, OriginTls};
-use crate::origin::{Answer, Ask, FetchError, OriginFigures, Origins, Outcome, Whose};
+use crate::origin::{Answer, Ask, Course, FetchError, OriginFigures, Origins, Outcome};
 use crate::tasks::Tasks;
 
 /// A cleartext origin on this port of loopback.
@@ -117,7 +117,7 @@ fn get(path: &'static str) -> Ask {
         viewer_authority: None,
         body: None,
         first_byte: None,
-        whose: Whose::Node,
+        course: Course::default(),
     }
 }
 

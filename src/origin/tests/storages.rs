@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::*;
+use crate::origin::Whose;
 
 fn named(name: &str, port: u16) -> Origin {
     Origin { name: name.into(), ..origin_at(port) }
@@ -22,7 +23,7 @@ async fn a_packager_gets_its_cookie_back_at_once_and_from_then_on() {
     assert!(!answer.headers.contains_key("set-cookie"), "viewers do not see it");
     whole(answer).await.unwrap();
 
-    let fetch = edge.fetching(Ask { whose: Whose::Viewer, ..get("/x") });
+    let fetch = edge.fetching(Ask { course: Course { whose: Whose::Viewer, ..Course::default() }, ..get("/x") });
     assert!(!hand.head().await.unwrap().contains("cookie"), "a viewer's request has the viewer's cookies");
     hand.say("HTTP/1.1 200 OK\r\nSet-Cookie: sid=3; Path=/\r\nContent-Length: 1\r\n\r\n1").await;
     let answer = fetch.await.unwrap().unwrap();

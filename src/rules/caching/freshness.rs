@@ -4,6 +4,8 @@
 //! a hit then asks, age and freshness, is a few additions on the monotonic clock; calendar time enters only through
 //! Date, so that a clock that is set back makes nothing younger.
 
+mod written;
+
 use std::time::Duration;
 
 use http::header::{AGE, DATE, EXPIRES, LAST_MODIFIED};
@@ -13,6 +15,8 @@ use super::control::{Control, Directive, Source, delta_seconds};
 use super::storable::is_heuristically_cacheable;
 use crate::clock::{Tick, WallTime};
 use crate::rules::fields::{date, list};
+
+pub use written::WRITTEN;
 
 /// Whether a stored response may be used now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +101,7 @@ pub struct Lifetime {
     while_asking: Duration,
     if_error: Duration,
     standing: Standing,
+    outdated: bool,
 }
 
 /// What may be done with a response beside its lifetime.
@@ -133,6 +138,7 @@ impl Lifetime {
                 true if control.says(Directive::Immutable) => Standing::Immutable,
                 true => Standing::Identified,
             },
+            outdated: false,
         }
     }
 
@@ -176,6 +182,17 @@ impl Lifetime {
     /// Whether a conditional request is pointless while it is fresh, even where a viewer reloads (RFC 8246 §2).
     pub fn is_immutable(&self) -> bool {
         self.standing == Standing::Immutable
+    }
+
+    /// Stale from `at` on at the latest: a purge wants it validated. Its windows are what they were, and begin then.
+    pub fn outdate(&mut self, at: Tick) {
+        self.fresh_for = self.fresh_for.min(self.age(at));
+        self.outdated = true;
+    }
+
+    /// Whether it was made stale before its time.
+    pub const fn is_outdated(&self) -> bool {
+        self.outdated
     }
 
     /// Stale from now on, whatever it was: a HEAD or a purge has shown that the stored response is out of date.
@@ -292,6 +309,29 @@ mod tests {
 
     fn cc(line: &'static str) -> (&'static str, Value) {
         ("cache-control", Text(line))
+    }
+
+    #[test]
+    fn what_is_outdated_is_stale_at_once_and_its_windows_begin_then() {
+        let mut life =
+            lifetime(&[cc("max-age=100, stale-while-revalidate=10, stale-if-error=20"), ("etag", Text("\"1\""))]);
+        assert!(matches!(life.freshness(after(30)), Freshness::Fresh { .. }));
+        life.outdate(after(30));
+        let seconds = Duration::from_secs;
+        for (now, age, while_asking, usable_for) in [(30, 0, 10, 20), (35, 5, 5, 15), (45, 15, 0, 5), (60, 30, 0, 0)] {
+            let (while_asking, usable_for) = (seconds(while_asking), seconds(usable_for));
+            assert_eq!(
+                life.freshness(after(now)),
+                Freshness::Stale { age: seconds(age), while_asking, usable_for },
+                "{now}"
+            );
+        }
+        life.outdate(after(50));
+        assert_eq!(life.ttl(after(30)), 0, "it never gets fresher");
+        assert!(life.is_outdated());
+        let mut unidentified = lifetime(&[cc("max-age=100")]);
+        unidentified.outdate(after(1));
+        assert_eq!(unidentified.freshness(after(1)), Freshness::Unusable, "nothing could confirm it");
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub fn freshness(status: StatusCode, lifetime: &Lifetime, word: &Word, now: Tick
         return expired.freshness(now);
     }
     match status {
+        StatusCode::OK if lifetime.is_outdated() => lifetime.freshness(now),
         StatusCode::OK => Freshness::Fresh { left: word.left },
         _ => lifetime.freshness(now),
     }
@@ -126,6 +127,15 @@ mod tests {
         assert_eq!(fresh(200, &unidentified, 101), Freshness::Unusable);
         assert_eq!(fresh(404, &long, 100), Freshness::Unusable);
         assert!(matches!(fresh(301, &long, 100), Freshness::Fresh { left } if left > Duration::from_secs(1_000)));
+    }
+
+    #[test]
+    fn what_a_purge_made_stale_is_validated_however_long_the_stream_needs_it() {
+        let word = Word { since: at(100), left: Duration::from_secs(9) };
+        let mut lifetime = judged(200, &[("etag", "\"1\"")]).lifetime;
+        lifetime.outdate(at(110));
+        let judged = freshness(StatusCode::OK, &lifetime, &word, at(120));
+        assert!(matches!(judged, Freshness::Stale { while_asking: Duration::ZERO, .. }), "{judged:?}");
     }
 
     #[test]

@@ -139,6 +139,22 @@ impl Validators {
         }
     }
 
+    /// The same, sharing the memory of `headers` instead of that of the fields it was made of.
+    #[must_use]
+    pub fn held_by(self, headers: &HeaderMap) -> Self {
+        let own = |name: HeaderName, value: HeaderValue| {
+            let same = headers.get_all(name).iter().find(|held| **held == value).cloned();
+            same.unwrap_or_else(|| HeaderValue::from_bytes(value.as_bytes()).unwrap_or(value))
+        };
+        Self {
+            etag: self.etag.map(|tag| own(ETAG, tag)),
+            modified: self
+                .modified
+                .map(|Modified { written, at }| Modified { written: own(LAST_MODIFIED, written), at }),
+            dated: self.dated,
+        }
+    }
+
     /// The entity tag.
     pub fn entity_tag(&self) -> Option<EntityTag<'_>> {
         self.etag.as_ref().map(|tag| EntityTag::of(tag.as_bytes()))

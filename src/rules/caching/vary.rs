@@ -4,6 +4,8 @@
 //! Accept-Language does not either. Accept-Encoding counts in its normal form, unless the response has a coding that the
 //! form does not tell apart: then as it was written.
 
+mod written;
+
 use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, VARY};
 use http::{HeaderMap, HeaderName};
 
