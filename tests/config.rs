@@ -1,4 +1,4 @@
-//! Configurations as people write them: the shipped one, and eleven broken ones with the diagnostics they deserve.
+//! Configurations as people write them: the shipped one, and twelve broken ones with the diagnostics they deserve.
 //!
 //! `WEIR_BLESS=1 cargo test --test config` writes the expected diagnostics anew; read the difference before you commit.
 
@@ -22,7 +22,7 @@ fn parse(text: &str, base: &Path) -> Result<(Config, Vec<Finding>), Problems> {
 
 #[test]
 fn each_problem_of_a_broken_file_is_named_with_line_and_remedy() {
-    for number in 1..=11 {
+    for number in 1..=12 {
         let file = PathBuf::from(format!("{FIXTURES}/broken-{number:02}.toml"));
         let text = fs::read_to_string(&file).unwrap();
         let problems = parse(&text, Path::new(FIXTURES)).unwrap_err();
@@ -139,7 +139,7 @@ fn a_region_is_judged_as_a_whole() {
 /// The keys of every table, as the diagnostics list them.
 fn known_keys() -> BTreeMap<String, Vec<String>> {
     let text = "zzz = 1\nnode.zzz = 1\nlisten.zzz = 1\nhttp3.zzz = 1\ntls.zzz = 1\ncache.zzz = 1\ncache.disk.zzz = 1\norigins.o.zzz = 1
-        origins.o.tls.zzz = 1\norigins.o.headers.zzz = 1\norigins.o.auth.zzz = 1\nroute = [{ zzz = 1, cors = { zzz = 1 }, query = { zzz = 1 } }]
+        origins.o.tls.zzz = 1\norigins.o.headers.zzz = 1\norigins.o.auth.zzz = 1\norigins.p.auth.aws_sigv4.zzz = 1\nroute = [{ zzz = 1, headers = { zzz = 1 }, cors = { zzz = 1 }, query = { zzz = 1 } }]
         access_log.zzz = 1\nlimits.zzz = 1\nshutdown.zzz = 1\nmetrics.zzz = 1\nadmin.zzz = 1\npeers.zzz = 1\npeers.tls.zzz = 1\nadmin.tokens = [{ zzz = 1 }]\n";
     let problems = parse(text, Path::new("")).expect_err("every key is unknown").problems;
     let unknown = problems.into_iter().filter(|problem| problem.message == "unknown key `zzz`");
@@ -151,7 +151,7 @@ fn known_keys() -> BTreeMap<String, Vec<String>> {
 fn the_shipped_file_names_every_key() {
     let text = fs::read_to_string("edge.toml").unwrap();
     let tables = known_keys();
-    assert_eq!(tables.len(), 22, "{tables:?}");
+    assert_eq!(tables.len(), 24, "{tables:?}");
     for key in tables.values().flatten() {
         let named = |line: &str| {
             let line = default_of(line).or(example_of(line)).unwrap_or(line);

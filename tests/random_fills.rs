@@ -314,6 +314,7 @@ impl Edge {
             Lookup::Lead(lead) => {
                 let (writer, reader) = lead.start();
                 let fetching = Fetching {
+                    shared: None,
                     origins: self.origins.clone(),
                     group: vec!["o".into()],
                     target: path.parse().unwrap(),

@@ -1,6 +1,7 @@
 //! What an `edge.toml` means. `file` is what was typed; between the two everything is checked once and all problems
 //! are reported together. A `Config` cannot hold nonsense: whoever has one need not check it again.
 
+pub mod aws;
 mod checks;
 mod file;
 mod finding;
@@ -17,6 +18,7 @@ mod sharing;
 mod suggest;
 mod syntax;
 mod tables;
+mod terms;
 #[cfg(test)]
 mod tests;
 pub mod value;
@@ -228,6 +230,14 @@ pub struct Origin {
     pub requests: usize,
     /// How the node proves itself, where it asks the peers' listener of another node.
     pub proof: Option<Proof>,
+    /// How its requests are signed, where it is a private bucket.
+    pub aws: Option<aws::AwsSigV4>,
+    /// Statuses that mean the same as 404, beside 404 and 410.
+    pub missing: Vec<http::StatusCode>,
+    /// How many redirects to declared origins are followed.
+    pub redirects: u8,
+    /// Whether the cookies that it gives to the node are sent back to it.
+    pub cookies: bool,
 }
 
 /// How the node proves itself to another one.
@@ -362,6 +372,10 @@ pub struct Route {
     pub sharing: Sharing,
     /// For how long errors are kept that say nothing of it.
     pub errors: Errors,
+    /// Fields set on each answer to viewers.
+    pub set_headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Fields removed from each answer to viewers.
+    pub remove_headers: Vec<http::HeaderName>,
 }
 
 /// `route.live`

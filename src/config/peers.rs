@@ -104,9 +104,9 @@ fn node(value: &Value<'_>, secure: bool) -> Option<String> {
             true => "write https, for `tls` is set",
             false => "add `tls = { ca = …, cert = …, key = … }`, or write http",
         };
-        value.place.refuse(
-            Complaint::new("the node's scheme does not fit `tls`").found(value.place.typed()).remedy(remedy),
-        );
+        value
+            .place
+            .refuse(Complaint::new("the node's scheme does not fit `tls`").found(value.place.typed()).remedy(remedy));
         return None;
     }
     Some(name.authority)

@@ -104,7 +104,7 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
     let tls = listen::tls(whole.table("tls"), base);
     let cache = tables::cache(whole.table("cache"), machine, base);
     let origins = origin::origins(whole.table("origins"), base);
-    let routes = route::routes(whole.value("route"));
+    let routes = route::routes(whole.value("route"), base);
     let access_log = tables::access_log(whole.table("access_log"), base);
     let limits = limits::limits(whole.table("limits"));
     let shutdown = tables::shutdown(whole.table("shutdown"));

@@ -37,7 +37,13 @@ fn the_smallest_useful_file_gets_every_default() {
     let live_reserve = Duration::from_secs(60);
     assert_eq!(
         config.cache,
-        Cache { memory: 4 << 30, max_object: 128 << 20, live_reserve, uncacheable_for: Duration::from_secs(10), disk: None }
+        Cache {
+            memory: 4 << 30,
+            max_object: 128 << 20,
+            live_reserve,
+            uncacheable_for: Duration::from_secs(10),
+            disk: None
+        }
     );
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.shutdown, Shutdown { delay: Duration::ZERO, deadline: Duration::from_secs(30) });

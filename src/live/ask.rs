@@ -49,6 +49,10 @@ pub(super) struct Blocking {
 /// What came.
 pub(super) struct Came {
     pub(super) status: StatusCode,
+    /// Who answered.
+    pub(super) origin: Arc<str>,
+    /// Its URL, where redirects led away from what was asked for.
+    pub(super) found_at: Option<String>,
     pub(super) headers: HeaderMap,
     /// The decoded body of a 200.
     pub(super) body: Vec<u8>,
@@ -98,13 +102,14 @@ pub(super) async fn ask(
     let began = clock.now();
     let fetched = origins.fetch_shared(tasks, &asked.rules.supply.origins, ask, (shared.as_ref(), None)).await;
     let answer = fetched.map_err(|error| Nothing::Fetch(Arc::new(error)))?;
-    let (status, headers) = (answer.status, answer.headers.clone());
+    let (status, headers, origin) = (answer.status, answer.headers.clone(), answer.origin.clone());
+    let found_at = answer.found_at.clone();
     let body = match status {
         StatusCode::OK => decoded(&headers, read(answer, LARGEST).await?)?,
         // Whatever it is, it is not looked at.
         _ => read(answer, LEFTOVERS).await.map_or_else(|_| Vec::new(), |_| Vec::new()),
     };
-    Ok(Came { status, headers, body, asked: began, answered: clock.now() })
+    Ok(Came { status, origin, found_at, headers, body, asked: began, answered: clock.now() })
 }
 
 async fn read(answer: Answer, most: usize) -> Result<Vec<u8>, Nothing> {

@@ -18,6 +18,7 @@ pub(super) struct Explanation {
     origin: Option<String>,
     owner: Option<String>,
     origin_url: Option<String>,
+    origin_terms: Vec<String>,
     lifetime: Option<String>,
     limits: Vec<String>,
     because: Option<String>,
@@ -128,6 +129,7 @@ impl Explanation {
         ] {
             row(&mut text, name, &plain(fact.as_deref().unwrap_or_default()));
         }
+        row(&mut text, "origin", &list(self.origin_terms.iter().map(|term| plain(term))));
         row(&mut text, "not in the key", &list(self.left_out.iter().map(|name| plain(name))));
         row(&mut text, "dropped", &list(self.dropped.iter().map(|name| plain(name))));
         self.stored.rows(&mut text);

@@ -19,6 +19,7 @@ use crate::origin::failure::{FetchError, Outcome, Wait};
 use crate::origin::places::Serial;
 use crate::origin::pool::{Lease, LeaseError};
 use crate::origin::select::in_order;
+use crate::origin::storage::Taken;
 use crate::outbound::link::{Broken, Driver, SendError};
 use crate::outbound::payload::{Payload, Uptake};
 use crate::region::proof::{Message, Signer, WEIR_PEER};
@@ -34,6 +35,8 @@ struct Errand<'a> {
     repeatable: bool,
     /// The print of the key of what is asked for, where another node is to know it.
     key: Option<Print>,
+    /// Whether a cookie that an origin wanted back has been brought to it.
+    brought_cookie: bool,
 }
 
 /// A failed attempt.
@@ -62,7 +65,7 @@ pub(super) async fn fetch(tasks: &Tasks, group: &[Arc<Upstream>], ask: Ask) -> R
     let repeatable = ask.is_repeatable();
     // An origin that holds a reload and has nothing new for that stream at last says nothing of its other streams.
     let may_be_held = ask.first_byte.is_some();
-    let mut errand = Errand { tasks, ask, began: clock.now(), repeatable, key: None };
+    let mut errand = Errand { tasks, ask, began: clock.now(), repeatable, key: None, brought_cookie: false };
     let candidates = in_order(group, errand.began);
     let mut unwell_answer = None;
     let mut last_error = FetchError::NoOrigin;
@@ -134,6 +137,8 @@ impl Errand<'_> {
             let error = FetchError::Unaskable { origin: upstream.name.clone() };
             return Err(Failed { error, next: Next::GiveUp });
         };
+        let path = request.uri().path().to_owned();
+        let sent = upstream.storage.dress(&mut request, &self.ask, (clock, self.tasks));
         if let Some(signer) = &upstream.signer {
             prove(signer, &mut request, (self.key, clock.wall()));
         }
@@ -152,10 +157,19 @@ impl Errand<'_> {
         let first_byte = clock.now().since(sent_at);
         upstream.figures.first_byte(first_byte);
         let timing = Timing { before: sent_at.since(self.began), first_byte };
-        self.judged(upstream, lease, response, (settles, timing)).map_err(|what| {
+        let mut answer = self.judged(upstream, lease, response, (settles, timing)).map_err(|what| {
             let error = FetchError::Malformed { origin: upstream.name.clone(), what };
             Failed { error, next: self.if_repeatable(Next::Elsewhere) }
-        })
+        })?;
+        match upstream.storage.takes(&mut answer, (&self.ask, &path, sent), clock) {
+            Taken::WantsItsCookieBack if !self.brought_cookie => {
+                self.brought_cookie = true;
+                answer.body.unread().await;
+                upstream.figures.retried();
+                Box::pin(self.attempt(upstream, Serial::default())).await
+            }
+            Taken::WantsItsCookieBack | Taken::AsItIs => Ok(answer),
+        }
     }
 
     fn not_answered(&mut self, upstream: &Upstream, lease: &Lease, error: SendError) -> Failed {
@@ -206,6 +220,7 @@ impl Errand<'_> {
             announced_length: judged.announced_length,
             framing: judged.framing,
             timing,
+            found_at: None,
         })
     }
 }
@@ -223,14 +238,10 @@ fn prove(signer: &Signer, request: &mut Request<Payload>, (key, now): (Option<Pr
 ///
 /// # Errors
 /// Its failure.
-pub(super) async fn once(
-    tasks: &Tasks,
-    upstream: &Arc<Upstream>,
-    ask: Ask,
-    key: Print,
-) -> Result<Answer, FetchError> {
+pub(super) async fn once(tasks: &Tasks, upstream: &Arc<Upstream>, ask: Ask, key: Print) -> Result<Answer, FetchError> {
     let repeatable = ask.is_repeatable();
-    let mut errand = Errand { tasks, ask, began: upstream.clock.now(), repeatable, key: Some(key) };
+    let mut errand =
+        Errand { tasks, ask, began: upstream.clock.now(), repeatable, key: Some(key), brought_cookie: false };
     errand.run(upstream).await.map_err(|failed| {
         upstream.figures.count(failed.error.outcome());
         failed.error

@@ -11,13 +11,17 @@ mod course;
 mod failure;
 mod fetch;
 mod figures;
+mod jar;
 pub mod peers;
 mod places;
 mod pool;
 pub mod promise;
 pub mod pump;
+pub mod redirect;
 mod resume;
 mod select;
+mod sign;
+mod storage;
 pub mod supply;
 
 use std::collections::HashMap;
@@ -25,7 +29,7 @@ use std::sync::Arc;
 
 pub use answer::{Answer, AnswerBody, Framing, Timing};
 pub use ask::Ask;
-pub use course::{Course, Naming, StreamId};
+pub use course::{Course, Naming, StreamId, Whose};
 pub use failure::{FetchError, Outcome, Wait};
 pub use figures::OriginFigures;
 
@@ -33,13 +37,14 @@ use crate::clock::{Clock, Tick};
 use crate::config::{self, Limits, OriginScheme};
 use crate::outbound::dial::Dial;
 use crate::outbound::tls::{Material, TlsClient, TlsSetupError};
-use crate::tasks::Tasks;
 use crate::region::proof::Signer;
+use crate::tasks::Tasks;
 use figures::Figures;
 use peers::{Peers, Question, Shared, is_peer};
 use places::Bounds;
 use pool::{Patience, Pool};
 use select::Memory;
+use storage::Storage;
 
 /// All origins of a configuration.
 pub struct Origins {
@@ -60,6 +65,7 @@ struct Upstream {
     figures: Arc<Figures>,
     /// Proves the node to another one.
     signer: Option<Signer>,
+    storage: Storage,
 }
 
 /// Why an origin cannot be set up.
@@ -146,17 +152,18 @@ impl Origins {
     /// [`FetchError`] of the last origin that was asked, where none answered.
     pub async fn fetch<N: AsRef<str>>(&self, tasks: &Tasks, group: &[N], ask: Ask) -> Result<Answer, FetchError> {
         let group: Vec<_> = group.iter().filter_map(|name| self.by_name.get(name.as_ref()).cloned()).collect();
-        fetch::fetch(tasks, &group, ask).await
+        let trail = redirect::Trail::of(&group, &ask);
+        let answer = fetch::fetch(tasks, &group, ask).await?;
+        match trail {
+            Some(trail) => trail.follow(self, tasks, answer).await,
+            None => Ok(answer),
+        }
     }
 
     /// The present figures of each origin, by name.
     pub fn snapshot(&self) -> Vec<OriginFigures> {
         let now = self.clock.now();
-        let mut figures: Vec<_> = self
-            .by_name
-            .values()
-            .map(|upstream| upstream.snapshot(now))
-            .collect();
+        let mut figures: Vec<_> = self.by_name.values().map(|upstream| upstream.snapshot(now)).collect();
         figures.sort_by(|a, b| a.name.cmp(&b.name));
         figures
     }
@@ -205,6 +212,7 @@ impl Upstream {
             memory: Memory::default(),
             figures,
             signer: config.proof.as_ref().map(signer),
+            storage: Storage::new(config),
         }))
     }
 }

@@ -30,6 +30,7 @@ use crate::tasks::Tasks;
 
 use super::peers::{Shared, is_peer};
 use super::promise::{Promise, Withdrawn};
+use super::redirect;
 use super::resume::Broken;
 use super::{Answer, AnswerBody, Ask, FetchError, Framing, Naming, Origins};
 
@@ -149,6 +150,10 @@ impl Pump {
                 (Ok(answer), _) if answer.status == StatusCode::NOT_MODIFIED => {
                     return self.confirm(answer, requested, writer).await;
                 }
+                // Where media is must not be each player's to find out: what is not followed is no answer.
+                (Ok(answer), _) if self.is_of_stream() && redirect::is_one(answer.status) => {
+                    return fail(writer, FetchError::Redirected { origin: answer.origin });
+                }
                 (outcome, _) => return self.fill(outcome, requested, writer).await,
             }
         }
@@ -257,6 +262,10 @@ impl Pump {
             Some((head, _)) => writer.refreshed(object.with_head(head)),
             None => writer.fail_unshared(),
         }
+    }
+
+    fn is_of_stream(&self) -> bool {
+        matches!(self.fetching.terms, Terms::Media(_))
     }
 
     fn promise(&self) -> Option<&Promise> {

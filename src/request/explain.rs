@@ -50,6 +50,8 @@ pub struct Explanation {
     pub owner: Option<String>,
     /// What the first origin would be asked for.
     pub origin_url: Option<String>,
+    /// What is particular about those origins: signatures, cookies, redirects, what counts as absent.
+    pub origin_terms: Vec<String>,
     /// Where the lifetime comes from.
     pub lifetime: Option<&'static str>,
     /// What is stored under the key, and what is under way.
@@ -100,6 +102,7 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut
     told.route = Some(route.name.to_string());
     told.origin = Some(origins(edge, &route.supply.origins));
     told.origin_url = Some(route.supply.url(&resource.upstream));
+    told.origin_terms = origin_terms(edge, &route.supply.origins);
     told.limits = vec![
         format!("objects over {} octets pass and are not stored", edge.cache.max_object()),
         format!("request bodies up to {} octets", route.config.max_body),
@@ -141,6 +144,14 @@ fn owner(edge: &Edge, key: &Key) -> Option<String> {
         Owner::Own => "this node".to_owned(),
         Owner::Peer(name) => name.to_string(),
     })
+}
+
+/// What is particular about origins, in the order in which they are asked.
+fn origin_terms(edge: &Edge, names: &[String]) -> Vec<String> {
+    let policies = edge.policies();
+    let named = names.iter().filter_map(|name| policies.config.origins.iter().find(|origin| origin.name == *name));
+    let terms = named.flat_map(|origin| origin.terms().into_iter().map(|term| format!("{} {term}", origin.name)));
+    terms.collect()
 }
 
 /// What a resource is to the live edge.

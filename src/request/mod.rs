@@ -11,6 +11,7 @@ mod forward;
 pub mod head;
 pub mod held;
 mod media;
+mod outward;
 mod page;
 mod plain;
 mod playlist;

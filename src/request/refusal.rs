@@ -95,6 +95,9 @@ pub enum Refusal {
     /// The origin's answer breaks a rule of HTTP.
     #[error("the origin's answer is malformed")]
     OriginMalformed,
+    /// The origin says that media or a playlist is where this node does not follow.
+    #[error("the origin redirects to where this node does not follow")]
+    OriginRedirect,
     /// As many requests as allowed are in flight to the origin, and as many wait.
     #[error("too many requests wait for the origin")]
     OriginBusy,
@@ -149,7 +152,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The stable words, for metrics.
-    pub const WORDS: [&'static str; 34] = [
+    pub const WORDS: [&'static str; 35] = [
         "bad-request",
         "head-too-large",
         "body-too-large",
@@ -184,6 +187,7 @@ impl Refusal {
         "fill-wait",
         "not-a-peer",
         "peers-disagree",
+        "origin-redirect",
     ];
 
     /// Position in [`Refusal::WORDS`].
@@ -223,6 +227,7 @@ impl Refusal {
             Self::FillWait => 31,
             Self::NotAPeer(_) => 32,
             Self::PeersDisagree => 33,
+            Self::OriginRedirect => 34,
         }
     }
 
@@ -263,6 +268,7 @@ impl Refusal {
             | Self::OriginReset
             | Self::OriginCutShort
             | Self::NotAPlaylist(_)
+            | Self::OriginRedirect
             | Self::OriginMalformed => StatusCode::BAD_GATEWAY,
             Self::OriginStatus { status, .. } => *status,
         }
@@ -300,6 +306,7 @@ impl Refusal {
             | Self::OriginReset
             | Self::OriginCutShort
             | Self::OriginMalformed
+            | Self::OriginRedirect
             | Self::HoldTimeout { .. }
             | Self::FillWait
             | Self::NotAPlaylist(_)

@@ -25,7 +25,7 @@ use super::body::{Body, Content};
 use super::edge::Edge;
 use super::policies::{Policies, RoutePolicy};
 use super::refusal::Fault;
-use super::{Caller, Head, Protocol, Refusal, Scheme};
+use super::{Caller, Head, Protocol, Refusal, Scheme, outward};
 
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
 const PRIORITY: HeaderName = HeaderName::from_static("priority");
@@ -51,6 +51,12 @@ pub fn finish(
     let Answer { status, mut headers, content, origination, provenance, origin_wait, held, urgency, access } = answer;
     if let Some(provenance) = &provenance {
         trace(policies, head.caller, provenance, &mut headers);
+        if let Some(route) = route {
+            outward::relocate(route, head, &mut headers);
+        }
+    }
+    if let Some(route) = route {
+        outward::dress(route, &mut headers);
     }
     match route {
         Some(route) => {

@@ -118,7 +118,8 @@ async fn tell(address: SocketAddr, case: &Case<Told>) -> Result<(), String> {
     }
     let mut outcome = Outcome::default();
     let hearing = async {
-        while !expected.iter().all(|expected| outcome.is(expected)) || (!ends && !outcome.streams.contains_key(&PROBE)) {
+        while !expected.iter().all(|expected| outcome.is(expected)) || (!ends && !outcome.streams.contains_key(&PROBE))
+        {
             match next(&mut read).await {
                 Some((kind, flags, stream, payload)) => outcome.take(kind, flags, stream, &payload),
                 None if std::mem::replace(&mut outcome.ended, true) => break,

@@ -16,8 +16,8 @@ mod corpus;
 mod http1;
 mod http2;
 mod http3;
-mod sections;
 mod origin;
+mod sections;
 mod stage;
 
 use std::sync::Arc;

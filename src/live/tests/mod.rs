@@ -257,6 +257,10 @@ fn origin_at(port: u16) -> config::Origin {
         connections: 64,
         requests: 512,
         proof: None,
+        aws: None,
+        missing: Vec::new(),
+        redirects: 0,
+        cookies: false,
     }
 }
 
@@ -278,6 +282,8 @@ fn route() -> Route {
         stale_playlist_for: 3,
         sharing: crate::config::Sharing::default(),
         errors: Errors::default(),
+        set_headers: Vec::new(),
+        remove_headers: Vec::new(),
     }
 }
 

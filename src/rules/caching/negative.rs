@@ -162,7 +162,8 @@ mod tests {
             headers.insert(field, HeaderValue::from_static(value));
             let received = Received { status: StatusCode::from_u16(status).unwrap(), headers: &headers, times };
             let control = Control::of(&headers, &TARGETS);
-            let request = RequestFacts { method: Method::GET, credentials: storable::Credentials::None, no_store: false };
+            let request =
+                RequestFacts { method: Method::GET, credentials: storable::Credentials::None, no_store: false };
             let plain = storable::verdict(&request, &received, &control, &Policy::PLAIN, SetCookie::Bypass);
             let judged = verdict(plain, (&request, Asked::Plain), &received, &control, &errors);
             assert_eq!(judged != plain, granted, "{status} {field}: {value}");
