@@ -20,8 +20,8 @@ use crate::request::warm::{self, NotWarmed};
 
 use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
 use super::status::{
-    CacheStatus, Connections, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded, RouteStatus,
-    Status, StreamStatus, WorkerHealth,
+    CacheStatus, Connections, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded, Resident,
+    RouteStatus, Status, StreamStatus, WorkerHealth,
 };
 use super::{Admin, Command, Guard, guard};
 
@@ -35,6 +35,7 @@ use super::{Admin, Command, Guard, guard};
         ListenerStatus,
         Connections,
         CacheStatus,
+        Resident,
         OriginStatus,
         RouteStatus,
         StreamStatus,

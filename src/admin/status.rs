@@ -25,8 +25,12 @@ pub struct Status {
     pub connections: Connections,
     /// The memory cache.
     pub cache: CacheStatus,
-    /// Octets by what holds them, and the `ceiling`.
+    /// Octets by what holds them, and the `ceiling` of `bodies`, `heads`, `index` and `fills` together.
     pub memory: BTreeMap<&'static str, u64>,
+    /// The process's memory as the system sees it; `null`: it does not tell.
+    pub resident: Option<Resident>,
+    /// Octets on the disk by what they are; empty: there is none.
+    pub disk: BTreeMap<&'static str, u64>,
     /// Every origin.
     pub origins: Vec<OriginStatus>,
     /// Every route.
@@ -37,6 +41,21 @@ pub struct Status {
     pub live: LiveStatus,
     /// Living tasks by name, all workers together.
     pub tasks: BTreeMap<&'static str, usize>,
+}
+
+/// The process's memory as the system sees it, in bytes.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Resident {
+    /// What is in memory now.
+    pub bytes: u64,
+    /// What was, once the node had started.
+    pub at_start: u64,
+    /// What has come since.
+    pub growth: u64,
+    /// What `memory` accounts for.
+    pub accounted: u64,
+    /// The part of the growth that is accounted for; `null` where nothing has come.
+    pub share: Option<f64>,
 }
 
 /// One listener.

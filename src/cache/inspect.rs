@@ -1,5 +1,6 @@
 //! What the cache holds under a name, for explanations. Nothing is counted as used by it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -61,6 +62,11 @@ impl Filling {
 }
 
 impl Cache {
+    /// What lies below the memory, in bytes by kind; empty where nothing can.
+    pub fn usage_below(&self) -> BTreeMap<&'static str, u64> {
+        self.parts.below.get().map(|below| below.usage()).unwrap_or_default()
+    }
+
     /// What there is under `name`, a key without a generation; `request` says whose variant is looked for on the disk.
     pub fn inspect(&self, name: &Key, request: &HeaderMap) -> Inspection {
         let parts = &self.parts;

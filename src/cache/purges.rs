@@ -5,6 +5,7 @@
 //! nothing left that it covers: what was asked for before is withdrawn and never stored. One purge is in force at a time;
 //! the next waits for its turn. Objects that are named go without a sweep.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -25,6 +26,8 @@ pub(super) const GENERATIONS: u32 = 64;
 pub trait Below: Send + Sync {
     /// Lets go of everything under `key`, at once and for good; how many objects that were.
     fn remove(&self, key: &Key) -> u64;
+    /// What it takes, in bytes by kind.
+    fn usage(&self) -> BTreeMap<&'static str, u64>;
     /// Whether something under `key` fits a request.
     fn holds(&self, key: &Key, request: &HeaderMap) -> bool;
     /// Lets go of everything that is `chosen`, at once and for good.

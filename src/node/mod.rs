@@ -4,6 +4,7 @@
 mod control;
 mod doors;
 mod facts;
+mod memory;
 mod numbers;
 mod process;
 mod streams;
@@ -99,6 +100,8 @@ pub struct Node {
 struct Shared {
     clock: Clock,
     started: Tick,
+    /// What was resident once it had started, in bytes.
+    resident_at_start: u64,
     /// Where the configuration was read from; `None`: it was made in this process, and is not read again.
     path: Option<PathBuf>,
     config: Mutex<Arc<Config>>,
@@ -160,6 +163,7 @@ impl Node {
         let admin_bound = admin_listeners.iter().map(|(kind, listener)| bound_admin(kind, listener)).collect();
         let shared = Arc::new(Shared {
             started: clock.now(),
+            resident_at_start: memory::resident().unwrap_or_default(),
             clock,
             path,
             config: Mutex::new(config.clone()),

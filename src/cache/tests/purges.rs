@@ -1,5 +1,6 @@
 //! Stories of purges: what is covered is gone, or stale, once a purge has returned, whatever was under way.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::thread;
 
@@ -190,6 +191,10 @@ impl Below for Shelf {
         held.extract_if(.., |(held, _)| held == key).count() as u64
     }
 
+    fn usage(&self) -> BTreeMap<&'static str, u64> {
+        BTreeMap::from([("bodies", self.0.lock().len() as u64 * 10)])
+    }
+
     fn holds(&self, key: &Key, _: &HeaderMap) -> bool {
         self.0.lock().iter().any(|(held, _)| held == key)
     }
@@ -210,14 +215,16 @@ fn what_lies_below_goes_with_it() {
         (tag("news"), 10),
     ] {
         let cache = cache();
-        put(&cache, &key("/live/one/a").in_generation(1), head(), 10);
+        put(&cache, &key("/live/one/a").in_generation(1), tagged("news"), 10);
         let shelf = Arc::new(Shelf::default());
         let news = Tag::of(b"news").unwrap().0;
         *shelf.0.lock() = vec![(key("/live/one/a").in_generation(1), vec![news]), (key("/live/two/a"), Vec::new())];
         cache.set_below(shelf.clone());
         let purged = cache.purge(&selector, HARD);
         assert_eq!(purged.disk, Some(Removed { objects: 1, bytes }), "{selector}");
-        assert_eq!(shelf.0.lock().len(), 1, "{selector}");
+        assert_eq!(cache.usage_below(), BTreeMap::from([("bodies", 10)]), "{selector}");
+        let inspected = cache.inspect(&key("/live/one/a"), &HeaderMap::new());
+        assert!(inspected.held.is_empty() && inspected.below == Some(false), "{selector}");
     }
 }
 
