@@ -177,12 +177,7 @@ impl Node {
             stopped: CancellationToken::new(),
         });
         shared.clone().open_admin(admin_listeners, &config, &commands)?;
-        let (stopped, warmth) = (shared.stopped.clone(), warm::keep_routes(shared.edge.clone()));
-        tasks.spawn("warmth", async move { _ = stopped.run_until_cancelled(warmth).await });
-        if let Some(folder) = config.node.state.clone() {
-            let (stopped, keeping) = (shared.stopped.clone(), numbers::keep(shared.clone(), folder));
-            tasks.spawn("numbers", async move { _ = stopped.run_until_cancelled(keeping).await });
-        }
+        shared.keep(&config);
         let ended = tasks.spawn("control", control::run(shared.clone(), orders));
         Ok(Self { shared, commands, ended })
     }
@@ -298,6 +293,16 @@ fn bound_admin(kind: &'static str, listener: &AdminListener) -> Bound {
 }
 
 impl Shared {
+    /// Keeps warm what routes name, and remembers how playlists are numbered, until the node has stopped.
+    fn keep(self: &Arc<Self>, config: &Config) {
+        let (stopped, warmth) = (self.stopped.clone(), warm::keep_routes(self.edge.clone()));
+        self.tasks.spawn("warmth", async move { _ = stopped.run_until_cancelled(warmth).await });
+        if let Some(folder) = config.node.state.clone() {
+            let (stopped, keeping) = (self.stopped.clone(), numbers::keep(self.clone(), folder));
+            self.tasks.spawn("numbers", async move { _ = stopped.run_until_cancelled(keeping).await });
+        }
+    }
+
     /// Serves the admin API and the monitor on the control thread.
     fn open_admin(
         self: Arc<Self>,
