@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weir_loadtest::client::{Client, Network, Server, Way};
 
-use crate::script::{Script, reply, written};
+use crate::script::{Pen, Script, reply, written};
 use crate::stage::{Setup, Stage, fresh_blob, tell};
 
 /// The metrics of the contract that exist by now, as they are written: a counter's samples end in `_total`.
@@ -173,8 +173,8 @@ async fn explain_walks_the_way_of_a_request_without_taking_it() {
     .await;
 }
 
-#[tokio::test]
-async fn explain_tells_what_is_stored_and_what_is_under_way() {
+/// An origin whose answers vary on `x-kind`, with one that is slow and one that is private.
+async fn varied() -> (Pen, Script) {
     let (pen, held) = written(&[("content-length", "4"), ("cache-control", "max-age=60")]);
     let held = std::sync::Mutex::new(Some(held));
     let origin = Script::start(move |seen| match seen.target.as_str() {
@@ -189,6 +189,12 @@ async fn explain_tells_what_is_stored_and_what_is_under_way() {
         }
     })
     .await;
+    (pen, origin)
+}
+
+#[tokio::test]
+async fn explain_tells_what_is_stored_and_what_is_under_way() {
+    let (pen, origin) = varied().await;
     let setup = Setup { upstream: Some(origin.addr), ..Setup::default() };
     tell(Way::H1, setup, async |stage: &Stage| {
         let explained = async |rest: &str| -> Value {
