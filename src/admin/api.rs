@@ -20,7 +20,7 @@ use crate::request::warm::{self, NotWarmed};
 
 use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
 use super::status::{
-    CacheStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded,
+    CacheStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded, Resident,
     RouteStatus, Status, StreamStatus, WorkerHealth,
 };
 use super::{Admin, Command, Guard, guard};
@@ -36,6 +36,7 @@ use super::{Admin, Command, Guard, guard};
         Connections,
         CacheStatus,
         DiskStatus,
+        Resident,
         OriginStatus,
         RouteStatus,
         StreamStatus,

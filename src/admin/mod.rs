@@ -22,7 +22,7 @@ pub use guard::Guard;
 pub use listen::{AdminListener, BindError, tls};
 use listen::{Caller, TlsListener};
 pub use status::{
-    CacheStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded,
+    CacheStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded, Resident,
     RouteStatus, Status, StreamStatus, WorkerHealth,
 };
 

@@ -160,6 +160,11 @@ impl Media {
         })
     }
 
+    /// What the table of names takes, in bytes.
+    pub fn octets(&self) -> u64 {
+        self.names.octets() as u64
+    }
+
     /// From now on so many names, and these origins.
     pub fn reconfigure(&self, names: usize, origins: Arc<Origins>) {
         self.names.set_most(names);

@@ -5,6 +5,7 @@ mod control;
 mod disk;
 mod doors;
 mod facts;
+mod memory;
 mod numbers;
 mod process;
 mod streams;
@@ -108,6 +109,8 @@ pub struct Node {
 struct Shared {
     clock: Clock,
     started: Tick,
+    /// What was resident once it had started, in bytes.
+    resident_at_start: u64,
     /// Where the configuration was read from; `None`: it was made in this process, and is not read again.
     path: Option<PathBuf>,
     config: Mutex<Arc<Config>>,
@@ -172,6 +175,7 @@ impl Node {
         let admin_bound = admin_listeners.iter().map(|(kind, listener)| bound_admin(kind, listener)).collect();
         let shared = Arc::new(Shared {
             started: clock.now(),
+            resident_at_start: memory::resident().unwrap_or_default(),
             clock,
             path,
             config: Mutex::new(config.clone()),
@@ -189,16 +193,7 @@ impl Node {
             let (stopped, keeping) = (shared.stopped.clone(), peers.keep());
             tasks.spawn("peers", async move { _ = stopped.run_until_cancelled(keeping).await });
         }
-        let (stopped, warmth) = (shared.stopped.clone(), warm::keep_routes(shared.edge.clone()));
-        tasks.spawn("warmth", async move { _ = stopped.run_until_cancelled(warmth).await });
-        if let Some(folder) = config.node.state.clone() {
-            let (stopped, keeping) = (shared.stopped.clone(), numbers::keep(shared.clone(), folder));
-            tasks.spawn("numbers", async move { _ = stopped.run_until_cancelled(keeping).await });
-        }
-        if let Some(spill) = shared.edge.cache.spill().cloned() {
-            let stopped = shared.stopped.clone();
-            tasks.spawn("spill", async move { _ = stopped.run_until_cancelled(spill.write()).await });
-        }
+        shared.keep(&config);
         let ended = tasks.spawn("control", control::run(shared.clone(), orders));
         Ok(Self { shared, commands, ended })
     }
@@ -351,6 +346,21 @@ fn bound_admin(kind: &'static str, listener: &AdminListener) -> Bound {
 }
 
 impl Shared {
+    /// Keeps warm what routes name, remembers how playlists are numbered, and writes to disk what memory lets go of, until
+    /// the node has stopped.
+    fn keep(self: &Arc<Self>, config: &Config) {
+        let (stopped, warmth) = (self.stopped.clone(), warm::keep_routes(self.edge.clone()));
+        self.tasks.spawn("warmth", async move { _ = stopped.run_until_cancelled(warmth).await });
+        if let Some(folder) = config.node.state.clone() {
+            let (stopped, keeping) = (self.stopped.clone(), numbers::keep(self.clone(), folder));
+            self.tasks.spawn("numbers", async move { _ = stopped.run_until_cancelled(keeping).await });
+        }
+        if let Some(spill) = self.edge.cache.spill().cloned() {
+            let stopped = self.stopped.clone();
+            self.tasks.spawn("spill", async move { _ = stopped.run_until_cancelled(spill.write()).await });
+        }
+    }
+
     /// Serves the admin API and the monitor on the control thread.
     fn open_admin(
         self: Arc<Self>,
