@@ -84,7 +84,15 @@ pub(super) async fn ask(
     let path_and_query = target(&asked.upstream, question).ok_or(Nothing::Unusable("its target is too long"))?;
     let first_byte = question.blocks.map(|blocks| blocks.target_duration * 3 + HOLD_MARGIN);
     let viewer_authority = asked.viewer_authority.clone();
-    let ask = Ask { method: Method::GET, path_and_query, headers, viewer_authority, body: None, first_byte, course: Course::default() };
+    let ask = Ask {
+        method: Method::GET,
+        path_and_query,
+        headers,
+        viewer_authority,
+        body: None,
+        first_byte,
+        course: Course::default(),
+    };
     let began = clock.now();
     let fetched = origins.fetch(tasks, &asked.rules.supply.origins, ask).await;
     let answer = fetched.map_err(|error| Nothing::Fetch(Arc::new(error)))?;
