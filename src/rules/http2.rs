@@ -43,7 +43,15 @@ enum Piece {
 
 impl Default for HeadWatch {
     fn default() -> Self {
-        Self { left: PREFACE, frame: [0; FRAME_HEAD], have: 0, piece: Piece::Other, heads: 0, allowance: Allowance::default(), floods: false }
+        Self {
+            left: PREFACE,
+            frame: [0; FRAME_HEAD],
+            have: 0,
+            piece: Piece::Other,
+            heads: 0,
+            allowance: Allowance::default(),
+            floods: false,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::corpus::{Case, cases, octets};
-use crate::stage::{node, short};
+use crate::stage::{files, node, short};
 use crate::{all, within};
 
 #[derive(Clone, Deserialize)]
@@ -44,7 +44,8 @@ async fn no_malformed_answer_is_passed_on_stored_or_followed_by_another() {
     for Case { id, .. } in &cases {
         tables += &format!("[[route]]\nname = \"{id}\"\nhost = [\"{id}.x\"]\norigins = [\"{id}\"]\n");
     }
-    let (node, _authority, _folder) = node(&tables).await;
+    let (_authority, folder) = files();
+    let node = node(folder.path(), &tables).await;
     let address = node.address("http").unwrap();
     let mut faults = all(&cases, |case| async move { within(&case.name, tell(address, &case)).await }).await;
     node.stop().await;
@@ -116,13 +117,15 @@ async fn tell(address: SocketAddr, case: &Case<Told>) -> Result<(), String> {
     Ok(())
 }
 
+/// What a viewer got.
 #[derive(Debug)]
-enum Got {
+pub enum Got {
     Whole(u16, String),
     Cut,
 }
 
-fn is(got: &Got, expected: &str) -> bool {
+/// Whether it is what was expected: `cut`, a status, or a status and a body.
+pub fn is(got: &Got, expected: &str) -> bool {
     match (got, expected.split_once(' ')) {
         (Got::Cut, _) => expected == "cut",
         (Got::Whole(status, body), Some((wanted, text))) => status.to_string() == wanted && body == text,
@@ -131,7 +134,7 @@ fn is(got: &Got, expected: &str) -> bool {
 }
 
 /// What a viewer makes of the octets of a connection.
-fn got(octets: &[u8], silent: bool) -> Got {
+pub fn got(octets: &[u8], silent: bool) -> Got {
     let Some(end) = octets.windows(4).position(|four| four == b"\r\n\r\n") else { return Got::Cut };
     let head = String::from_utf8_lossy(&octets[..end]).to_ascii_lowercase();
     let Some(status) = head.get(9..12).and_then(|digits| digits.parse().ok()) else { return Got::Cut };

@@ -71,10 +71,15 @@ struct Named<T> {
 pub fn cases<T: DeserializeOwned>(file: &str) -> Vec<Case<T>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/safety").join(file);
     let groups: BTreeMap<String, Group<T>> = toml::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    let named = groups.into_iter().flat_map(|(group, cases)| cases.cases.into_iter().map(move |case| (group.clone(), case)));
+    let named =
+        groups.into_iter().flat_map(|(group, cases)| cases.cases.into_iter().map(move |case| (group.clone(), case)));
     let cases: Vec<_> = named
         .enumerate()
-        .map(|(at, (group, case))| Case { id: format!("q{at:04}z"), name: format!("{group}: {}", case.name), told: case.told })
+        .map(|(at, (group, case))| Case {
+            id: format!("q{at:04}z"),
+            name: format!("{group}: {}", case.name),
+            told: case.told,
+        })
         .collect();
     let mut names: Vec<_> = cases.iter().map(|case| &case.name).collect();
     names.sort_unstable();

@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod answers2;
 #[path = "../scenarios/certificates.rs"]
 #[allow(dead_code, reason = "shared with the scenarios")]
 mod certificates;
@@ -16,8 +17,8 @@ mod corpus;
 mod http1;
 mod http2;
 mod http3;
-mod sections;
 mod origin;
+mod sections;
 mod stage;
 
 use std::sync::Arc;

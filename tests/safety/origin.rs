@@ -84,7 +84,8 @@ async fn serve(mut stream: TcpStream, records: Records, at: usize) {
                     records.lock()[at].requests.push(request);
                     octets.drain(..length);
                     let body = if silent { "" } else { "ok" };
-                    let answer = format!("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\n{body}");
+                    let answer =
+                        format!("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\n{body}");
                     _ = stream.write_all(answer.as_bytes()).await;
                 }
                 Ok(None) => break,

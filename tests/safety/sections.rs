@@ -53,7 +53,9 @@ pub fn hpack_status(block: &[u8]) -> Option<u16> {
         [0x20..=0x3f, rest @ ..] => hpack_status(rest),
         [index @ 0x88..=0x8e, ..] => Some(INDEXED[usize::from(index - 0x88)]),
         // A literal whose name is one of the seven indices of :status.
-        [0x08..=0x0e | 0x18..=0x1e | 0x48..=0x4e, length, rest @ ..] => digits(rest.get(..usize::from(length & 0x7f))?, length & 0x80 != 0),
+        [0x08..=0x0e | 0x18..=0x1e | 0x48..=0x4e, length, rest @ ..] => {
+            digits(rest.get(..usize::from(length & 0x7f))?, length & 0x80 != 0)
+        }
         _ => None,
     }
 }

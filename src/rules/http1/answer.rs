@@ -191,7 +191,9 @@ impl Head {
             }
             Meaning::Chunked if self.length.is_some() => Err(Fault::TwoLengths),
             // RFC 9112 §6.1: neither in HTTP/1.0, nor where no body can be.
-            Meaning::Chunked if self.chunked || self.minor == Minor::Zero || self.is_interim() || self.status == 204 => {
+            Meaning::Chunked
+                if self.chunked || self.minor == Minor::Zero || self.is_interim() || self.status == 204 =>
+            {
                 Err(Fault::TransferEncoding)
             }
             Meaning::Chunked => {
@@ -294,7 +296,9 @@ mod tests {
         for (octets, expected) in table {
             assert_eq!(fault(octets), Some(expected), "{octets}");
         }
-        for (chunks, expected) in [("5\nhello", Fault::LineEnd), ("5\r\nhello!\r\n", Fault::Chunk), ("-5\r\n", Fault::Chunk)] {
+        for (chunks, expected) in
+            [("5\nhello", Fault::LineEnd), ("5\r\nhello!\r\n", Fault::Chunk), ("-5\r\n", Fault::Chunk)]
+        {
             assert_eq!(fault(&[CHUNKED, chunks].concat()), Some(expected), "{chunks}");
         }
     }

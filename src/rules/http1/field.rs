@@ -129,7 +129,8 @@ fn codings(value: &[u8]) -> Result<(), Fault> {
     }
     let Some(comma) = memchr::memrchr(b',', value) else { return Err(Fault::TransferEncoding) };
     let is_other = |coding: &[u8]| is_token(coding) && !is_chunked(coding) && !coding.eq_ignore_ascii_case(b"identity");
-    let clear = is_chunked(trim(&value[comma + 1..])) && value[..comma].split(|octet| *octet == b',').map(trim).all(is_other);
+    let clear =
+        is_chunked(trim(&value[comma + 1..])) && value[..comma].split(|octet| *octet == b',').map(trim).all(is_other);
     Err(if clear { Fault::Coding } else { Fault::TransferEncoding })
 }
 

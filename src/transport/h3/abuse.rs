@@ -41,7 +41,14 @@ pub struct Account {
 impl Account {
     /// A new connection.
     pub fn new() -> Self {
-        Self { given_up: [0; SLOTS], slot: 0, short: 0, short_given_up: 0, control: Allowance::default(), empty_data: 0 }
+        Self {
+            given_up: [0; SLOTS],
+            slot: 0,
+            short: 0,
+            short_given_up: 0,
+            control: Allowance::default(),
+            empty_data: 0,
+        }
     }
 
     /// A stream that was opened at `opened` has ended.
