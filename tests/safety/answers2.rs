@@ -97,7 +97,7 @@ async fn tell(address: SocketAddr, case: &Case<Told>) -> Result<(), String> {
         let mut octets = Vec::new();
         // A cut may be a reset.
         while let Ok(1..) = stream.read_buf(&mut octets).await {}
-        let got = got(&octets, false);
+        let got = got(&octets, "GET");
         if !expected.split(" or ").any(|expected| is(&got, expected)) {
             return Err(format!("{path} got {got:?}, not {expected:?}: {:?}", short(&octets)));
         }
