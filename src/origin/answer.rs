@@ -138,8 +138,8 @@ pub(super) fn judge<B>(answer: &Response<B>, method: &Method, lease: &Lease) -> 
     if headers.len() > HEAD_FIELDS || size > HEAD_SIZE {
         return Err("its head is too large".into());
     }
-    if answer.status().is_informational() {
-        return Err(format!("status {} was not asked for", answer.status().as_u16()));
+    if !(200..600).contains(&answer.status().as_u16()) {
+        return Err(format!("status {} ends no exchange", answer.status().as_u16()));
     }
     let announced_length = content_length(headers)?;
     let chunked = chunked(headers)?;
