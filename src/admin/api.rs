@@ -18,8 +18,8 @@ use crate::request::explain::{self, Explanation};
 use crate::request::warm::{self, NotWarmed};
 
 use super::status::{
-    CacheStatus, Connections, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded, RouteStatus,
-    Status, StreamStatus, WorkerHealth,
+    CacheStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded,
+    RouteStatus, Status, StreamStatus, WorkerHealth,
 };
 use super::{Admin, Command, Guard, guard};
 
@@ -33,6 +33,7 @@ use super::{Admin, Command, Guard, guard};
         ListenerStatus,
         Connections,
         CacheStatus,
+        DiskStatus,
         OriginStatus,
         RouteStatus,
         StreamStatus,

@@ -210,6 +210,16 @@ impl Cache {
         self.parts.store.find(key, request)
     }
 
+    /// All that is stored under `key`, whatever requests it is for; the newest first.
+    pub fn variants(&self, key: &Key) -> Vec<Arc<Object>> {
+        self.parts.store.variants(key)
+    }
+
+    /// Puts `new` in the place of `old`, if that is still stored: the same response under a head of today.
+    pub fn replace(&self, key: &Key, old: &Arc<Object>, new: &Arc<Object>) {
+        self.parts.store.replace(key, old, new);
+    }
+
     /// Lets go of everything under `key`. What is arriving under it still reaches its readers, but is not stored and
     /// gets no further ones.
     pub fn remove(&self, key: &Key) {

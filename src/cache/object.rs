@@ -80,6 +80,11 @@ impl Object {
         Self::new(Arc::new(head), self.pieces.clone(), charge)
     }
 
+    /// Whether its body is the very one of `other`: what a validation has confirmed.
+    pub fn has_body_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pieces, &other.pieces)
+    }
+
     /// Octets of the body.
     pub fn length(&self) -> u64 {
         self.pieces.last().map_or(0, |piece| piece.end)

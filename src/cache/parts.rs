@@ -54,7 +54,16 @@ impl Parts {
     ) -> Result<Arc<Self>, SpillError> {
         let memory = Memory::new(config.memory);
         let spill = disk.map(|disk| Spill::open(disk, &memory, &clock)).transpose()?;
-        Ok(Arc::new(Self {
+        Ok(Self::over(config, (bells, clock), memory, spill))
+    }
+
+    pub(super) fn over(
+        config: CacheConfig,
+        (bells, clock): (Arc<Bells>, Clock),
+        memory: Arc<Memory>,
+        spill: Option<Arc<Spill>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             store: Store::new(memory.clone(), spill.clone()),
             spill,
             memory,
@@ -67,7 +76,7 @@ impl Parts {
             fill_readers: AtomicUsize::new(config.fill_readers),
             live_reserve: AtomicU64::new(millis(config.live_reserve)),
             apart_for: AtomicU64::new(millis(config.apart)),
-        }))
+        })
     }
 
     pub fn reconfigure(&self, config: CacheConfig) {

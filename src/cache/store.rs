@@ -15,13 +15,13 @@ use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 
 use crate::clock::Tick;
-use crate::rules::caching::Key;
+use crate::rules::caching::{Key, vary};
 
 use super::memory::{Charge, Kind, Memory};
 use super::near::{Near, Order};
 use super::object::Object;
 use super::spill::Spill;
-use super::sync::Mutex;
+use super::sync::{Mutex, MutexGuard};
 
 /// Variants kept of one key; the oldest goes.
 const VARIANTS: usize = 32;
@@ -120,16 +120,29 @@ impl Store {
         }
     }
 
-    /// The newest object under `key` whose variant fits `request`.
+    /// The newest object under `key` whose variant fits `request` (RFC 9111 §4.1).
     pub fn find(&self, key: &Key, request: &HeaderMap) -> Option<Arc<Object>> {
         let entry = self.entry_of(key)?;
         let variants = entry.variants.load();
-        let found = variants.as_ref()?.iter().find(|object| object.head.variant.matches(request))?;
+        let variants = variants.as_ref()?;
+        let found = match variants.as_slice() {
+            [only] => Some(only).filter(|object| object.head.variant.matches(request)),
+            several => {
+                let made = several.iter().map(|object| (&object.head.variant, object.head.validators.dated()));
+                vary::select(made, request).map(|index| &several[index])
+            }
+        }?;
         // Looked at before it is written: the line stays shared among workers.
         if !entry.used.load(Ordering::Relaxed) {
             entry.used.store(true, Ordering::Relaxed);
         }
         Some(found.clone())
+    }
+
+    /// All objects under `key`, the newest first.
+    pub fn variants(&self, key: &Key) -> Vec<Arc<Object>> {
+        let entry = self.entry_of(key);
+        entry.and_then(|entry| entry.variants.load_full()).map(|variants| variants.to_vec()).unwrap_or_default()
     }
 
     fn entry_of(&self, key: &Key) -> Option<Arc<Entry>> {
@@ -139,10 +152,23 @@ impl Store {
     /// Stores an object in place of its variant's last one, unless `withdrawn` says that it was purged meanwhile. It
     /// is let go after everything else while it is near a live edge.
     pub fn insert(&self, key: &Key, object: &Arc<Object>, (withdrawn, near_until): (&AtomicBool, Option<Tick>)) {
-        let mut ledger = self.ledger.lock();
-        if withdrawn.load(Ordering::SeqCst) {
-            return;
+        let ledger = self.ledger.lock();
+        if !withdrawn.load(Ordering::SeqCst) {
+            self.put(ledger, key, (object, near_until));
         }
+    }
+
+    /// Stores `new` in place of `old`, if that is still what is stored.
+    pub fn replace(&self, key: &Key, old: &Arc<Object>, new: &Arc<Object>) {
+        let ledger = self.ledger.lock();
+        let entry = self.entry_of(key);
+        let variants = entry.and_then(|entry| entry.variants.load_full());
+        if variants.is_some_and(|variants| variants.iter().any(|one| Arc::ptr_eq(one, old))) {
+            self.put(ledger, key, (new, None));
+        }
+    }
+
+    fn put(&self, mut ledger: MutexGuard<'_, Ledger>, key: &Key, (object, near_until): (&Arc<Object>, Option<Tick>)) {
         let moka = self.moka.load_full();
         let old = self.entry_of(key);
         let mut variants = vec![object.clone()];

@@ -12,6 +12,7 @@ mod material;
 mod origin;
 mod read;
 mod route;
+mod sharing;
 mod suggest;
 mod syntax;
 mod tables;
@@ -31,6 +32,7 @@ pub use finding::{Finding, Problems};
 pub use limits::Limits;
 pub use machine::Machine;
 pub use material::Secret;
+pub use sharing::{Sharing, Wishes};
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,6 +164,30 @@ pub struct Cache {
     pub live_reserve: Duration,
     /// For how long requests are not put together after an answer that was for one viewer alone.
     pub uncacheable_for: Duration,
+    /// Where what memory lets go of is kept, if anywhere.
+    pub disk: Option<Disk>,
+}
+
+/// `disk` in `[cache]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The folder, for this node alone.
+    pub path: PathBuf,
+    /// What all its files may take, in bytes.
+    pub size: u64,
+    /// How it is read and written.
+    pub engine: DiskEngine,
+}
+
+/// How the disk is read and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskEngine {
+    /// Over io_uring where the kernel allows it, by threads elsewhere.
+    Auto,
+    /// Over io_uring; without it the node does not start.
+    IoUring,
+    /// By a few threads.
+    Threads,
 }
 
 /// `[origins.NAME]`
@@ -272,6 +298,8 @@ pub struct Route {
     pub stale_playlist_for: u32,
     /// For how long errors are kept that say nothing of it.
     pub errors: Errors,
+    /// How far plain responses are shared.
+    pub sharing: Sharing,
 }
 
 /// `route.live`

@@ -6,7 +6,7 @@ use http::Uri;
 
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
-use super::{Cors, CorsRules, Route, live, origin};
+use super::{Cors, CorsRules, Route, live, origin, sharing};
 use crate::rules::caching::negative::{Errors, Statuses};
 
 /// Paths that the node answers itself.
@@ -52,6 +52,7 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
     let max_body = section.value("max_body").and_then(|value| value.size(0..=1 << 40)).unwrap_or(16 << 20);
     let errors = section.value("errors").and_then(|value| value.table()).map(errors).unwrap_or_default();
     let treatment = live::treatment(&mut section, &path);
+    let sharing = sharing::sharing(&mut section);
     let place = section.place.clone();
     section.finish();
     let origins: Vec<Value<'_>> = origins
@@ -84,6 +85,7 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
         warm: treatment.warm,
         stale_playlist_for: treatment.stale_playlist_for,
         errors,
+        sharing,
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
     Typed { route, place, name, path, warm: treatment.warm_place, origins, comparable }

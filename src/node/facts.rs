@@ -18,7 +18,7 @@ use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
 
 use super::doors::Doors;
-use super::{Shared, streams};
+use super::{Shared, disk, streams};
 
 /// A worker whose loop takes longer than this to answer is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -42,8 +42,10 @@ impl Node for Shared {
                 ("heads", usage.heads),
                 ("index", usage.index),
                 ("fills", usage.fills),
+                ("disk-index", usage.disk_index),
                 ("ceiling", usage.ceiling),
             ]),
+            disk: self.edge.cache.spill().map(|spill| disk::status(spill)),
             origins: policies.origins.snapshot().iter().map(origin).collect(),
             routes: policies
                 .routes
@@ -129,6 +131,7 @@ impl Source for Metrics {
         let mut families = shared.edge.traffic.families();
         families.extend(streams::families(shared));
         families.extend(cache(shared));
+        families.extend(shared.edge.cache.spill().into_iter().flat_map(|spill| disk::families(spill)));
         families.extend(shared.edge.live.media.families());
         families.extend(connections(shared));
         families.extend(origins(&shared.edge.policies().origins.snapshot()));
@@ -149,7 +152,13 @@ fn labelled(name: &'static str, value: &str) -> Labels {
 
 fn cache(shared: &Shared) -> Vec<Family> {
     let usage = shared.edge.cache.usage();
-    let kinds = [("bodies", usage.bodies), ("heads", usage.heads), ("index", usage.index), ("fills", usage.fills)];
+    let kinds = [
+        ("bodies", usage.bodies),
+        ("heads", usage.heads),
+        ("index", usage.index),
+        ("fills", usage.fills),
+        ("disk-index", usage.disk_index),
+    ];
     let memory = Family::new("weir_memory_bytes", "Octets under the memory ceiling, by what holds them");
     let memory = kinds
         .iter()

@@ -97,10 +97,12 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut
     if !cached::is_shareable(head) {
         told.class = Some("plain");
         told.sharing = Some("per-viewer");
-        told.verdict = format!("passed to the origin for this viewer alone, for it carries Authorization; {because}");
+        told.verdict =
+            format!("passed to the origin for this viewer alone, for it has conditions of its own; {because}");
         return;
     }
     let asking = match route.config.live {
+        LiveMode::Auto if !cached::names_nobody(head) => None,
         LiveMode::Auto => asked::playlist(edge, resource),
         LiveMode::Off => None,
     };

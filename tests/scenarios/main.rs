@@ -13,6 +13,7 @@ mod certificates;
 mod coalescing;
 mod continuity;
 mod cors;
+mod disk;
 mod drain;
 mod fields;
 mod media;

@@ -120,6 +120,8 @@ pub struct Spill {
 struct Bounds {
     /// Octets that may wait to be written.
     queue: u64,
+    /// One object of so many may wait where nothing else does.
+    alone: u64,
     segment: u64,
     /// The largest body that is written.
     object: u64,
@@ -133,11 +135,17 @@ impl Bounds {
     fn of(size: u64, memory: u64) -> Self {
         Self {
             queue: (memory / 16).clamp(LEAST_QUEUE, MOST_QUEUE),
+            alone: memory / 8,
             segment: (size / SEGMENTS).min(SEGMENT),
             object: size / 4,
             index: memory / INDEX_SHARE,
             promoted: memory / 32,
         }
+    }
+
+    /// Whether `length` octets may wait where `queued` do already: what waits is still in memory.
+    fn admits(&self, queued: u64, length: u64) -> bool {
+        queued + length <= self.queue || queued == 0 && length <= self.alone
     }
 }
 
@@ -234,7 +242,7 @@ impl Spill {
         match () {
             () if length > self.bounds.object || !is_of_use(&object.head, now) => self.figures.unfit.add(1),
             () if !self.health.writes(now) => self.figures.paused.add(1),
-            () if index.queued + length > self.bounds.queue => self.figures.queue_full.add(1),
+            () if !self.bounds.admits(index.queued, length) => self.figures.queue_full.add(1),
             () => {
                 let number = index.next_number();
                 index.offer(self.card(key, &object.head, (number, length)), object.clone());

@@ -276,6 +276,7 @@ fn route() -> Route {
         warm: Vec::new(),
         stale_playlist_for: 3,
         errors: Errors::default(),
+        sharing: crate::config::Sharing::default(),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod range;
 pub mod storable;
 pub mod validator;
 pub mod vary;
+pub mod wish;
 
 pub use control::{Control, Directive, Wish};
 pub use freshness::Freshness;
