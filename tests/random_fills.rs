@@ -23,6 +23,7 @@ use weir::config::{Config, Machine};
 use weir::origin::pump::{Fetching, Pump, Terms};
 use weir::origin::{FetchError, Origins};
 use weir::rules::caching::negative::Errors;
+use weir::rules::caching::storable::SetCookie;
 use weir::rules::caching::{Freshness, Key};
 use weir::tasks::Tasks;
 
@@ -317,9 +318,11 @@ impl Edge {
                     group: vec!["o".into()],
                     target: path.parse().unwrap(),
                     fields: HeaderMap::new(),
-                    unvaried: &[],
+                    unvaried: Arc::from([]),
                     viewer_authority: None,
                     validates: None,
+                    siblings: Vec::new(),
+                    cookies: SetCookie::Share,
                     terms: Terms::Plain,
                     errors: Errors::default(),
                     naming: None,

@@ -4,6 +4,7 @@
 mod api;
 mod guard;
 mod listen;
+mod purge;
 mod status;
 
 use std::sync::Arc;

@@ -425,6 +425,8 @@ pub enum Role {
     View,
     /// Reload and drain.
     Operate,
+    /// Purge what is stored.
+    Purge,
 }
 
 /// `[metrics]`

@@ -188,12 +188,14 @@ fn admin_token(mut section: Section<'_>, base: &Path) -> Option<AdminToken> {
     let roles = section.required("roles", "[\"view\"]");
     section.finish();
     let secret = file.and_then(|value| material::secret(&value, base));
-    let words = [("view", Role::View), ("operate", Role::Operate)];
+    let words = [("view", Role::View), ("operate", Role::Operate), ("purge", Role::Purge)];
     let roles = roles?;
     let list = roles.list()?;
     if list.is_empty() {
         let complaint = Complaint::new("a token without a role can do nothing");
-        roles.place.refuse(complaint.accepted("\"view\", \"operate\"").remedy("name a role, or remove the token"));
+        roles
+            .place
+            .refuse(complaint.accepted("\"view\", \"operate\", \"purge\"").remedy("name a role, or remove the token"));
     }
     let roles = list.iter().filter_map(|role| role.choice(&words)).collect();
     Some(AdminToken { secret: secret?, roles })

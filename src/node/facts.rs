@@ -165,7 +165,15 @@ fn cache(shared: &Shared) -> Vec<Family> {
         .fold(memory, |memory, (kind, bytes)| memory.with(labelled("kind", kind), Value::Gauge(*bytes as f64)));
     let living = shared.living_tasks();
     let fills = living.get("fill").copied().unwrap_or_default();
+    let purges = shared.edge.cache.purges();
     vec![
+        Family::new("weir_purges", "Purges that were ordered, by mode")
+            .with(labelled("mode", "hard"), Value::Counter(purges.hard))
+            .with(labelled("mode", "soft"), Value::Counter(purges.soft)),
+        Family::new("weir_purged_objects", "What purges covered: objects in memory and on disk, fetches in progress")
+            .with(labelled("kind", "memory"), Value::Counter(purges.objects))
+            .with(labelled("kind", "disk"), Value::Counter(purges.disk))
+            .with(labelled("kind", "fills"), Value::Counter(purges.fills)),
         memory,
         Family::new("weir_cache_bytes", "Octets of stored and arriving objects, by kind")
             .with(labelled("kind", "memory"), Value::Gauge(usage.total() as f64)),

@@ -272,7 +272,7 @@ async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Ma
         Role::Joiner => tokio::select! {
             biased;
             arrived = arrived => arrived,
-            () = edge.clock.sleep(patience) => return Err(Refusal::FillWait),
+            () = edge.clock.sleep(patience) => Err(FillEnd::TooLate),
         },
     };
     let now = edge.clock.now();

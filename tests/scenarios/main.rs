@@ -19,6 +19,7 @@ mod fields;
 mod media;
 mod playlists;
 mod process;
+mod purge;
 mod ranges;
 mod reload;
 mod script;

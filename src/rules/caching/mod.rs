@@ -8,6 +8,7 @@ pub mod media;
 pub mod negative;
 pub mod purge;
 pub mod range;
+pub mod reason;
 pub mod storable;
 pub mod validator;
 pub mod vary;
