@@ -118,7 +118,7 @@ impl Plan {
             (1, _, 1..) => Fault::Reset(at),
             (2, _, _) => Fault::NoAnswer,
             (3, Framing::Length, _) => Fault::TooLong,
-            (4, _, _) => Fault::Stall(at),
+            (4, _, 1..) => Fault::Stall(at),
             (5, _, 1..) => Fault::Silence(at),
             _ => Fault::None,
         };
