@@ -260,20 +260,11 @@ fn from_store(
 
 async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Manner) -> Result<Followed, Refusal> {
     let Following { mut reader, role, why, fallback, since, patience } = following;
-    let needs = manner.needs(head);
-    let arrived = std::future::poll_fn(|cx| match needs {
-        Needs::Head => reader.poll_head(cx),
-        Needs::Whole => reader.poll_whole(cx),
-        Needs::Grown(octets) => reader.poll_reached(octets, cx),
-    });
+    let arrived = arrival(&mut reader, manner.needs(head));
     let arrived = match role {
         // The deadlines towards the origin are its own.
         Role::Leader => arrived.await,
-        Role::Joiner => tokio::select! {
-            biased;
-            arrived = arrived => arrived,
-            () = edge.clock.sleep(patience) => Err(FillEnd::TooLate),
-        },
+        Role::Joiner => in_time(edge, arrived, patience).await,
     };
     let now = edge.clock.now();
     let waited = now.since(since);
@@ -329,6 +320,29 @@ async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Ma
         None => Answer { origin_wait: Some(waited), ..answer },
     };
     Ok(Followed::Answer(Box::new(answer)))
+}
+
+/// What there is once as much has arrived as is needed.
+async fn arrival(reader: &mut FillReader, needs: Needs) -> Result<FillAnswer, FillEnd> {
+    std::future::poll_fn(|cx| match needs {
+        Needs::Head => reader.poll_head(cx),
+        Needs::Whole => reader.poll_whole(cx),
+        Needs::Grown(octets) => reader.poll_reached(octets, cx),
+    })
+    .await
+}
+
+/// What arrives while a joiner waits for it.
+async fn in_time(
+    edge: &Edge,
+    arrival: impl Future<Output = Result<FillAnswer, FillEnd>>,
+    patience: Duration,
+) -> Result<FillAnswer, FillEnd> {
+    tokio::select! {
+        biased;
+        arrived = arrival => arrived,
+        () = edge.clock.sleep(patience) => Err(FillEnd::TooLate),
+    }
 }
 
 /// What came from disk was stored: nobody was asked for it.
