@@ -66,6 +66,7 @@ pub fn refusal(end: &FillEnd) -> Refusal {
         FillEnd::Failed(failure) if failure.downcast_ref::<Withdrawn>().is_some() => Refusal::NoLongerNamed,
         FillEnd::Failed(failure) => failure.downcast_ref().map_or(Refusal::OriginReset, of_fetch),
         FillEnd::Refused(refused) => refused_by_cache(*refused),
+        FillEnd::TooLate => Refusal::FillWait,
         FillEnd::CutShort { .. }
         | FillEnd::TooLong { .. }
         | FillEnd::Abandoned
