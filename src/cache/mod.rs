@@ -6,6 +6,7 @@
 
 mod apart;
 mod arrival;
+mod audience;
 pub mod bells;
 mod failure;
 mod fill;
@@ -63,6 +64,8 @@ pub struct CacheConfig {
     pub fill_readers: usize,
     /// For how long what is near the edge of a live stream is let go after everything else.
     pub live_reserve: Duration,
+    /// For how long nobody waits for another's fill under a key whose last response was for one reader alone.
+    pub apart: Duration,
 }
 
 impl CacheConfig {
@@ -98,6 +101,9 @@ pub enum Lookup {
     Join(FillReader),
     /// The caller must fetch it.
     Lead(Lead),
+    /// The last response was for one reader alone, and there is no place for another fill: the caller asks past the
+    /// cache.
+    Apart,
     /// A limit of the node leaves no place for the caller.
     Refused(Refused),
 }
@@ -168,6 +174,7 @@ impl Cache {
             Boarding::Leads((stale, lead)) => (stale, lead.map_or_else(Flight::Refused, Flight::Lead)),
         };
         match (stale, flight) {
+            (_, Flight::Refused(Refused::Fills)) if apart => Lookup::Apart,
             (Some(Stale { object, while_asking, usable_for, age }), flight) => {
                 Lookup::Stale { object, while_asking, usable_for, age, flight }
             }
@@ -336,6 +343,12 @@ impl Cache {
     /// Keys with something stored, as of the last housekeeping.
     pub fn objects(&self) -> u64 {
         self.parts.store.objects()
+    }
+
+    /// Keys under which nobody waits for another's fill for now, as of the last housekeeping, and how many found no place
+    /// among them.
+    pub fn apart(&self) -> (usize, u64) {
+        self.parts.apart.figures()
     }
 
     /// Housekeeping that must also happen while nobody asks: to be called about once a second.

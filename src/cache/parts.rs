@@ -39,6 +39,8 @@ pub(super) struct Parts {
     fill_readers: AtomicUsize,
     /// In milliseconds.
     live_reserve: AtomicU64,
+    /// In milliseconds.
+    apart_for: AtomicU64,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -80,6 +82,7 @@ impl Parts {
             max_object: AtomicU64::new(config.largest()),
             fill_readers: AtomicUsize::new(config.fill_readers),
             live_reserve: AtomicU64::new(millis(config.live_reserve)),
+            apart_for: AtomicU64::new(millis(config.apart)),
         })
     }
 
@@ -87,6 +90,7 @@ impl Parts {
         self.max_object.store(config.largest(), Ordering::Relaxed);
         self.fill_readers.store(config.fill_readers, Ordering::Relaxed);
         self.live_reserve.store(millis(config.live_reserve), Ordering::Relaxed);
+        self.apart_for.store(millis(config.apart), Ordering::Relaxed);
         self.permits.set_limit(config.fills_per_group);
         if self.memory.ceiling() != config.memory {
             self.memory.set_ceiling(config.memory);
@@ -100,6 +104,12 @@ impl Parts {
 
     pub fn live_reserve(&self) -> Duration {
         Duration::from_millis(self.live_reserve.load(Ordering::Relaxed))
+    }
+
+    /// From now on nobody waits for another's fill under `key`, for a while.
+    pub fn set_apart(&self, key: &Key) {
+        let now = self.clock.now();
+        self.apart.set(key, now, now + Duration::from_millis(self.apart_for.load(Ordering::Relaxed)));
     }
 
     pub fn reader_limit(&self) -> usize {
@@ -118,6 +128,7 @@ impl Parts {
     /// Moves what is no longer near a live edge to what is let go first, and lets the system have what is free.
     pub fn run_pending(&self) {
         self.store.run_pending(self.clock.now());
+        self.apart.sweep(self.clock.now());
         memory::give_back();
     }
 

@@ -27,6 +27,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::rules::caching::negative::Errors;
+
 pub use finding::{Finding, Problems};
 pub use limits::Limits;
 pub use machine::Machine;
@@ -167,6 +169,8 @@ pub struct Cache {
     pub live_reserve: Duration,
     /// Where what memory lets go of is kept, if anywhere.
     pub disk: Option<Disk>,
+    /// For how long requests are not put together after an answer that was for one viewer alone.
+    pub uncacheable_for: Duration,
 }
 
 /// `disk` in `[cache]`
@@ -356,6 +360,8 @@ pub struct Route {
     pub stale_playlist_for: u32,
     /// How far plain responses are shared.
     pub sharing: Sharing,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
 }
 
 /// `route.live`

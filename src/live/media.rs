@@ -26,6 +26,7 @@ use crate::clock::{Clock, Tick};
 use crate::origin::Origins;
 use crate::origin::peers::Shared;
 use crate::rules::caching::media::{self, Word};
+use crate::rules::caching::negative::Errors;
 use crate::rules::caching::{Freshness, Key};
 use crate::rules::hls::multivariant::Role;
 use crate::rules::hls::variables::Variables;
@@ -102,6 +103,8 @@ pub struct Source {
     pub fields: HeaderMap,
     /// What the viewer called the edge, where the origin wants to see it.
     pub viewer_authority: Option<String>,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
     /// How the region's owner is asked before the origins; `None`: it is not.
     pub shared: Option<Shared>,
 }

@@ -210,6 +210,16 @@ fn cache(shared: &Shared) -> Vec<Family> {
             "Viewers who read, or wait for, a shared response that is still arriving",
             shared.edge.cache.fill_readers() as f64,
         ),
+        Family::gauge(
+            "weir_uncacheable_keys",
+            "Keys under which no request waits for another's, after an answer that was for one viewer alone",
+            shared.edge.cache.apart().0 as f64,
+        ),
+        Family::counter(
+            "weir_uncacheable_keys_unplaced_total",
+            "Keys that could not be remembered so, as their table was full",
+            shared.edge.cache.apart().1,
+        ),
         living.iter().fold(Family::new("weir_tasks", "Living tasks by name"), |family, (name, count)| {
             family.with(labelled("task", name), Value::Gauge(*count as f64))
         }),

@@ -248,6 +248,7 @@ fn cache_bounds(config: &Config) -> CacheConfig {
         fills_per_group: config.limits.fills,
         fill_readers: config.limits.fill_readers,
         live_reserve: config.cache.live_reserve,
+        apart: config.cache.uncacheable_for,
     }
 }
 

@@ -21,6 +21,7 @@ use crate::cache::{FillFailure, FillWriter, Object, ResponseHead, Sharing};
 use crate::clock::{Clock, Tick};
 use crate::rules::caching::control::TARGETS;
 use crate::rules::caching::freshness::{Policy, Received, Times};
+use crate::rules::caching::negative::{self, Asked, Errors};
 use crate::rules::caching::storable::{self, Credentials, RequestFacts, SetCookie, Verdict, WhyNot};
 use crate::rules::caching::validator::{self, Validators};
 use crate::rules::caching::{Control, Variant, media};
@@ -54,6 +55,8 @@ pub struct Fetching {
     pub siblings: Vec<Arc<Object>>,
     /// By which rules the answer is judged.
     pub terms: Terms,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
     /// How the region's owner is asked before the origins; `None`: it is not.
     pub shared: Option<Shared>,
     /// Who names it, where a stream of several origins does; `None`: any origin of the group is asked.
@@ -280,6 +283,15 @@ impl Pump {
             }
             Terms::Media(_) => media::verdict(&facts, &received, &control),
         };
+        let asked = match &self.fetching.terms {
+            Terms::Plain | Terms::Unnamed => Asked::Plain,
+            Terms::Media(_) => Asked::Media,
+        };
+        let verdict = match self.fetching.validates {
+            None => negative::verdict(verdict, (&facts, asked), &received, &control, &self.fetching.errors),
+            // An error that is kept would drive out what may stand in for it (RFC 5861 §4).
+            Some(_) => verdict,
+        };
         let variant = match &self.fetching.terms {
             Terms::Plain | Terms::Unnamed => {
                 if self.fetching.cookies == SetCookie::Strip && !matches!(verdict.sharing, storable::Sharing::Nobody(_))
@@ -311,6 +323,7 @@ impl Pump {
         let times = self.times(requested);
         complete(&mut headers, times);
         let (head, sharing) = match self.head(status, headers.clone(), times) {
+            Some((head, verdict)) if self.is_at_fault(status, &verdict) => (head, Sharing::AtFault),
             Some((head, verdict)) => (head, sharing(&verdict, framing)),
             None => {
                 // What varies on everything fits one request alone, whatever the others carry.
@@ -322,15 +335,26 @@ impl Pump {
         };
         let unread = match sharing {
             // What was stale is wanted again, also where its viewers were answered at once and have gone.
-            Sharing::Shared { store: true } if self.fetching.validates.is_some() || self.is_media(&head) => {
+            Sharing::Shared { store: true } | Sharing::Waiting { store: true }
+                if self.fetching.validates.is_some() || self.is_media(&head) =>
+            {
                 WhenUnread::Finish
             }
-            Sharing::Shared { .. } | Sharing::Private => WhenUnread::Stop,
+            Sharing::Shared { .. } | Sharing::Waiting { .. } | Sharing::Private | Sharing::AtFault => WhenUnread::Stop,
         };
         if writer.head(head, announced_length, sharing).is_ok() {
             let pouring = Pouring { body, skip: 0, got: 0, from: origin, broken };
             self.pour(pouring, unread, writer).await;
         }
+    }
+
+    /// Whether what came is about the fields of the request, which are those of whoever asked first.
+    fn is_at_fault(&self, status: StatusCode, verdict: &Verdict) -> bool {
+        let has_viewers_fields = match &self.fetching.terms {
+            Terms::Plain | Terms::Unnamed => true,
+            Terms::Media(_) => false,
+        };
+        has_viewers_fields && verdict.storable.is_err() && negative::is_about_the_request(status)
     }
 
     /// Whether the next viewer of a stream will want it: by its type, or by the name it was asked for under.
@@ -384,12 +408,12 @@ const fn forbids(why: WhyNot) -> bool {
 }
 
 fn sharing(verdict: &Verdict, framing: Framing) -> Sharing {
+    // The end of a cleartext connection looks the same whether the body was cut or not.
+    let store = verdict.storable.is_ok() && framing != Framing::ClosedUnproven;
     match verdict.sharing {
         storable::Sharing::Nobody(_) => Sharing::Private,
-        storable::Sharing::Anyone | storable::Sharing::Waiting(_) => Sharing::Shared {
-            // The end of a cleartext connection looks the same whether the body was cut or not.
-            store: verdict.storable.is_ok() && framing != Framing::ClosedUnproven,
-        },
+        storable::Sharing::Waiting(_) => Sharing::Waiting { store },
+        storable::Sharing::Anyone => Sharing::Shared { store },
     }
 }
 

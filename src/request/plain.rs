@@ -158,6 +158,7 @@ impl Manner for Plain<'_> {
                 LiveMode::Auto if self.credentials != Credentials::Authorization => Terms::Unnamed,
                 LiveMode::Auto | LiveMode::Off => Terms::Plain,
             },
+            errors: resource.route.config.errors.clone(),
             shared: asked::regional(head, resource),
             naming: None,
         };

@@ -146,6 +146,7 @@ impl RoutePolicy {
             keys: route.keys,
             query_keep: route.query_keep.clone(),
             stale_playlist_for: route.stale_playlist_for,
+            errors: route.errors.clone(),
         };
         Self {
             name,

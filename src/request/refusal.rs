@@ -74,6 +74,9 @@ pub enum Refusal {
     /// Too many viewers wait for one object.
     #[error("too many viewers are reading this object while it arrives")]
     TooManyReaders,
+    /// What another viewer's request brings did not come in time.
+    #[error("what another viewer's request brings did not come in time")]
+    FillWait,
     /// The origin cannot be reached.
     #[error("the origin cannot be reached")]
     OriginUnreachable,
@@ -146,7 +149,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The stable words, for metrics.
-    pub const WORDS: [&'static str; 33] = [
+    pub const WORDS: [&'static str; 34] = [
         "bad-request",
         "head-too-large",
         "body-too-large",
@@ -178,6 +181,7 @@ impl Refusal {
         "no-longer-named",
         "coding-unknown",
         "version-unknown",
+        "fill-wait",
         "not-a-peer",
         "peers-disagree",
     ];
@@ -216,8 +220,9 @@ impl Refusal {
             Self::NoLongerNamed => 28,
             Self::CodingUnknown => 29,
             Self::VersionUnknown => 30,
-            Self::NotAPeer(_) => 31,
-            Self::PeersDisagree => 32,
+            Self::FillWait => 31,
+            Self::NotAPeer(_) => 32,
+            Self::PeersDisagree => 33,
         }
     }
 
@@ -247,6 +252,7 @@ impl Refusal {
             Self::MemoryFull
             | Self::TooManyFills
             | Self::TooManyReaders
+            | Self::FillWait
             | Self::TooManyHeld
             | Self::TooManyPlaylists
             | Self::HoldTimeout { .. }
@@ -295,6 +301,7 @@ impl Refusal {
             | Self::OriginCutShort
             | Self::OriginMalformed
             | Self::HoldTimeout { .. }
+            | Self::FillWait
             | Self::NotAPlaylist(_)
             | Self::NoLongerNamed
             | Self::OriginStatus { .. }
@@ -338,7 +345,7 @@ mod tests {
 
     #[test]
     fn an_overloaded_node_says_when_to_come_back() {
-        for refusal in [Refusal::MemoryFull, Refusal::TooManyFills, Refusal::OriginBusy] {
+        for refusal in [Refusal::MemoryFull, Refusal::TooManyFills, Refusal::FillWait, Refusal::OriginBusy] {
             assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert!(refusal.retry_after().is_some());
         }

@@ -26,6 +26,7 @@ mod reload;
 mod script;
 mod sharing;
 mod stage;
+mod together;
 mod trouble;
 mod warm;
 mod window;

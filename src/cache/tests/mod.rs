@@ -3,6 +3,7 @@
 mod bounds;
 mod interleavings;
 mod purges;
+mod sharing;
 mod workers;
 
 use std::future::poll_fn;
@@ -50,6 +51,7 @@ pub(super) fn config() -> CacheConfig {
         fills_per_group: 4,
         fill_readers: 8,
         live_reserve: Duration::from_secs(60),
+        apart: Duration::from_secs(10),
     }
 }
 
@@ -125,6 +127,7 @@ fn said(lookup: &Lookup) -> &'static str {
         Lookup::Stale { .. } => "stale",
         Lookup::Join(_) => "a flight",
         Lookup::Lead(_) => "the lead",
+        Lookup::Apart => "apart",
         Lookup::Refused(_) => "a refusal",
     }
 }

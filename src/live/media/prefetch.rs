@@ -79,7 +79,7 @@ impl Media {
         let now = self.clock.now();
         let lead = match self.cache.lookup(&named.key, &HeaderMap::new(), |stored| named.freshness(stored, now)) {
             Lookup::Lead(lead) | Lookup::Stale { flight: Flight::Lead(lead), .. } => lead,
-            Lookup::Hit(..) | Lookup::Join(_) | Lookup::Refused(_) | Lookup::Stale { .. } => return,
+            Lookup::Hit(..) | Lookup::Join(_) | Lookup::Apart | Lookup::Refused(_) | Lookup::Stale { .. } => return,
         };
         self.names.prefetched(print);
         let supply = &asked.rules.supply;
@@ -89,6 +89,7 @@ impl Media {
             target: located.upstream,
             fields: asked.fields.clone(),
             viewer_authority: asked.viewer_authority.clone(),
+            errors: asked.rules.errors.clone(),
         };
         self.begin(lead, (&named, print), source, Purpose::Prefetch);
     }
@@ -136,6 +137,7 @@ impl Media {
             viewer_authority: source.viewer_authority,
             validates,
             terms: Terms::Media(self.promises.find(print)),
+            errors: source.errors,
             shared: source.shared,
             naming: None,
         };

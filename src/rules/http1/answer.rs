@@ -296,9 +296,7 @@ mod tests {
         for (octets, expected) in table {
             assert_eq!(fault(octets), Some(expected), "{octets}");
         }
-        for (chunks, expected) in
-            [("5\nhello", Fault::LineEnd), ("5\r\nhello!", Fault::Chunk), ("-5\r\n", Fault::Chunk)]
-        {
+        for (chunks, expected) in [("5\nhello", Fault::LineEnd), ("5\r\nhello!\r\n", Fault::Chunk), ("-5\r\n", Fault::Chunk)] {
             assert_eq!(fault(&[CHUNKED, chunks].concat()), Some(expected), "{chunks}");
         }
     }

@@ -116,6 +116,7 @@ pub fn bounds() -> CacheConfig {
         fills_per_group: 100,
         fill_readers: 100,
         live_reserve: Duration::from_secs(60),
+        apart: Duration::from_secs(10),
     }
 }
 
