@@ -213,6 +213,14 @@ impl Arrival {
         }
     }
 
+    /// The head, once it is there.
+    pub fn known_head(&self) -> Option<Arc<ResponseHead>> {
+        match &self.state.lock().phase {
+            Phase::Arriving(response) | Phase::Drained(response) => Some(response.head.clone()),
+            Phase::Awaited | Phase::Complete(_) | Phase::Failed(_) => None,
+        }
+    }
+
     /// Octets that have arrived.
     pub fn arrived(&self) -> u64 {
         self.state.lock().end

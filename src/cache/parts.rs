@@ -15,6 +15,7 @@ use super::flights::Flights;
 use super::memory::{self, Charge, Kind, Memory};
 use super::object::Object;
 use super::permits::Permits;
+use super::purges::Purges;
 use super::spill::{Spill, SpillConfig, SpillError};
 use super::store::Store;
 
@@ -33,6 +34,7 @@ pub(super) struct Parts {
     pub permits: Arc<Permits>,
     pub bells: Arc<Bells>,
     pub clock: Clock,
+    pub purges: Arc<Purges>,
     max_object: AtomicU64,
     fill_readers: AtomicUsize,
     /// In milliseconds.
@@ -52,8 +54,21 @@ impl Parts {
     ) -> Result<Arc<Self>, SpillError> {
         let memory = Memory::new(config.memory);
         let spill = disk.map(|disk| Spill::open(disk, &memory, &clock)).transpose()?;
-        Ok(Arc::new(Self {
-            store: Store::new(memory.clone(), spill.clone()),
+        Ok(Self::over(config, (bells, clock), memory, spill))
+    }
+
+    pub(super) fn over(
+        config: CacheConfig,
+        (bells, clock): (Arc<Bells>, Clock),
+        memory: Arc<Memory>,
+        spill: Option<Arc<Spill>>,
+    ) -> Arc<Self> {
+        let purges = Arc::new(Purges::default());
+        if let Some(spill) = &spill {
+            spill.each_key(|key| purges.note(key));
+        }
+        Arc::new(Self {
+            store: Store::new(memory.clone(), purges.clone(), spill.clone()),
             spill,
             memory,
             flights: Flights::new(SHARDS),
@@ -61,10 +76,11 @@ impl Parts {
             permits: Permits::new(config.fills_per_group),
             bells,
             clock,
+            purges,
             max_object: AtomicU64::new(config.largest()),
             fill_readers: AtomicUsize::new(config.fill_readers),
             live_reserve: AtomicU64::new(millis(config.live_reserve)),
-        }))
+        })
     }
 
     pub fn reconfigure(&self, config: CacheConfig) {

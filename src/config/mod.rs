@@ -13,6 +13,7 @@ mod material;
 mod origin;
 mod read;
 mod route;
+mod sharing;
 mod suggest;
 mod syntax;
 mod tables;
@@ -31,6 +32,7 @@ pub use finding::{Finding, Problems};
 pub use limits::Limits;
 pub use machine::Machine;
 pub use material::Secret;
+pub use sharing::{Sharing, Wishes};
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,6 +162,30 @@ pub struct Cache {
     pub max_object: u64,
     /// What is this near to a followed live edge is never evicted by anything older.
     pub live_reserve: Duration,
+    /// Where what memory lets go of is kept, if anywhere.
+    pub disk: Option<Disk>,
+}
+
+/// `disk` in `[cache]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The folder, for this node alone.
+    pub path: PathBuf,
+    /// What all its files may take, in bytes.
+    pub size: u64,
+    /// How it is read and written.
+    pub engine: DiskEngine,
+}
+
+/// How the disk is read and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskEngine {
+    /// Over io_uring where the kernel allows it, by threads elsewhere.
+    Auto,
+    /// Over io_uring; without it the node does not start.
+    IoUring,
+    /// By a few threads.
+    Threads,
 }
 
 /// `[origins.NAME]`
@@ -276,6 +302,8 @@ pub struct Route {
     pub warm: Vec<String>,
     /// For how many target durations the last playlist is repeated while its origin fails.
     pub stale_playlist_for: u32,
+    /// How far plain responses are shared.
+    pub sharing: Sharing,
     /// Fields set on each answer to viewers.
     pub set_headers: Vec<(http::HeaderName, http::HeaderValue)>,
     /// Fields removed from each answer to viewers.
@@ -405,6 +433,8 @@ pub enum Role {
     View,
     /// Reload and drain.
     Operate,
+    /// Purge what is stored.
+    Purge,
 }
 
 /// `[metrics]`

@@ -7,7 +7,7 @@ use http::Uri;
 
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
-use super::{Cors, CorsRules, Route, live, origin};
+use super::{Cors, CorsRules, Route, live, origin, sharing};
 
 /// Paths that the node answers itself.
 const RESERVED: &str = "/.weir";
@@ -53,6 +53,7 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let headers = section.table("headers").map(|table| origin::fields(table, base));
     let (set_headers, remove_headers) = headers.unwrap_or_default();
     let treatment = live::treatment(&mut section, &path);
+    let sharing = sharing::sharing(&mut section);
     let place = section.place.clone();
     section.finish();
     let origins: Vec<Value<'_>> = origins
@@ -84,6 +85,7 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
         query_keep: treatment.query_keep,
         warm: treatment.warm,
         stale_playlist_for: treatment.stale_playlist_for,
+        sharing,
         set_headers,
         remove_headers,
     };

@@ -1,5 +1,5 @@
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -33,7 +33,7 @@ fn the_smallest_useful_file_gets_every_default() {
     assert_eq!(config.node, Node { name: "edge-1".to_owned(), region: None, workers: 4, state: None });
     assert_eq!(config.listen.admin, Some(Address::Socket("127.0.0.1:9180".parse().unwrap())));
     let live_reserve = Duration::from_secs(60);
-    assert_eq!(config.cache, Cache { memory: 4 << 30, max_object: 128 << 20, live_reserve });
+    assert_eq!(config.cache, Cache { memory: 4 << 30, max_object: 128 << 20, live_reserve, disk: None });
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.shutdown, Shutdown { delay: Duration::ZERO, deadline: Duration::from_secs(30) });
     assert_eq!(config.access_log, None);
@@ -159,6 +159,22 @@ fn a_secret_comes_from_a_file_or_the_environment_and_is_long() {
     assert!(config.admin.tokens[0].secret.matches(std::env::var("PATH").unwrap().trim().as_bytes()));
     let (_, warnings) = parse_in(&text("\"short\""), folder.path()).unwrap();
     assert_eq!(warnings[0].key, "admin.tokens[0].file");
+}
+
+#[test]
+fn a_disk_has_a_folder_and_a_size() {
+    let said = |disk: &str| parse_in(&format!("{SMALLEST}[cache]\ndisk = {{ {disk} }}\n"), Path::new("/base"));
+    let (config, _) = said("path = \"objects\", size = \"1GiB\", engine = \"threads\"").unwrap();
+    let disk = Disk { path: PathBuf::from("/base/objects"), size: 1 << 30, engine: DiskEngine::Threads };
+    assert_eq!(config.cache.disk, Some(disk));
+    for (disk, key) in [
+        ("path = \"objects\"", "cache.disk"),
+        ("size = \"1GiB\"", "cache.disk"),
+        ("path = \"objects\", size = \"1MiB\"", "cache.disk.size"),
+        ("path = \"objects\", size = \"1GiB\", engine = \"uring\"", "cache.disk.engine"),
+    ] {
+        assert_eq!(said(disk).unwrap_err().problems[0].key, key, "{disk}");
+    }
 }
 
 #[test]

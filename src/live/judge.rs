@@ -14,6 +14,7 @@ use crate::config::Playlists;
 use crate::origin::{FetchError, redirect};
 use crate::rules::caching::Control;
 use crate::rules::caching::control::{CDN_CACHE_CONTROL, Directive, TARGETS, WEIR_CACHE_CONTROL};
+use crate::rules::caching::purge;
 use crate::rules::fields::hop;
 use crate::rules::hls::parse::{self, Kind};
 use crate::rules::hls::rewrite::{rebase, rewrite};
@@ -71,7 +72,11 @@ pub(super) fn judge(came: &Came, asked: &Asked) -> Said {
             true => Said::PerViewer,
             false => Said::Failure(Failure::Fetch(Arc::new(FetchError::Redirected { origin: came.origin.clone() }))),
         },
-        status => Said::Failure(Failure::Status(status, Arc::new(passed_on(&came.headers)))),
+        status => {
+            let mut headers = passed_on(&came.headers);
+            purge::strip_tags(&mut headers);
+            Said::Failure(Failure::Status(status, Arc::new(headers)))
+        }
     }
 }
 

@@ -22,6 +22,7 @@ mod parking_tests;
 mod personal;
 pub mod playlist;
 mod print;
+mod purge;
 pub mod state;
 pub mod streams;
 mod sync;

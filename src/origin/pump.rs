@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPIRES, SET_COOKIE, VARY};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE, VARY};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Body;
@@ -21,7 +21,7 @@ use crate::cache::{FillFailure, FillWriter, Object, ResponseHead, Sharing};
 use crate::clock::{Clock, Tick};
 use crate::rules::caching::control::TARGETS;
 use crate::rules::caching::freshness::{Policy, Received, Times};
-use crate::rules::caching::storable::{self, RequestFacts, SetCookie, Verdict};
+use crate::rules::caching::storable::{self, Credentials, RequestFacts, SetCookie, Verdict, WhyNot};
 use crate::rules::caching::validator::{self, Validators};
 use crate::rules::caching::{Control, Variant, media};
 use crate::rules::fields::{date, hop};
@@ -41,12 +41,16 @@ pub struct Fetching {
     pub target: PathAndQuery,
     /// The fields of the request.
     pub fields: HeaderMap,
-    /// Fields that no request for it carries, so that Vary on them means nothing.
-    pub unvaried: &'static [HeaderName],
+    /// Fields on which Vary means nothing: no request for it carries them, or the operator says so.
+    pub unvaried: Arc<[HeaderName]>,
+    /// What is done with Set-Cookie.
+    pub cookies: SetCookie,
     /// What the viewer called the edge, for origins that want to see it.
     pub viewer_authority: Option<String>,
     /// The stale object that the origin may confirm.
     pub validates: Option<Arc<Object>>,
+    /// What is stored for other requests, and the origin may choose in its place (RFC 9111 §4.3.1).
+    pub siblings: Vec<Arc<Object>>,
     /// By which rules the answer is judged.
     pub terms: Terms,
     /// Who names it, where a stream of several origins does; `None`: any origin of the group is asked.
@@ -109,6 +113,10 @@ impl Pump {
 
     /// Fetches to the end, or until nobody wants it.
     pub async fn run(self, mut writer: FillWriter) {
+        if self.fetching.validates.is_none() {
+            let Some(kept) = writer.from_disk(&self.fetching.fields).await else { return };
+            writer = kept;
+        }
         let mut promise = self.promise().cloned();
         let began = self.clock.now();
         loop {
@@ -143,7 +151,8 @@ impl Pump {
     ) -> Option<(Result<Answer, FetchError>, FillWriter)> {
         let finishes = self.fetching.validates.is_some() || self.is_named_as_media();
         let mut withdrawn = pin!(Promise::withdrawn(promise));
-        let mut fetch = pin!(self.fetch(self.fetching.validates.as_deref()));
+        let candidates = self.candidates();
+        let mut fetch = pin!(self.fetch(&candidates));
         loop {
             let outcome = poll_fn(|cx| {
                 if let Poll::Ready(outcome) = fetch.as_mut().poll(cx) {
@@ -169,10 +178,23 @@ impl Pump {
         }
     }
 
-    async fn fetch(&self, validates: Option<&Object>) -> Result<Answer, FetchError> {
+    /// The stored objects that the origin is asked about. A date says something of one alone, and a coding must be one
+    /// that the request accepts, whatever the origin takes for the same.
+    fn candidates(&self) -> Vec<&Arc<Object>> {
+        let has_tag = |object: &Arc<Object>| object.head.validators.entity_tag().is_some();
+        match &self.fetching.validates {
+            Some(own) if !has_tag(own) => vec![own],
+            own => {
+                let is_plain = |object: &&Arc<Object>| !object.head.headers.contains_key(CONTENT_ENCODING);
+                let others = self.fetching.siblings.iter().filter(|object| has_tag(object)).filter(is_plain);
+                own.iter().chain(others).collect()
+            }
+        }
+    }
+
+    async fn fetch(&self, validates: &[&Arc<Object>]) -> Result<Answer, FetchError> {
         let mut headers = self.fetching.fields.clone();
-        let condition = validates.and_then(|object| validator::conditional_request([&object.head.validators]));
-        headers.extend(condition);
+        headers.extend(validator::conditional_request(validates.iter().map(|object| &object.head.validators)));
         let ask = Ask {
             method: Method::GET,
             path_and_query: self.fetching.target.clone(),
@@ -185,24 +207,23 @@ impl Pump {
         self.fetching.origins.fetch(&self.tasks, &self.fetching.group, ask).await
     }
 
-    /// The origin says that the stale object still holds (RFC 9111 §4.3.4). Where it speaks of another one, the whole
-    /// is fetched after all.
+    /// The origin says that a stored object still holds (RFC 9111 §4.3.4). Where it speaks of none that it was asked
+    /// about, the whole is fetched after all. What it forbids to keep is not refreshed: each asks for itself.
     async fn confirm(self, answer: Answer, requested: Tick, writer: FillWriter) {
-        let confirmed = self
-            .fetching
-            .validates
-            .as_ref()
-            .filter(|object| validator::select_for_304(&[&object.head.validators], &answer.headers).is_some());
-        let Some(object) = confirmed else {
-            let outcome = self.fetch(None).await;
+        let candidates = self.candidates();
+        let validators: Vec<_> = candidates.iter().map(|object| &object.head.validators).collect();
+        let Some(confirmed) = validator::select_for_304(&validators, &answer.headers) else {
+            let outcome = self.fetch(&[]).await;
             return self.fill(outcome, requested, writer).await;
         };
+        let object = candidates[confirmed];
         let times = self.times(requested);
         let mut headers = object.head.headers.clone();
         validator::update_from_304(&mut headers, &answer.headers, times.responded_wall);
         match self.head(object.head.status, headers, times) {
+            Some((_, Verdict { storable: Err(why), .. })) if forbids(why) => writer.fail_unshared(),
             Some((head, _)) => writer.refreshed(object.with_head(head)),
-            None => writer.refreshed(object.clone()),
+            None => writer.fail_unshared(),
         }
     }
 
@@ -223,22 +244,25 @@ impl Pump {
 
     /// The head as it is stored and shared, and what the rules say of it; `None` where it varies on everything.
     fn head(&self, status: StatusCode, mut headers: HeaderMap, times: Times) -> Option<(ResponseHead, Verdict)> {
-        let variant = Variant::ignoring(&headers, &self.fetching.fields, self.fetching.unvaried)?;
+        let variant = Variant::ignoring(&headers, &self.fetching.fields, &self.fetching.unvaried)?;
         let control = Control::of(&headers, &TARGETS);
-        let facts = RequestFacts {
-            method: Method::GET,
-            authorization: self.fetching.fields.contains_key(AUTHORIZATION),
-            no_store: false,
-        };
+        let facts =
+            RequestFacts { method: Method::GET, credentials: Credentials::of(&self.fetching.fields), no_store: false };
         let received = Received { status, headers: &headers, times };
         let verdict = match &self.fetching.terms {
             Terms::Plain | Terms::Unnamed => {
-                storable::verdict(&facts, &received, &control, &Policy::PLAIN, cookies(&headers, &control))
+                storable::verdict(&facts, &received, &control, &Policy::PLAIN, self.fetching.cookies)
             }
             Terms::Media(_) => media::verdict(&facts, &received, &control),
         };
         let variant = match &self.fetching.terms {
-            Terms::Plain | Terms::Unnamed => variant,
+            Terms::Plain | Terms::Unnamed => {
+                if self.fetching.cookies == SetCookie::Strip && !matches!(verdict.sharing, storable::Sharing::Nobody(_))
+                {
+                    headers.remove(SET_COOKIE);
+                }
+                variant
+            }
             // Nothing that differs between viewers was asked for.
             Terms::Media(_) => {
                 media::strip(&mut headers);
@@ -318,7 +342,7 @@ fn complete(headers: &mut HeaderMap, times: Times) {
 pub fn media_head(status: StatusCode, mut headers: HeaderMap, times: Times) -> (ResponseHead, Sharing) {
     complete(&mut headers, times);
     let control = Control::of(&headers, &TARGETS);
-    let facts = RequestFacts { method: Method::GET, authorization: false, no_store: false };
+    let facts = RequestFacts { method: Method::GET, credentials: Credentials::None, no_store: false };
     let verdict = media::verdict(&facts, &Received { status, headers: &headers, times }, &control);
     media::strip(&mut headers);
     let validators = Validators::of(&headers, times.responded_wall);
@@ -327,10 +351,9 @@ pub fn media_head(status: StatusCode, mut headers: HeaderMap, times: Times) -> (
     (head, sharing(&verdict, Framing::Delimited))
 }
 
-/// A cookie is shared only where the origin says for how long: a guess would hand one viewer's to others.
-fn cookies(headers: &HeaderMap, control: &Control) -> SetCookie {
-    let explicit = control.max_age.is_some() || control.s_maxage.is_some() || headers.contains_key(EXPIRES);
-    if headers.contains_key(SET_COOKIE) && !explicit { SetCookie::Bypass } else { SetCookie::Share }
+/// Whether a 304 that says so keeps what was stored from being used for others.
+const fn forbids(why: WhyNot) -> bool {
+    matches!(why, WhyNot::NoStore | WhyNot::Private | WhyNot::Authorization)
 }
 
 fn sharing(verdict: &Verdict, framing: Framing) -> Sharing {

@@ -65,7 +65,7 @@ impl Asking {
 
 /// What a shareable request asks for, if the live edge has a word in it.
 pub fn shared(edge: &Edge, head: &Head, resource: &Resource<'_>) -> Option<Asking> {
-    let is_live = resource.route.config.live == LiveMode::Auto && cached::is_shareable(head);
+    let is_live = resource.route.config.live == LiveMode::Auto && cached::names_nobody(head);
     is_live.then(|| playlist(edge, resource)).flatten()
 }
 

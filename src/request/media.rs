@@ -10,6 +10,7 @@ use crate::cache::{FillReader, Lead, Object, ResponseHead};
 use crate::clock::Tick;
 use crate::config::Keys;
 use crate::live::media::{Kind, Named, PartAnswer, Source};
+use crate::rules::caching::control::CDN_CACHE_CONTROL;
 use crate::rules::caching::range::{self, RangeSet};
 use crate::rules::caching::{Freshness, Key, freshness};
 use crate::rules::fields::cache_status::Forward;
@@ -127,7 +128,7 @@ impl Manner for Media<'_> {
         if !is_media {
             return answer;
         }
-        for name in [EXPIRES, PRAGMA, VARY] {
+        for name in [EXPIRES, PRAGMA, VARY, CDN_CACHE_CONTROL] {
             answer.headers.remove(name);
         }
         // From its birth on: whoever reads it takes off its age.

@@ -8,6 +8,7 @@ use crate::config::{self, Config, Route};
 use crate::live::Rules;
 use crate::origin::Origins;
 use crate::origin::supply::Supply;
+use crate::rules::caching::purge::Space;
 use crate::rules::cors::{Cors, Credentials, Permission};
 use crate::rules::fields::loops::Pseudonym;
 use crate::rules::uri::{self, PathPattern};
@@ -176,7 +177,13 @@ impl RoutePolicy {
         format!("{scheme}://{}{target}", exact.or(any).unwrap_or_else(|| "localhost".to_owned()))
     }
 
-    fn serves_host(&self, host: &str) -> bool {
+    /// How its public paths look in keys.
+    pub fn space(&self) -> Space {
+        self.supply.space(&self.path, &self.config.path)
+    }
+
+    /// Whether it serves a host.
+    pub fn serves_host(&self, host: &str) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
     }
 

@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use serde::Serialize;
 
 use crate::config::LiveMode;
-use crate::rules::caching::control::{self, Downstream};
+use crate::rules::caching::control;
+use crate::rules::caching::purge;
 use crate::rules::fields::cache_status::CacheStatus;
 use crate::rules::fields::loops;
 use crate::rules::priority::{self, Priority};
@@ -96,11 +97,13 @@ pub fn finish(
 
 /// Age, Cache-Status and Via: what this node did with an answer of the origin's.
 fn trace(policies: &Policies, provenance: &Provenance, headers: &mut HeaderMap) {
-    control::strip_targeted(headers, Downstream::Viewer);
+    control::strip_targeted(headers);
+    purge::strip_tags(headers);
     if let Age::Seconds(age) = provenance.age {
         headers.insert(AGE, age.into());
     }
-    let status = CacheStatus { handling: provenance.handling, ttl: provenance.ttl, detail: None, key: None };
+    let status =
+        CacheStatus { handling: provenance.handling, ttl: provenance.ttl, detail: provenance.detail, key: None };
     status.append(headers, policies.pseudonym.as_str());
     loops::append_via(headers, "1.1", &policies.pseudonym);
 }

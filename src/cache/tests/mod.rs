@@ -2,6 +2,7 @@
 
 mod bounds;
 mod interleavings;
+mod purges;
 mod workers;
 
 use std::future::poll_fn;
@@ -422,7 +423,8 @@ fn what_was_asked_for_before_a_purge_is_not_stored_after_it() {
     store(&cache, "/stored", 10);
     let (mut writer, mut leader) = lead(look(&cache, "/a"));
     writer.head(head(), None, STORED).unwrap();
-    cache.clear_by(|key| key.as_str().ends_with("/a") || key.as_str().ends_with("/stored"));
+    let purged = cache.purge(&Selector::Objects(vec![key("/a"), key("/stored")]), Act::Purge(Mode::Hard));
+    assert_eq!((purged.memory.objects, purged.fills), (1, 1));
     let (_other, _) = lead(look(&cache, "/a"));
     writer.push(Bytes::from_static(b"old")).unwrap();
     writer.complete();

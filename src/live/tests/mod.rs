@@ -276,6 +276,7 @@ fn route() -> Route {
         query_keep: Vec::new(),
         warm: Vec::new(),
         stale_playlist_for: 3,
+        sharing: crate::config::Sharing::default(),
         set_headers: Vec::new(),
         remove_headers: Vec::new(),
     }

@@ -70,8 +70,9 @@ mod tests {
     use crate::clock::WallTime;
     use crate::rules::caching::control::TARGETS;
     use crate::rules::caching::freshness::Times;
+    use crate::rules::caching::storable::Credentials;
 
-    const GET: RequestFacts = RequestFacts { method: Method::GET, authorization: false, no_store: false };
+    const GET: RequestFacts = RequestFacts { method: Method::GET, credentials: Credentials::None, no_store: false };
 
     fn at(seconds: u64) -> Tick {
         Tick::at(Duration::from_secs(seconds))
