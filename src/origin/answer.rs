@@ -97,11 +97,13 @@ pub struct AnswerBody {
     instead: Option<Instead>,
 }
 
+type Hears = Box<dyn FnOnce(&[u8]) + Send>;
+
 /// What is said in place of the origin's octets, which are read all the same, so that the connection can be used again.
 struct Instead {
     octets: Bytes,
     /// Told the beginning of what the origin said.
-    hears: Box<dyn FnOnce(&[u8]) + Send>,
+    hears: Hears,
     heard: Vec<u8>,
 }
 

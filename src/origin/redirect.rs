@@ -89,7 +89,7 @@ impl Trail {
                 first_byte: self.first_byte,
                 course: Course { only: None, ..self.course.clone() },
             };
-            answer = fetch::fetch(tasks, &[next.upstream.clone()], ask).await?;
+            answer = fetch::fetch(tasks, std::slice::from_ref(&next.upstream), ask).await?;
             answer.found_at = Some(next.url);
             path = format!("{}{}", next.upstream.config.base_path, next.target);
             let Some(known) = origins.by_name.get(&next.upstream.name) else { break };
