@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::outbound::interim::Interims;
+
 /// What tells streams apart at their origins. Two that look the same only share a place in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
@@ -16,6 +18,8 @@ pub struct Course {
     pub stream: Option<StreamId>,
     /// The origin that alone knows what is asked for; `None`: any of the group does.
     pub only: Option<Arc<str>>,
+    /// Who hears what is said before the answer.
+    pub interims: Interims,
 }
 
 /// Who names something that is fetched. That may change while it is: another origin takes over the stream, and lists
@@ -39,7 +43,7 @@ impl Naming {
 
     /// The course of a request for it now.
     pub fn course(&self) -> Course {
-        Course { stream: self.stream, only: (self.by)() }
+        Course { stream: self.stream, only: (self.by)(), interims: Interims::default() }
     }
 
     /// Completes when another origin than `only` may be asked for it; never, where nobody is left to say so.

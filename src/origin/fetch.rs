@@ -124,10 +124,11 @@ impl Errand<'_> {
             }
             None => (Payload::none(), None),
         };
-        let Some(request) = self.ask.written(&upstream.config, lease.protocol(), payload) else {
+        let Some(mut request) = self.ask.written(&upstream.config, lease.protocol(), payload) else {
             let error = FetchError::Unaskable { origin: upstream.name.clone() };
             return Err(Failed { error, next: Next::GiveUp });
         };
+        self.ask.course.interims.listen(&mut request);
         let settles = if uptake.is_some() { Settles::AtOnce } else { Settles::WithTheConnection };
         let sent_at = clock.now();
         let limit = self.ask.first_byte.unwrap_or_default().max(upstream.config.first_byte);

@@ -110,8 +110,8 @@ pub trait Manner {
     fn needs(&self, head: &Head) -> Needs;
 
     /// Whether the request may have what another one brings.
-    fn may_share(&self, _: &ResponseHead, _: Tick) -> bool {
-        true
+    fn may_share(&self, response: &ResponseHead, _: Tick) -> bool {
+        response.status != StatusCode::PARTIAL_CONTENT
     }
 
     /// Why what is stored is not used as it is.
@@ -224,6 +224,7 @@ fn why_missed(edge: &Edge, head: &Head, manner: &impl Manner) -> Forward {
     let stored = edge.cache.variants(manner.key());
     match stored.iter().any(|object| object.head.variant.matches(&head.headers)) {
         _ if stored.is_empty() => Forward::UriMiss,
+        true if stored.iter().any(|object| object.head.status == StatusCode::PARTIAL_CONTENT) => Forward::Partial,
         true => Forward::Miss,
         false => Forward::VaryMiss,
     }

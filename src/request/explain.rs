@@ -12,6 +12,7 @@ use crate::config::{Keys, LiveMode, Playlists};
 use crate::live::media::{Kind, Named};
 use crate::live::playlist::Playlist;
 use crate::live::state::{Failure, State};
+use crate::outbound::interim::Interims;
 
 use super::asked::{self, Asking};
 use super::route::{self, Resource, Target};
@@ -283,5 +284,6 @@ pub(super) fn head(url: &str, mut fields: HeaderMap) -> Result<Head, &'static st
         viewer: Viewer { peer: nobody, address: nobody },
         protocol: Protocol::Http11,
         received: Tick::default(),
+        interims: Interims::default(),
     })
 }

@@ -14,6 +14,7 @@ mod page;
 mod plain;
 mod playlist;
 pub mod policies;
+mod posted;
 pub mod refusal;
 mod represent;
 mod respond;

@@ -4,9 +4,10 @@
 
 use std::borrow::Cow;
 
-use http::header::{CONTENT_LOCATION, LOCATION};
+use http::header::{CONTENT_LOCATION, EXPIRES, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 
+use super::control::{Control, Source, TARGETS};
 use crate::rules::uri::{Strictness, Target};
 
 /// The address that was written to, as it was asked for upstream.
@@ -36,6 +37,20 @@ pub fn invalidated(written: &Written<'_>, method: &Method, status: StatusCode, r
         }
     }
     targets
+}
+
+/// Whether the answer to a POST is also what a GET of the same target would bring (RFC 9110 §9.3.3): it says so by
+/// Content-Location, and for how long.
+pub fn stands_for_get(written: &Written<'_>, method: &Method, status: StatusCode, response: &HeaderMap) -> bool {
+    if *method != Method::POST || status != StatusCode::OK {
+        return false;
+    }
+    let mut named = response.get_all(CONTENT_LOCATION).iter();
+    let (Some(location), None) = (named.next(), named.next()) else { return false };
+    let target = location.to_str().ok().and_then(|reference| on_same_origin(written, reference));
+    let control = Control::of(response, &TARGETS);
+    let expires = control.source != Source::Targeted && response.contains_key(EXPIRES);
+    target.as_deref() == Some(written.target) && (control.max_age.is_some() || control.s_maxage.is_some() || expires)
 }
 
 /// The target of `reference`, if it lies on the origin that was written to.

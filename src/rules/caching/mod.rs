@@ -5,6 +5,7 @@ pub mod freshness;
 pub mod invalidate;
 pub mod key;
 pub mod media;
+pub mod partial;
 pub mod purge;
 pub mod range;
 pub mod storable;
