@@ -110,7 +110,12 @@ pub async fn send(
     let fetched = policies.origins.fetch(edge.tasks(), &resource.route.supply.origins, ask).await;
     let answer = fetched.map_err(|error| upstream::of_fetch(&error))?;
     for target in invalidated(&resource.written(), &head.method, answer.status, &answer.headers) {
-        edge.cache.remove(&resource.sibling(&target));
+        let key = resource.sibling(&target);
+        edge.cache.remove(&key);
+        // A stream that began anew keeps it under another key.
+        if let Some(named) = edge.live.media.find(&key) {
+            edge.cache.remove(&named.key);
+        }
     }
     let answer = match posted::keep(edge, policies, (head, resource), (answer, began)).await? {
         Ok(kept) => return Ok(Answer { origin_wait: Some(edge.clock.now().since(began)), ..kept }),

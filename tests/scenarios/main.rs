@@ -23,6 +23,7 @@ mod reload;
 mod script;
 mod sharing;
 mod stage;
+mod standards;
 mod trouble;
 mod warm;
 mod window;

@@ -94,6 +94,34 @@ fn after_authority<'r>(written: &Written<'_>, rest: &'r str) -> Option<&'r str> 
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn an_answer_to_post_stands_for_get_where_it_says_so() {
+        let written = Written { scheme: "http", authority: "o", target: "/a?b" };
+        let judge = |method: &Method, status: u16, lines: &[(&'static str, &'static str)]| {
+            let fields = lines
+                .iter()
+                .map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value)));
+            stands_for_get(&written, method, StatusCode::from_u16(status).unwrap(), &fields.collect())
+        };
+        let life = ("cache-control", "max-age=60");
+        for location in ["/a?b", "http://o/a?b", "http://O:80/a?b", "?b"] {
+            assert_eq!(
+                judge(&Method::POST, 200, &[life, ("content-location", location)]),
+                location != "?b",
+                "{location}"
+            );
+        }
+        let own = ("content-location", "/a?b");
+        assert!(judge(&Method::POST, 200, &[own, ("expires", "Thu, 18 Aug 2050 02:01:18 GMT")]));
+        assert!(!judge(&Method::POST, 200, &[own]), "no lifetime");
+        assert!(!judge(&Method::POST, 200, &[own, ("cache-control", "public")]), "none that is said");
+        assert!(!judge(&Method::POST, 201, &[life, own]));
+        assert!(!judge(&Method::PUT, 200, &[life, own]));
+        assert!(!judge(&Method::POST, 200, &[life, ("content-location", "/other")]));
+        assert!(!judge(&Method::POST, 200, &[life, ("content-location", "http://other/a?b")]));
+        assert!(!judge(&Method::POST, 200, &[life]));
+    }
+
     use http::{HeaderName, HeaderValue};
     use proptest::prelude::*;
 

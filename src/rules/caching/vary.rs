@@ -178,6 +178,37 @@ pub fn select<'v>(
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_language_that_was_chosen_is_for_all_who_want_it_most() {
+        let fields = |lines: &[(&'static str, &'static str)]| -> HeaderMap {
+            let named = |(name, value): &(&'static str, &'static str)| {
+                (HeaderName::from_static(name), http::HeaderValue::from_static(value))
+            };
+            lines.iter().map(named).collect()
+        };
+        let response = fields(&[("vary", "accept-language"), ("content-language", "DE")]);
+        let variant = Variant::of(&response, &fields(&[("accept-language", "en, de")])).unwrap();
+        for (wanted, is_for) in [
+            ("de, EN", true),
+            ("de", true),
+            ("fr;q=0.5, de;q=1.0", true),
+            ("fr;q=0.5, de;q=0.7", true),
+            ("en;q=0.9, de;q=0.8", false),
+            ("fr, de", false),
+            ("de;q=0", false),
+            ("de;q=x", false),
+            ("*", false),
+            ("de-AT", false),
+            ("", false),
+        ] {
+            assert_eq!(variant.matches(&fields(&[("accept-language", wanted)])), is_for, "{wanted}");
+        }
+        assert!(!variant.matches(&HeaderMap::new()));
+        let mut octets = Vec::new();
+        variant.write(&mut octets);
+        assert_eq!(Variant::read(&mut &*octets), Some(variant));
+    }
+
     use std::time::Duration;
 
     use http::HeaderValue;
