@@ -46,8 +46,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["node", "ops", "demo", "config", "telemetry"]),
 ];
 
-/// `admin` explains requests, has playlists followed ahead of them, and holds the journey's parts; it never serves one.
-const OF_REQUEST_FOR_ADMIN: &[&str] = &["Edge", "explain", "warm"];
+/// `admin` explains requests, has playlists followed ahead of them, purges what they brought, and holds the journey's parts; it never serves one.
+const OF_REQUEST_FOR_ADMIN: &[&str] = &["Edge", "explain", "held", "purge", "warm"];
 
 /// What a rule must not know: runtimes, sockets, locks, clocks.
 const NOT_IN_RULES: &[&str] = &[

@@ -25,6 +25,8 @@ pub struct Status {
     pub connections: Connections,
     /// The memory cache.
     pub cache: CacheStatus,
+    /// The disk under it, if there is one.
+    pub disk: Option<DiskStatus>,
     /// Octets by what holds them, and the `ceiling`.
     pub memory: BTreeMap<&'static str, u64>,
     /// Every origin.
@@ -66,6 +68,27 @@ pub struct CacheStatus {
     pub objects: u64,
     /// Octets above which an object is not stored.
     pub max_object_bytes: u64,
+}
+
+/// The disk under the memory cache.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DiskStatus {
+    /// What reads and writes it: `io_uring` or `threads`.
+    pub engine: &'static str,
+    /// Whether the page cache is passed by.
+    pub direct: bool,
+    /// Its folder.
+    pub path: String,
+    /// Objects on it.
+    pub objects: u64,
+    /// Octets that its files take.
+    pub bytes: u64,
+    /// Octets that they may take.
+    pub size: u64,
+    /// Octets that wait to be written.
+    pub waiting: u64,
+    /// `good`, `not-writing` (it was full or failed, and is tried again) or `failing` (it is left alone for a while).
+    pub state: &'static str,
 }
 
 /// One origin.

@@ -26,6 +26,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::rules::caching::negative::Errors;
+
 pub use finding::{Finding, Problems};
 pub use limits::Limits;
 pub use machine::Machine;
@@ -160,6 +162,32 @@ pub struct Cache {
     pub max_object: u64,
     /// What is this near to a followed live edge is never evicted by anything older.
     pub live_reserve: Duration,
+    /// Where what memory lets go of is kept, if anywhere.
+    pub disk: Option<Disk>,
+    /// For how long requests are not put together after an answer that was for one viewer alone.
+    pub uncacheable_for: Duration,
+}
+
+/// `disk` in `[cache]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The folder, for this node alone.
+    pub path: PathBuf,
+    /// What all its files may take, in bytes.
+    pub size: u64,
+    /// How it is read and written.
+    pub engine: DiskEngine,
+}
+
+/// How the disk is read and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskEngine {
+    /// Over io_uring where the kernel allows it, by threads elsewhere.
+    Auto,
+    /// Over io_uring; without it the node does not start.
+    IoUring,
+    /// By a few threads.
+    Threads,
 }
 
 /// `[origins.NAME]`
@@ -270,6 +298,8 @@ pub struct Route {
     pub stale_playlist_for: u32,
     /// How far plain responses are shared.
     pub sharing: Sharing,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
 }
 
 /// `route.live`
@@ -395,6 +425,8 @@ pub enum Role {
     View,
     /// Reload and drain.
     Operate,
+    /// Purge what is stored.
+    Purge,
 }
 
 /// `[metrics]`

@@ -71,6 +71,7 @@ impl Config {
             ("listen.admin", old_listen.admin != new_listen.admin),
             ("listen.monitor", old_listen.monitor != new_listen.monitor),
             ("listen.congestion", old_listen.congestion != new_listen.congestion),
+            ("cache.disk", self.cache.disk != new.cache.disk),
             ("http3.enabled", self.http3.enabled != new.http3.enabled),
             ("http3.gso", self.http3.gso != new.http3.gso),
         ];
@@ -99,7 +100,7 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
     let (listen, addresses) = listen::listen(whole.table("listen"), base);
     let http3 = listen::http3(whole.table("http3"));
     let tls = listen::tls(whole.table("tls"), base);
-    let cache = tables::cache(whole.table("cache"), machine);
+    let cache = tables::cache(whole.table("cache"), machine, base);
     let origins = origin::origins(whole.table("origins"), base);
     let routes = route::routes(whole.value("route"));
     let access_log = tables::access_log(whole.table("access_log"), base);

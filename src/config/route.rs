@@ -7,10 +7,12 @@ use http::Uri;
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
 use super::{Cors, CorsRules, Route, live, origin, sharing};
+use crate::rules::caching::negative::{Errors, Statuses};
 
 /// Paths that the node answers itself.
 const RESERVED: &str = "/.weir";
 const DAY_MS: u64 = 86_400_000;
+const HOUR_MS: u64 = 3_600_000;
 
 /// A route with the places that are compared with the rest of the file.
 pub(super) struct Typed<'a> {
@@ -48,6 +50,7 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
     let cors = section.value("cors").map(cors).unwrap_or_else(|| Cors::Edge(CorsRules::default()));
     let https_only = section.value("https_only").and_then(|value| value.flag()).unwrap_or(false);
     let max_body = section.value("max_body").and_then(|value| value.size(0..=1 << 40)).unwrap_or(16 << 20);
+    let errors = section.value("errors").and_then(|value| value.table()).map(errors).unwrap_or_default();
     let treatment = live::treatment(&mut section, &path);
     let sharing = sharing::sharing(&mut section);
     let place = section.place.clone();
@@ -82,9 +85,27 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
         warm: treatment.warm,
         stale_playlist_for: treatment.stale_playlist_for,
         sharing,
+        errors,
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
     Typed { route, place, name, path, warm: treatment.warm_place, origins, comparable }
+}
+
+/// For how long errors are kept, by status or class.
+fn errors(section: Section<'_>) -> Errors {
+    let mut lifetimes = Vec::new();
+    for (name, value) in section.named_values() {
+        let Some(statuses) = Statuses::parse(&name) else {
+            let complaint = Complaint::new("no error that may be kept").found(format!("\"{name}\""));
+            let remedy = "428, 429, 431 and 511 are never kept (RFC 6585); what succeeds lives by its Cache-Control";
+            value.place.refuse(complaint.accepted("a status like \"404\", or \"4xx\", \"5xx\"").remedy(remedy));
+            continue;
+        };
+        if let Some(lifetime) = value.time(ms(0..HOUR_MS)) {
+            lifetimes.push((statuses, lifetime));
+        }
+    }
+    Errors::new(lifetimes)
 }
 
 /// A host or a wildcard, in lower case.

@@ -55,6 +55,18 @@ impl DiskError {
 #[derive(Clone, Debug)]
 pub struct File(pub(super) Arc<fs::File>);
 
+impl From<fs::File> for File {
+    fn from(file: fs::File) -> Self {
+        Self(Arc::new(file))
+    }
+}
+
+impl AsRef<fs::File> for File {
+    fn as_ref(&self) -> &fs::File {
+        &self.0
+    }
+}
+
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenHow {

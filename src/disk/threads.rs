@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::BUFFER;
 use super::buffer::Aligned;
-use super::engine::{Done, File, Op, OpenHow, Reply, Twin, Way};
+use super::engine::{Done, Op, OpenHow, Reply, Twin, Way};
 
 /// Requests in progress.
 const THREADS: usize = 4;
@@ -86,7 +86,7 @@ fn perform(op: Op, buffer: &mut Aligned) -> io::Result<Done> {
             Ok(Done::Nothing)
         }
         Op::Sync { file } => file.0.sync_data().map(|()| Done::Nothing),
-        Op::Open { path, how, way } => open(&path, how, way).map(|file| Done::File(File(Arc::new(file)))),
+        Op::Open { path, how, way } => open(&path, how, way).map(|file| Done::File(file.into())),
         Op::Unlink { path } => fs::remove_file(path).map(|()| Done::Nothing),
     }
 }

@@ -310,7 +310,7 @@ fn outcome(what: What, result: i32, memory: &[u8]) -> io::Result<Done> {
             let fd: RawFd = result;
             // SAFETY: the kernel has just made this descriptor for this request, and nobody else knows it.
             let file = fs::File::from(unsafe { OwnedFd::from_raw_fd(fd) });
-            Ok(Done::File(File(Arc::new(file))))
+            Ok(Done::File(file.into()))
         }
     }
 }

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use crate::config::Playlists;
 use crate::rules::caching::Control;
 use crate::rules::caching::control::{CDN_CACHE_CONTROL, Directive, TARGETS, WEIR_CACHE_CONTROL};
+use crate::rules::caching::purge;
 use crate::rules::fields::hop;
 use crate::rules::hls::parse::{self, Kind};
 use crate::rules::hls::rewrite::rewrite;
@@ -65,7 +66,11 @@ pub(super) fn judge(came: &Came, asked: &Asked) -> Said {
         StatusCode::NOT_MODIFIED => Said::Unchanged,
         // Where a playlist is for this viewer is for this viewer to hear.
         status if status.is_redirection() && asked.rules.playlists != Playlists::Shared => Said::PerViewer,
-        status => Said::Failure(Failure::Status(status, Arc::new(passed_on(&came.headers)))),
+        status => {
+            let mut headers = passed_on(&came.headers);
+            purge::strip_tags(&mut headers);
+            Said::Failure(Failure::Status(status, Arc::new(headers)))
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use crate::cache::{Cache, ResponseHead};
 use crate::clock::{Clock, Tick};
 use crate::origin::Origins;
 use crate::rules::caching::media::{self, Word};
+use crate::rules::caching::negative::Errors;
 use crate::rules::caching::{Freshness, Key};
 use crate::rules::hls::multivariant::Role;
 use crate::rules::hls::variables::Variables;
@@ -101,6 +102,8 @@ pub struct Source {
     pub fields: HeaderMap,
     /// What the viewer called the edge, where the origin wants to see it.
     pub viewer_authority: Option<String>,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
 }
 
 /// Names and prefetches of the whole node.

@@ -22,6 +22,7 @@ mod parking_tests;
 mod personal;
 pub mod playlist;
 mod print;
+mod purge;
 pub mod state;
 pub mod streams;
 mod sync;
@@ -45,6 +46,7 @@ use crate::config::Playlists;
 use crate::origin::Origins;
 use crate::origin::supply::Supply;
 use crate::rules::caching::Key;
+use crate::rules::caching::negative::Errors;
 use crate::rules::hls::query;
 use crate::rules::hls::rewrite::resolve;
 use crate::rules::hls::window::Remembered;
@@ -106,6 +108,8 @@ pub struct Rules {
     pub query_keep: Vec<String>,
     /// For how many target durations the last playlist is repeated while its origin fails.
     pub stale_playlist_for: u32,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
 }
 
 /// Why a playlist is not followed.

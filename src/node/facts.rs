@@ -18,7 +18,7 @@ use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
 
 use super::doors::Doors;
-use super::{Shared, streams};
+use super::{Shared, disk, streams};
 
 /// A worker whose loop takes longer than this to answer is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -42,8 +42,10 @@ impl Node for Shared {
                 ("heads", usage.heads),
                 ("index", usage.index),
                 ("fills", usage.fills),
+                ("disk-index", usage.disk_index),
                 ("ceiling", usage.ceiling),
             ]),
+            disk: self.edge.cache.spill().map(|spill| disk::status(spill)),
             origins: policies.origins.snapshot().iter().map(origin).collect(),
             routes: policies
                 .routes
@@ -129,6 +131,7 @@ impl Source for Metrics {
         let mut families = shared.edge.traffic.families();
         families.extend(streams::families(shared));
         families.extend(cache(shared));
+        families.extend(shared.edge.cache.spill().into_iter().flat_map(|spill| disk::families(spill)));
         families.extend(shared.edge.live.media.families());
         families.extend(connections(shared));
         families.extend(origins(&shared.edge.policies().origins.snapshot()));
@@ -149,14 +152,28 @@ fn labelled(name: &'static str, value: &str) -> Labels {
 
 fn cache(shared: &Shared) -> Vec<Family> {
     let usage = shared.edge.cache.usage();
-    let kinds = [("bodies", usage.bodies), ("heads", usage.heads), ("index", usage.index), ("fills", usage.fills)];
+    let kinds = [
+        ("bodies", usage.bodies),
+        ("heads", usage.heads),
+        ("index", usage.index),
+        ("fills", usage.fills),
+        ("disk-index", usage.disk_index),
+    ];
     let memory = Family::new("weir_memory_bytes", "Octets under the memory ceiling, by what holds them");
     let memory = kinds
         .iter()
         .fold(memory, |memory, (kind, bytes)| memory.with(labelled("kind", kind), Value::Gauge(*bytes as f64)));
     let living = shared.living_tasks();
     let fills = living.get("fill").copied().unwrap_or_default();
+    let purges = shared.edge.cache.purges();
     vec![
+        Family::new("weir_purges", "Purges that were ordered, by mode")
+            .with(labelled("mode", "hard"), Value::Counter(purges.hard))
+            .with(labelled("mode", "soft"), Value::Counter(purges.soft)),
+        Family::new("weir_purged_objects", "What purges covered: objects in memory and on disk, fetches in progress")
+            .with(labelled("kind", "memory"), Value::Counter(purges.objects))
+            .with(labelled("kind", "disk"), Value::Counter(purges.disk))
+            .with(labelled("kind", "fills"), Value::Counter(purges.fills)),
         memory,
         Family::new("weir_cache_bytes", "Octets of stored and arriving objects, by kind")
             .with(labelled("kind", "memory"), Value::Gauge(usage.total() as f64)),
@@ -167,6 +184,16 @@ fn cache(shared: &Shared) -> Vec<Family> {
             "weir_fill_readers",
             "Viewers who read, or wait for, a shared response that is still arriving",
             shared.edge.cache.fill_readers() as f64,
+        ),
+        Family::gauge(
+            "weir_uncacheable_keys",
+            "Keys under which no request waits for another's, after an answer that was for one viewer alone",
+            shared.edge.cache.apart().0 as f64,
+        ),
+        Family::counter(
+            "weir_uncacheable_keys_unplaced_total",
+            "Keys that could not be remembered so, as their table was full",
+            shared.edge.cache.apart().1,
         ),
         living.iter().fold(Family::new("weir_tasks", "Living tasks by name"), |family, (name, count)| {
             family.with(labelled("task", name), Value::Gauge(*count as f64))

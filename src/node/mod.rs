@@ -2,6 +2,7 @@
 //! (reload, drain, stop), `facts` says how they are.
 
 mod control;
+mod disk;
 mod doors;
 mod facts;
 mod numbers;
@@ -23,9 +24,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminListener, BindError, Command, Guard};
+use crate::cache::spill::{SpillConfig, SpillError};
 use crate::cache::{Bells, Cache, CacheConfig};
 use crate::clock::{Clock, Tick};
-use crate::config::Config;
+use crate::config::{Config, DiskEngine};
+use crate::disk::Choice;
 use crate::live::{Live, LiveConfig};
 use crate::origin::{OriginSetupError, Origins};
 use crate::request::{Edge, Policies, Refusal, warm};
@@ -80,6 +83,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// The disk cannot be used.
+    #[error(transparent)]
+    Disk(#[from] SpillError),
     /// The access log cannot be written.
     #[error("the access log cannot be opened: {0}")]
     AccessLog(io::Error),
@@ -135,7 +141,7 @@ impl Node {
         let access_log = open_access_log(&config, &tasks)?;
 
         let bells = Bells::new(config.node.workers);
-        let cache = Arc::new(Cache::new(cache_bounds(&config), bells.clone(), clock.clone()));
+        let cache = open_cache(&config, &bells, &clock)?;
         let traffic = Arc::new(Traffic::new(config.node.workers, &Refusal::WORDS, config.metrics.streams));
         let workers = start_workers(&config, &bells)?;
         let incarnation = clock.wall().since_epoch().as_secs() as u32;
@@ -178,6 +184,10 @@ impl Node {
         if let Some(folder) = config.node.state.clone() {
             let (stopped, keeping) = (shared.stopped.clone(), numbers::keep(shared.clone(), folder));
             tasks.spawn("numbers", async move { _ = stopped.run_until_cancelled(keeping).await });
+        }
+        if let Some(spill) = shared.edge.cache.spill().cloned() {
+            let stopped = shared.stopped.clone();
+            tasks.spawn("spill", async move { _ = stopped.run_until_cancelled(spill.write()).await });
         }
         let ended = tasks.spawn("control", control::run(shared.clone(), orders));
         Ok(Self { shared, commands, ended })
@@ -228,7 +238,21 @@ fn cache_bounds(config: &Config) -> CacheConfig {
         fills_per_group: config.limits.fills,
         fill_readers: config.limits.fill_readers,
         live_reserve: config.cache.live_reserve,
+        apart: config.cache.uncacheable_for,
     }
+}
+
+fn open_cache(config: &Config, bells: &Arc<Bells>, clock: &Clock) -> Result<Arc<Cache>, SpillError> {
+    let disk = config.cache.disk.as_ref().map(|disk| SpillConfig {
+        folder: disk.path.clone(),
+        size: disk.size,
+        engine: match disk.engine {
+            DiskEngine::Auto => Choice::Auto,
+            DiskEngine::IoUring => Choice::IoUring,
+            DiskEngine::Threads => Choice::Threads,
+        },
+    });
+    Cache::with_disk(cache_bounds(config), bells.clone(), clock.clone(), disk.as_ref()).map(Arc::new)
 }
 
 /// What it holds is nobody else's to read.

@@ -197,51 +197,6 @@ impl PlaylistStatus {
     }
 }
 
-/// `GET /explain`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Explanation {
-    url: String,
-    route: Option<String>,
-    class: Option<String>,
-    sharing: Option<String>,
-    key: Option<String>,
-    left_out: Vec<String>,
-    origin: Option<String>,
-    origin_url: Option<String>,
-    lifetime: Option<String>,
-    limits: Vec<String>,
-    verdict: String,
-    refusal: Option<String>,
-}
-
-impl Explanation {
-    /// Whether the node would answer with something else than a refusal.
-    pub(super) fn is_served(&self) -> bool {
-        self.refusal.is_none()
-    }
-
-    pub(super) fn text(&self) -> String {
-        let mut text = format!("{}\n", plain(&self.url));
-        for (name, fact) in [
-            ("route", &self.route),
-            ("class", &self.class),
-            ("sharing", &self.sharing),
-            ("key", &self.key),
-            ("origin", &self.origin),
-            ("asked for", &self.origin_url),
-            ("lifetime", &self.lifetime),
-        ] {
-            row(&mut text, name, &plain(fact.as_deref().unwrap_or_default()));
-        }
-        row(&mut text, "not in the key", &list(self.left_out.iter().map(|name| plain(name))));
-        row(&mut text, "limits", &list(self.limits.iter().map(|limit| plain(limit))));
-        row(&mut text, "verdict", &plain(&self.verdict));
-        row(&mut text, "refusal", &plain(self.refusal.as_deref().unwrap_or_default()));
-        text
-    }
-}
-
 /// `POST /warm`
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -254,6 +209,51 @@ impl Warmed {
     /// `time` says for how long.
     pub(super) fn text(&self, time: &str) -> String {
         format!("{} of route {} is followed {time}\n", plain(&self.playlist), plain(&self.route))
+    }
+}
+
+/// `POST /purge`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Purged {
+    mode: String,
+    dry_run: bool,
+    objects: u64,
+    bytes: u64,
+    fills: u64,
+    playlists: u64,
+    disk: Option<GoneBelow>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct GoneBelow {
+    objects: u64,
+    bytes: u64,
+}
+
+impl Purged {
+    /// `what` says what was meant.
+    pub(super) fn text(&self, what: &str) -> String {
+        let becomes = match (self.dry_run, self.mode == "soft") {
+            (true, true) => "would be stale",
+            (true, false) => "would be gone",
+            (false, true) => "is stale",
+            (false, false) => "is gone",
+        };
+        let mut text = format!("{} {becomes}\n", plain(what));
+        row(&mut text, "memory", &format!("{}, {}", count(self.objects as usize, "object"), rough_size(self.bytes)));
+        if let Some(GoneBelow { objects, bytes }) = &self.disk {
+            row(&mut text, "disk", &format!("{}, {}", count(*objects as usize, "object"), rough_size(*bytes)));
+        }
+        if self.fills > 0 {
+            let fetches = if self.fills == 1 { "fetch" } else { "fetches" };
+            row(&mut text, "not stored", &format!("{} {fetches} in progress", self.fills));
+        }
+        if self.playlists > 0 {
+            row(&mut text, "asked for anew", &count(self.playlists as usize, "playlist"));
+        }
+        text
     }
 }
 
@@ -345,13 +345,13 @@ impl Refused {
     }
 }
 
-fn row(text: &mut String, name: &str, facts: &str) {
+pub(super) fn row(text: &mut String, name: &str, facts: &str) {
     if !facts.is_empty() {
         _ = writeln!(text, "  {name:<16} {facts}");
     }
 }
 
-fn list(items: impl Iterator<Item = String>) -> String {
+pub(super) fn list(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join(", ")
 }
 
@@ -373,7 +373,7 @@ fn up(seconds: u64) -> String {
 }
 
 /// The text without anything that a terminal would obey.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {
@@ -427,19 +427,23 @@ mod tests {
     }
 
     #[test]
-    fn an_explanation_leaves_out_what_is_not_known() {
-        let explanation: Explanation = serde_json::from_str(
-            r#"{"url":"http://a/x","route":"live","key":"k","left_out":["cookie"],"verdict":"would be served"}"#,
-        )
-        .unwrap();
+    fn a_purge_says_what_became_of_what() {
+        let text = |json: &str| serde_json::from_str::<Purged>(json).unwrap().text("stream o\u{1b}ne");
         assert_eq!(
-            explanation.text(),
-            "http://a/x
-  route            live
-  key              k
-  not in the key   cookie
-  verdict          would be served
+            text(
+                r#"{"mode":"hard","dry_run":false,"objects":12,"bytes":3145728,"fills":2,"playlists":4,
+                    "disk":{"objects":1,"bytes":2048}}"#
+            ),
+            "stream o\\u{1b}ne is gone
+  memory           12 objects, 3 MiB
+  disk             1 object, 2 KiB
+  not stored       2 fetches in progress
+  asked for anew   4 playlists
 "
+        );
+        assert_eq!(
+            text(r#"{"mode":"soft","dry_run":true,"disk":null,"later":1}"#),
+            "stream o\\u{1b}ne would be stale\n  memory           0 objects, 0 B\n"
         );
     }
 

@@ -6,6 +6,7 @@
 mod answers;
 pub mod check;
 pub mod client;
+mod explained;
 mod picture;
 mod probe;
 mod summary;
@@ -71,6 +72,11 @@ pub enum Tool {
     /// Lets a running node follow a stream before anybody watches
     #[command(after_help = "Example: weir warm https://live.example.com/live/one/index.m3u8 --for 10m")]
     Warm(WarmArguments),
+    /// Lets a running node forget what it has stored
+    #[command(after_help = "Example: weir purge --stream one\n         \
+                            weir purge --url https://live.example.com/live/one/index.m3u8 --soft\n         \
+                            weir purge --tag news --dry-run")]
+    Purge(PurgeArguments),
     /// Lets viewers leave a running node
     #[command(after_help = "Example: weir drain --by 10m\n         weir drain --cancel")]
     Drain(DrainArguments),
@@ -181,6 +187,37 @@ pub struct WarmArguments {
     pub node: NodeArguments,
 }
 
+/// `weir purge`
+#[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[group(skip)]
+pub struct PurgeArguments {
+    /// A URL, as a viewer would ask for it: all variants and generations of it
+    #[arg(long, value_name = "URL", group = "meant", required_unless_present_any = ["prefix", "stream", "tag", "all"])]
+    pub url: Option<String>,
+    /// The beginning of URLs, or of paths on any host
+    #[arg(long, value_name = "URL", group = "meant")]
+    pub prefix: Option<String>,
+    /// A stream, as `weir status` names it
+    #[arg(long, value_name = "NAME", group = "meant")]
+    pub stream: Option<String>,
+    /// A tag that the origin wrote in Cache-Tag or Surrogate-Key
+    #[arg(long, value_name = "TAG", group = "meant")]
+    pub tag: Option<String>,
+    /// Everything
+    #[arg(long, group = "meant")]
+    pub all: bool,
+    /// Keep it, but as stale: it is sent where its windows allow that, else validated
+    #[arg(long)]
+    pub soft: bool,
+    /// Only count what would go
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Which node
+    #[command(flatten)]
+    pub node: NodeArguments,
+}
+
 /// `weir drain`
 #[derive(Args, Clone, Debug)]
 pub struct DrainArguments {
@@ -229,6 +266,7 @@ pub fn run(tool: Tool, out: &mut dyn Write, complaints: &mut dyn Write) -> io::R
         Tool::Status(arguments) => runtime.block_on(client::status(&arguments, &clock, out, complaints)),
         Tool::Reload(arguments) => runtime.block_on(client::reload(&arguments, &clock, out, complaints)),
         Tool::Warm(arguments) => runtime.block_on(client::warm(&arguments, &clock, out, complaints)),
+        Tool::Purge(arguments) => runtime.block_on(client::purge(&arguments, &clock, out, complaints)),
         Tool::Drain(arguments) => runtime.block_on(client::drain(&arguments, &clock, out, complaints)),
     }
 }
@@ -254,6 +292,8 @@ mod command_line {
         let code = |line: &[&str]| Arguments::try_parse_from(line).map_err(|error| error.exit_code()).err();
         assert_eq!(code(&["weir", "check", "--strict"]), None);
         assert_eq!(code(&["weir", "--help"]), Some(0));
+        assert_eq!(code(&["weir", "purge", "--all", "--soft", "--dry-run"]), None);
+        assert_eq!(code(&["weir", "purge", "--stream", "one"]), None);
         for line in [
             &["weir"][..],
             &["weir", "chek"],
@@ -264,6 +304,11 @@ mod command_line {
             &["weir", "explain", "/x", "-H", "no colon"],
             &["weir", "explain", "/x", "-H", "b d: x"],
             &["weir", "warm", "/x", "--for", "10"],
+            &["weir", "purge"],
+            &["weir", "purge", "--soft"],
+            &["weir", "purge", "/x"],
+            &["weir", "purge", "--url", "/x", "--all"],
+            &["weir", "purge", "--stream", "one", "--tag", "news"],
             &["weir", "demo", "--http", "8080"],
         ] {
             assert_eq!(code(line), Some(2), "{line:?}");

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::config::value::{rough_size, write_time};
 use crate::config::{
-    Address, Config, HostHeader, Keys, Listener, LiveMode, LogPath, Machine, Origin, OriginScheme, Playlists, Route,
-    TlsVersion,
+    Address, Config, DiskEngine, HostHeader, Keys, Listener, LiveMode, LogPath, Machine, Origin, OriginScheme,
+    Playlists, Route, TlsVersion,
 };
 
 /// Measured for an idle connection over TLS, HTTP/2 or HTTP/3, with the kernel's share left out.
@@ -60,6 +60,7 @@ pub(super) fn sentences(config: &Config, machine: &Machine) -> Vec<String> {
     }
     sentences.extend(streams(config));
     sentences.push(state(config));
+    sentences.extend(disk(config));
     sentences.push(log(config));
     sentences.push(format!(
         "On SIGTERM it accepts for {} more, then lets viewers finish within {}.",
@@ -205,6 +206,17 @@ fn state(config: &Config) -> String {
         Some(folder) => format!("What must survive a restart is kept in {}.", folder.display()),
         None => "A restart forgets how far each stream had come: `state` in [node] names no folder.".to_owned(),
     }
+}
+
+fn disk(config: &Config) -> Option<String> {
+    let disk = config.cache.disk.as_ref()?;
+    let engine = match disk.engine {
+        DiskEngine::Auto => "over io_uring where the kernel allows it, by threads elsewhere",
+        DiskEngine::IoUring => "over io_uring",
+        DiskEngine::Threads => "by threads",
+    };
+    let (path, size) = (disk.path.display(), rough_size(disk.size));
+    Some(format!("What memory lets go of is kept in {path}, up to {size}, {engine}."))
 }
 
 fn log(config: &Config) -> String {

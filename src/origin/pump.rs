@@ -22,6 +22,7 @@ use crate::clock::{Clock, Tick};
 use crate::outbound::interim::Interims;
 use crate::rules::caching::control::TARGETS;
 use crate::rules::caching::freshness::{Policy, Received, Times};
+use crate::rules::caching::negative::{self, Asked, Errors};
 use crate::rules::caching::storable::{self, Credentials, RequestFacts, SetCookie, Verdict, WhyNot};
 use crate::rules::caching::validator::{self, Validators};
 use crate::rules::caching::{Control, Variant, media};
@@ -56,6 +57,8 @@ pub struct Fetching {
     pub terms: Terms,
     /// Who hears what its origin says before the answer.
     pub interims: Interims,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
     /// Who names it, where a stream of several origins does; `None`: any origin of the group is asked.
     pub naming: Option<Naming>,
 }
@@ -116,6 +119,10 @@ impl Pump {
 
     /// Fetches to the end, or until nobody wants it.
     pub async fn run(self, mut writer: FillWriter) {
+        if self.fetching.validates.is_none() {
+            let Some(kept) = writer.from_disk(&self.fetching.fields).await else { return };
+            writer = kept;
+        }
         let mut promise = self.promise().cloned();
         let began = self.clock.now();
         loop {
@@ -255,6 +262,15 @@ impl Pump {
             }
             Terms::Media(_) => media::verdict(&facts, &received, &control),
         };
+        let asked = match &self.fetching.terms {
+            Terms::Plain | Terms::Unnamed => Asked::Plain,
+            Terms::Media(_) => Asked::Media,
+        };
+        let verdict = match self.fetching.validates {
+            None => negative::verdict(verdict, (&facts, asked), &received, &control, &self.fetching.errors),
+            // An error that is kept would drive out what may stand in for it (RFC 5861 §4).
+            Some(_) => verdict,
+        };
         let variant = match &self.fetching.terms {
             Terms::Plain | Terms::Unnamed => {
                 if self.fetching.cookies == SetCookie::Strip && !matches!(verdict.sharing, storable::Sharing::Nobody(_))
@@ -285,6 +301,7 @@ impl Pump {
         let times = self.times(requested);
         complete(&mut headers, times);
         let (head, sharing) = match self.head(status, headers.clone(), times) {
+            Some((head, verdict)) if self.is_at_fault(status, &verdict) => (head, Sharing::AtFault),
             Some((head, verdict)) => (head, sharing(&verdict, framing)),
             None => {
                 // What varies on everything fits one request alone, whatever the others carry.
@@ -296,14 +313,25 @@ impl Pump {
         };
         let unread = match sharing {
             // What was stale is wanted again, also where its viewers were answered at once and have gone.
-            Sharing::Shared { store: true } if self.fetching.validates.is_some() || self.is_media(&head) => {
+            Sharing::Shared { store: true } | Sharing::Waiting { store: true }
+                if self.fetching.validates.is_some() || self.is_media(&head) =>
+            {
                 WhenUnread::Finish
             }
-            Sharing::Shared { .. } | Sharing::Private => WhenUnread::Stop,
+            Sharing::Shared { .. } | Sharing::Waiting { .. } | Sharing::Private | Sharing::AtFault => WhenUnread::Stop,
         };
         if writer.head(head, announced_length, sharing).is_ok() {
             pour(body, unread, writer).await;
         }
+    }
+
+    /// Whether what came is about the fields of the request, which are those of whoever asked first.
+    fn is_at_fault(&self, status: StatusCode, verdict: &Verdict) -> bool {
+        let has_viewers_fields = match &self.fetching.terms {
+            Terms::Plain | Terms::Unnamed => true,
+            Terms::Media(_) => false,
+        };
+        has_viewers_fields && verdict.storable.is_err() && negative::is_about_the_request(status)
     }
 
     /// Whether the next viewer of a stream will want it: by its type, or by the name it was asked for under.
@@ -357,12 +385,12 @@ const fn forbids(why: WhyNot) -> bool {
 }
 
 fn sharing(verdict: &Verdict, framing: Framing) -> Sharing {
+    // The end of a cleartext connection looks the same whether the body was cut or not.
+    let store = verdict.storable.is_ok() && framing != Framing::ClosedUnproven;
     match verdict.sharing {
         storable::Sharing::Nobody(_) => Sharing::Private,
-        storable::Sharing::Anyone | storable::Sharing::Waiting(_) => Sharing::Shared {
-            // The end of a cleartext connection looks the same whether the body was cut or not.
-            store: verdict.storable.is_ok() && framing != Framing::ClosedUnproven,
-        },
+        storable::Sharing::Waiting(_) => Sharing::Waiting { store },
+        storable::Sharing::Anyone => Sharing::Shared { store },
     }
 }
 

@@ -8,7 +8,8 @@ use http::uri::PathAndQuery;
 use crate::config::{HostHeader, Origin, OriginScheme, Route};
 use crate::rules::caching::Key;
 use crate::rules::caching::invalidate::Written;
-use crate::rules::uri::{self, Strictness, Target};
+use crate::rules::caching::purge::{Host, Space};
+use crate::rules::uri::{self, PathPattern, Strictness, Target};
 
 /// Where a route's objects come from, and under which names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +92,16 @@ impl Supply {
     /// The key of a path and query with the first origin's base path.
     pub fn key(&self, target: &str, viewer: Option<&str>) -> Key {
         Key::new(&self.group, self.first.scheme, self.authority(viewer), target)
+    }
+
+    /// How the public paths of a route with this supply look in keys: `paths` are those that it serves, all of them in
+    /// `folder`.
+    pub fn space(&self, paths: &PathPattern, folder: &str) -> Space {
+        let start = match self.shows_viewer() {
+            true => (format!("{} {}://", self.group, self.first.scheme), Host::Viewer),
+            false => (self.key("", None).name().to_owned(), Host::Origin),
+        };
+        Space::new(start, (&self.first.base_path, &self.strip), paths, folder)
     }
 
     /// What a write to an object of this supply writes to.

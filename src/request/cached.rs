@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 
 use crate::cache::{FillAnswer, FillEnd, FillReader, Flight, Lead, Lookup, Object, ResponseHead};
 use crate::clock::Tick;
+use crate::origin::FetchError;
 use crate::origin::pump::IsPlaylist;
 use crate::rules::caching::control::{Wanted, Wish};
 use crate::rules::caching::freshness::Lifetime;
@@ -24,6 +25,10 @@ use super::forward::Passing;
 use super::policies::Policies;
 use super::route::Resource;
 use super::{Head, Refusal, forward, playlist, represent, upstream};
+
+/// How often a request begins again where what it joined broke off before it got anything, or was about another
+/// viewer's request: further failures are its answer (HTTP semantics leave that to the viewer, RFC 9110 §9.2.2).
+const FRESH_STARTS: usize = 1;
 
 /// How often a request looks anew after what it joined did not fit it.
 const LOOKS: usize = 3;
@@ -82,6 +87,10 @@ enum Followed {
     Unfit,
     /// What arrived is for its first reader alone.
     NotShared,
+    /// What arrived is about the request of its first reader.
+    NotMeant,
+    /// It broke off before anything of it was sent.
+    Broken(FillEnd),
     /// What arrived is a playlist.
     Playlist,
 }
@@ -153,7 +162,7 @@ pub async fn answer(
     resource: &Resource<'_>,
     manner: &impl Manner,
 ) -> Result<Answer, Refusal> {
-    match seek(edge, head, manner).await? {
+    match seek(edge, policies, head, manner).await? {
         Sought::Answer(answer) => Ok(manner.finish(*answer, edge.clock.now())),
         Sought::Alone(why, joined) => {
             let mut passing = Passing::of(head, policies, why);
@@ -165,12 +174,15 @@ pub async fn answer(
 }
 
 /// Looks for the answer that many may share.
-async fn seek(edge: &Edge, head: &Head, manner: &impl Manner) -> Result<Sought, Refusal> {
+async fn seek(edge: &Edge, policies: &Policies, head: &Head, manner: &impl Manner) -> Result<Sought, Refusal> {
     let from_store = |object: &Arc<Object>, origination, now| {
         Ok(Sought::Answer(Box::new(from_store(head, object, (origination, now), manner))))
     };
     let stored_only = Wish::of(&head.headers).says(Wanted::OnlyIfCached);
+    let patience = policies.config.limits.fill_wait;
+    let mut fresh_starts = FRESH_STARTS;
     let mut why = Forward::UriMiss;
+    let mut joined = Joined::Released;
     for _ in 0..LOOKS {
         let now = edge.clock.now();
         let lookup = edge.cache.lookup(manner.key(), &head.headers, |stored| manner.freshness(stored, now));
@@ -183,6 +195,10 @@ async fn seek(edge: &Edge, head: &Head, manner: &impl Manner) -> Result<Sought, 
             }
             Lookup::Join(reader) => (Flight::Join(reader), None),
             Lookup::Lead(lead) => (Flight::Lead(lead), None),
+            Lookup::Apart => {
+                joined = Joined::Alone;
+                break;
+            }
             Lookup::Refused(refused) => (Flight::Refused(refused), None),
         };
         if stale.is_none() {
@@ -206,17 +222,21 @@ async fn seek(edge: &Edge, head: &Head, manner: &impl Manner) -> Result<Sought, 
             return from_store(&stale.object, Origination::Stale, now);
         }
         let following = Following { reader, role, why, fallback: stale, since: now };
-        match follow(edge, head, following, manner).await? {
+        let patience = (role == Role::Joiner).then_some(patience);
+        match follow(edge, head, (following, patience), manner).await? {
             Followed::Answer(answer) => return Ok(Sought::Answer(answer)),
             Followed::Unfit => {}
             Followed::NotShared => {
-                let joined = if role == Role::Joiner { Joined::Released } else { Joined::Alone };
-                return Ok(Sought::Alone(why, joined));
+                joined = if role == Role::Joiner { Joined::Released } else { Joined::Alone };
+                break;
             }
+            Followed::NotMeant | Followed::Broken(_) if fresh_starts > 0 => fresh_starts -= 1,
+            Followed::NotMeant => break,
+            Followed::Broken(end) => return Err(upstream::refusal(&end)),
             Followed::Playlist => return Ok(Sought::Playlist),
         }
     }
-    Ok(Sought::Alone(why, Joined::Released))
+    Ok(Sought::Alone(why, joined))
 }
 
 /// Why nothing that is stored was of use.
@@ -243,22 +263,44 @@ fn from_store(
     represent::stored(head, object, origination, provenance)
 }
 
-async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Manner) -> Result<Followed, Refusal> {
-    let Following { mut reader, role, why, fallback, since } = following;
-    let needs = manner.needs(head);
+/// What is needed of an object that arrives, or its end; not for longer than a joiner's patience.
+async fn arrived(
+    edge: &Edge,
+    reader: &mut FillReader,
+    (needs, patience): (Needs, Option<Duration>),
+) -> Result<Result<FillAnswer, FillEnd>, Refusal> {
     let arrived = std::future::poll_fn(|cx| match needs {
         Needs::Head => reader.poll_head(cx),
         Needs::Whole => reader.poll_whole(cx),
         Needs::Grown(octets) => reader.poll_reached(octets, cx),
     });
-    let arrived = arrived.await;
+    match patience {
+        None => Ok(arrived.await),
+        Some(patience) => tokio::select! {
+            biased;
+            arrived = arrived => Ok(arrived),
+            () = edge.clock.sleep(patience) => Err(Refusal::FillWait),
+        },
+    }
+}
+
+async fn follow(
+    edge: &Edge,
+    head: &Head,
+    (following, patience): (Following, Option<Duration>),
+    manner: &impl Manner,
+) -> Result<Followed, Refusal> {
+    let Following { mut reader, role, why, fallback, since } = following;
+    let arrived = arrived(edge, &mut reader, (manner.needs(head), patience)).await?;
     let now = edge.clock.now();
     let waited = now.since(since);
+    let on_disk = arrived.as_ref().ok().filter(|_| reader.is_from_disk()).map(|answer| on_disk(answer, now, manner));
+    let is_anothers = role == Role::Joiner || reader.is_from_disk();
     let admits = |response: &ResponseHead| {
         if !response.variant.matches(&head.headers) {
             return Some(Followed::Unfit);
         }
-        (role == Role::Joiner && !manner.may_share(response, now)).then_some(Followed::NotShared)
+        (is_anothers && !manner.may_share(response, now)).then_some(Followed::NotShared)
     };
     let told = Told { role, why, now };
     let answer = match arrived {
@@ -289,16 +331,43 @@ async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Ma
             (None, _) => arriving(head, (&response, reader), told, manner),
         },
         Err(FillEnd::NotShared) => return Ok(Followed::NotShared),
+        Err(FillEnd::NotMeant) => return Ok(Followed::NotMeant),
         Err(FillEnd::Gone) => return Ok(Followed::Unfit),
         Err(FillEnd::Failed(failure)) if failure.downcast_ref::<IsPlaylist>().is_some() => {
             return Ok(Followed::Playlist);
         }
         Err(end) => match fallback {
             Some(stale) if stale.is_usable() => from_store(head, &stale.object, (Origination::Stale, now), manner),
+            _ if reader.has_begun() && broke_off(&end) => return Ok(Followed::Broken(end)),
             _ => return Err(upstream::refusal(&end)),
         },
     };
-    Ok(Followed::Answer(Box::new(Answer { origin_wait: Some(waited), ..answer })))
+    let answer = match on_disk {
+        Some(provenance) => Answer { origination: Origination::Hit, provenance: Some(provenance), ..answer },
+        None => Answer { origin_wait: Some(waited), ..answer },
+    };
+    Ok(Followed::Answer(Box::new(answer)))
+}
+
+/// What came from disk was stored: nobody was asked for it.
+fn on_disk(answer: &FillAnswer, now: Tick, manner: &impl Manner) -> Provenance {
+    let response = match answer {
+        FillAnswer::Complete(object) => &object.head,
+        FillAnswer::Arriving(response, _) => response,
+    };
+    let age = Age::Seconds(response.lifetime.age_seconds(now));
+    Provenance { handling: Handling::Hit, ttl: Some(manner.ttl(response, now)), age, detail: Some("disk") }
+}
+
+/// Whether a body ended early on its way, so that asking again may bring it whole.
+fn broke_off(end: &FillEnd) -> bool {
+    match end {
+        FillEnd::CutShort { .. } => true,
+        FillEnd::Failed(failure) => {
+            matches!(failure.downcast_ref(), Some(FetchError::Reset { .. } | FetchError::CutShort { .. }))
+        }
+        _ => false,
+    }
 }
 
 /// Statuses for which a stale response may be sent instead (RFC 5861 §4).

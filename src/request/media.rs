@@ -106,6 +106,7 @@ impl Manner for Media<'_> {
             target: self.resource.upstream.clone(),
             fields: asked::fields(self.policies),
             viewer_authority: self.resource.viewer_authority.clone(),
+            errors: self.resource.route.config.errors.clone(),
         };
         self.edge.live.media.fetch(lead, self.named, source, validates)
     }
@@ -118,7 +119,10 @@ impl Manner for Media<'_> {
         }
     }
 
-    fn ttl(&self, _: &ResponseHead, now: Tick) -> i64 {
+    fn ttl(&self, response: &ResponseHead, now: Tick) -> i64 {
+        if response.status != StatusCode::OK {
+            return response.lifetime.ttl(now);
+        }
         i64::try_from(self.named.left(now).as_secs()).unwrap_or(i64::MAX)
     }
 

@@ -164,6 +164,7 @@ impl Manner for Plain<'_> {
                 LiveMode::Auto if self.credentials != Credentials::Authorization => Terms::Unnamed,
                 LiveMode::Auto | LiveMode::Off => Terms::Plain,
             },
+            errors: resource.route.config.errors.clone(),
             naming: None,
         };
         let home = edge.home(&resource.key);

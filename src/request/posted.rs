@@ -50,6 +50,7 @@ pub async fn keep(
         validates: None,
         siblings: Vec::new(),
         terms: Terms::Plain,
+        errors: resource.route.config.errors.clone(),
         naming: None,
         interims: Interims::default(),
     };

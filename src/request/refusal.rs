@@ -73,6 +73,9 @@ pub enum Refusal {
     /// Too many viewers wait for one object.
     #[error("too many viewers are reading this object while it arrives")]
     TooManyReaders,
+    /// What another viewer's request brings did not come in time.
+    #[error("what another viewer's request brings did not come in time")]
+    FillWait,
     /// The origin cannot be reached.
     #[error("the origin cannot be reached")]
     OriginUnreachable,
@@ -139,7 +142,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The stable words, for metrics.
-    pub const WORDS: [&'static str; 31] = [
+    pub const WORDS: [&'static str; 32] = [
         "bad-request",
         "head-too-large",
         "body-too-large",
@@ -171,6 +174,7 @@ impl Refusal {
         "no-longer-named",
         "coding-unknown",
         "version-unknown",
+        "fill-wait",
     ];
 
     /// Position in [`Refusal::WORDS`].
@@ -207,6 +211,7 @@ impl Refusal {
             Self::NoLongerNamed => 28,
             Self::CodingUnknown => 29,
             Self::VersionUnknown => 30,
+            Self::FillWait => 31,
         }
     }
 
@@ -235,6 +240,7 @@ impl Refusal {
             Self::MemoryFull
             | Self::TooManyFills
             | Self::TooManyReaders
+            | Self::FillWait
             | Self::TooManyHeld
             | Self::TooManyPlaylists
             | Self::HoldTimeout { .. }
@@ -281,6 +287,7 @@ impl Refusal {
             | Self::OriginCutShort
             | Self::OriginMalformed
             | Self::HoldTimeout { .. }
+            | Self::FillWait
             | Self::NotAPlaylist(_)
             | Self::NoLongerNamed
             | Self::OriginStatus { .. }
@@ -324,7 +331,7 @@ mod tests {
 
     #[test]
     fn an_overloaded_node_says_when_to_come_back() {
-        for refusal in [Refusal::MemoryFull, Refusal::TooManyFills, Refusal::OriginBusy] {
+        for refusal in [Refusal::MemoryFull, Refusal::TooManyFills, Refusal::FillWait, Refusal::OriginBusy] {
             assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert!(refusal.retry_after().is_some());
         }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::config::LiveMode;
 use crate::rules::caching::control;
+use crate::rules::caching::purge;
 use crate::rules::fields::cache_status::CacheStatus;
 use crate::rules::fields::loops;
 use crate::rules::priority::{self, Priority};
@@ -91,6 +92,7 @@ pub fn finish(
 /// Age, Cache-Status and Via: what this node did with an answer of the origin's.
 fn trace(policies: &Policies, provenance: &Provenance, headers: &mut HeaderMap) {
     control::strip_targeted(headers);
+    purge::strip_tags(headers);
     if let Age::Seconds(age) = provenance.age {
         headers.insert(AGE, age.into());
     }

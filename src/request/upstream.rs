@@ -75,6 +75,7 @@ pub fn refusal(end: &FillEnd) -> Refusal {
         | FillEnd::TooLong { .. }
         | FillEnd::Abandoned
         | FillEnd::NotShared
+        | FillEnd::NotMeant
         | FillEnd::TooSlow
         | FillEnd::Gone => Refusal::OriginCutShort,
     }

@@ -11,7 +11,7 @@ use weir_loadtest::client::{Client, Network, Server, Way};
 use crate::stage::{Setup, Stage, fresh_blob, tell};
 
 /// The metrics of the contract that exist by now, as they are written: a counter's samples end in `_total`.
-const METRICS: [&str; 19] = [
+const METRICS: [&str; 21] = [
     "weir_requests_total",
     "weir_response_bytes_total",
     "weir_request_seconds_count",
@@ -28,6 +28,8 @@ const METRICS: [&str; 19] = [
     "weir_cache_objects",
     "weir_tasks",
     "weir_fills",
+    "weir_purges_total",
+    "weir_purged_objects_total",
     "weir_held_requests",
     "weir_hold_seconds_count",
     "weir_playlist_requests_total",
@@ -116,11 +118,14 @@ async fn the_api_describes_every_route_of_its_own() {
         let api: Value = serde_json::from_str(&text).unwrap();
         assert!(api["openapi"].as_str().unwrap().starts_with("3."), "{api}");
         let paths = api["paths"].as_object().unwrap();
-        for path in ["/healthz", "/readyz", "/metrics", "/status", "/explain", "/reload", "/warm", "/drain"] {
+        for path in ["/healthz", "/readyz", "/metrics", "/status", "/explain", "/reload", "/warm", "/purge", "/drain"] {
             let methods = paths[path].as_object().unwrap();
             for (method, described) in methods {
                 assert!(!described["responses"].as_object().unwrap().is_empty(), "{path}");
-                assert_eq!(method, if ["/reload", "/warm", "/drain"].contains(&path) { "post" } else { "get" });
+                assert_eq!(
+                    method,
+                    if ["/reload", "/warm", "/purge", "/drain"].contains(&path) { "post" } else { "get" }
+                );
             }
         }
         for path in paths.keys() {
@@ -214,12 +219,13 @@ async fn a_unix_socket_serves_whoever_may_open_it() {
 #[tokio::test]
 async fn elsewhere_a_token_with_the_fitting_role_is_asked_for() {
     let tokens = "[[admin.tokens]]\nfile = \"viewer.token\"\nroles = [\"view\"]\n\
-                  [[admin.tokens]]\nfile = \"operator.token\"\nroles = [\"view\", \"operate\"]\n";
+                  [[admin.tokens]]\nfile = \"operator.token\"\nroles = [\"view\", \"operate\"]\n\
+                  [[admin.tokens]]\nfile = \"purger.token\"\nroles = [\"purge\"]\n";
     let setup = Setup {
         listen: "admin = \"0.0.0.0:0\"\n".to_owned(),
         tables: tokens.to_owned(),
         prepare: Some(|folder, _| {
-            for name in ["viewer", "operator"] {
+            for name in ["viewer", "operator", "purger"] {
                 let token = format!("{name}-{}", "0123456789abcdef".repeat(3));
                 std::fs::write(folder.join(format!("{name}.token")), token).unwrap();
             }
@@ -238,6 +244,9 @@ async fn elsewhere_a_token_with_the_fitting_role_is_asked_for() {
             (Method::GET, "/status", bearer("viewer"), 200),
             (Method::POST, "/reload", bearer("viewer"), 403),
             (Method::POST, "/reload", bearer("operator"), 200),
+            (Method::POST, "/purge", bearer("operator"), 403),
+            (Method::POST, "/purge", bearer("purger"), 400),
+            (Method::POST, "/reload", bearer("purger"), 403),
         ] {
             let json = ("content-type", "application/json");
             let fields = if token.is_empty() { vec![json] } else { vec![json, ("authorization", &*token)] };

@@ -25,19 +25,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::HeaderName;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::disk::{Choice, DiskError, Engine};
+use crate::rules::caching::purge::{Labels, Tag};
 use crate::rules::caching::{Freshness, Key};
 
 use super::memory::Memory;
 use super::object::{Object, ResponseHead};
+use super::purges::Removed;
 
 pub use figures::{Figures, READ_BOUNDS, Standing, Usage};
-pub use index::Removed;
 
 use figures::Health;
 use index::Index;
@@ -56,19 +56,6 @@ const MOST_QUEUE: u64 = 64 << 20;
 
 /// The part of the memory that the index may take, as a divisor.
 const INDEX_SHARE: u64 = 8;
-
-/// What an object is labelled with, for those who choose what is purged.
-#[derive(Clone, Copy, Debug)]
-pub struct Labels<'a> {
-    /// Its key.
-    pub key: &'a Key,
-    /// The stream that it belongs to, if any.
-    pub stream: Option<&'a str>,
-    /// Hashes of its tags, as [`tag_hash`] makes them.
-    pub tags: &'a [u64],
-    /// When it was received, in seconds since 1970.
-    pub stored: u64,
-}
 
 /// The disk that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +107,8 @@ pub struct Spill {
 struct Bounds {
     /// Octets that may wait to be written.
     queue: u64,
+    /// One object of so many may wait where nothing else does.
+    alone: u64,
     segment: u64,
     /// The largest body that is written.
     object: u64,
@@ -133,23 +122,23 @@ impl Bounds {
     fn of(size: u64, memory: u64) -> Self {
         Self {
             queue: (memory / 16).clamp(LEAST_QUEUE, MOST_QUEUE),
+            alone: memory / 8,
             segment: (size / SEGMENTS).min(SEGMENT),
             object: size / 4,
             index: memory / INDEX_SHARE,
             promoted: memory / 32,
         }
     }
+
+    /// Whether `length` octets may wait where `queued` do already: what waits is still in memory.
+    fn admits(&self, queued: u64, length: u64) -> bool {
+        queued + length <= self.queue || queued == 0 && length <= self.alone
+    }
 }
 
 /// What was true when an object left the memory.
 #[derive(Clone, Copy)]
 pub(super) struct Gate(u64);
-
-/// The hash of a tag that stands on disk: the same in every process.
-pub fn tag_hash(tag: &[u8]) -> u64 {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, tag);
-    digest.as_ref().first_chunk().map(|first| u64::from_le_bytes(*first)).expect("a digest has 32 octets")
-}
 
 impl Spill {
     /// Opens the folder and reads what is there. Blocks while it does: for the start of a node.
@@ -234,7 +223,7 @@ impl Spill {
         match () {
             () if length > self.bounds.object || !is_of_use(&object.head, now) => self.figures.unfit.add(1),
             () if !self.health.writes(now) => self.figures.paused.add(1),
-            () if index.queued + length > self.bounds.queue => self.figures.queue_full.add(1),
+            () if !self.bounds.admits(index.queued, length) => self.figures.queue_full.add(1),
             () => {
                 let number = index.next_number();
                 index.offer(self.card(key, &object.head, (number, length)), object.clone());
@@ -256,6 +245,11 @@ impl Spill {
         self.bury_soon(&old);
     }
 
+    /// Passes over the keys of all that is on disk.
+    pub(super) fn each_key(&self, note: impl FnMut(&Key)) {
+        self.index.lock().keys().for_each(note);
+    }
+
     /// Whether there is something for a request.
     pub fn holds(&self, key: &Key, request: &HeaderMap) -> bool {
         self.index.lock().find(key, request).is_some()
@@ -264,10 +258,10 @@ impl Spill {
     /// Lets go of everything under `key`; how many objects that was. In force at once, and after a restart too, however
     /// the process ends: blocks until that is on disk, for those who have nobody else to serve. Nothing under `key` may
     /// still be in memory when this is called.
-    pub fn remove(&self, key: &Key) -> u64 {
+    pub fn remove(&self, key: &Key) -> Removed {
         let (numbers, removed) = self.take_out(key);
         self.bury(&numbers);
-        removed.objects
+        removed
     }
 
     /// As [`Spill::remove`], without waiting for the disk: for workers. A process that ends within the next moment may
@@ -365,20 +359,10 @@ fn is_of_use(head: &ResponseHead, now: crate::clock::Tick) -> bool {
     lifetime.freshness(now) != Freshness::Unusable || lifetime.freshness(lifetime.responded()) == Freshness::Unusable
 }
 
-/// Hashes of the tags that the origin gave a response.
+/// Tags that the origin gave a response, as numbers.
 fn tags(headers: &HeaderMap) -> Box<[u64]> {
-    const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
-    const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
-    let split = |name, separator: fn(&u8) -> bool| {
-        let lines = headers.get_all(name).iter();
-        lines.flat_map(move |line| line.as_bytes().split(separator)).map(<[u8]>::trim_ascii)
-    };
-    let all = split(CACHE_TAG, |octet| *octet == b',').chain(split(SURROGATE_KEY, |octet| *octet == b' '));
-    all.filter(|tag| !tag.is_empty()).take(MOST_TAGS).map(tag_hash).collect()
+    Tag::all(headers).map(|tag| tag.0).collect()
 }
-
-/// Tags of one object that are told apart.
-const MOST_TAGS: usize = 1_024;
 
 fn make_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;

@@ -72,6 +72,9 @@ impl FillWriter {
         match found {
             None => Some(self),
             Some(Found::Waiting(object)) => {
+                if self.judge(&object.head, spill.clock.now()) == Freshness::Unusable {
+                    return Some(self);
+                }
                 self.look_anew(&object);
                 None
             }

@@ -225,7 +225,11 @@ impl Spill {
         let number = self.index.lock().next_number();
         let (nonce, path) = (random(), segment::path(&self.folder, number));
         let file = self.engine.open(path.clone(), OpenHow::New).await?.ok_or(DiskError::Ended)?;
-        self.engine.write(&file, 0, segment::first_block(number, nonce).into()).await?;
+        if let Err(error) = self.engine.write(&file, 0, segment::first_block(number, nonce).into()).await {
+            // Its room is not taken: at the next start at the latest it goes.
+            drop(self.engine.unlink(path));
+            return Err(error);
+        }
         let segment = Segment::new((number, nonce), file, path, (self.space.clone(), EDGE));
         self.index.lock().shelve(&segment);
         log.active = Some(Active { segment, end: EDGE, filed: Vec::new(), cards: 0 });

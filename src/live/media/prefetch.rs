@@ -80,7 +80,7 @@ impl Media {
         let now = self.clock.now();
         let lead = match self.cache.lookup(&named.key, &HeaderMap::new(), |stored| named.freshness(stored, now)) {
             Lookup::Lead(lead) | Lookup::Stale { flight: Flight::Lead(lead), .. } => lead,
-            Lookup::Hit(..) | Lookup::Join(_) | Lookup::Refused(_) | Lookup::Stale { .. } => return,
+            Lookup::Hit(..) | Lookup::Join(_) | Lookup::Apart | Lookup::Refused(_) | Lookup::Stale { .. } => return,
         };
         self.names.prefetched(print);
         let source = Source {
@@ -88,6 +88,7 @@ impl Media {
             target: located.upstream,
             fields: asked.fields.clone(),
             viewer_authority: asked.viewer_authority.clone(),
+            errors: asked.rules.errors.clone(),
         };
         self.begin(lead, (&named, print), source, Purpose::Prefetch);
     }
@@ -115,6 +116,8 @@ impl Media {
         if let Some(until) = named.near_until {
             writer.keep_near(until);
         }
+        let on_disk = named.clone();
+        writer.judge_by(move |stored, now| on_disk.freshness(stored, now));
         let (validates, is_prefetch) = match purpose {
             Purpose::Prefetch => (None, true),
             Purpose::Viewer(validates) => (validates, false),
@@ -134,6 +137,7 @@ impl Media {
             viewer_authority: source.viewer_authority,
             validates,
             terms: Terms::Media(self.promises.find(print)),
+            errors: source.errors,
             naming: None,
         };
         let tasks = self.home(print).clone();

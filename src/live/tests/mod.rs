@@ -25,6 +25,7 @@ use crate::clock::{Clock, Tick, WallTime};
 use crate::config::{self, HostHeader, Keys, Limits, LiveMode, OriginScheme, OriginTls, Playlists, Route};
 use crate::origin::Origins;
 use crate::origin::supply::Supply;
+use crate::rules::caching::negative::Errors;
 use crate::rules::hls::reload::{Reload, Wanted};
 use crate::rules::hls::{Position, Published};
 use crate::tasks::Tasks;
@@ -89,6 +90,7 @@ impl Stage {
             fills_per_group: 100,
             fill_readers: 100,
             live_reserve: SECOND,
+            apart: Duration::from_secs(10),
         };
         let cache = Arc::new(Cache::new(bounds, bells.clone(), clock.clone()));
         let live = Live::new(config, cache, Arc::new(origins), bells, (clock.clone(), vec![tasks]));
@@ -99,6 +101,7 @@ impl Stage {
             keys: Keys::NoStore,
             query_keep: Vec::new(),
             stale_playlist_for: 3,
+            errors: Errors::default(),
         };
         Self { live, clock, rules, requests, count, most }
     }
@@ -273,6 +276,7 @@ fn route() -> Route {
         warm: Vec::new(),
         stale_playlist_for: 3,
         sharing: crate::config::Sharing::default(),
+        errors: Errors::default(),
     }
 }
 

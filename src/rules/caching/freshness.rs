@@ -113,6 +113,8 @@ pub struct Lifetime {
 enum Standing {
     /// It has no validator: once its windows are over it is of no use.
     Unidentified,
+    /// Its lifetime is not its origin's word, and once that is over it is of no use.
+    Granted,
     /// It can be validated.
     Identified,
     /// It can be validated, and while fresh is not, even where a viewer reloads (RFC 8246).
@@ -176,7 +178,7 @@ impl Lifetime {
         let while_asking = self.while_asking.saturating_sub(stale_for);
         let usable_for = self.disconnected.saturating_sub(stale_for);
         let is_lost = while_asking.is_zero() && usable_for.is_zero();
-        if is_lost && self.standing == Standing::Unidentified {
+        if is_lost && matches!(self.standing, Standing::Unidentified | Standing::Granted) {
             return Freshness::Unusable;
         }
         Freshness::Stale { age: stale_for, while_asking, usable_for }
@@ -209,6 +211,17 @@ impl Lifetime {
     /// Whether it was made stale before its time.
     pub const fn is_outdated(&self) -> bool {
         self.outdated
+    }
+
+    /// The same with a lifetime that an operator gives it, for want of the origin's word.
+    #[must_use]
+    pub const fn granted(self, fresh_for: Duration) -> Self {
+        Self { fresh_for, standing: Standing::Granted, ..self }
+    }
+
+    /// Whether the lifetime is an operator's.
+    pub const fn is_granted(&self) -> bool {
+        matches!(self.standing, Standing::Granted)
     }
 
     /// Stale from now on, whatever it was: a HEAD or a purge has shown that the stored response is out of date.

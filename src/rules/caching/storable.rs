@@ -246,7 +246,7 @@ pub(super) fn prohibition(request: &RequestFacts, response: &Received<'_>, contr
     Ok(())
 }
 
-fn has_explicit_lifetime(headers: &HeaderMap, control: &Control) -> bool {
+pub(super) fn has_explicit_lifetime(headers: &HeaderMap, control: &Control) -> bool {
     control.max_age.is_some()
         || control.s_maxage.is_some()
         || (control.source != Source::Targeted && headers.contains_key(EXPIRES))

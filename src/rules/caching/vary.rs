@@ -6,6 +6,8 @@
 
 mod written;
 
+use std::fmt;
+
 use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, VARY};
 use http::{HeaderMap, HeaderName};
 
@@ -70,9 +72,36 @@ impl Variant {
         self.0.is_empty()
     }
 
+    /// The fields that select, with what a request must say in them, for explanations.
+    pub fn fields(&self) -> impl Iterator<Item = (&HeaderName, String)> {
+        self.0.iter().map(|(name, selector)| (name, selector.to_string()))
+    }
+
     /// The names of the fields that select: a validation carries them as the stored request had them (RFC 9111 §4.3.1).
     pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
         self.0.iter().map(|(name, _)| name)
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("(absent)"),
+            Self::Members(members) | Self::Caseless(members) => {
+                let members: Vec<_> = members.iter().map(|member| String::from_utf8_lossy(member)).collect();
+                f.write_str(&members.join(", "))
+            }
+            Self::Language(members, language) => {
+                let members: Vec<_> = members.iter().map(|member| String::from_utf8_lossy(member)).collect();
+                write!(f, "{}, or {} above all", members.join(", "), String::from_utf8_lossy(language))
+            }
+            Self::Encoding(accepted) => f.write_str(match accepted {
+                Accepted::Identity => "no coding",
+                Accepted::Gzip => "gzip",
+                Accepted::Brotli => "br",
+                Accepted::Both => "gzip and br",
+            }),
+        }
     }
 }
 

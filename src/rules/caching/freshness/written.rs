@@ -25,6 +25,7 @@ impl Lifetime {
             Standing::Unidentified => 0,
             Standing::Identified => 1,
             Standing::Immutable => 2,
+            Standing::Granted => 3,
         } | if self.outdated { OUTDATED } else { 0 };
         octets
     }
@@ -49,6 +50,7 @@ impl Lifetime {
                 0 => Standing::Unidentified,
                 1 => Standing::Identified,
                 2 => Standing::Immutable,
+                3 => Standing::Granted,
                 _ => return None,
             },
         })
