@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::outbound::interim::Interims;
+
 /// What tells streams apart at their origins. Two that look the same only share a place in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
@@ -18,6 +20,8 @@ pub struct Course {
     pub only: Option<Arc<str>>,
     /// On whose behalf.
     pub whose: Whose,
+    /// Who hears what is said before the answer.
+    pub interims: Interims,
 }
 
 /// On whose behalf a request is made.
@@ -51,7 +55,7 @@ impl Naming {
 
     /// The course of a request for it now.
     pub fn course(&self) -> Course {
-        Course { stream: self.stream, only: (self.by)(), whose: Whose::Node }
+        Course { stream: self.stream, only: (self.by)(), ..Course::default() }
     }
 
     /// Completes when another origin than `only` may be asked for it; never, where nobody is left to say so.

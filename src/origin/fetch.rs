@@ -137,6 +137,7 @@ impl Errand<'_> {
             let error = FetchError::Unaskable { origin: upstream.name.clone() };
             return Err(Failed { error, next: Next::GiveUp });
         };
+        self.ask.course.interims.listen(&mut request);
         let path = request.uri().path().to_owned();
         let sent = upstream.storage.dress(&mut request, &self.ask, (clock, self.tasks));
         if let Some(signer) = &upstream.signer {

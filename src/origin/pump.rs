@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use crate::cache::{FillFailure, FillWriter, Object, ResponseHead, Sharing};
 use crate::clock::{Clock, Tick};
+use crate::outbound::interim::Interims;
 use crate::rules::caching::control::TARGETS;
 use crate::rules::caching::freshness::{Policy, Received, Times};
 use crate::rules::caching::negative::{self, Asked, Errors};
@@ -28,6 +29,7 @@ use crate::rules::caching::{Control, Variant, media};
 use crate::rules::fields::{date, hop};
 use crate::tasks::Tasks;
 
+use super::course::Course;
 use super::peers::{Shared, is_peer};
 use super::promise::{Promise, Withdrawn};
 use super::redirect;
@@ -56,6 +58,8 @@ pub struct Fetching {
     pub siblings: Vec<Arc<Object>>,
     /// By which rules the answer is judged.
     pub terms: Terms,
+    /// Who hears what its origin says before the answer.
+    pub interims: Interims,
     /// For how long errors are kept that say nothing of it.
     pub errors: Errors,
     /// How the region's owner is asked before the origins; `None`: it is not.
@@ -159,6 +163,11 @@ impl Pump {
         }
     }
 
+    /// Keeps what somebody else has asked for: an answer to POST that stands for a GET.
+    pub async fn keep(self, answer: Answer, requested: Tick, writer: FillWriter) {
+        self.fill(Ok(answer), requested, writer).await;
+    }
+
     /// The origin's answer, and the writer back; `None` where the promise was withdrawn, or where all who waited for
     /// its head have left, and neither what is asked for nor why says that others will come.
     async fn fetch_while_wanted(
@@ -203,7 +212,8 @@ impl Pump {
             Some(own) if !has_tag(own) => vec![own],
             own => {
                 let is_plain = |object: &&Arc<Object>| !object.head.headers.contains_key(CONTENT_ENCODING);
-                let others = self.fetching.siblings.iter().filter(|object| has_tag(object)).filter(is_plain);
+                let is_whole = |object: &&Arc<Object>| object.head.status == StatusCode::OK && has_tag(object);
+                let others = self.fetching.siblings.iter().filter(is_whole).filter(is_plain);
                 own.iter().chain(others).collect()
             }
         }
@@ -219,7 +229,10 @@ impl Pump {
             viewer_authority: self.fetching.viewer_authority.clone(),
             body: None,
             first_byte: self.promise().map(|promise| promise.patience),
-            course: self.fetching.naming.as_ref().map(Naming::course).unwrap_or_default(),
+            course: Course {
+                interims: self.fetching.interims.clone(),
+                ..self.fetching.naming.as_ref().map(Naming::course).unwrap_or_default()
+            },
         };
         self.fetching.fetch(&self.tasks, ask).await
     }

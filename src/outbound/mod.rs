@@ -7,6 +7,7 @@
 
 pub mod dial;
 mod guard;
+pub mod interim;
 pub mod link;
 pub mod payload;
 pub mod rt;

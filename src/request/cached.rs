@@ -121,8 +121,8 @@ pub trait Manner {
     fn needs(&self, head: &Head) -> Needs;
 
     /// Whether the request may have what another one brings.
-    fn may_share(&self, _: &ResponseHead, _: Tick) -> bool {
-        true
+    fn may_share(&self, response: &ResponseHead, _: Tick) -> bool {
+        response.status != StatusCode::PARTIAL_CONTENT
     }
 
     /// Why what is stored is not used as it is.
@@ -240,6 +240,7 @@ fn why_missed(edge: &Edge, head: &Head, manner: &impl Manner) -> Forward {
     let stored = edge.cache.variants(manner.key());
     match stored.iter().any(|object| object.head.variant.matches(&head.headers)) {
         _ if stored.is_empty() => Forward::UriMiss,
+        true if stored.iter().any(|object| object.head.status == StatusCode::PARTIAL_CONTENT) => Forward::Partial,
         true => Forward::Miss,
         false => Forward::VaryMiss,
     }
@@ -269,11 +270,12 @@ async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Ma
     let now = edge.clock.now();
     let waited = now.since(since);
     let on_disk = arrived.as_ref().ok().filter(|_| reader.is_from_disk()).map(|answer| on_disk(answer, now, manner));
+    let is_anothers = role == Role::Joiner || reader.is_from_disk();
     let admits = |response: &ResponseHead| {
         if !response.variant.matches(&head.headers) {
             return Some(Followed::Unfit);
         }
-        (role == Role::Joiner && !manner.may_share(response, now)).then_some(Followed::NotShared)
+        (is_anothers && !manner.may_share(response, now)).then_some(Followed::NotShared)
     };
     let told = Told { role, why, now };
     let answer = match arrived {

@@ -26,6 +26,7 @@ mod reload;
 mod script;
 mod sharing;
 mod stage;
+mod standards;
 mod storages;
 mod together;
 mod trouble;

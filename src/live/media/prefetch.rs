@@ -12,6 +12,7 @@ use crate::cache::{FillReader, Flight, Lead, Lookup, Object};
 use crate::clock::Tick;
 use crate::live::Asked;
 use crate::origin::pump::{Fetching, Pump, Terms};
+use crate::outbound::interim::Interims;
 use crate::rules::caching::Key;
 use crate::rules::caching::storable::SetCookie;
 use crate::rules::fields::loops::CDN_LOOP;
@@ -134,6 +135,7 @@ impl Media {
             unvaried: [].into(),
             cookies: SetCookie::Strip,
             siblings: Vec::new(),
+            interims: Interims::default(),
             viewer_authority: source.viewer_authority,
             validates,
             terms: Terms::Media(self.promises.find(print)),
