@@ -191,6 +191,21 @@ pub struct Origin {
     pub connections: usize,
     /// Requests in flight at once; more wait within `first_byte`.
     pub requests: usize,
+    /// How it is asked whether it is well; `None`: what viewers' requests come to says so.
+    pub health: Option<HealthProbe>,
+}
+
+/// `[origins.NAME] health`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthProbe {
+    /// What is asked for, below the base path.
+    pub path: http::uri::PathAndQuery,
+    /// Between two probes.
+    pub interval: Duration,
+    /// For the head of the answer.
+    pub timeout: Duration,
+    /// The status that says that it is well.
+    pub expect: http::StatusCode,
 }
 
 impl Origin {
@@ -246,6 +261,12 @@ pub struct Route {
     pub path: String,
     /// Names of origins in order of preference.
     pub origins: Vec<String>,
+    /// The weights of those that have one, in the same order.
+    pub weights: Vec<Option<u32>>,
+    /// For how many target durations a stream may stall at its origin before the next one is asked.
+    pub failover_after: u32,
+    /// Whether streams return by themselves to the origin that is preferred.
+    pub failback: Failback,
     /// Path prefix removed before the request goes to the origin.
     pub strip: String,
     /// What browsers of other sites may do.
@@ -267,6 +288,8 @@ pub struct Route {
     /// For how many target durations the last playlist is repeated while its origin fails.
     pub stale_playlist_for: u32,
 }
+
+pub use crate::rules::upstream::home::Failback;
 
 /// `route.live`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

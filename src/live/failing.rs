@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use crate::clock::Tick;
 use crate::origin::FetchError;
+use crate::rules::hls::window::Left;
 
 use super::ask::{Nothing, Question};
 use super::figures::Notice;
@@ -36,6 +37,10 @@ impl Follower {
             && (question.blocks.is_some() || question.skips)
         {
             self.playlist.set_current(following.answered().unwrap_or_default());
+            if self.playlist.asked.rules.supply.origins.len() > 1 && is_dead(&failure) {
+                following.moves(Left::Silent);
+                return Next::At(now);
+            }
             if following.doubts_directives(now.since(asked), now) {
                 self.notice(Notice::RefusedDirectives, &what);
             }
@@ -91,6 +96,11 @@ impl From<Failure> for State {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
+}
+
+/// Whether the origin gave no sign of life.
+fn is_dead(failure: &Failure) -> bool {
+    matches!(failure, Failure::Fetch(error) if error.is_dead())
 }
 
 fn describe(failure: &Failure) -> String {

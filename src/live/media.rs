@@ -20,10 +20,11 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 use http::uri::PathAndQuery;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::cache::{Cache, ResponseHead};
 use crate::clock::{Clock, Tick};
-use crate::origin::Origins;
+use crate::origin::{Naming, Origins};
 use crate::rules::caching::media::{self, Word};
 use crate::rules::caching::{Freshness, Key};
 use crate::rules::hls::multivariant::Role;
@@ -36,7 +37,7 @@ use super::Asked;
 use feed::Feed;
 use figures::Figures;
 use listing::Namer;
-use names::{Fingerprint, Known, Listing, Names};
+use names::{Author, Fingerprint, Known, Listing, Names};
 use parameters::Parameters;
 use prefetch::Unread;
 use promises::{Growths, Promises};
@@ -93,8 +94,10 @@ pub enum Watched {
 
 /// Where something that is named comes from.
 pub struct Source {
-    /// Names of its origins, in order of preference.
+    /// Names of its origins, in the order in which they are asked.
     pub group: Vec<String>,
+    /// The same as the route lists them.
+    pub places: Vec<String>,
     /// Path and query, before an origin's base path.
     pub target: PathAndQuery,
     /// The fields of the request; of these go upstream those that tell of the way that it has come.
@@ -111,6 +114,8 @@ pub struct Media {
     growths: Growths,
     feeds: Mutex<HashMap<Key, Arc<Mutex<Feed>>>>,
     unread: Unread,
+    /// Touched when names that one origin knew are known to all.
+    passed_on: watch::Sender<u64>,
     figures: Figures,
     cache: Arc<Cache>,
     origins: ArcSwap<Origins>,
@@ -146,6 +151,7 @@ impl Media {
             growths: Growths::default(),
             feeds: Mutex::default(),
             unread: Unread::default(),
+            passed_on: watch::channel(0).0,
             figures: Figures::new(workers.len()),
             cache,
             origins: ArcSwap::new(origins),
@@ -199,6 +205,26 @@ impl Media {
         self.feeds.lock().entry(asked.key.clone()).or_insert_with(|| Arc::new(Mutex::new(Feed::new(imported))));
     }
 
+    /// The next version of a playlist comes from the origin at this place; `None`: all mean the same by what it names.
+    pub fn comes_from(&self, asked: &Asked, place: Option<usize>, generation: u32) {
+        let feed = self.feeds.lock().entry(asked.key.clone()).or_default().clone();
+        feed.lock().comes_from(place.map_or(Author::ANYONE, Author::at), generation);
+    }
+
+    /// Who alone knows what something that is named stands for; `None`: whoever is asked.
+    fn naming(self: &Arc<Self>, print: Fingerprint, source: &Source) -> Option<Naming> {
+        let place = self.names.find(print, self.clock.now())?.author.place().filter(|_| source.places.len() > 1)?;
+        let names: Vec<Arc<str>> = source.places.iter().map(|name| Arc::from(name.as_str())).collect();
+        let media = self.clone();
+        let by = move || {
+            let known = media.names.find(print, media.clock.now());
+            // Whom it was asked of knew it, if nobody does any more.
+            let place = known.map_or(Some(place), |known| known.author.place());
+            place.and_then(|place| names.get(place).cloned())
+        };
+        Some(Naming::new(Arc::new(by), self.passed_on.subscribe()))
+    }
+
     /// A playlist has a new version: names come and go, and what it hints is fetched.
     pub fn published(
         self: &Arc<Self>,
@@ -241,7 +267,7 @@ impl Media {
             let Some(located) = namer.locate(&target) else { continue };
             let life = longest + duration;
             let kind = if item.kind == Kind::Growing { Kind::Segment } else { item.kind };
-            let listing = Listing { kind, role: None, generation: 0, near_until, life };
+            let listing = Listing { kind, role: None, generation: 0, near_until, life, author: Author::ANYONE };
             self.names.mention(self.names.fingerprint(&located.key), &listing, now);
         }
     }

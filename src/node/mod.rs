@@ -173,6 +173,7 @@ impl Node {
             stopped: CancellationToken::new(),
         });
         shared.clone().open_admin(admin_listeners, &config, &commands)?;
+        shared.edge.policies().origins.watch(&tasks, &shared.stopped);
         let (stopped, warmth) = (shared.stopped.clone(), warm::keep_routes(shared.edge.clone()));
         tasks.spawn("warmth", async move { _ = stopped.run_until_cancelled(warmth).await });
         if let Some(folder) = config.node.state.clone() {

@@ -1,4 +1,4 @@
-//! The admin API from outside: `explain`, `status`, `reload`, `warm`, `drain`.
+//! The admin API from outside: `explain`, `status`, `reload`, `warm`, `origin`, `drain`.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,9 @@ use serde::de::DeserializeOwned;
 
 use super::answers::{Explanation, Refused, Reload, Status, Warmed};
 use super::wire::{self, Answer, AskError, Host, Peer, TrustError};
-use super::{DrainArguments, ExplainArguments, NodeArguments, Outcome, WarmArguments};
+use super::{
+    DrainArguments, ExplainArguments, NodeArguments, OriginAction, OriginArguments, Outcome, WarmArguments,
+};
 use crate::clock::Clock;
 use crate::config::{Address, Config, Problems, value};
 
@@ -142,6 +144,27 @@ pub async fn warm(
     };
     let show = |answer: &Warmed| (answer.text(&time), Outcome::Good);
     shown(ask.await, &arguments.node, show, out, complaints)
+}
+
+/// `weir origin`
+///
+/// # Errors
+/// Where `out` or `complaints` cannot be written.
+pub async fn origin(
+    arguments: &OriginArguments,
+    clock: &Clock,
+    out: &mut dyn Write,
+    complaints: &mut dyn Write,
+) -> io::Result<Outcome> {
+    let name = &arguments.name;
+    let (action, said) = match arguments.action {
+        OriginAction::Rest => ("rest", format!("{name} rests: others are asked in its place\n")),
+        OriginAction::Return => ("return", format!("{name} is asked again, and its streams come back\n")),
+    };
+    let body = serde_json::json!({ "action": action }).to_string();
+    let target = format!("/origins/{}", escaped(name));
+    let ask = async { Node::of(&arguments.node, clock)?.ok::<serde_json::Value>(Method::POST, &target, &body).await };
+    shown(ask.await, &arguments.node, |_| (said, Outcome::Good), out, complaints)
 }
 
 /// `weir drain`

@@ -71,6 +71,9 @@ pub enum Tool {
     /// Lets a running node follow a stream before anybody watches
     #[command(after_help = "Example: weir warm https://live.example.com/live/one/index.m3u8 --for 10m")]
     Warm(WarmArguments),
+    /// Takes an origin of a running node out of use, or brings it back
+    #[command(after_help = "Example: weir origin primary rest\n         weir origin primary return")]
+    Origin(OriginArguments),
     /// Lets viewers leave a running node
     #[command(after_help = "Example: weir drain --by 10m\n         weir drain --cancel")]
     Drain(DrainArguments),
@@ -181,6 +184,29 @@ pub struct WarmArguments {
     pub node: NodeArguments,
 }
 
+/// `weir origin`
+#[derive(Args, Clone, Debug)]
+pub struct OriginArguments {
+    /// Its name in the configuration
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Whether it rests, or returns and gets its streams back
+    #[arg(value_enum)]
+    pub action: OriginAction,
+    /// Which node
+    #[command(flatten)]
+    pub node: NodeArguments,
+}
+
+/// What an origin is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OriginAction {
+    /// Others are asked in its place
+    Rest,
+    /// It is asked again
+    Return,
+}
+
 /// `weir drain`
 #[derive(Args, Clone, Debug)]
 pub struct DrainArguments {
@@ -229,6 +255,7 @@ pub fn run(tool: Tool, out: &mut dyn Write, complaints: &mut dyn Write) -> io::R
         Tool::Status(arguments) => runtime.block_on(client::status(&arguments, &clock, out, complaints)),
         Tool::Reload(arguments) => runtime.block_on(client::reload(&arguments, &clock, out, complaints)),
         Tool::Warm(arguments) => runtime.block_on(client::warm(&arguments, &clock, out, complaints)),
+        Tool::Origin(arguments) => runtime.block_on(client::origin(&arguments, &clock, out, complaints)),
         Tool::Drain(arguments) => runtime.block_on(client::drain(&arguments, &clock, out, complaints)),
     }
 }
@@ -264,6 +291,8 @@ mod command_line {
             &["weir", "explain", "/x", "-H", "no colon"],
             &["weir", "explain", "/x", "-H", "b d: x"],
             &["weir", "warm", "/x", "--for", "10"],
+            &["weir", "origin", "primary"],
+            &["weir", "origin", "primary", "sleep"],
             &["weir", "demo", "--http", "8080"],
         ] {
             assert_eq!(code(line), Some(2), "{line:?}");

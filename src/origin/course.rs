@@ -22,24 +22,19 @@ pub struct Course {
 /// the same.
 #[derive(Clone)]
 pub struct Naming {
-    stream: Option<StreamId>,
     by: Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>,
     changes: watch::Receiver<u64>,
 }
 
 impl Naming {
     /// `by` says which origin alone knows it at a moment; `changes` is touched whenever that may have changed.
-    pub fn new(
-        stream: Option<StreamId>,
-        by: Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>,
-        changes: watch::Receiver<u64>,
-    ) -> Self {
-        Self { stream, by, changes }
+    pub fn new(by: Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>, changes: watch::Receiver<u64>) -> Self {
+        Self { by, changes }
     }
 
     /// The course of a request for it now.
     pub fn course(&self) -> Course {
-        Course { stream: self.stream, only: (self.by)() }
+        Course { stream: None, only: (self.by)() }
     }
 
     /// Completes when another origin than `only` may be asked for it; never, where nobody is left to say so.

@@ -104,7 +104,7 @@ pub async fn send(
         body: body.map(|body| Box::pin(body) as _),
         course: Course::default(),
     };
-    let fetched = policies.origins.fetch(edge.tasks(), &resource.route.supply.origins, ask).await;
+    let fetched = policies.origins.fetch(edge.tasks(), &resource.route.supply.order(&resource.upstream), ask).await;
     let answer = fetched.map_err(|error| upstream::of_fetch(&error))?;
     for target in invalidated(&resource.written(), &head.method, answer.status, &answer.headers) {
         edge.cache.remove(&resource.sibling(&target));

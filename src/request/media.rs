@@ -101,7 +101,8 @@ impl Manner for Media<'_> {
 
     fn fetch(&self, lead: Lead, validates: Option<Arc<Object>>) -> FillReader {
         let source = Source {
-            group: self.resource.route.supply.origins.clone(),
+            group: self.resource.route.supply.order(&self.resource.upstream),
+            places: self.resource.route.supply.origins.clone(),
             target: self.resource.upstream.clone(),
             fields: asked::fields(self.policies),
             viewer_authority: self.resource.viewer_authority.clone(),

@@ -51,7 +51,7 @@ impl Manner for Plain<'_> {
         let (writer, reader) = lead.start();
         let fetching = Fetching {
             origins: policies.origins.clone(),
-            group: resource.route.supply.origins.clone(),
+            group: resource.route.supply.order(&resource.upstream),
             target: resource.upstream.clone(),
             fields: upstream::shared_fields(head, policies, resource.route),
             unvaried: upstream::unvaried(resource.route),

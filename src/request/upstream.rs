@@ -91,6 +91,7 @@ pub fn of_fetch(error: &FetchError) -> Refusal {
         FetchError::CutShort { .. } => Refusal::OriginCutShort,
         FetchError::Malformed { .. } => Refusal::OriginMalformed,
         FetchError::QueueFull { .. } => Refusal::OriginBusy,
+        FetchError::Resting { .. } => Refusal::OriginUnreachable,
         FetchError::Upload { .. } => Refusal::BadRequest("the request body broke off or is too large"),
     }
 }

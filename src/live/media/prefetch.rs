@@ -82,7 +82,8 @@ impl Media {
         };
         self.names.prefetched(print);
         let source = Source {
-            group: asked.rules.supply.origins.clone(),
+            group: asked.rules.supply.order(&located.upstream),
+            places: asked.rules.supply.origins.clone(),
             target: located.upstream,
             fields: asked.fields.clone(),
             viewer_authority: asked.viewer_authority.clone(),
@@ -120,6 +121,7 @@ impl Media {
         // Nothing that differs between viewers, so that what comes fits them all.
         let fields = source.fields.iter().filter(|(name, _)| [VIA, CDN_LOOP].contains(name));
         let fields = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let naming = self.naming(print, &source);
         let fetching = Fetching {
             origins: self.origins.load_full(),
             group: source.group,
@@ -129,7 +131,7 @@ impl Media {
             viewer_authority: source.viewer_authority,
             validates,
             terms: Terms::Media(self.promises.find(print)),
-            naming: None,
+            naming,
         };
         let tasks = self.home(print).clone();
         let (clock, media, key) = (self.clock.clone(), self.clone(), named.key.clone());

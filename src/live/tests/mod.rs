@@ -99,6 +99,8 @@ impl Stage {
             keys: Keys::NoStore,
             query_keep: Vec::new(),
             stale_playlist_for: 3,
+            failover_after: 1,
+            failback: config::Failback::Auto,
         };
         Self { live, clock, rules, requests, count, most }
     }
@@ -253,6 +255,7 @@ fn origin_at(port: u16) -> config::Origin {
         idle: 10 * SECOND,
         connections: 64,
         requests: 512,
+        health: None,
     }
 }
 
@@ -272,6 +275,9 @@ fn route() -> Route {
         query_keep: Vec::new(),
         warm: Vec::new(),
         stale_playlist_for: 3,
+        weights: vec![None],
+        failover_after: 1,
+        failback: config::Failback::Auto,
     }
 }
 

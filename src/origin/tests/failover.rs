@@ -1,7 +1,7 @@
 //! Second chances: a fresh connection, another origin, and when there is none.
 
 use super::*;
-use crate::rules::upstream::select::{FIRST_REST, Standing};
+use crate::rules::upstream::health::{Cause, Class, FIRST_REST, Standing};
 
 const EMPTY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
@@ -161,7 +161,7 @@ async fn an_origin_that_keeps_failing_rests_and_is_tried_again() {
         whole(fetch.await.unwrap().unwrap()).await.unwrap();
         assert_eq!(edge.counted(Outcome::Connect), u64::min(round + 1, 3));
     }
-    assert_eq!(edge.figures("primary").standing, Standing::Resting);
+    assert_eq!(edge.figures("primary").standing, Standing::Resting(Cause::Failures(Class::Connect)));
 
     edge.clock.advance(FIRST_REST);
     let primary = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
@@ -170,7 +170,7 @@ async fn an_origin_that_keeps_failing_rests_and_is_tried_again() {
     hand.head().await.unwrap();
     hand.say(EMPTY).await;
     assert_eq!(&*fetch.await.unwrap().unwrap().origin, "primary");
-    assert_eq!(edge.figures("primary").standing, Standing::Well);
+    assert_eq!(edge.figures("primary").standing, Standing::Returning);
 }
 
 #[tokio::test]

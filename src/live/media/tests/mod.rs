@@ -134,6 +134,8 @@ impl Stage {
             keys: crate::config::Keys::NoStore,
             query_keep: Vec::new(),
             stale_playlist_for: 3,
+            failover_after: 1,
+            failback: crate::config::Failback::Auto,
         };
         let asked = Asked {
             key: located.key,
