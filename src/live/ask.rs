@@ -59,6 +59,8 @@ pub(super) struct Came {
     pub(super) origin: Arc<str>,
     /// Its place in the route's list, where that has several.
     pub(super) place: Option<usize>,
+    /// Where the stream was at home when it was asked for.
+    pub(super) home: Option<usize>,
 }
 
 /// Why nothing came.
@@ -100,7 +102,7 @@ pub(super) async fn ask(
         // Whatever it is, it is not looked at.
         _ => read(answer, LEFTOVERS).await.map_or_else(|_| Vec::new(), |_| Vec::new()),
     };
-    Ok(Came { status, headers, body, asked: began, answered: clock.now(), place: place(&origin), origin })
+    Ok(Came { status, headers, body, asked: began, answered: clock.now(), place: place(&origin), origin, home: None })
 }
 
 async fn read(answer: Answer, most: usize) -> Result<Vec<u8>, Nothing> {

@@ -17,7 +17,7 @@ use super::Live;
 use super::ask::{self, Came, Nothing, Question};
 use super::figures::{Notice, Why};
 use super::following::Following;
-use super::home::Whom;
+use super::home::{Home, Whom};
 use super::judge::{Said, judge};
 use super::kept::{Kept, Schedule};
 use super::pace;
@@ -40,8 +40,8 @@ pub(super) struct Follower {
     pub(super) failures: u32,
     /// Before this the stream does not move again because of a stall.
     pub(super) stays_until: Tick,
-    /// The origin that was last told of the stream.
-    pub(super) told: Option<Arc<str>>,
+    /// The origin that was last told of the stream, and as whose.
+    pub(super) told: Option<(Arc<Home>, Arc<str>)>,
 }
 
 /// What the origin's answers have shown so far.
@@ -125,7 +125,7 @@ impl Follower {
             // The origin may have begun anew, and hold what is asked in its old numbers for ever.
             Outcome::GivenUp => self.given_up(),
             Outcome::Came(Err(nothing)) => self.nothing(&question, asked, nothing),
-            Outcome::Came(Ok(came)) => self.came((why, &question), came),
+            Outcome::Came(Ok(came)) => self.came((why, &question), Came { home: whom.home, ..came }),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::origin::{MediaHealth, Origins, StreamId};
 use crate::rules::upstream::home::{self, Place};
 
 use super::Asked;
+use super::ask::Came;
 
 /// A number that no home had before.
 static IDS: AtomicU64 = AtomicU64::new(1);
@@ -77,10 +78,14 @@ impl Home {
         Whom { group: places.filter_map(|place| supply.origins.get(place).cloned()).collect(), home: at }
     }
 
-    /// A playlist came from there.
-    pub(super) fn answered(&self, asked: &Asked, origin: &str, now: Tick) -> Option<usize> {
-        let place = place_of(asked, origin)?;
-        self.rule.lock().answered(place, now);
+    /// A playlist came: its origin is the home, unless the stream has moved since it was asked for. Its place, if it is.
+    pub(super) fn answered(&self, asked: &Asked, came: &Came) -> Option<usize> {
+        let place = place_of(asked, &came.origin)?;
+        let mut rule = self.rule.lock();
+        if rule.at().map(|(at, _)| at) != came.home {
+            return None;
+        }
+        rule.answered(place, came.answered);
         Some(place)
     }
 

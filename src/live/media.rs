@@ -106,6 +106,9 @@ pub struct Source {
     pub viewer_authority: Option<String>,
 }
 
+/// How long the next origin may take to be known to list the same as one that broke off.
+const SUCCESSION: Duration = Duration::from_millis(500);
+
 /// Names and prefetches of the whole node.
 pub struct Media {
     names: Names,
@@ -223,6 +226,28 @@ impl Media {
             place.and_then(|place| names.get(place).cloned())
         };
         Some(Naming::new(Arc::new(by), self.passed_on.subscribe()))
+    }
+
+    /// Whether what could not be had of one of several origins may be asked of another, at once or within a while.
+    pub async fn is_passed_on(self: &Arc<Self>, named: &Named, places: &[String]) -> bool {
+        let print = self.names.fingerprint(&named.name);
+        let mut changes = self.passed_on.subscribe();
+        let is_anyones = || self.names.find(print, self.clock.now()).is_some_and(|known| known.author.place().is_none());
+        if places.len() < 2 {
+            return false;
+        }
+        let passed = async {
+            while !is_anyones() {
+                if changes.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = passed => true,
+            () = self.clock.sleep(SUCCESSION) => false,
+        }
     }
 
     /// A playlist has a new version: names come and go, and what it hints is fetched.

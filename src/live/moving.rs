@@ -10,7 +10,7 @@ use crate::rules::hls::window::Left;
 use super::ask::{Came, Question};
 use super::figures::Notice;
 use super::follower::{Follower, Known};
-use super::home::Whom;
+use super::home::{Home, Whom};
 use super::playlist::NEVER;
 
 impl Follower {
@@ -40,7 +40,7 @@ impl Follower {
             return;
         }
         let home = self.playlist.home();
-        if let Some(place) = home.answered(&self.playlist.asked, &came.origin, came.answered)
+        if let Some(place) = home.answered(&self.playlist.asked, came)
             && let Known::Media(following) = &mut self.known
             && following.origin().is_some_and(|origin| origin != place)
             && !following.is_moving()
@@ -48,9 +48,10 @@ impl Follower {
             self.stays_until = came.answered + following.target_duration() * self.playlist.asked.rules.failover_after.max(1);
             following.moves(Left::Silent);
         }
-        if self.told.as_ref() != Some(&came.origin) {
+        let is_told = |(told, origin): &(Arc<Home>, Arc<str>)| Arc::ptr_eq(told, &home) && *origin == came.origin;
+        if !self.told.as_ref().is_some_and(is_told) {
             self.leaves();
-            self.told = Some(came.origin.clone());
+            self.told = Some((home, came.origin.clone()));
         }
     }
 
@@ -81,8 +82,8 @@ impl Follower {
 
     /// The origin that the stream comes from is told how it fares.
     pub(super) fn tell(&self, health: MediaHealth) {
-        if let Some(origin) = &self.told {
-            self.playlist.home().tell(&self.live.origins.load(), origin, health);
+        if let Some((home, origin)) = &self.told {
+            home.tell(&self.live.origins.load(), origin, health);
         }
     }
 

@@ -253,7 +253,9 @@ impl Errand<'_> {
         if broken == Broken::Refused {
             lease.retire();
         }
-        Failed::sent(FetchError::broken(&upstream.name, broken), next)
+        // What was refused was not taken (RFC 9113 §8.7): to send it again asks for nothing twice.
+        let sent = if broken == Broken::Refused { Sent::Nothing } else { Sent::Perhaps };
+        Failed { error: FetchError::broken(&upstream.name, broken), next, sent }
     }
 
     fn if_repeatable(&self, next: Next) -> Next {

@@ -70,7 +70,7 @@ pub enum Terms {
 pub struct IsPlaylist;
 
 /// How long the next origin may take to be known to list the same as one that is dead.
-const SUCCESSION: Duration = Duration::from_secs(1);
+const SUCCESSION: Duration = Duration::from_millis(500);
 
 /// Types of playlists.
 const PLAYLISTS: [&str; 2] = ["application/vnd.apple.mpegurl", "audio/mpegurl"];

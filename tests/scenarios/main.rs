@@ -14,6 +14,7 @@ mod coalescing;
 mod continuity;
 mod cors;
 mod drain;
+mod failover;
 mod fields;
 mod media;
 mod playlists;

@@ -142,3 +142,29 @@ async fn nothing_is_lost_where_many_come_and_some_leave() {
     stop.send(()).unwrap();
     serving.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_stream_with_many_requests_delays_another_by_one() {
+    let origin = ByHand::new().await;
+    let edge = Edge::new(&[Origin { requests: 1, ..origin_at(origin.port) }]);
+    let of = |path, stream| Ask { course: Course { stream: Some(StreamId(stream)), only: None }, ..get(path) };
+    let first = edge.reading(of("/busy", 1));
+    let (mut hand, _) = origin.asked().await;
+    let busy: Vec<_> = (0..10).map(|_| edge.reading(of("/busy", 1))).collect();
+    edge.until(|figures| figures.waiting == 10).await;
+    let quiet = edge.reading(of("/quiet", 2));
+    edge.until(|figures| figures.waiting == 11).await;
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    hand.say(answer).await;
+    first.await.unwrap().unwrap();
+    let mut heads = Vec::new();
+    for _ in 0..11 {
+        heads.push(hand.head().await.unwrap());
+        hand.say(answer).await;
+    }
+    assert!(heads[1].starts_with("GET /quiet "), "{heads:?}");
+    quiet.await.unwrap().unwrap();
+    for fetch in busy {
+        fetch.await.unwrap().unwrap();
+    }
+}

@@ -204,6 +204,7 @@ impl Stage {
 
     fn source(&self, leaf: &str) -> Source {
         Source {
+            places: vec!["o".into()],
             group: self.asked.rules.supply.origins.clone(),
             target: format!("/live/v/{leaf}").parse().unwrap(),
             fields: HeaderMap::new(),
