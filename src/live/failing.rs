@@ -33,14 +33,21 @@ impl Follower {
     pub(super) fn failed(&mut self, question: &Question, asked: Tick, failure: Failure) -> Next {
         let now = self.now();
         let what = describe(&failure);
+        let is_of_one = question.blocks.is_some() || question.skips || question.validates.is_some();
+        if let Known::Media(following) = &mut self.known
+            && self.playlist.asked.rules.supply.origins.len() > 1
+            && is_of_one
+            && is_dead(&failure)
+        {
+            // Whoever answers is asked for all of it, at once.
+            following.moves(Left::Silent);
+            self.playlist.set_current(following.answered().unwrap_or_default());
+            return Next::At(now);
+        }
         if let Known::Media(following) = &mut self.known
             && (question.blocks.is_some() || question.skips)
         {
             self.playlist.set_current(following.answered().unwrap_or_default());
-            if self.playlist.asked.rules.supply.origins.len() > 1 && is_dead(&failure) {
-                following.moves(Left::Silent);
-                return Next::At(now);
-            }
             if following.doubts_directives(now.since(asked), now) {
                 self.notice(Notice::RefusedDirectives, &what);
             }

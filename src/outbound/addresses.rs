@@ -149,7 +149,7 @@ fn interleaved(addresses: &[SocketAddr], is_bad: impl Fn(&SocketAddr) -> bool) -
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::clock::WallTime;
 

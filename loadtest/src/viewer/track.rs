@@ -186,7 +186,9 @@ impl<'a> Track<'a> {
     /// The end of what is buffered, if a playlist with dates goes on there.
     fn covered(&self, playlist: &MediaPlaylist) -> Option<Micros> {
         let first = playlist.segments.first().filter(|_| playlist.dated && !playlist.ended)?;
-        self.session.buffered(self.place.index).filter(|end| (first.start..=playlist.edge()).contains(end))
+        // Another origin may be a little behind the one before.
+        let latest = playlist.edge() + playlist.target_duration;
+        self.session.buffered(self.place.index).filter(|end| (first.start..=latest).contains(end))
     }
 
     /// Loads a piece, its initialization section first where it is another than before.

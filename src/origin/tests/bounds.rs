@@ -1,6 +1,12 @@
 //! How many connections, requests and waiters an origin has at most.
 
 use super::*;
+use crate::origin::places::{Bounds, Serial, Wish};
+use crate::origin::pool::{Patience, Pool};
+use crate::outbound::addresses::Addresses;
+use crate::outbound::addresses::tests::Told;
+use crate::outbound::dial::Dial;
+use crate::outbound::link::Driver;
 
 const EMPTY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
@@ -167,4 +173,32 @@ async fn a_stream_with_many_requests_delays_another_by_one() {
     for fetch in busy {
         fetch.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test]
+async fn connections_to_an_address_that_vanished_are_not_used_again() {
+    let (old, new) = (ByHand::new().await, ByHand::new().await);
+    let told = Arc::new(Told::default());
+    let clock = Clock::manual(WallTime::default());
+    let tasks = Tasks::current();
+    let at = |origin: &ByHand| format!("127.0.0.1:{}", origin.port);
+    told.say(Some(&[&at(&old)]));
+    let dial = Dial { addresses: Addresses::new("origin.test", 1, told.clone()), tls: None };
+    let patience = Patience { place: Duration::from_secs(5), connect: Duration::from_secs(2) };
+    let bounds = Bounds { connections: 4, requests: 4, queue: 4, age: Duration::from_secs(3_600) };
+    let pool = Pool::new(dial, patience, bounds, clock.clone(), Arc::default());
+    let wish = Wish { younger_than: Serial::default(), lane: 0 };
+    let lease = || pool.lease(Driver { clock: &clock, tasks: &tasks }, wish);
+
+    let one = lease().await.unwrap();
+    let (mut first, _) = tokio::join!(old.accept(), std::future::ready(()));
+    told.say(Some(&[&at(&new)]));
+    pool.resolve().await;
+    let other = lease().await.unwrap();
+    let _second = new.accept().await;
+    drop((one, other));
+    first.closed().await;
+    told.say(None);
+    pool.resolve().await;
+    assert_eq!(pool.addresses().all(), [at(&new).parse().unwrap()], "the last good one stays");
 }
