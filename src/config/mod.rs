@@ -238,6 +238,8 @@ pub struct Origin {
     pub redirects: u8,
     /// Whether the cookies that it gives to the node are sent back to it.
     pub cookies: bool,
+    /// How it is asked whether it is well; `None`: what viewers' requests come to says so.
+    pub health: Option<HealthProbe>,
 }
 
 /// How the node proves itself to another one.
@@ -295,6 +297,19 @@ pub struct PeerTls {
     pub name: Option<String>,
 }
 
+/// `[origins.NAME] health`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthProbe {
+    /// What is asked for, below the base path.
+    pub path: http::uri::PathAndQuery,
+    /// Between two probes.
+    pub interval: Duration,
+    /// For the head of the answer.
+    pub timeout: Duration,
+    /// The status that says that it is well.
+    pub expect: http::StatusCode,
+}
+
 impl Origin {
     /// Host and port as its URL names them; the scheme's own port is left out (RFC 9110 §4.2.3).
     pub fn authority(&self) -> String {
@@ -348,6 +363,12 @@ pub struct Route {
     pub path: String,
     /// Names of origins in order of preference.
     pub origins: Vec<String>,
+    /// The weights of those that have one, in the same order.
+    pub weights: Vec<Option<u32>>,
+    /// For how many target durations a stream may stall at its origin before the next one is asked.
+    pub failover_after: u32,
+    /// Whether streams return by themselves to the origin that is preferred.
+    pub failback: Failback,
     /// Path prefix removed before the request goes to the origin.
     pub strip: String,
     /// What browsers of other sites may do.
@@ -377,6 +398,8 @@ pub struct Route {
     /// Fields removed from each answer to viewers.
     pub remove_headers: Vec<http::HeaderName>,
 }
+
+pub use crate::rules::upstream::home::Failback;
 
 /// `route.live`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

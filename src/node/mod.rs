@@ -189,6 +189,7 @@ impl Node {
             stopped: CancellationToken::new(),
         });
         shared.clone().open_admin(admin_listeners, &config, &commands)?;
+        shared.edge.policies().origins.watch(&tasks, &shared.stopped);
         if let Some(peers) = peers {
             let (stopped, keeping) = (shared.stopped.clone(), peers.keep());
             tasks.spawn("peers", async move { _ = stopped.run_until_cancelled(keeping).await });

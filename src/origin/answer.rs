@@ -323,6 +323,9 @@ impl AnswerBody {
         self.lease = None;
         self.incoming = None;
         self.upstream.figures.count(error.outcome());
+        if let Some(class) = error.class() {
+            self.upstream.memory.failed(self.clock.now(), class);
+        }
         Poll::Ready(Some(Err(error)))
     }
 }

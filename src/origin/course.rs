@@ -38,24 +38,19 @@ pub enum Whose {
 /// the same.
 #[derive(Clone)]
 pub struct Naming {
-    stream: Option<StreamId>,
     by: Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>,
     changes: watch::Receiver<u64>,
 }
 
 impl Naming {
     /// `by` says which origin alone knows it at a moment; `changes` is touched whenever that may have changed.
-    pub fn new(
-        stream: Option<StreamId>,
-        by: Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>,
-        changes: watch::Receiver<u64>,
-    ) -> Self {
-        Self { stream, by, changes }
+    pub fn new(by: Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>, changes: watch::Receiver<u64>) -> Self {
+        Self { by, changes }
     }
 
     /// The course of a request for it now.
     pub fn course(&self) -> Course {
-        Course { stream: self.stream, only: (self.by)(), ..Course::default() }
+        Course { only: (self.by)(), ..Course::default() }
     }
 
     /// Completes when another origin than `only` may be asked for it; never, where nobody is left to say so.

@@ -9,6 +9,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE, VARY};
@@ -94,6 +95,9 @@ pub enum Terms {
 #[error("what came is a playlist of a live stream")]
 pub struct IsPlaylist;
 
+/// How long the next origin may take to be known to list the same as one that is dead.
+const SUCCESSION: Duration = Duration::from_millis(500);
+
 /// Types of playlists.
 const PLAYLISTS: [&str; 2] = ["application/vnd.apple.mpegurl", "audio/mpegurl"];
 
@@ -110,6 +114,9 @@ enum WhenUnread {
     Finish,
     Stop,
 }
+
+/// Another origin than the one that was asked lists the same.
+struct PassedOn;
 
 /// What became of a request whose answer is awaited.
 enum Came {
@@ -158,6 +165,10 @@ impl Pump {
                 (Ok(answer), _) if self.is_of_stream() && redirect::is_one(answer.status) => {
                     return fail(writer, FetchError::Redirected { origin: answer.origin });
                 }
+                (Err(error), promise) => match self.passed_on(&error, promise.as_mut()).await {
+                    Some(PassedOn) => {}
+                    None => return self.fill(Err(error), requested, writer).await,
+                },
                 (outcome, _) => return self.fill(outcome, requested, writer).await,
             }
         }
@@ -166,6 +177,18 @@ impl Pump {
     /// Keeps what somebody else has asked for: an answer to POST that stands for a GET.
     pub async fn keep(self, answer: Answer, requested: Tick, writer: FillWriter) {
         self.fill(Ok(answer), requested, writer).await;
+    }
+
+    /// The origin that alone knew it gives no sign of life: whether another one lists the same, within a while.
+    async fn passed_on(&self, error: &FetchError, promise: Option<&mut Promise>) -> Option<PassedOn> {
+        let mut naming = self.fetching.naming.clone()?;
+        let only = naming.course().only.filter(|only| error.is_dead() && error.origin() == Some(only))?;
+        tokio::select! {
+            biased;
+            () = naming.passed_on(&only) => Some(PassedOn),
+            () = Promise::withdrawn(promise) => None,
+            () = self.clock.sleep(SUCCESSION) => None,
+        }
     }
 
     /// The origin's answer, and the writer back; `None` where the promise was withdrawn, or where all who waited for

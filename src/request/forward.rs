@@ -107,7 +107,7 @@ pub async fn send(
         body: body.map(|body| Box::pin(body) as _),
         course: Course { whose: Whose::Viewer, interims: head.interims.clone(), ..Course::default() },
     };
-    let fetched = policies.origins.fetch(edge.tasks(), &resource.route.supply.origins, ask).await;
+    let fetched = policies.origins.fetch(edge.tasks(), &resource.route.supply.order(&resource.upstream), ask).await;
     let answer = fetched.map_err(|error| upstream::of_fetch(&error))?;
     for target in invalidated(&resource.written(), &head.method, answer.status, &answer.headers) {
         let key = resource.sibling(&target);

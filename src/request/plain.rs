@@ -150,7 +150,7 @@ impl Manner for Plain<'_> {
         });
         let fetching = Fetching {
             origins: policies.origins.clone(),
-            group: resource.route.supply.origins.clone(),
+            group: resource.route.supply.order(&resource.upstream),
             target: resource.upstream.clone(),
             fields: upstream::shared_fields(head, policies, resource.route),
             unvaried: upstream::unvaried(resource.route),

@@ -147,6 +147,8 @@ impl RoutePolicy {
             query_keep: route.query_keep.clone(),
             stale_playlist_for: route.stale_playlist_for,
             errors: route.errors.clone(),
+            failover_after: route.failover_after,
+            failback: route.failback,
         };
         Self {
             name,

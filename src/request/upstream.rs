@@ -103,6 +103,7 @@ pub fn of_fetch(error: &FetchError) -> Refusal {
         FetchError::Malformed { .. } => Refusal::OriginMalformed,
         FetchError::Redirected { .. } => Refusal::OriginRedirect,
         FetchError::QueueFull { .. } => Refusal::OriginBusy,
+        FetchError::Resting { .. } => Refusal::OriginUnreachable,
         FetchError::Upload { .. } => Refusal::BadRequest("the request body broke off or is too large"),
     }
 }

@@ -15,6 +15,7 @@ mod continuity;
 mod cors;
 mod disk;
 mod drain;
+mod failover;
 mod fields;
 mod media;
 mod playlists;

@@ -102,6 +102,8 @@ impl Stage {
             query_keep: Vec::new(),
             stale_playlist_for: 3,
             errors: Errors::default(),
+            failover_after: 1,
+            failback: config::Failback::Auto,
         };
         Self { live, clock, rules, requests, count, most }
     }
@@ -261,6 +263,7 @@ fn origin_at(port: u16) -> config::Origin {
         missing: Vec::new(),
         redirects: 0,
         cookies: false,
+        health: None,
     }
 }
 
@@ -284,6 +287,9 @@ fn route() -> Route {
         errors: Errors::default(),
         set_headers: Vec::new(),
         remove_headers: Vec::new(),
+        weights: vec![None],
+        failover_after: 1,
+        failback: config::Failback::Auto,
     }
 }
 

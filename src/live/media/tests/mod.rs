@@ -137,6 +137,8 @@ impl Stage {
             query_keep: Vec::new(),
             stale_playlist_for: 3,
             errors: Errors::default(),
+            failover_after: 1,
+            failback: crate::config::Failback::Auto,
         };
         let asked = Asked {
             key: located.key,
@@ -205,6 +207,7 @@ impl Stage {
 
     fn source(&self, leaf: &str) -> Source {
         Source {
+            places: vec!["o".into()],
             group: self.asked.rules.supply.origins.clone(),
             target: format!("/live/v/{leaf}").parse().unwrap(),
             fields: HeaderMap::new(),
