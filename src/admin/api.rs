@@ -21,8 +21,8 @@ use crate::request::warm::{self, NotWarmed};
 
 use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
 use super::status::{
-    CacheStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded, Resident,
-    RouteStatus, Status, StreamStatus, WorkerHealth,
+    CacheStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded,
+    Resident, RouteStatus, Status, StreamStatus, WorkerHealth,
 };
 use super::{Admin, Command, Guard, guard};
 

@@ -52,6 +52,7 @@ pub async fn keep(
         terms: Terms::Plain,
         errors: resource.route.config.errors.clone(),
         naming: None,
+        shared: None,
         interims: Interims::default(),
     };
     let home = edge.home(&resource.key);

@@ -344,7 +344,8 @@ async fn a_viewers_address_is_believed_of_a_node_and_of_nobody_else() {
     let message = Message { method: &Method::DELETE, host: &host, target: "/x" };
     let good = signer.sign(message, None, WallTime::from(std::time::SystemTime::now())).to_str().unwrap().to_owned();
     let mine = [("x-forwarded-for", "203.0.113.7"), ("weir-peer", good.as_str())];
-    let delete = async |client: Client, fields| client.request(Method::DELETE, "/x", fields, Bytes::new()).await.unwrap();
+    let delete =
+        async |client: Client, fields| client.request(Method::DELETE, "/x", fields, Bytes::new()).await.unwrap();
     assert_eq!(delete(peers, &mine).await.status, 200);
     assert_eq!(origin.last().field("x-forwarded-for"), "203.0.113.7");
     assert_eq!(delete(region.viewer(0).await, &mine[..1]).await.status, 200);
