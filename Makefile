@@ -2,8 +2,9 @@
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 600
+FILLS ?= 24000
 
-.PHONY: help demo test setup build test-rust test-browser test-foreign lint bench fuzz soak
+.PHONY: help demo test setup build test-rust test-browser test-foreign lint bench fuzz soak kills fills
 # Tests that measure time do not share the machine with each other.
 .NOTPARALLEL:
 
@@ -29,6 +30,7 @@ test-browser: setup build ## Chromium plays over HTTP/1.1, 2 and 3
 
 test-foreign: setup build ## curl, aioquic, ffmpeg, HAProxy, nginx, OpenSSL and rude clients
 	.venv/bin/python tests/foreign/run.py
+	.venv/bin/python tests/soak/kills.py --kills 5
 
 lint: ## formatting, clippy, documentation
 	$(CARGO) fmt --all --check
@@ -41,8 +43,15 @@ bench: ## what the rules cost
 fuzz: ## FUZZ_SECONDS (60) for each parser
 	fuzz/run.sh $(FUZZ_SECONDS)
 
+fills: ## FILLS (24,000) random fills with random faults against a model
+	WEIR_FILLS=$(FILLS) $(CARGO) test --locked --test random_fills -- --nocapture
+
 soak: setup ## herds, crowds, gigabytes; browsers and strangers for SOAK_SECONDS (600) instead of seconds; release build
 	$(CARGO) build --release --workspace --locked
 	.venv/bin/python tests/soak/run.py
 	WEIR_BINARIES=target/release PLAY_SECONDS=$(SOAK_SECONDS) node tests/browser/play.mjs
 	WEIR_BINARIES=target/release .venv/bin/python tests/foreign/run.py --long
+
+kills: setup build ## a node with a disk is killed 200 times under load, over either engine
+	.venv/bin/python tests/soak/kills.py --kills 200 --engine auto
+	.venv/bin/python tests/soak/kills.py --kills 200 --engine threads

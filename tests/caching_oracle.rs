@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use weir::clock::{Tick, WallTime};
 use weir::rules::caching::control::{Control, TARGETS};
 use weir::rules::caching::freshness::{Freshness, Heuristics, Lifetime, Policy, Received, Times};
-use weir::rules::caching::storable::{RequestFacts, SetCookie, storable};
+use weir::rules::caching::storable::{Credentials, RequestFacts, SetCookie, storable};
 use weir::rules::fields::date;
 
 const RECEIVED: WallTime = WallTime::at(Duration::from_secs(1_763_000_000));
@@ -81,7 +81,8 @@ proptest! {
         let times = Times { requested: Tick::default(), responded: Tick::default(), responded_wall: RECEIVED };
         let response = Received { status, headers: &headers, times };
         let control = Control::of(&headers, &TARGETS);
-        let facts = RequestFacts { method: Method::GET, authorization, no_store: false };
+        let credentials = if authorization { Credentials::Authorization } else { Credentials::None };
+        let facts = RequestFacts { method: Method::GET, credentials, no_store: false };
         let stored = storable(&facts, &response, &control, SetCookie::Share).is_ok();
         let policy =
             Policy { heuristics: Heuristics::AtMost(Duration::from_hours(24)), disconnected: Duration::ZERO };

@@ -16,11 +16,13 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 use crate::config::value;
 use crate::origin::Order;
 use crate::request::explain::{self, Explanation};
+use crate::request::held::{FillInProgress, Stored, StoredVariant};
 use crate::request::warm::{self, NotWarmed};
 
+use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
 use super::status::{
-    CacheStatus, Connections, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded, RouteStatus,
-    Status, StreamStatus, WorkerHealth,
+    CacheStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded,
+    Resident, RouteStatus, Status, StreamStatus, WorkerHealth,
 };
 use super::{Admin, Command, Guard, guard};
 
@@ -28,12 +30,14 @@ use super::{Admin, Command, Guard, guard};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Weir admin API", description = "Operates one node."),
-    paths(healthz, readyz, metrics, status, explain_url, reload, warm_url, drain, order_origin),
+    paths(healthz, readyz, metrics, status, explain_url, reload, warm_url, purge::order, drain, order_origin),
     components(schemas(
         Status,
         ListenerStatus,
         Connections,
         CacheStatus,
+        DiskStatus,
+        Resident,
         OriginStatus,
         RouteStatus,
         StreamStatus,
@@ -43,8 +47,14 @@ use super::{Admin, Command, Guard, guard};
         Reloaded,
         Problem,
         Explanation,
+        Stored,
+        StoredVariant,
+        FillInProgress,
         Warm,
         Followed,
+        PurgeOrder,
+        PurgeOutcome,
+        GoneBelow,
         Drain,
         OriginOrder,
         OriginAction
@@ -67,6 +77,7 @@ pub fn router(admin: Admin, guard: Guard) -> Router {
             .route("/explain", get(explain_url))
             .route("/reload", post(reload))
             .route("/warm", post(warm_url))
+            .route("/purge", post(purge::order))
             .route("/drain", post(drain))
             .route("/origins/{name}", post(order_origin))
             .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], openapi()) }));
@@ -81,7 +92,7 @@ pub fn router(admin: Admin, guard: Guard) -> Router {
         .with_state(admin)
 }
 
-fn problem(status: StatusCode, reason: &str, detail: &str) -> Response {
+pub(super) fn problem(status: StatusCode, reason: &str, detail: &str) -> Response {
     (status, Json(json!({ "reason": reason, "detail": detail }))).into_response()
 }
 

@@ -25,10 +25,16 @@ pub struct Status {
     pub connections: Connections,
     /// The memory cache.
     pub cache: CacheStatus,
-    /// Octets by what holds them, and the `ceiling`.
+    /// The disk under it, if there is one.
+    pub disk: Option<DiskStatus>,
+    /// Octets by what holds them, and the `ceiling` of `bodies`, `heads`, `index` and `fills` together.
     pub memory: BTreeMap<&'static str, u64>,
+    /// The process's memory as the system sees it; `null`: it does not tell.
+    pub resident: Option<Resident>,
     /// Every origin.
     pub origins: Vec<OriginStatus>,
+    /// Every other node of the region.
+    pub peers: Vec<OriginStatus>,
     /// Every route.
     pub routes: Vec<RouteStatus>,
     /// Streams that have a label of their own.
@@ -39,10 +45,25 @@ pub struct Status {
     pub tasks: BTreeMap<&'static str, usize>,
 }
 
+/// The process's memory as the system sees it, in bytes.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Resident {
+    /// What is in memory now.
+    pub bytes: u64,
+    /// What was, once the node had started.
+    pub at_start: u64,
+    /// What has come since.
+    pub growth: u64,
+    /// What `memory` accounts for.
+    pub accounted: u64,
+    /// The part of the growth that is accounted for; `null` where nothing has come.
+    pub share: Option<f64>,
+}
+
 /// One listener.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ListenerStatus {
-    /// `http`, `https`, `h3`, `admin` or `monitor`.
+    /// `http`, `https`, `h3`, `peers`, `admin` or `monitor`.
     pub kind: &'static str,
     /// Where it is bound.
     pub address: String,
@@ -66,6 +87,29 @@ pub struct CacheStatus {
     pub objects: u64,
     /// Octets above which an object is not stored.
     pub max_object_bytes: u64,
+}
+
+/// The disk under the memory cache.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DiskStatus {
+    /// What reads and writes it: `io_uring` or `threads`.
+    pub engine: &'static str,
+    /// Whether the page cache is passed by.
+    pub direct: bool,
+    /// Its folder.
+    pub path: String,
+    /// Objects on it.
+    pub objects: u64,
+    /// Octets of their bodies.
+    pub bodies: u64,
+    /// Octets that its files take: bodies, heads, and what has been removed but not yet given back.
+    pub bytes: u64,
+    /// Octets that they may take.
+    pub size: u64,
+    /// Octets that wait to be written.
+    pub waiting: u64,
+    /// `good`, `not-writing` (it was full or failed, and is tried again) or `failing` (it is left alone for a while).
+    pub state: &'static str,
 }
 
 /// One origin.

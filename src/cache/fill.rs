@@ -33,6 +33,8 @@ pub(super) struct Fill {
     pub withdrawn: AtomicBool,
     /// A reader has left with all it came for: the rest is worth having.
     pub finishes: AtomicBool,
+    /// It comes from disk.
+    pub from_disk: AtomicBool,
 }
 
 impl Fill {
@@ -46,6 +48,7 @@ impl Fill {
             stores: false.into(),
             withdrawn: false.into(),
             finishes: false.into(),
+            from_disk: false.into(),
         })
     }
 
@@ -189,6 +192,11 @@ impl FillReader {
         }
     }
 
+    /// Whether the response had begun, however it has ended.
+    pub fn has_begun(&self) -> bool {
+        self.fill.arrival.has_begun()
+    }
+
     /// Octets of the body that have arrived.
     pub fn arrived(&self) -> u64 {
         self.fill.arrival.arrived()
@@ -203,6 +211,11 @@ impl FillReader {
     /// arrives is stored, or the next range would begin at the first octet again.
     pub fn let_it_finish(&self) {
         self.fill.finishes.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what arrives comes from disk.
+    pub fn is_from_disk(&self) -> bool {
+        self.fill.from_disk.load(Ordering::Relaxed)
     }
 
     /// Whether the object will be stored once it is complete, as far as is known now.

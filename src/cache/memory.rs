@@ -11,8 +11,24 @@ use bytes::Bytes;
 
 use super::sync::{AtomicU64, AtomicUsize, Mutex, fence};
 
-/// What a chunk costs beside its octets: owner, reference count, its place in a list, the allocator's rounding.
-pub(super) const CHUNK_OVERHEAD: u64 = 128;
+/// What a chunk costs beside its octets: owner, reference count, its place in a list.
+const CHUNK_OVERHEAD: u64 = 128;
+
+/// What a chunk of so many octets takes: the size that the allocator makes of them, of which it knows four to each
+/// doubling, and what stands beside them.
+pub(super) const fn chunk_weight(octets: u64) -> u64 {
+    let step = octets.next_power_of_two() / 8;
+    octets.next_multiple_of(if step < 16 { 16 } else { step }) + CHUNK_OVERHEAD
+}
+
+/// Larger than what the allocator keeps pages of.
+const NUDGE: usize = 1 << 20;
+
+/// Lets the allocator give back to the system what has been free for a while. It looks for that only where a page comes
+/// or goes; at rest none do, and a quarter of what a scan left would stay resident. The block is never touched.
+pub(super) fn give_back() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(NUDGE)));
+}
 
 /// What memory is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +37,7 @@ pub(super) enum Kind {
     Heads,
     Index,
     Fills,
+    DiskIndex,
 }
 
 /// What the cache holds, in bytes.
@@ -36,12 +53,14 @@ pub struct Usage {
     pub index: u64,
     /// Reserved for what has yet to arrive.
     pub fills: u64,
+    /// The index of what is on disk.
+    pub disk_index: u64,
 }
 
 impl Usage {
     /// All kinds together.
     pub const fn total(&self) -> u64 {
-        self.bodies + self.heads + self.index + self.fills
+        self.bodies + self.heads + self.index + self.fills + self.disk_index
     }
 }
 
@@ -49,7 +68,7 @@ impl Usage {
 pub(super) struct Memory {
     ceiling: AtomicU64,
     total: AtomicU64,
-    kinds: [AtomicU64; 4],
+    kinds: [AtomicU64; 5],
     waiters: AtomicUsize,
     waiting: Mutex<Vec<Waker>>,
 }
@@ -86,6 +105,7 @@ impl Memory {
             heads: of(Kind::Heads),
             index: of(Kind::Index),
             fills: of(Kind::Fills),
+            disk_index: of(Kind::DiskIndex),
         }
     }
 

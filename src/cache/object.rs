@@ -3,14 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::clock::Tick;
 use crate::rules::caching::Variant;
 use crate::rules::caching::freshness::Lifetime;
 use crate::rules::caching::validator::Validators;
 
-use super::memory::{CHUNK_OVERHEAD, Charge, Kind};
+use super::memory::{Charge, Kind, chunk_weight};
 
 /// A response's head, as it was received, and when.
 #[derive(Clone, Debug)]
@@ -28,10 +29,25 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
+    /// The same in memory of its own. Fields as they were received are slices of what a connection read, and one of
+    /// them keeps all of that: 8 KiB, and up to half a megabyte beside a body.
+    pub(super) fn detached(self) -> Self {
+        let mut octets = BytesMut::with_capacity(self.headers.values().map(HeaderValue::len).sum());
+        let mut headers = HeaderMap::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
+            octets.extend_from_slice(value.as_bytes());
+            let mut own =
+                HeaderValue::from_maybe_shared(octets.split().freeze()).expect("what was a field's value is one still");
+            own.set_sensitive(value.is_sensitive());
+            headers.append(name.clone(), own);
+        }
+        Self { validators: self.validators.held_by(&headers), headers, ..self }
+    }
+
     /// What it takes in memory, in bytes: an estimate on the high side.
     pub(super) fn weight(&self) -> u64 {
         const BASE: usize = 512;
-        const FIELD: usize = 160;
+        const FIELD: usize = 128;
         let fields = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD);
         (BASE + fields.sum::<usize>()) as u64
     }
@@ -60,8 +76,21 @@ impl Object {
 
     /// The same body under a new head: what validation left of a stored response (RFC 9111 §4.3.4).
     pub fn with_head(&self, head: ResponseHead) -> Arc<Self> {
+        let head = head.detached();
         let charge = self.charge.memory().charge(Kind::Heads, head.weight());
         Self::new(Arc::new(head), self.pieces.clone(), charge)
+    }
+
+    /// Whether its body is the very one of `other`: what a validation has confirmed.
+    pub fn has_body_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pieces, &other.pieces)
+    }
+
+    /// The same, stale from `at` on: a purge wants it validated.
+    pub(super) fn outdated(&self, at: Tick) -> Arc<Self> {
+        let mut head = ResponseHead::clone(&self.head);
+        head.lifetime.outdate(at);
+        self.with_head(head)
     }
 
     /// Octets of the body.
@@ -78,7 +107,8 @@ impl Object {
 
     /// What it takes in memory, in bytes.
     pub(super) fn weight(&self) -> u64 {
-        self.length() + self.pieces.len() as u64 * CHUNK_OVERHEAD + self.charge.bytes()
+        let pieces = self.pieces.iter().map(|piece| chunk_weight(piece.octets.len() as u64));
+        pieces.sum::<u64>() + self.charge.bytes()
     }
 }
 

@@ -12,9 +12,11 @@ use super::apart::Apart;
 use super::bells::Bells;
 use super::fill::Fill;
 use super::flights::Flights;
-use super::memory::{Charge, Kind, Memory};
+use super::memory::{self, Charge, Kind, Memory};
 use super::object::Object;
 use super::permits::Permits;
+use super::purges::Purges;
+use super::spill::{Spill, SpillConfig, SpillError};
 use super::store::Store;
 
 /// Parts of the table of flights, so that workers seldom meet at one lock.
@@ -26,15 +28,19 @@ const TRIES: usize = 4;
 pub(super) struct Parts {
     pub memory: Arc<Memory>,
     pub store: Store,
+    pub spill: Option<Arc<Spill>>,
     pub flights: Flights<Key, Fill>,
     pub apart: Apart,
     pub permits: Arc<Permits>,
     pub bells: Arc<Bells>,
     pub clock: Clock,
+    pub purges: Arc<Purges>,
     max_object: AtomicU64,
     fill_readers: AtomicUsize,
     /// In milliseconds.
     live_reserve: AtomicU64,
+    /// In milliseconds.
+    apart_for: AtomicU64,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -42,19 +48,41 @@ fn millis(duration: Duration) -> u64 {
 }
 
 impl Parts {
-    pub fn new(config: CacheConfig, bells: Arc<Bells>, clock: Clock) -> Arc<Self> {
+    pub fn new(
+        config: CacheConfig,
+        bells: Arc<Bells>,
+        clock: Clock,
+        disk: Option<&SpillConfig>,
+    ) -> Result<Arc<Self>, SpillError> {
         let memory = Memory::new(config.memory);
+        let spill = disk.map(|disk| Spill::open(disk, &memory, &clock)).transpose()?;
+        Ok(Self::over(config, (bells, clock), memory, spill))
+    }
+
+    pub(super) fn over(
+        config: CacheConfig,
+        (bells, clock): (Arc<Bells>, Clock),
+        memory: Arc<Memory>,
+        spill: Option<Arc<Spill>>,
+    ) -> Arc<Self> {
+        let purges = Arc::new(Purges::default());
+        if let Some(spill) = &spill {
+            spill.each_key(|key| purges.note(key));
+        }
         Arc::new(Self {
-            store: Store::new(memory.clone()),
+            store: Store::new(memory.clone(), purges.clone(), spill.clone()),
+            spill,
             memory,
             flights: Flights::new(SHARDS),
             apart: Apart::default(),
             permits: Permits::new(config.fills_per_group),
             bells,
             clock,
+            purges,
             max_object: AtomicU64::new(config.largest()),
             fill_readers: AtomicUsize::new(config.fill_readers),
             live_reserve: AtomicU64::new(millis(config.live_reserve)),
+            apart_for: AtomicU64::new(millis(config.apart)),
         })
     }
 
@@ -62,6 +90,7 @@ impl Parts {
         self.max_object.store(config.largest(), Ordering::Relaxed);
         self.fill_readers.store(config.fill_readers, Ordering::Relaxed);
         self.live_reserve.store(millis(config.live_reserve), Ordering::Relaxed);
+        self.apart_for.store(millis(config.apart), Ordering::Relaxed);
         self.permits.set_limit(config.fills_per_group);
         if self.memory.ceiling() != config.memory {
             self.memory.set_ceiling(config.memory);
@@ -77,6 +106,12 @@ impl Parts {
         Duration::from_millis(self.live_reserve.load(Ordering::Relaxed))
     }
 
+    /// From now on nobody waits for another's fill under `key`, for a while.
+    pub fn set_apart(&self, key: &Key) {
+        let now = self.clock.now();
+        self.apart.set(key, now, now + Duration::from_millis(self.apart_for.load(Ordering::Relaxed)));
+    }
+
     pub fn reader_limit(&self) -> usize {
         self.fill_readers.load(Ordering::Relaxed)
     }
@@ -85,11 +120,16 @@ impl Parts {
     pub fn keep(&self, fill: &Fill, object: &Arc<Object>, near_until: Option<Tick>) {
         let near_until = near_until.filter(|until| *until > self.clock.now());
         self.store.insert(&fill.key, object, (&fill.withdrawn, near_until));
+        if let Some(spill) = &self.spill {
+            spill.replaced(&fill.key, &object.head);
+        }
     }
 
-    /// Moves what is no longer near a live edge to what is let go first.
+    /// Moves what is no longer near a live edge to what is let go first, and lets the system have what is free.
     pub fn run_pending(&self) {
         self.store.run_pending(self.clock.now());
+        self.apart.sweep(self.clock.now());
+        memory::give_back();
     }
 
     /// Takes `bytes` below the ceiling, where need be in place of stored objects.

@@ -13,11 +13,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::clock::Tick;
+use crate::rules::caching::Freshness;
 
-use super::arrival::{Audience, Response};
+use super::arrival::Response;
+use super::audience::Audience;
 use super::failure::{FillEnd, FillFailure, Refused};
-use super::fill::Helm;
-use super::memory::{CHUNK_OVERHEAD, Charge, Kind, chunk};
+use super::fill::{Fill, Helm};
+use super::memory::{Charge, Kind, chunk, chunk_weight};
 use super::object::{Object, ResponseHead};
 
 /// The largest chunk.
@@ -40,7 +42,7 @@ const WINDOW: u64 = 1 << 20;
 
 /// What a fill that is not kept reserves at a time, and the least it goes on with.
 const PASSING_STEP: u64 = 4 * PASSING_LEAST;
-const PASSING_LEAST: u64 = CHUNK as u64 + CHUNK_OVERHEAD;
+const PASSING_LEAST: u64 = chunk_weight(CHUNK as u64);
 
 /// What a fill takes beside head and body.
 const FILL: u64 = 1_024;
@@ -56,8 +58,35 @@ pub enum Sharing {
         /// Whether it is stored once it is complete; else it goes with its last reader.
         store: bool,
     },
-    /// The first reader alone.
+    /// Those who wait for it when its head comes: whoever comes later asks anew.
+    Waiting {
+        /// As above.
+        store: bool,
+    },
+    /// The first reader alone; for a while everyone asks for himself.
     Private,
+    /// The first reader alone, whose own request it is about: the others ask again.
+    AtFault,
+}
+
+impl Sharing {
+    const fn audience(self) -> Audience {
+        match self {
+            Self::Shared { .. } => Audience::Everyone,
+            Self::Waiting { .. } => Audience::Waiting,
+            Self::Private => Audience::Leader,
+            Self::AtFault => Audience::AtFault,
+        }
+    }
+
+    /// Whether many read it, so that it is kept while it arrives.
+    const fn is_shared(self) -> bool {
+        matches!(self, Self::Shared { .. } | Self::Waiting { .. })
+    }
+
+    const fn stores(self) -> bool {
+        matches!(self, Self::Shared { store: true } | Self::Waiting { store: true })
+    }
 }
 
 /// Writes a fill. Dropped before it is complete, the fill has failed for every reader.
@@ -73,6 +102,19 @@ pub struct FillWriter {
     patience: Patience,
     announced: bool,
     near_until: Option<Tick>,
+    judge: Option<Judge>,
+    /// It is not kept, whatever its size.
+    passes: bool,
+}
+
+/// Judges a stored response.
+pub type Judge = Box<dyn Fn(&ResponseHead, Tick) -> Freshness + Send + Sync>;
+
+/// Whether what comes from disk stays in memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Yes,
+    No,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,6 +155,8 @@ impl FillWriter {
             patience: Patience::Untried,
             announced: true,
             near_until: None,
+            judge: None,
+            passes: false,
         }
     }
 
@@ -120,6 +164,35 @@ impl FillWriter {
     /// this moment.
     pub fn keep_near(&mut self, until: Tick) {
         self.near_until = Some(until);
+    }
+
+    /// How a response is judged that is found on disk; else by its own lifetime.
+    pub fn judge_by(&mut self, judge: impl Fn(&ResponseHead, Tick) -> Freshness + Send + Sync + 'static) {
+        self.judge = Some(Box::new(judge));
+    }
+
+    pub(super) fn judge(&self, head: &ResponseHead, now: Tick) -> Freshness {
+        self.judge.as_ref().map_or_else(|| head.lifetime.freshness(now), |judge| judge(head, now))
+    }
+
+    pub(super) fn fill(&self) -> &Arc<Fill> {
+        &self.helm.fill
+    }
+
+    /// What will arrive comes from disk; where it is not `kept` it passes through a window.
+    pub(super) fn comes_from_disk(&mut self, is_kept: Kept) {
+        self.passes = is_kept == Kept::No;
+        self.helm.fill.from_disk.store(true, Ordering::Relaxed);
+    }
+
+    /// The head, once it is there.
+    pub(super) fn arrived_head(&self) -> Option<&Arc<ResponseHead>> {
+        self.head.as_ref()
+    }
+
+    /// The fill ends without a response.
+    pub(super) fn end(self, why: FillEnd) {
+        self.helm.fail(why);
     }
 
     /// The head, once; `length` is the announced length of the body. Readers see it together with the first octets, or
@@ -130,37 +203,38 @@ impl FillWriter {
     pub fn head(&mut self, head: ResponseHead, length: Option<u64>, sharing: Sharing) -> Result<(), Refused> {
         let fill = self.helm.fill.clone();
         let parts = &fill.parts;
+        let head = head.detached();
         let Some(head_charge) = parts.reserve(Kind::Heads, head.weight()) else { return Err(self.refuse()) };
         self.mode = self.reserve_for(length, sharing).ok_or_else(|| self.refuse())?;
         let head = Arc::new(head);
         self.head = Some(head.clone());
         self.head_charge = Some(head_charge);
         self.length = length;
-        let audience = match sharing {
-            Sharing::Private => Audience::Leader,
-            Sharing::Shared { .. } => Audience::Everyone,
-        };
-        fill.stores.store(self.mode == Mode::Keeping && sharing == Sharing::Shared { store: true }, Ordering::Relaxed);
+        let audience = sharing.audience();
+        fill.stores.store(self.mode == Mode::Keeping && sharing.stores(), Ordering::Relaxed);
         if self.mode == Mode::Passing {
             fill.arrival.narrow(WINDOW).settle(&parts.bells);
         }
         match audience {
-            Audience::Leader => {
-                parts.apart.set(&fill.key, parts.clock.now());
-                parts.flights.land(&fill.key, &fill);
-                self.mode = Mode::PassingOn;
-            }
-            Audience::Everyone => parts.apart.unset(&fill.key),
+            Audience::Leader => parts.set_apart(&fill.key),
+            Audience::AtFault => {}
+            Audience::Everyone | Audience::Waiting => parts.apart.unset(&fill.key),
+        }
+        if audience != Audience::Everyone {
+            parts.flights.land(&fill.key, &fill);
+        }
+        if !sharing.is_shared() {
+            self.mode = Mode::PassingOn;
         }
         fill.arrival.head(Response { head, length, audience }).settle(&parts.bells);
-        self.announced = audience == Audience::Leader;
+        self.announced = !sharing.is_shared();
         Ok(())
     }
 
     /// Reserves what the body takes, in the best mode that there is room for.
     fn reserve_for(&mut self, length: Option<u64>, sharing: Sharing) -> Option<Mode> {
         let parts = &self.helm.fill.parts;
-        let keeps = sharing != Sharing::Private && length.is_none_or(|length| length <= parts.max_object());
+        let keeps = !self.passes && sharing.is_shared() && length.is_none_or(|length| length <= parts.max_object());
         let whole = FILL + length.map_or(STEP, cost);
         if keeps && let Some(charge) = parts.reserve(Kind::Fills, whole) {
             self.purse.absorb(charge);
@@ -291,7 +365,7 @@ impl FillWriter {
     /// An accounted copy. A push that is larger than the purse allows is let in whole, once: its octets are in memory
     /// already, and the next one waits.
     fn copy(&mut self, octets: &[u8]) -> Bytes {
-        let bytes = octets.len() as u64 + CHUNK_OVERHEAD;
+        let bytes = chunk_weight(octets.len() as u64);
         let charge = self.purse.split(Kind::Bodies, bytes);
         chunk(octets.into(), charge.unwrap_or_else(|| self.helm.fill.parts.memory.charge(Kind::Bodies, bytes)))
     }
@@ -376,7 +450,7 @@ impl FillWriter {
     /// What would come is for one reader alone, and this fill is for many: each asks for itself.
     pub fn fail_unshared(self) {
         let fill = &self.helm.fill;
-        fill.parts.apart.set(&fill.key, fill.parts.clock.now());
+        fill.parts.set_apart(&fill.key);
         self.helm.fail(FillEnd::NotShared);
     }
 
@@ -403,5 +477,6 @@ impl Run {
 
 /// What a body of `octets` takes in whole chunks.
 const fn cost(octets: u64) -> u64 {
-    octets + octets.div_ceil(CHUNK as u64) * CHUNK_OVERHEAD
+    let (whole, rest) = (octets / CHUNK as u64, octets % CHUNK as u64);
+    whole * chunk_weight(CHUNK as u64) + if rest > 0 { chunk_weight(rest) } else { 0 }
 }

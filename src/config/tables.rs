@@ -6,12 +6,17 @@ use std::time::Duration;
 use super::file::{Section, Value, ms};
 use super::finding::Complaint;
 use super::machine::{Machine, is_token};
-use super::{AccessLog, Admin, AdminToken, Cache, LogFormat, LogPath, Metrics, Node, Role, Shutdown, material, value};
+use super::{
+    AccessLog, Admin, AdminToken, Cache, Disk, DiskEngine, LogFormat, LogPath, Metrics, Node, Role, Shutdown, material,
+    value,
+};
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 86_400_000;
 /// Below this nothing useful fits.
 const LEAST_MEMORY: u64 = 8 << 20;
+/// The disk is divided into segments, and the largest object takes a quarter of it.
+const LEAST_DISK: u64 = 16 << 20;
 
 /// `[node]`
 pub(super) fn node(section: Option<Section<'_>>, machine: &Machine, base: &Path) -> Node {
@@ -57,9 +62,15 @@ fn token(value: &Value<'_>) -> Option<String> {
 }
 
 /// `[cache]`
-pub(super) fn cache(section: Option<Section<'_>>, machine: &Machine) -> Cache {
+pub(super) fn cache(section: Option<Section<'_>>, machine: &Machine, base: &Path) -> Cache {
     let memory = (machine.memory / 2).max(LEAST_MEMORY);
-    let mut cache = Cache { memory, max_object: 128 << 20, live_reserve: Duration::from_secs(60) };
+    let mut cache = Cache {
+        memory,
+        max_object: 128 << 20,
+        live_reserve: Duration::from_secs(60),
+        uncacheable_for: Duration::from_secs(10),
+        disk: None,
+    };
     let Some(mut section) = section else { return fitted(cache) };
     if let Some(value) = section.value("memory") {
         if let Some(memory) = value.size(LEAST_MEMORY..=1 << 50) {
@@ -89,8 +100,21 @@ pub(super) fn cache(section: Option<Section<'_>>, machine: &Machine) -> Cache {
     }
     let live_reserve = section.value("live_reserve").and_then(|value| value.time(ms(0..HOUR_MS)));
     cache.live_reserve = live_reserve.unwrap_or(cache.live_reserve);
+    cache.disk = section.table("disk").and_then(|section| disk(section, base));
+    let uncacheable_for = section.value("uncacheable_for").and_then(|value| value.time(ms(0..HOUR_MS)));
+    cache.uncacheable_for = uncacheable_for.unwrap_or(cache.uncacheable_for);
     section.finish();
     cache
+}
+
+/// `disk` in `[cache]`
+fn disk(mut section: Section<'_>, base: &Path) -> Option<Disk> {
+    let path = section.required("path", "\"/var/cache/weir\"").and_then(|value| folder(&value, base));
+    let size = section.required("size", "\"200GiB\"").and_then(|value| value.size(LEAST_DISK..=1 << 50));
+    let words = [("auto", DiskEngine::Auto), ("io_uring", DiskEngine::IoUring), ("threads", DiskEngine::Threads)];
+    let engine = section.value("engine").map(|value| value.choice(&words));
+    section.finish();
+    Some(Disk { path: path?, size: size?, engine: engine.flatten().unwrap_or(DiskEngine::Auto) })
 }
 
 /// The default for the largest object is no more than half of a small cache.
@@ -164,12 +188,14 @@ fn admin_token(mut section: Section<'_>, base: &Path) -> Option<AdminToken> {
     let roles = section.required("roles", "[\"view\"]");
     section.finish();
     let secret = file.and_then(|value| material::secret(&value, base));
-    let words = [("view", Role::View), ("operate", Role::Operate)];
+    let words = [("view", Role::View), ("operate", Role::Operate), ("purge", Role::Purge)];
     let roles = roles?;
     let list = roles.list()?;
     if list.is_empty() {
         let complaint = Complaint::new("a token without a role can do nothing");
-        roles.place.refuse(complaint.accepted("\"view\", \"operate\"").remedy("name a role, or remove the token"));
+        roles
+            .place
+            .refuse(complaint.accepted("\"view\", \"operate\", \"purge\"").remedy("name a role, or remove the token"));
     }
     let roles = list.iter().filter_map(|role| role.choice(&words)).collect();
     Some(AdminToken { secret: secret?, roles })

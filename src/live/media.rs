@@ -24,8 +24,10 @@ use tokio::sync::watch;
 
 use crate::cache::{Cache, ResponseHead};
 use crate::clock::{Clock, Tick};
+use crate::origin::peers::Shared;
 use crate::origin::{Naming, Origins};
 use crate::rules::caching::media::{self, Word};
+use crate::rules::caching::negative::Errors;
 use crate::rules::caching::{Freshness, Key};
 use crate::rules::hls::multivariant::Role;
 use crate::rules::hls::variables::Variables;
@@ -104,6 +106,10 @@ pub struct Source {
     pub fields: HeaderMap,
     /// What the viewer called the edge, where the origin wants to see it.
     pub viewer_authority: Option<String>,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
+    /// How the region's owner is asked before the origins; `None`: it is not.
+    pub shared: Option<Shared>,
 }
 
 /// How long the next origin may take to be known to list the same as one that broke off.
@@ -161,6 +167,11 @@ impl Media {
             clock,
             workers,
         })
+    }
+
+    /// What the table of names takes, in bytes.
+    pub fn octets(&self) -> u64 {
+        self.names.octets() as u64
     }
 
     /// From now on so many names, and these origins.
@@ -232,7 +243,8 @@ impl Media {
     pub async fn is_passed_on(self: &Arc<Self>, named: &Named, places: &[String]) -> bool {
         let print = self.names.fingerprint(&named.name);
         let mut changes = self.passed_on.subscribe();
-        let is_anyones = || self.names.find(print, self.clock.now()).is_some_and(|known| known.author.place().is_none());
+        let is_anyones =
+            || self.names.find(print, self.clock.now()).is_some_and(|known| known.author.place().is_none());
         if places.len() < 2 {
             return false;
         }

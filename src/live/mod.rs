@@ -24,12 +24,14 @@ mod parking_tests;
 mod personal;
 pub mod playlist;
 mod print;
+mod purge;
 pub mod state;
 pub mod streams;
 mod sync;
 mod table;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,6 +49,7 @@ use crate::config::Playlists;
 use crate::origin::Origins;
 use crate::origin::supply::Supply;
 use crate::rules::caching::Key;
+use crate::rules::caching::negative::Errors;
 use crate::rules::hls::query;
 use crate::rules::hls::rewrite::resolve;
 use crate::rules::hls::window::Remembered;
@@ -62,6 +65,8 @@ use playlist::{NEVER, Playlist};
 use state::State;
 use streams::{Located, Streams};
 use table::{Opened, Table};
+
+pub use weight::Weight;
 
 /// The bounds of the live edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +117,8 @@ pub struct Rules {
     pub failover_after: u32,
     /// Whether streams return by themselves to the origin that is preferred.
     pub failback: crate::config::Failback,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
 }
 
 /// Why a playlist is not followed.

@@ -1,4 +1,4 @@
-//! The admin API from outside: `explain`, `status`, `reload`, `warm`, `origin`, `drain`.
+//! The admin API from outside: `explain`, `status`, `reload`, `warm`, `purge`, `origin`, `drain`.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,12 @@ use http_body_util::Full;
 use rustls_pki_types::ServerName;
 use serde::de::DeserializeOwned;
 
-use super::answers::{Explanation, Refused, Reload, Status, Warmed};
+use super::answers::{Purged, Refused, Reload, Status, Warmed};
+use super::explained::Explanation;
 use super::wire::{self, Answer, AskError, Host, Peer, TrustError};
 use super::{
-    DrainArguments, ExplainArguments, NodeArguments, OriginAction, OriginArguments, Outcome, WarmArguments,
+    DrainArguments, ExplainArguments, NodeArguments, OriginAction, OriginArguments, Outcome, PurgeArguments,
+    WarmArguments,
 };
 use crate::clock::Clock;
 use crate::config::{Address, Config, Problems, value};
@@ -144,6 +146,35 @@ pub async fn warm(
     };
     let show = |answer: &Warmed| (answer.text(&time), Outcome::Good);
     shown(ask.await, &arguments.node, show, out, complaints)
+}
+
+/// `weir purge`
+///
+/// # Errors
+/// Where `out` or `complaints` cannot be written.
+pub async fn purge(
+    arguments: &PurgeArguments,
+    clock: &Clock,
+    out: &mut dyn Write,
+    complaints: &mut dyn Write,
+) -> io::Result<Outcome> {
+    let PurgeArguments { url, prefix, stream, tag, all, soft, dry_run, node } = arguments;
+    let named = [("url", url), ("prefix", prefix), ("stream", stream), ("tag", tag)];
+    let named = named.into_iter().find_map(|(kind, text)| Some((kind, text.as_ref()?)));
+    let mut body = serde_json::json!({ "mode": if *soft { "soft" } else { "hard" }, "dry_run": dry_run });
+    let what = match named {
+        Some((kind, text)) => {
+            body[kind] = text.as_str().into();
+            format!("{kind} {text}")
+        }
+        None => {
+            body["all"] = (*all).into();
+            "everything".to_owned()
+        }
+    };
+    let ask = async { Node::of(node, clock)?.ok(Method::POST, "/purge", &body.to_string()).await };
+    let show = |answer: &Purged| (answer.text(&what), Outcome::Good);
+    shown(ask.await, node, show, out, complaints)
 }
 
 /// `weir origin`

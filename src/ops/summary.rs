@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::config::value::{rough_size, write_time};
 use crate::config::{
-    Address, Config, HostHeader, Keys, Listener, LiveMode, LogPath, Machine, Origin, OriginScheme, Playlists, Route,
-    TlsVersion,
+    Address, Config, DiskEngine, HostHeader, Keys, Listener, LiveMode, LogPath, Machine, Origin, OriginScheme,
+    Playlists, Route, TlsVersion,
 };
 
 /// Measured for an idle connection over TLS, HTTP/2 or HTTP/3, with the kernel's share left out.
@@ -53,13 +53,17 @@ pub(super) fn sentences(config: &Config, machine: &Machine) -> Vec<String> {
     let mut sentences = vec![node(config)];
     sentences.extend(listeners(config));
     sentences.push(admin(config));
-    sentences.extend(config.origins.iter().map(origin));
+    for asked in &config.origins {
+        sentences.push(origin(asked));
+        sentences.extend(asked.terms().into_iter().map(|term| format!("Origin `{}`: the node {term}.", asked.name)));
+    }
     for served in &config.routes {
         sentences.push(route(served));
         sentences.extend(treatment(served));
     }
     sentences.extend(streams(config));
     sentences.push(state(config));
+    sentences.extend(disk(config));
     sentences.push(log(config));
     sentences.push(format!(
         "On SIGTERM it accepts for {} more, then lets viewers finish within {}.",
@@ -205,6 +209,17 @@ fn state(config: &Config) -> String {
         Some(folder) => format!("What must survive a restart is kept in {}.", folder.display()),
         None => "A restart forgets how far each stream had come: `state` in [node] names no folder.".to_owned(),
     }
+}
+
+fn disk(config: &Config) -> Option<String> {
+    let disk = config.cache.disk.as_ref()?;
+    let engine = match disk.engine {
+        DiskEngine::Auto => "over io_uring where the kernel allows it, by threads elsewhere",
+        DiskEngine::IoUring => "over io_uring",
+        DiskEngine::Threads => "by threads",
+    };
+    let (path, size) = (disk.path.display(), rough_size(disk.size));
+    Some(format!("What memory lets go of is kept in {path}, up to {size}, {engine}."))
 }
 
 fn log(config: &Config) -> String {

@@ -75,6 +75,12 @@ pub enum FetchError {
         /// Which one.
         origin: Arc<str>,
     },
+    /// It says that media or a playlist is elsewhere: at no declared origin, or after too many hops.
+    #[error("origin {origin} redirects to where it is not followed")]
+    Redirected {
+        /// Which one.
+        origin: Arc<str>,
+    },
     /// As many requests as may wait for it are waiting.
     #[error("origin {origin}: too many requests are waiting")]
     QueueFull {
@@ -180,6 +186,8 @@ impl FetchError {
     pub const fn outcome(&self) -> Outcome {
         match self {
             Self::NoOrigin | Self::Unaskable { .. } | Self::Upload { .. } => Outcome::Unsent,
+            // The answer that it was has been counted.
+            Self::Redirected { .. } => Outcome::Answered,
             Self::Connect { .. } => Outcome::Connect,
             Self::Tls { .. } => Outcome::Tls,
             Self::Timeout { .. } => Outcome::Timeout,
@@ -201,7 +209,7 @@ impl FetchError {
             Self::Timeout { which: Wait::Place, .. } => None,
             Self::Timeout { .. } => Some(Class::Timeout),
             Self::NoOrigin | Self::Unaskable { .. } | Self::Upload { .. } => None,
-            Self::QueueFull { .. } | Self::Resting { .. } => None,
+            Self::QueueFull { .. } | Self::Resting { .. } | Self::Redirected { .. } => None,
         }
     }
 
@@ -222,6 +230,7 @@ impl FetchError {
             | Self::CutShort { origin, .. }
             | Self::Malformed { origin, .. }
             | Self::Resting { origin }
+            | Self::Redirected { origin }
             | Self::QueueFull { origin }
             | Self::Upload { origin } => Some(origin),
         }

@@ -1,7 +1,8 @@
 //! The way to the origins: connections, health, one request with its deadlines and its second chances.
 //!
 //! `fetch` asks the origins of a group in the order that `select` gives, over a connection that `pool` leases, with the
-//! request that `ask` writes; `answer` is what came back, and its body ends well only if it is whole. All of it is
+//! request that `ask` writes; before them `peers` asks the other nodes of the region for what many may share. `answer`
+//! is what came back, and its body ends well only if it is whole. All of it is
 //! shared by the workers; a connection is driven by the worker that opened it.
 
 mod answer;
@@ -10,11 +11,17 @@ mod course;
 mod failure;
 mod fetch;
 mod figures;
+mod jar;
+pub mod peers;
 mod places;
 mod pool;
 pub mod promise;
 pub mod pump;
+pub mod redirect;
+mod resume;
 mod select;
+mod sign;
+mod storage;
 mod streams;
 pub mod supply;
 mod watch;
@@ -30,22 +37,24 @@ use tracing::{info, warn};
 
 pub use answer::{Answer, AnswerBody, Framing, Timing};
 pub use ask::Ask;
-pub use course::{Course, Naming, StreamId};
+pub use course::{Course, Naming, StreamId, Whose};
 pub use failure::{FetchError, Outcome, Wait};
 pub use figures::OriginFigures;
 pub use streams::MediaHealth;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Tick};
 use crate::config::{self, Limits, OriginScheme};
 use crate::outbound::addresses::{Addresses, System};
 use crate::outbound::dial::Dial;
 use crate::outbound::tls::{Material, TlsClient, TlsSetupError};
+use crate::region::proof::Signer;
 use crate::rules::upstream::health::{Cause, Standing};
 use crate::rules::upstream::home::Place;
 use crate::rules::upstream::retry::Budget;
 use crate::rules::upstream::select::hash;
 use crate::tasks::Tasks;
 use figures::Figures;
+use peers::{Peers, Question, Shared, is_peer};
 use places::Bounds;
 use pool::{Patience, Pool};
 use select::Memory;
@@ -53,6 +62,7 @@ use streams::Streams;
 
 /// Groups of origins that are remembered; a configuration has one for each of its routes at most.
 const GROUPS: usize = 4_096;
+use storage::Storage;
 
 /// All origins of a configuration.
 pub struct Origins {
@@ -61,12 +71,20 @@ pub struct Origins {
     groups: Mutex<HashMap<u64, Arc<Group>, foldhash::fast::RandomState>>,
     /// How often the operator called streams back.
     recalls: Arc<AtomicU64>,
+    peers: Option<Arc<Peers>>,
 }
 
 /// The origins that one route asks, and what they share.
 struct Group {
     members: Vec<Arc<Upstream>>,
     budget: Arc<Mutex<Budget>>,
+}
+
+impl Group {
+    /// One origin, whose extra requests are its own.
+    fn alone(upstream: &Arc<Upstream>) -> Self {
+        Self { members: vec![upstream.clone()], budget: Arc::default() }
+    }
 }
 
 /// One origin: what is configured, what is open, what is remembered.
@@ -83,6 +101,9 @@ struct Upstream {
     /// It is not well any more, or the operator has spoken.
     stirred: Arc<Notify>,
     is_watched: AtomicBool,
+    /// Proves the node to another one.
+    signer: Option<Signer>,
+    storage: Storage,
 }
 
 /// What the operator says of an origin.
@@ -110,7 +131,7 @@ impl Origins {
     /// # Errors
     /// [`OriginSetupError`] for the first origin whose files cannot be used.
     pub fn new(origins: &[config::Origin], limits: &Limits, clock: Clock) -> Result<Self, OriginSetupError> {
-        Self { clock, by_name: HashMap::new(), groups: Mutex::default(), recalls: Arc::default() }
+        Self { clock, by_name: HashMap::new(), groups: Mutex::default(), recalls: Arc::default(), peers: None }
             .reconfigured(origins, limits)
     }
 
@@ -130,7 +151,48 @@ impl Origins {
                 Ok((upstream.name.clone(), upstream))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { clock: self.clock.clone(), by_name, groups: Mutex::default(), recalls: self.recalls.clone() })
+        Ok(Self {
+            clock: self.clock.clone(),
+            by_name,
+            groups: Mutex::default(),
+            recalls: self.recalls.clone(),
+            peers: self.peers.clone(),
+        })
+    }
+
+    /// The same, with other nodes of the region that are asked first for what many may share.
+    #[must_use]
+    pub fn with_peers(self, peers: Option<Arc<Peers>>) -> Self {
+        Self { peers, ..self }
+    }
+
+    /// The other nodes of the region.
+    pub fn peers(&self) -> Option<&Arc<Peers>> {
+        self.peers.as_ref()
+    }
+
+    /// Asks the region's owner of what many may share, and after it the origins of `group`; without `shared` the
+    /// origins alone. The request has no body.
+    ///
+    /// # Errors
+    /// As [`Origins::fetch`]: a peer's failure is none, for the origins are asked then.
+    pub async fn fetch_shared<N: AsRef<str>>(
+        &self,
+        tasks: &Tasks,
+        group: &[N],
+        mut ask: Ask,
+        (shared, avoided): (Option<&Shared>, Option<&str>),
+    ) -> Result<Answer, FetchError> {
+        // What one origin alone knows is asked of that one; what came from a peer is any origin's.
+        let shared = shared.filter(|_| ask.course.only.as_deref().is_none_or(is_peer));
+        ask.course.only = ask.course.only.filter(|only| !is_peer(only));
+        if let (Some(peers), Some(shared)) = (&self.peers, shared) {
+            let question = Question::of(&ask, shared);
+            if let Some(answer) = Box::pin(peers.ask(tasks, &question, avoided)).await {
+                return Ok(answer);
+            }
+        }
+        self.fetch(tasks, group, ask).await
     }
 
     /// Asks the origins of `group` (names, in order of preference; unknown ones are passed over) until one answers.
@@ -143,7 +205,13 @@ impl Origins {
     /// # Errors
     /// [`FetchError`] of the last origin that was asked, where none answered.
     pub async fn fetch<N: AsRef<str>>(&self, tasks: &Tasks, group: &[N], ask: Ask) -> Result<Answer, FetchError> {
-        fetch::fetch(tasks, &self.group(group), ask).await
+        let group = self.group(group);
+        let trail = redirect::Trail::of(&group.members, &ask);
+        let answer = fetch::fetch(tasks, &group, ask).await?;
+        match trail {
+            Some(trail) => trail.follow(self, tasks, answer).await,
+            None => Ok(answer),
+        }
     }
 
     fn group<N: AsRef<str>>(&self, names: &[N]) -> Arc<Group> {
@@ -232,18 +300,7 @@ impl Origins {
             let groups = groups.iter().filter(|group| group.members.iter().any(|member| Arc::ptr_eq(member, upstream)));
             groups.map(|group| group.budget.lock().left(now)).min()
         };
-        let of = |upstream: &Arc<Upstream>| {
-            let (standing, taken) = (upstream.memory.standing(now), upstream.pool.taken());
-            let (streams, stalled) = upstream.streams.count(now);
-            OriginFigures {
-                since: upstream.memory.since(),
-                retries_left: left(upstream),
-                addresses: upstream.pool.addresses().all(),
-                streams,
-                stalled,
-                ..upstream.figures.snapshot(&upstream.name, standing, taken)
-            }
-        };
+        let of = |upstream: &Arc<Upstream>| OriginFigures { retries_left: left(upstream), ..upstream.snapshot(now) };
         let mut figures: Vec<_> = self.by_name.values().map(of).collect();
         figures.sort_by(|a, b| a.name.cmp(&b.name));
         figures
@@ -251,6 +308,17 @@ impl Origins {
 }
 
 impl Upstream {
+    fn snapshot(&self, now: Tick) -> OriginFigures {
+        let (streams, stalled) = self.streams.count(now);
+        OriginFigures {
+            since: self.memory.since(),
+            addresses: self.pool.addresses().all(),
+            streams,
+            stalled,
+            ..self.figures.snapshot(&self.name, self.memory.standing(now), self.pool.taken())
+        }
+    }
+
     fn new(
         config: &config::Origin,
         limits: &Limits,
@@ -295,8 +363,16 @@ impl Upstream {
             streams: Streams::default(),
             stirred: Arc::default(),
             is_watched: AtomicBool::new(false),
+            signer: config.proof.as_ref().map(signer),
+            storage: Storage::new(config),
         }))
     }
+}
+
+/// Counts of signers start anew with a process and a configuration: each is another sender.
+fn signer(proof: &config::Proof) -> Signer {
+    let sender = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), proof.to.as_deref());
+    Signer::new(proof.secret.as_ref(), proof.to.as_deref(), sender)
 }
 
 #[cfg(test)]

@@ -8,8 +8,11 @@ use http::uri::PathAndQuery;
 use crate::config::{HostHeader, Origin, OriginScheme, Route};
 use crate::rules::caching::Key;
 use crate::rules::caching::invalidate::Written;
+use crate::rules::caching::purge::{Host, Space};
 use crate::rules::upstream::select::{self, Choice, hash};
 use crate::rules::uri::{self, PathPattern, Strictness, Target};
+
+use super::peers::Shared;
 
 /// Where a route's objects come from, and under which names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub struct Supply {
     first: Address,
     /// The prefix of public paths that no origin sees; empty for none.
     strip: String,
+    /// What viewers call the edge, for those who stand between.
+    host: String,
     /// What documents of the origins may call them; the longest base path comes first, for it says more.
     known: Vec<Known>,
 }
@@ -77,6 +82,7 @@ impl Supply {
                 base_path: first.base_path.clone(),
             },
             strip: route.strip.clone(),
+            host: host(&route.hosts),
             known,
         }
     }
@@ -108,9 +114,24 @@ impl Supply {
         select::arrange(&self.choices, affinity).into_iter().map(|index| self.origins[index].clone()).collect()
     }
 
+    /// How other nodes are asked for the object of a key that viewers know as `target`.
+    pub fn shared(&self, key: &Key, target: &str, viewer: Option<&str>) -> Option<Shared> {
+        Shared::of(key, viewer.unwrap_or(&self.host), target)
+    }
+
     /// The key of a path and query with the first origin's base path.
     pub fn key(&self, target: &str, viewer: Option<&str>) -> Key {
         Key::new(&self.group, self.first.scheme, self.authority(viewer), target)
+    }
+
+    /// How the public paths of a route with this supply look in keys: `paths` are those that it serves, all of them in
+    /// `folder`.
+    pub fn space(&self, paths: &PathPattern, folder: &str) -> Space {
+        let start = match self.shows_viewer() {
+            true => (format!("{} {}://", self.group, self.first.scheme), Host::Viewer),
+            false => (self.key("", None).name().to_owned(), Host::Origin),
+        };
+        Space::new(start, (&self.first.base_path, &self.strip), paths, folder)
     }
 
     /// What a write to an object of this supply writes to.
@@ -161,6 +182,13 @@ impl Supply {
             HostHeader::Name(name) => name,
         }
     }
+}
+
+/// A host that the route serves: one that it names, or one below a `*`.
+fn host(hosts: &[String]) -> String {
+    let named = hosts.iter().find(|host| !host.starts_with('*'));
+    let below = || hosts.first().map(|host| host.replacen('*', "any", 1));
+    named.cloned().or_else(below).unwrap_or_else(|| "localhost".to_owned())
 }
 
 impl Known {
@@ -282,7 +310,8 @@ mod tests {
 
     #[test]
     fn a_stream_comes_from_one_of_those_that_share() {
-        let route = "strip = \"/live\"\norigins = [{ name = \"o0\", weight = 1 }, { name = \"o1\", weight = 1 }, \"o2\"]";
+        let route =
+            "strip = \"/live\"\norigins = [{ name = \"o0\", weight = 1 }, { name = \"o1\", weight = 1 }, \"o2\"]";
         let text = format!(
             "[listen]\nhttp = [\"127.0.0.1:0\"]\n[[route]]\npath = \"/live/{{stream}}/\"\n{route}\n\
              [origins.o0]\nurl = \"http://a\"\n[origins.o1]\nurl = \"http://b\"\n[origins.o2]\nurl = \"http://c\"\n"

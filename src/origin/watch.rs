@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
-use parking_lot::Mutex;
 
 use crate::clock::{Clock, Tick};
 use crate::config::HealthProbe;
@@ -96,7 +95,7 @@ impl Trial {
 
 /// Whether the origin answers a trial as it should.
 async fn ask(upstream: &Arc<Upstream>, tasks: &Tasks, trial: &Trial) -> bool {
-    let alone = Group { members: vec![upstream.clone()], budget: Arc::new(Mutex::default()) };
+    let alone = Group::alone(upstream);
     let ask = Ask {
         method: trial.method.clone(),
         path_and_query: trial.path.clone(),

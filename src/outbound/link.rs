@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
@@ -21,14 +21,18 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::outbound::dial::{Heard, Protocol, Wire};
+use crate::outbound::guard::{Guarded, SharedAnswers};
 use crate::outbound::payload::Payload;
 use crate::outbound::rt::{ClockTimer, TaskExecutor};
+use crate::rules::http1::{Asked, Bounds};
 use crate::tasks::Tasks;
 
 /// Octets of an answer's head, at most.
 pub const HEAD_SIZE: usize = 64 << 10;
 /// Fields of an answer's head, at most.
 pub const HEAD_FIELDS: usize = 200;
+
+const ANSWER_BOUNDS: Bounds = Bounds { head_size: HEAD_SIZE, fields: HEAD_FIELDS, request_line: HEAD_SIZE };
 
 /// Octets that one read of an HTTP/1.1 connection gathers, at most.
 const READ_BUFFER: usize = 128 << 10;
@@ -59,6 +63,7 @@ pub enum Link {
 /// The sending side of an HTTP/1.1 connection.
 pub struct OneLink {
     sender: http1::SendRequest<Payload>,
+    answers: SharedAnswers,
     ending: oneshot::Receiver<Ending>,
     heard: Heard,
     end_is_proven: bool,
@@ -127,8 +132,9 @@ pub async fn open(wire: Wire, driver: Driver<'_>, place: impl Send + 'static) ->
 
 async fn open_one(wire: Wire, driver: Driver<'_>, place: impl Send + 'static) -> Result<OneLink, Broken> {
     let (heard, end_is_proven) = (wire.heard(), wire.end_is_proven());
+    let (wire, answers) = Guarded::new(wire, ANSWER_BOUNDS);
     let mut builder = http1::Builder::new();
-    builder.max_headers(HEAD_FIELDS).max_header_size(HEAD_SIZE).max_buf_size(READ_BUFFER);
+    builder.max_headers(HEAD_FIELDS).max_header_size(2 * HEAD_SIZE).max_buf_size(READ_BUFFER);
     let (sender, mut connection) = builder.handshake(TokioIo::new(wire)).await.map_err(|error| broken(&error))?;
     let (report, ending) = oneshot::channel();
     driver.tasks.spawn("outbound-h1", async move {
@@ -137,10 +143,10 @@ async fn open_one(wire: Wire, driver: Driver<'_>, place: impl Send + 'static) ->
         let parts = connection.into_parts();
         let ending = if parts.read_buf.is_empty() { Ending::Clean } else { Ending::Surplus };
         _ = report.send(ending);
-        say_goodbye(parts.io.into_inner()).await;
+        say_goodbye(parts.io.into_inner().into_inner()).await;
         drop(place);
     });
-    Ok(OneLink { sender, ending, heard, end_is_proven })
+    Ok(OneLink { sender, answers, ending, heard, end_is_proven })
 }
 
 /// Sends close_notify if the socket takes it at once: nobody waits for a goodbye.
@@ -189,6 +195,7 @@ impl OneLink {
         &mut self,
         request: Request<Payload>,
     ) -> impl Future<Output = Result<Response<Incoming>, SendError>> + use<> {
+        self.answers.ask(if *request.method() == Method::HEAD { Asked::Head } else { Asked::Other });
         let sent = self.sender.try_send_request(request);
         async move { sent.await.map_err(send_error) }
     }

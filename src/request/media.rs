@@ -10,6 +10,7 @@ use crate::cache::{FillReader, Lead, Object, ResponseHead};
 use crate::clock::Tick;
 use crate::config::Keys;
 use crate::live::media::{Kind, Named, PartAnswer, Source};
+use crate::rules::caching::control::CDN_CACHE_CONTROL;
 use crate::rules::caching::range::{self, RangeSet};
 use crate::rules::caching::{Freshness, Key, freshness};
 use crate::rules::fields::cache_status::Forward;
@@ -21,13 +22,14 @@ use super::answer::{Age, Answer};
 use super::cached::{self, Manner, Needs};
 use super::edge::Edge;
 use super::policies::Policies;
-use super::route::Resource;
 use super::refusal::Fault;
+use super::route::Resource;
 use super::{Head, Refusal, asked, forward, plain};
 
 struct Media<'a> {
     edge: &'a Edge,
     policies: &'a Policies,
+    head: &'a Head,
     resource: &'a Resource<'a>,
     named: &'a Named,
 }
@@ -50,7 +52,7 @@ pub async fn answer(
     if named.marks.is_large() && head.headers.contains_key(RANGE) {
         return forward::pass(edge, policies, head, resource, Forward::UriMiss).await;
     }
-    let media = Media { edge, policies, resource, named };
+    let media = Media { edge, policies, head, resource, named };
     let mut answer = match cached::answer(edge, policies, head, resource, &media).await {
         // Nothing of it was sent: where another origin has the same, the viewer sees nothing of one that broke off.
         Err(refusal) if named.kind == Kind::Part && refusal.fault() == Fault::Origin => {
@@ -117,6 +119,8 @@ impl Manner for Media<'_> {
             target: self.resource.upstream.clone(),
             fields: asked::fields(self.policies),
             viewer_authority: self.resource.viewer_authority.clone(),
+            errors: self.resource.route.config.errors.clone(),
+            shared: asked::regional(self.head, self.resource),
         };
         self.edge.live.media.fetch(lead, self.named, source, validates)
     }
@@ -129,7 +133,10 @@ impl Manner for Media<'_> {
         }
     }
 
-    fn ttl(&self, _: &ResponseHead, now: Tick) -> i64 {
+    fn ttl(&self, response: &ResponseHead, now: Tick) -> i64 {
+        if response.status != StatusCode::OK {
+            return response.lifetime.ttl(now);
+        }
         i64::try_from(self.named.left(now).as_secs()).unwrap_or(i64::MAX)
     }
 
@@ -139,7 +146,7 @@ impl Manner for Media<'_> {
         if !is_media {
             return answer;
         }
-        for name in [EXPIRES, PRAGMA, VARY] {
+        for name in [EXPIRES, PRAGMA, VARY, CDN_CACHE_CONTROL] {
             answer.headers.remove(name);
         }
         // From its birth on: whoever reads it takes off its age.

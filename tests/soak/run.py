@@ -29,7 +29,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/foreign"))
 os.environ.setdefault("WEIR_BINARIES", str(ROOT / "target/release"))
 
-from kit import network, processes, weir  # noqa: E402
+from kit import network, processes, resident, weir  # noqa: E402
+
+import region  # noqa: E402
 
 MIB = 1 << 20
 WAYS = ("h1", "h1s", "h2", "h3")
@@ -336,6 +338,30 @@ def memory_stays_below_its_ceiling(stage):
     assert got == large + 4 * each * 2_000_000 and not odd and peak <= limit
 
 
+def what_is_resident_is_accounted(stage):
+    """After ten seconds of rest `/status` explains 85 % of what the process has grown by since its start."""
+    wrong, part = [], 4 if stage.short else 1
+    for size, count in ((1_000, 40_000), (40_000, 4_000), (240_000, 2_000), (2_000_000, 200)):
+        node = stage.node("2GiB")
+        resident.fetch(node, "warm", 20, 1_000)
+        before = resident.Figures(node)
+        odd = resident.fetch(node, "one", count // part, size)
+        wrong += resident.judge(node, before, f"{count // part} of {size} bytes", odd, say)
+        node.end()
+    node, ceiling = stage.node("512MiB"), 512 * MIB
+    resident.fetch(node, "warm", 20, 1_000)
+    before = resident.Figures(node)
+    # Several times the ceiling, of sizes that share no pages, the last as the first.
+    for turn, (size, count) in enumerate(((240_000, 6_000), (2_000_000, 800), (40_000, 20_000), (1_000, 80_000), (240_000, 6_000))):
+        node.process.forget_memory_peak()
+        odd = resident.fetch(node, f"scan-{turn}", count // part, size)
+        peak = node.process.memory_peak() - before.resident
+        wrong += resident.judge(node, before, f"then {count // part} of {size} bytes", odd, say)
+        if peak > 1.1 * ceiling:
+            wrong.append(f"{peak / MIB:.0f} MiB at most below a ceiling of {ceiling / MIB:.0f}")
+    assert not wrong, "; ".join(wrong)
+
+
 def certificates_and_routes_change_under_200_viewers(stage):
     seconds = 15 if stage.short else 40
     node, wrong = stage.node(), []
@@ -558,6 +584,10 @@ def forty_channels_with_four_hours_each(stage):
     assert all(name in after for name in [f"/dvr/0/0/{name}" for name in newest[-5:]]) and before == after
 
 
+def three_nodes_fetch_once_and_one_is_killed(stage):
+    region.thousand_objects(stage, say)
+
+
 STORIES = [
     herd_of_200_at_one_cold_object,
     herd_whose_first_client_leaves_in_mid_body,
@@ -571,8 +601,10 @@ STORIES = [
     forty_channels_with_four_hours_each,
     fifty_viewers_of_each_protocol_outlive_their_origin,
     memory_stays_below_its_ceiling,
+    what_is_resident_is_accounted,
     certificates_and_routes_change_under_200_viewers,
     two_hundred_who_never_read_cost_little,
+    three_nodes_fetch_once_and_one_is_killed,
 ]
 
 

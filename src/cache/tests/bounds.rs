@@ -1,11 +1,11 @@
 //! Memory: what is let go, what is refused, and that everything is given back.
 
-use super::super::memory::{Kind, Memory, chunk};
+use super::super::memory::{Kind, Memory, chunk, chunk_weight};
 use super::*;
 use crate::clock::Tick;
 
 fn emptied(cache: &Cache) {
-    cache.clear_by(|_| true);
+    cache.purge(&Selector::All, Act::Purge(Mode::Hard));
     cache.run_pending();
     let usage = cache.usage();
     assert_eq!((usage.bodies, usage.heads, usage.fills), (0, 0, 0));
@@ -39,10 +39,10 @@ fn small_objects_are_counted_with_what_their_index_takes() {
 #[test]
 fn an_object_that_is_let_go_is_counted_until_its_last_reader_has_left() {
     let cache = cache();
-    store(&cache, "/a", 100 * KIB);
-    let mut reader = hit(look(&cache, "/a")).reader(0..100 * KIB);
+    store(&cache, "/a", 96 * KIB);
+    let mut reader = hit(look(&cache, "/a")).reader(0..96 * KIB);
     let octets = reader.next().unwrap();
-    emptied_but(&cache, 100 * KIB);
+    emptied_but(&cache, 96 * KIB);
     drop(reader);
     emptied_but(&cache, 64 * KIB);
     drop(octets);
@@ -50,7 +50,7 @@ fn an_object_that_is_let_go_is_counted_until_its_last_reader_has_left() {
 }
 
 fn emptied_but(cache: &Cache, bytes: u64) {
-    cache.clear_by(|_| true);
+    cache.purge(&Selector::All, Act::Purge(Mode::Hard));
     let bodies = cache.usage().bodies;
     assert!((bytes..bytes + KIB).contains(&bodies), "{bodies}");
 }
@@ -170,9 +170,61 @@ fn nothing_is_charged_above_the_ceiling_and_everything_is_given_back() {
     let body = chunk(vec![7; 300].into(), fill.split(Kind::Bodies, 428).unwrap());
     let slice = body.slice(10..20);
     drop((body, fill));
-    assert_eq!(memory.usage(), Usage { ceiling: 1_000, bodies: 428, heads: 0, index: 0, fills: 0 });
+    assert_eq!(memory.usage(), Usage { ceiling: 1_000, bodies: 428, heads: 0, index: 0, fills: 0, disk_index: 0 });
     drop(slice);
     assert_eq!((memory.usage().total(), memory.total()), (0, 0));
+}
+
+#[test]
+fn a_chunk_weighs_what_the_allocator_makes_of_it() {
+    for (octets, taken) in [(0, 0), (1, 16), (1_000, 1_024), (4_096, 4_096), (5_000, 5_120), (40_000, 40_960)] {
+        assert_eq!(chunk_weight(octets), taken + 128, "{octets}");
+    }
+    for octets in 1..=64 * KIB {
+        let (least, most) = (octets, octets + (octets / 4).max(15));
+        assert!((least..=most).contains(&(chunk_weight(octets) - 128)), "{octets}");
+    }
+}
+
+/// What a connection read, and whether anybody still holds some of it.
+struct ReadBuffer {
+    octets: Box<[u8]>,
+    _held: Arc<()>,
+}
+
+impl AsRef<[u8]> for ReadBuffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.octets
+    }
+}
+
+#[test]
+fn a_stored_head_keeps_nothing_of_what_its_connection_read() {
+    let held = Arc::new(());
+    let written: &[u8] = b"\"tag\"Thu, 01 Jan 1970 00:00:01 GMTtextsecret";
+    let read = Bytes::from_owner(ReadBuffer { octets: written.into(), _held: held.clone() });
+    let value = |range| HeaderValue::from_maybe_shared(read.slice(range)).unwrap();
+    let mut fields = HeaderMap::new();
+    fields.append(http::header::ETAG, value(0..5));
+    fields.append(http::header::LAST_MODIFIED, value(5..34));
+    fields.append(http::header::WARNING, value(34..38));
+    fields.append(http::header::WARNING, value(34..34));
+    let mut secret = value(38..44);
+    secret.set_sensitive(true);
+    fields.append(http::header::SET_COOKIE, secret);
+    let cache = cache();
+    let (mut writer, reader) = lead(look(&cache, "/a"));
+    let received = head_with(fields.clone(), &HeaderMap::new());
+    writer.head(received.clone(), Some(0), STORED).unwrap();
+    writer.complete();
+    let object = hit(look(&cache, "/a"));
+    assert_eq!(object.head.headers, fields);
+    assert!(object.head.headers[http::header::SET_COOKIE].is_sensitive());
+    assert_eq!(object.head.validators, received.validators);
+    let confirmed = object.with_head(received);
+    assert_eq!(confirmed.head.headers, fields);
+    drop((fields, read, reader));
+    assert_eq!(Arc::strong_count(&held), 1);
 }
 
 #[test]
@@ -180,7 +232,7 @@ fn a_charge_that_is_absorbed_changes_its_kind_alone() {
     let memory = Memory::new(100);
     let mut fill = memory.try_charge(Kind::Fills, 10).unwrap();
     fill.absorb(memory.try_charge(Kind::Heads, 30).unwrap());
-    assert_eq!(memory.usage(), Usage { ceiling: 100, bodies: 0, heads: 0, index: 0, fills: 40 });
+    assert_eq!(memory.usage(), Usage { ceiling: 100, bodies: 0, heads: 0, index: 0, fills: 40, disk_index: 0 });
     assert_eq!(memory.total(), 40);
     assert!(fill.split(Kind::Bodies, 41).is_none());
     assert_eq!(fill.bytes(), 40);

@@ -6,6 +6,7 @@ mod deadlines;
 mod failover;
 mod heads;
 mod secure;
+mod storages;
 mod streams;
 
 use std::future::Future;
@@ -46,6 +47,11 @@ pub(super) fn origin_at(port: u16) -> Origin {
         connections: 64,
         requests: 512,
         health: None,
+        proof: None,
+        aws: None,
+        missing: Vec::new(),
+        redirects: 0,
+        cookies: false,
     }
 }
 

@@ -32,6 +32,21 @@ impl Key {
         if generation == 0 { self.clone() } else { Self(format!("{}#{generation}", self.0).into()) }
     }
 
+    /// The name: the key as text, without a generation.
+    pub fn name(&self) -> &str {
+        self.0.split('#').next().unwrap_or_default()
+    }
+
+    /// Which generation of its stream it is of; 0 for the first, and for all that is not of a stream.
+    pub fn generation(&self) -> u32 {
+        self.0.split_once('#').and_then(|(_, generation)| generation.parse().ok()).unwrap_or_default()
+    }
+
+    /// A key from the text that [`Key::as_str`] gave.
+    pub fn written(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The key as text, for explanations.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -81,6 +96,14 @@ mod tests {
         assert_eq!(key("http", "a.example:80").as_str(), "Group http://a.example/A?B=%2F");
         assert_eq!(key("https", "a.example:80").as_str(), "Group https://a.example:80/A?B=%2F");
         assert_eq!(key("https", "[::1]:443").as_str(), "Group https://[::1]/A?B=%2F");
+    }
+
+    #[test]
+    fn a_name_stays_the_same_over_generations() {
+        let key = Key::new("a", "https", "o", "/p?q");
+        assert_eq!((key.in_generation(0).name(), key.in_generation(0).generation()), (key.as_str(), 0));
+        assert_eq!((key.in_generation(12).name(), key.in_generation(12).generation()), (key.as_str(), 12));
+        assert_ne!(key.in_generation(12), key);
     }
 
     #[test]

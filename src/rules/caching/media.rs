@@ -41,7 +41,11 @@ pub fn verdict(request: &RequestFacts, response: &Received<'_>, control: &Contro
 /// another stream's, whatever lifetime it had, and is to be validated.
 pub fn freshness(status: StatusCode, lifetime: &Lifetime, word: &Word, now: Tick) -> Freshness {
     if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
-        return Freshness::Unusable;
+        // As long as the route grants it, and never from before the name stood for anything.
+        return match lifetime.freshness(now) {
+            fresh @ Freshness::Fresh { .. } if lifetime.is_granted() && lifetime.responded() >= word.since => fresh,
+            Freshness::Fresh { .. } | Freshness::Stale { .. } | Freshness::Unusable => Freshness::Unusable,
+        };
     }
     if lifetime.responded() < word.since {
         let mut expired = *lifetime;
@@ -49,6 +53,7 @@ pub fn freshness(status: StatusCode, lifetime: &Lifetime, word: &Word, now: Tick
         return expired.freshness(now);
     }
     match status {
+        StatusCode::OK if lifetime.is_outdated() => lifetime.freshness(now),
         StatusCode::OK => Freshness::Fresh { left: word.left },
         _ => lifetime.freshness(now),
     }
@@ -69,8 +74,9 @@ mod tests {
     use crate::clock::WallTime;
     use crate::rules::caching::control::TARGETS;
     use crate::rules::caching::freshness::Times;
+    use crate::rules::caching::storable::Credentials;
 
-    const GET: RequestFacts = RequestFacts { method: Method::GET, authorization: false, no_store: false };
+    const GET: RequestFacts = RequestFacts { method: Method::GET, credentials: Credentials::None, no_store: false };
 
     fn at(seconds: u64) -> Tick {
         Tick::at(Duration::from_secs(seconds))
@@ -125,7 +131,19 @@ mod tests {
         let unidentified = judged(200, &[("cache-control", "max-age=31536000")]).lifetime;
         assert_eq!(fresh(200, &unidentified, 101), Freshness::Unusable);
         assert_eq!(fresh(404, &long, 100), Freshness::Unusable);
+        let granted = long.granted(Duration::from_secs(25));
+        assert_eq!(fresh(404, &granted, 100), Freshness::Fresh { left: Duration::from_secs(5) });
+        assert_eq!(fresh(404, &granted, 101), Freshness::Unusable, "it may be there since");
         assert!(matches!(fresh(301, &long, 100), Freshness::Fresh { left } if left > Duration::from_secs(1_000)));
+    }
+
+    #[test]
+    fn what_a_purge_made_stale_is_validated_however_long_the_stream_needs_it() {
+        let word = Word { since: at(100), left: Duration::from_secs(9) };
+        let mut lifetime = judged(200, &[("etag", "\"1\"")]).lifetime;
+        lifetime.outdate(at(110));
+        let judged = freshness(StatusCode::OK, &lifetime, &word, at(120));
+        assert!(matches!(judged, Freshness::Stale { while_asking: Duration::ZERO, .. }), "{judged:?}");
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Which of several responses under one key fits a request (RFC 9111 §4.1).
 //!
-//! A request field is compared member by member, so that white space and the split into lines do not count; the case of
-//! Accept-Language does not either. Accept-Encoding counts in its normal form, unless the response has a coding that the
+//! A request field is compared member by member, so that white space and the split into lines do not count; the case and
+//! the order of Accept-Language do not either, for its weights say what is wanted more (RFC 9110 §12.5.4). Accept-Encoding counts in its normal form, unless the response has a coding that the
 //! form does not tell apart: then as it was written.
+
+mod written;
+
+use std::fmt;
 
 use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, VARY};
 use http::{HeaderMap, HeaderName};
@@ -24,7 +28,7 @@ enum Selector {
     Absent,
     /// The members of all lines.
     Members(Box<[Box<[u8]>]>),
-    /// The same, without letter case.
+    /// The same, in lower case and in order.
     Caseless(Box<[Box<[u8]>]>),
     Encoding(Accepted),
 }
@@ -66,9 +70,32 @@ impl Variant {
         self.0.is_empty()
     }
 
+    /// The fields that select, with what a request must say in them, for explanations.
+    pub fn fields(&self) -> impl Iterator<Item = (&HeaderName, String)> {
+        self.0.iter().map(|(name, selector)| (name, selector.to_string()))
+    }
+
     /// The names of the fields that select: a validation carries them as the stored request had them (RFC 9111 §4.3.1).
     pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
         self.0.iter().map(|(name, _)| name)
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("(absent)"),
+            Self::Members(members) | Self::Caseless(members) => {
+                let members: Vec<_> = members.iter().map(|member| String::from_utf8_lossy(member)).collect();
+                f.write_str(&members.join(", "))
+            }
+            Self::Encoding(accepted) => f.write_str(match accepted {
+                Accepted::Identity => "no coding",
+                Accepted::Gzip => "gzip",
+                Accepted::Brotli => "br",
+                Accepted::Both => "gzip and br",
+            }),
+        }
     }
 }
 
@@ -80,8 +107,10 @@ impl Selector {
         if !request.contains_key(name) {
             return Self::Absent;
         }
-        let members = list::field(request, name).map(Box::from).collect();
-        if *name == ACCEPT_LANGUAGE { Self::Caseless(members) } else { Self::Members(members) }
+        match *name == ACCEPT_LANGUAGE {
+            true => Self::Caseless(caseless(request, name).into()),
+            false => Self::Members(list::field(request, name).map(Box::from).collect()),
+        }
     }
 
     fn matches(&self, name: &HeaderName, request: &HeaderMap) -> bool {
@@ -90,15 +119,18 @@ impl Selector {
             Self::Members(own) => {
                 request.contains_key(name) && own.iter().map(AsRef::as_ref).eq(list::field(request, name))
             }
-            Self::Caseless(own) => {
-                let mut theirs = list::field(request, name);
-                request.contains_key(name)
-                    && own.iter().all(|own| theirs.next().is_some_and(|their| own.eq_ignore_ascii_case(their)))
-                    && theirs.next().is_none()
-            }
+            Self::Caseless(own) => request.contains_key(name) && own.iter().eq(caseless(request, name).iter()),
             Self::Encoding(own) => Accepted::of(request) == *own,
         }
     }
+}
+
+/// The members of a field without their case and their order.
+fn caseless(request: &HeaderMap, name: &HeaderName) -> Vec<Box<[u8]>> {
+    let lower = |member: &[u8]| member.to_ascii_lowercase().into_boxed_slice();
+    let mut members: Vec<_> = list::field(request, name).map(lower).collect();
+    members.sort_unstable();
+    members
 }
 
 /// Whether the coding of a response is one that [`Accepted`] tells apart.
@@ -120,7 +152,8 @@ pub fn select<'v>(
         let is_outdated = variant.is_universal() && latest.is_some_and(|latest| latest > *made);
         !is_outdated && variant.matches(request)
     });
-    fitting.max_by_key(|(_, (_, made))| *made).map(|(index, _)| index)
+    // Of several of one second, that which comes first.
+    fitting.max_by_key(|(index, (_, made))| (*made, std::cmp::Reverse(*index))).map(|(index, _)| index)
 }
 
 #[cfg(test)]

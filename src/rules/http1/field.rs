@@ -1,8 +1,8 @@
-//! One line of a head: the request line, or a field.
+//! One line of a head: the request line, the status line, or a field.
 
 use super::Fault;
 
-/// The version of a request line.
+/// The version of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Minor {
     /// HTTP/1.0
@@ -47,16 +47,6 @@ fn is_token(octets: &[u8]) -> bool {
     !octets.is_empty() && octets.iter().all(|octet| TOKEN[usize::from(*octet)])
 }
 
-/// A whole line with its end → the line without it.
-pub(super) fn line(with_end: &[u8]) -> Result<&[u8], Fault> {
-    let Some(line) = with_end.strip_suffix(b"\r\n") else { return Err(Fault::LineEnd) };
-    match memchr::memchr2(b'\r', 0, line) {
-        None => Ok(line),
-        Some(at) if line[at] == 0 => Err(Fault::Nul),
-        Some(_) => Err(Fault::LineEnd),
-    }
-}
-
 /// `method SP target SP version` (RFC 9112 §3), with single spaces.
 pub(super) fn request_line(line: &[u8]) -> Result<Minor, Fault> {
     if matches!(line.first(), Some(b' ' | b'\t')) {
@@ -73,9 +63,27 @@ pub(super) fn request_line(line: &[u8]) -> Result<Minor, Fault> {
     match version {
         b"HTTP/1.1" => Ok(Minor::One),
         b"HTTP/1.0" => Ok(Minor::Zero),
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            Err(Fault::OtherVersion)
+        }
         _ if version.contains(&b' ') => Err(Fault::RequestLine),
         _ => Err(Fault::Version),
     }
+}
+
+/// `version SP status [SP reason]` (RFC 9112 §4). A missing blank before a missing reason is common and clear.
+pub(super) fn status_line(line: &[u8]) -> Result<(Minor, u16), Fault> {
+    let minor = match line.get(..9) {
+        Some(b"HTTP/1.1 ") => Minor::One,
+        Some(b"HTTP/1.0 ") => Minor::Zero,
+        _ => return Err(Fault::StatusLine),
+    };
+    let (digits, rest) = line[9..].split_at_checked(3).ok_or(Fault::StatusLine)?;
+    if !digits.iter().all(u8::is_ascii_digit) || !matches!(rest.first(), None | Some(b' ')) {
+        return Err(Fault::StatusLine);
+    }
+    let status = digits.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    if (100..600).contains(&status) { Ok((minor, status)) } else { Err(Fault::StatusLine) }
 }
 
 fn judge_target(method: &[u8], target: &[u8]) -> Result<(), Fault> {
@@ -107,12 +115,23 @@ pub(super) fn field(line: &[u8]) -> Result<Meaning, Fault> {
     match name.len() {
         4 if name.eq_ignore_ascii_case(b"host") => Ok(Meaning::Host),
         14 if name.eq_ignore_ascii_case(b"content-length") => number(trim(value)).map(Meaning::Length),
-        17 if name.eq_ignore_ascii_case(b"transfer-encoding") => match trim(value).eq_ignore_ascii_case(b"chunked") {
-            true => Ok(Meaning::Chunked),
-            false => Err(Fault::TransferEncoding),
-        },
+        17 if name.eq_ignore_ascii_case(b"transfer-encoding") => codings(trim(value)).map(|()| Meaning::Chunked),
         _ => Ok(Meaning::Other),
     }
+}
+
+/// `chunked` and nothing else. Where it comes last and once behind plain tokens, the framing is clear and only the other
+/// codings are not understood (RFC 9112 §6.1, §7).
+fn codings(value: &[u8]) -> Result<(), Fault> {
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    if is_chunked(value) {
+        return Ok(());
+    }
+    let Some(comma) = memchr::memrchr(b',', value) else { return Err(Fault::TransferEncoding) };
+    let is_other = |coding: &[u8]| is_token(coding) && !is_chunked(coding) && !coding.eq_ignore_ascii_case(b"identity");
+    let clear =
+        is_chunked(trim(&value[comma + 1..])) && value[..comma].split(|octet| *octet == b',').map(trim).all(is_other);
+    Err(if clear { Fault::Coding } else { Fault::TransferEncoding })
 }
 
 /// Optional white space is SP and HTAB, nothing else (RFC 9110 §5.6.3).
@@ -123,15 +142,14 @@ fn trim(value: &[u8]) -> &[u8] {
     &value[start..=end]
 }
 
-/// Digits alone; no sign, no list, no more than 64 bits.
+/// Digits alone; no sign, no list, and no more than 63 bits: beyond them others read negative numbers.
 fn number(digits: &[u8]) -> Result<u64, Fault> {
     if digits.is_empty() {
         return Err(Fault::ContentLength);
     }
-    digits.iter().try_fold(0u64, |sum, octet| match octet {
-        b'0'..=b'9' => {
-            sum.checked_mul(10).and_then(|sum| sum.checked_add(u64::from(octet - b'0'))).ok_or(Fault::ContentLength)
-        }
-        _ => Err(Fault::ContentLength),
-    })
+    let number = digits.iter().try_fold(0i64, |sum, octet| match octet {
+        b'0'..=b'9' => sum.checked_mul(10)?.checked_add(i64::from(octet - b'0')),
+        _ => None,
+    });
+    number.map(i64::unsigned_abs).ok_or(Fault::ContentLength)
 }

@@ -1,31 +1,17 @@
 //! The state machine that follows a connection from head to body to head.
 
-use super::chunked::{Chunked, Phase};
+use super::chunked::{Chunked, Rest, take};
 use super::field::{self, Meaning, Minor};
-use super::{Bounds, Fault};
-
-/// What became of the octets that were fed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// All of them may pass.
-    Pass,
-    /// Only the first `pass` octets belong to what may pass; the message after them is refused.
-    /// Where its head began in an earlier piece, `pass` is 0.
-    Refuse {
-        /// Octets of this piece that may still pass.
-        pass: usize,
-        /// Why the rest may not.
-        fault: Fault,
-    },
-}
+use super::line::{self, Unfinished};
+use super::{Bounds, Fault, Step};
 
 /// Follows the requests of one HTTP/1.x connection.
 #[derive(Debug)]
 pub struct Guard {
     bounds: Bounds,
     state: State,
-    /// An unfinished line from earlier pieces.
-    line: Vec<u8>,
+    /// A line from earlier pieces.
+    line: Unfinished,
     heads: u64,
 }
 
@@ -37,8 +23,8 @@ enum State {
     Fields(Head),
     /// In a body of known length.
     Length(u64),
-    /// In a body in chunks; how large its trailers are.
-    Chunks(Chunked, usize),
+    /// In a body in chunks.
+    Chunks(Chunked),
     /// Nothing more is looked at.
     Refused { fault: Fault, in_body: bool },
 }
@@ -64,26 +50,26 @@ enum Body {
 impl Guard {
     /// A guard before the first octet of a connection.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, state: State::Between { after_empty_line: false }, line: Vec::new(), heads: 0 }
+        Self { bounds, state: State::Between { after_empty_line: false }, line: Unfinished::default(), heads: 0 }
     }
 
     /// Whether a head has begun and is not complete.
     pub fn in_head(&self) -> bool {
         match self.state {
-            State::Between { .. } => !self.line.is_empty() && self.line != b"\r",
+            State::Between { .. } => !matches!(self.line.octets(), [] | b"\r"),
             State::Fields(_) => true,
-            State::Length(_) | State::Chunks(..) | State::Refused { .. } => false,
+            State::Length(_) | State::Chunks(_) | State::Refused { .. } => false,
         }
     }
 
     /// Whether the next octet begins a message.
     pub fn between(&self) -> bool {
-        matches!(self.state, State::Between { .. }) && self.line.is_empty()
+        matches!(self.state, State::Between { .. }) && self.line.octets().is_empty()
     }
 
     /// Whether the octets of a body are expected.
     pub fn in_body(&self) -> bool {
-        matches!(self.state, State::Length(_) | State::Chunks(..))
+        matches!(self.state, State::Length(_) | State::Chunks(_))
     }
 
     /// Whether what was refused is a body, whose head has passed.
@@ -115,7 +101,7 @@ impl Guard {
                     };
                     let pass = if in_body { at } else { message };
                     self.state = State::Refused { fault, in_body };
-                    self.line = Vec::new();
+                    self.line.forget();
                     return Step::Refuse { pass, fault };
                 }
             }
@@ -134,36 +120,30 @@ impl Guard {
                 }
                 Ok(taken)
             }
-            State::Chunks(Chunked { phase: phase @ Phase::Data(_), .. }, _) => {
-                let Phase::Data(left) = phase else { unreachable!("matched above") };
-                let taken = take(left, octets.len());
-                if *left == 0 {
-                    *phase = Phase::DataEnd;
-                }
-                Ok(taken)
-            }
-            State::Between { .. } | State::Fields(_) | State::Chunks(..) => self.take_line(octets),
+            State::Chunks(chunked) => match chunked.data(octets.len()) {
+                Some(taken) => Ok(taken),
+                None => self.take_line(octets),
+            },
+            State::Between { .. } | State::Fields(_) => self.take_line(octets),
         }
     }
 
     fn take_line(&mut self, octets: &[u8]) -> Result<usize, Fault> {
         let Some(end) = memchr::memchr(b'\n', octets) else {
             self.judge_size(octets.len())?;
-            self.line.extend_from_slice(octets);
+            self.line.keep(octets);
             return Ok(octets.len());
         };
         let piece = &octets[..=end];
         self.judge_size(piece.len())?;
-        if self.line.is_empty() {
-            self.judge_line(piece)?;
-        } else {
-            let mut line = std::mem::take(&mut self.line);
-            line.extend_from_slice(piece);
-            self.judge_line(&line)?;
-            // Keep the allocation for the rest of this head only; an idle connection holds none.
-            if !matches!(self.state, State::Between { .. }) {
-                line.clear();
-                self.line = line;
+        match self.line.finish(piece) {
+            None => self.judge_line(piece)?,
+            Some(line) => {
+                self.judge_line(&line)?;
+                // Keep the allocation for the rest of this head only; an idle connection holds none.
+                if !matches!(self.state, State::Between { .. }) {
+                    self.line.reuse(line);
+                }
             }
         }
         Ok(piece.len())
@@ -171,19 +151,17 @@ impl Guard {
 
     /// The bounds hold before a line is complete, so that a line without an end cannot grow.
     fn judge_size(&self, more: usize) -> Result<(), Fault> {
-        let line = self.line.len() + more;
+        let line = self.line.octets().len() + more;
         match &self.state {
             State::Between { .. } if line > self.bounds.request_line => Err(Fault::TargetTooLong),
             State::Fields(head) if head.size + line > self.bounds.head_size => Err(Fault::HeadTooLarge),
-            State::Chunks(chunked, _) if line > chunked.line_max() => Err(Fault::Chunk),
-            State::Chunks(_, trailers) if trailers + line > self.bounds.head_size => Err(Fault::HeadTooLarge),
-            State::Between { .. } | State::Fields(_) | State::Chunks(..) | State::Length(_) => Ok(()),
-            State::Refused { .. } => Ok(()),
+            State::Chunks(chunked) => chunked.judge_size(line, &self.bounds),
+            State::Between { .. } | State::Fields(_) | State::Length(_) | State::Refused { .. } => Ok(()),
         }
     }
 
     fn judge_line(&mut self, with_end: &[u8]) -> Result<(), Fault> {
-        let line = field::line(with_end)?;
+        let line = line::without_end(with_end)?;
         match &mut self.state {
             State::Between { after_empty_line } if line.is_empty() => match after_empty_line {
                 true => return Err(Fault::EmptyLines),
@@ -201,7 +179,7 @@ impl Guard {
                 match body {
                     Body::None => self.next_message(),
                     Body::Length(length) => self.state = State::Length(length),
-                    Body::Chunks => self.state = State::Chunks(Chunked::START, 0),
+                    Body::Chunks => self.state = State::Chunks(Chunked::START),
                 }
             }
             State::Fields(head) => {
@@ -212,16 +190,9 @@ impl Guard {
                 }
                 head.take(field::field(line)?)?;
             }
-            State::Chunks(chunked, trailers) => match chunked.phase {
-                Phase::Size => chunked.size_line(line)?,
-                Phase::DataEnd if line.is_empty() => chunked.phase = Phase::Size,
-                Phase::DataEnd => return Err(Fault::Chunk),
-                Phase::Trailers if line.is_empty() => self.next_message(),
-                Phase::Trailers => {
-                    *trailers += with_end.len();
-                    field::field(line)?;
-                }
-                Phase::Data(_) => unreachable!("octets of a chunk are counted, not read as lines"),
+            State::Chunks(chunked) => match chunked.line(line, &self.bounds)? {
+                Rest::More => {}
+                Rest::Ended => self.next_message(),
             },
             State::Length(_) | State::Refused { .. } => unreachable!("no lines are read there"),
         }
@@ -268,13 +239,6 @@ impl Head {
     }
 }
 
-/// Counts down by at most `available`; what was counted.
-fn take(left: &mut u64, available: usize) -> usize {
-    let taken = usize::try_from(*left).map_or(available, |left| left.min(available));
-    *left -= taken as u64;
-    taken
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -312,7 +276,7 @@ mod tests {
             (b"GET / HTTP/1.1\nHost: x\n\n", Fault::LineEnd),
             (b"GET / HTTP/1.1\r\nHost: x\n\r\n", Fault::LineEnd),
             (b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", Fault::LineEnd),
-            (b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n", Fault::Nul),
+            (b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n", Fault::Control),
             (b"GET / HTTP/1.1\r\n Host: x\r\n\r\n", Fault::Folded),
             (b"GET / HTTP/1.1\r\nHost: x\r\n\tfolded\r\n\r\n", Fault::Folded),
             (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", Fault::FieldName),
@@ -328,11 +292,13 @@ mod tests {
             (b"GET\t/ HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Method),
             (b"GET /#f HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
             (b"GET /\xc3\xa4 HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
-            (b"GET /\x7f HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
+            (b"GET /\x7f HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Control),
             (b"GET a HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
             (b"GET * HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
             (b"GET / http/1.1\r\nHost: x\r\n\r\n", Fault::Version),
-            (b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", Fault::Version),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nA: \x7f\r\n\r\n", Fault::Control),
+            (b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", Fault::OtherVersion),
+            (b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", Fault::OtherVersion),
             (b"GET / HTTP/1.01\r\nHost: x\r\n\r\n", Fault::Version),
             (b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", Fault::EmptyLines),
             (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Fault::TransferEncoding),
@@ -347,14 +313,18 @@ mod tests {
             ("Content-Length:", Fault::ContentLength),
             ("Content-Length: 1, 1", Fault::ContentLength),
             ("Content-Length: 1 1", Fault::ContentLength),
-            ("Content-Length: 18446744073709551616", Fault::ContentLength),
+            ("Content-Length: 9223372036854775808", Fault::ContentLength),
             ("Content-Length: 1\r\nContent-Length: 1", Fault::ContentLength),
             ("Content-Length: 1\r\nTransfer-Encoding: chunked", Fault::TwoLengths),
             ("Transfer-Encoding: chunked\r\nContent-Length: 1", Fault::TwoLengths),
-            ("Transfer-Encoding: gzip, chunked", Fault::TransferEncoding),
+            ("Transfer-Encoding: gzip, chunked", Fault::Coding),
+            ("Transfer-Encoding: chunked, gzip", Fault::TransferEncoding),
+            ("Transfer-Encoding: chunked, chunked", Fault::TransferEncoding),
+            ("Transfer-Encoding: identity, chunked", Fault::TransferEncoding),
+            ("Transfer-Encoding: , chunked", Fault::TransferEncoding),
             ("Transfer-Encoding: identity", Fault::TransferEncoding),
             ("Transfer-Encoding: xchunked", Fault::TransferEncoding),
-            ("Transfer-Encoding: \x0bchunked", Fault::TransferEncoding),
+            ("Transfer-Encoding: \x0bchunked", Fault::Control),
             ("Transfer-Encoding: chunked;a=b", Fault::TransferEncoding),
             ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Fault::TransferEncoding),
             ("Transfer-Encoding:", Fault::TransferEncoding),

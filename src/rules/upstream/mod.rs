@@ -3,5 +3,6 @@
 pub mod fair;
 pub mod health;
 pub mod home;
+pub mod rendezvous;
 pub mod retry;
 pub mod select;
