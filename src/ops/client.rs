@@ -13,9 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::answers::{Explanation, Refused, Reload, Status, Warmed};
 use super::wire::{self, Answer, AskError, Host, Peer, TrustError};
-use super::{
-    DrainArguments, ExplainArguments, NodeArguments, OriginAction, OriginArguments, Outcome, WarmArguments,
-};
+use super::{DrainArguments, ExplainArguments, NodeArguments, OriginAction, OriginArguments, Outcome, WarmArguments};
 use crate::clock::Clock;
 use crate::config::{Address, Config, Problems, value};
 

@@ -11,13 +11,13 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::clock::{Clock, Tick};
-use crate::origin::{Group, Upstream};
 use crate::origin::answer::{Answer, AnswerBody, Expects, Settles, Timing, judge};
 use crate::origin::ask::Ask;
 use crate::origin::failure::{FetchError, Outcome, Wait};
 use crate::origin::places::{Serial, Wish};
 use crate::origin::pool::{Lease, LeaseError};
 use crate::origin::select::{Candidates, failed, in_order};
+use crate::origin::{Group, Upstream};
 use crate::outbound::link::{Broken, Driver, SendError};
 use crate::outbound::payload::{Payload, Uptake};
 use crate::rules::fields::hop::strip_hop_by_hop;
