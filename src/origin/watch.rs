@@ -34,8 +34,10 @@ pub(super) async fn watch(watched: Weak<Upstream>, clock: Clock, tasks: Tasks) {
         match &upstream.config.health {
             Some(probe) if now >= probed + probe.interval => {
                 probed = now;
-                let is_well = ask(&upstream, &tasks, &Trial::of(probe)).await;
-                upstream.memory.probed(clock.now(), is_well);
+                match ask(&upstream, &tasks, &Trial::of(probe)).await {
+                    true => upstream.memory.probe_answered(clock.now()),
+                    false => upstream.memory.probe_failed(clock.now()),
+                }
             }
             Some(_) | None => try_again(&upstream, &clock, &tasks).await,
         }
