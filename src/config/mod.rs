@@ -228,6 +228,8 @@ pub struct Origin {
     pub connections: usize,
     /// Requests in flight at once; more wait within `first_byte`.
     pub requests: usize,
+    /// How it is asked whether it is well; `None`: what viewers' requests come to says so.
+    pub health: Option<HealthProbe>,
     /// How the node proves itself, where it asks the peers' listener of another node.
     pub proof: Option<Proof>,
     /// How its requests are signed, where it is a private bucket.
@@ -238,8 +240,19 @@ pub struct Origin {
     pub redirects: u8,
     /// Whether the cookies that it gives to the node are sent back to it.
     pub cookies: bool,
-    /// How it is asked whether it is well; `None`: what viewers' requests come to says so.
-    pub health: Option<HealthProbe>,
+}
+
+/// `[origins.NAME] health`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthProbe {
+    /// What is asked for, below the base path.
+    pub path: http::uri::PathAndQuery,
+    /// Between two probes.
+    pub interval: Duration,
+    /// For the head of the answer.
+    pub timeout: Duration,
+    /// The status that says that it is well.
+    pub expect: http::StatusCode,
 }
 
 /// How the node proves itself to another one.
@@ -295,19 +308,6 @@ pub struct PeerTls {
     pub own: Certificate,
     /// The name that every node's certificate bears; default: the host by which it is asked.
     pub name: Option<String>,
-}
-
-/// `[origins.NAME] health`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthProbe {
-    /// What is asked for, below the base path.
-    pub path: http::uri::PathAndQuery,
-    /// Between two probes.
-    pub interval: Duration,
-    /// For the head of the answer.
-    pub timeout: Duration,
-    /// The status that says that it is well.
-    pub expect: http::StatusCode,
 }
 
 impl Origin {

@@ -70,12 +70,12 @@ fn origin(name: String, mut section: Section<'_>, base: &Path) -> Option<Origin>
         count.and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
     };
     let (connections, requests) = (count(section.value("connections"), 64), count(section.value("requests"), 512));
+    let health = section.table("health").and_then(health);
     let secret = section.value("region_secret").and_then(|value| material::secret(&value, base));
     let proof = secret.map(|secret| Proof { secret: Some(secret), to: None });
     let missing = section.value("missing").map(|value| missing(&value)).unwrap_or_default();
     let redirects = section.value("redirects").and_then(|value| value.count(0..=REDIRECTS)).unwrap_or(0);
     let cookies = section.value("cookies").and_then(|value| value.flag()).unwrap_or(false);
-    let health = section.table("health").and_then(health);
     section.finish();
     let UrlParts { scheme, host, port, base_path } = parts?;
     if let (Some(place), OriginScheme::Http) = (tls_place, scheme) {
@@ -97,12 +97,12 @@ fn origin(name: String, mut section: Section<'_>, base: &Path) -> Option<Origin>
         idle,
         connections,
         requests,
+        health,
         proof,
         aws,
         missing,
         redirects: u8::try_from(redirects).expect("its bound is small"),
         cookies,
-        health,
     })
 }
 

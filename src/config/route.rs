@@ -101,6 +101,19 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     Typed { route, place, name, path, warm: treatment.warm_place, origins, comparable }
 }
 
+/// An entry of `origins`: a name, or `{ name, weight }`.
+fn choice(value: Value<'_>) -> Option<(Value<'_>, Option<u32>)> {
+    if !value.is_table() {
+        return value.text().is_some().then_some((value, None));
+    }
+    let mut section = value.table()?;
+    let name = section.required("name", "\"primary\"");
+    let weight = section.required("weight", "1").and_then(|weight| weight.count(1..=1_000));
+    section.finish();
+    let name = name.filter(|name| name.text().is_some())?;
+    Some((name, weight.and_then(|weight| u32::try_from(weight).ok())))
+}
+
 /// For how long errors are kept, by status or class.
 fn errors(section: Section<'_>) -> Errors {
     let mut lifetimes = Vec::new();
@@ -116,19 +129,6 @@ fn errors(section: Section<'_>) -> Errors {
         }
     }
     Errors::new(lifetimes)
-}
-
-/// An entry of `origins`: a name, or `{ name, weight }`.
-fn choice(value: Value<'_>) -> Option<(Value<'_>, Option<u32>)> {
-    if !value.is_table() {
-        return value.text().is_some().then_some((value, None));
-    }
-    let mut section = value.table()?;
-    let name = section.required("name", "\"primary\"");
-    let weight = section.required("weight", "1").and_then(|weight| weight.count(1..=1_000));
-    section.finish();
-    let name = name.filter(|name| name.text().is_some())?;
-    Some((name, weight.and_then(|weight| u32::try_from(weight).ok())))
 }
 
 /// A host or a wildcard, in lower case.

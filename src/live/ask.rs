@@ -60,9 +60,7 @@ pub(super) struct Came {
     pub(super) asked: Tick,
     /// When all of it was there.
     pub(super) answered: Tick,
-    /// Who answered.
-    pub(super) origin: Arc<str>,
-    /// Its place in the route's list, where that has several.
+    /// The place of who answered in the route's list, where that has several.
     pub(super) place: Option<usize>,
     /// Where the stream was at home when it was asked for.
     pub(super) home: Option<usize>,

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use crate::clock::Tick;
-use crate::rules::hls::window::Window;
 use crate::origin::MediaHealth;
+use crate::rules::hls::window::Window;
 use crate::tasks::Tasks;
 
 use super::Live;
@@ -64,7 +64,7 @@ pub(super) enum Next {
 
 /// What became of a request.
 enum Outcome {
-    Came(Result<Came, Nothing>),
+    Came(Box<Result<Came, Nothing>>),
     /// It was held for too long.
     GivenUp,
     /// It was stalled for too long, and the stream has moved to another origin.
@@ -124,8 +124,10 @@ impl Follower {
             Outcome::MovedOn => Next::At(self.now()),
             // The origin may have begun anew, and hold what is asked in its old numbers for ever.
             Outcome::GivenUp => self.given_up(),
-            Outcome::Came(Err(nothing)) => self.nothing(&question, asked, nothing),
-            Outcome::Came(Ok(came)) => self.came((why, &question), Came { home: whom.home, ..came }),
+            Outcome::Came(outcome) => match *outcome {
+                Err(nothing) => self.nothing(&question, asked, nothing),
+                Ok(came) => self.came((why, &question), Came { home: whom.home, ..came }),
+            },
         }
     }
 
@@ -157,7 +159,7 @@ impl Follower {
             let abandoned = live.clock.sleep_until(self.moves_from());
             tokio::select! {
                 biased;
-                came = &mut asking => return Outcome::Came(came),
+                came = &mut asking => return Outcome::Came(Box::new(came)),
                 () = &mut given_up, if patience.is_some() => return Outcome::GivenUp,
                 () = stalled => self.notice_stall(),
                 () = abandoned => {

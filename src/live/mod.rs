@@ -113,12 +113,12 @@ pub struct Rules {
     pub query_keep: Vec<String>,
     /// For how many target durations the last playlist is repeated while its origin fails.
     pub stale_playlist_for: u32,
-    /// For how long errors are kept that say nothing of it.
-    pub errors: Errors,
     /// For how many target durations a stream may stall at its origin before the next one is asked.
     pub failover_after: u32,
     /// Whether streams return by themselves to the origin that is preferred.
     pub failback: crate::config::Failback,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
 }
 
 /// Why a playlist is not followed.

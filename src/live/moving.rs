@@ -31,7 +31,7 @@ impl Follower {
         let is_of_one = question.blocks.is_some() || question.skips || question.validates.is_some();
         let home = whom.home.and_then(|home| self.playlist.asked.rules.supply.origins.get(home));
         let only = home.filter(|_| is_of_one).map(|name| Arc::from(name.as_str()));
-        Course { stream: Some(self.playlist.home().id), only }
+        Course { stream: Some(self.playlist.home().id), only, ..Course::default() }
     }
 
     /// Somebody answered with a playlist: that is where the stream is at home.
@@ -45,7 +45,8 @@ impl Follower {
             && following.origin().is_some_and(|origin| origin != place)
             && !following.is_moving()
         {
-            self.stays_until = came.answered + following.target_duration() * self.playlist.asked.rules.failover_after.max(1);
+            self.stays_until =
+                came.answered + following.target_duration() * self.playlist.asked.rules.failover_after.max(1);
             following.moves(Left::Silent);
         }
         let is_told = |(told, origin): &(Arc<Home>, Arc<str>)| Arc::ptr_eq(told, &home) && *origin == came.origin;

@@ -69,15 +69,15 @@ pub enum FetchError {
         /// In which way.
         what: String,
     },
-    /// It says that media or a playlist is elsewhere: at no declared origin, or after too many hops.
-    #[error("origin {origin} redirects to where it is not followed")]
-    Redirected {
-        /// Which one.
-        origin: Arc<str>,
-    },
     /// It has failed too often, and rests.
     #[error("origin {origin} rests: it has failed too often")]
     Resting {
+        /// Which one.
+        origin: Arc<str>,
+    },
+    /// It says that media or a playlist is elsewhere: at no declared origin, or after too many hops.
+    #[error("origin {origin} redirects to where it is not followed")]
+    Redirected {
         /// Which one.
         origin: Arc<str>,
     },

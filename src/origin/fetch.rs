@@ -13,7 +13,6 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::clock::{Clock, Tick, WallTime};
-use crate::origin::{Group, Upstream};
 use crate::origin::answer::{Answer, AnswerBody, Expects, Settles, Timing, judge};
 use crate::origin::ask::Ask;
 use crate::origin::failure::{FetchError, Outcome, Wait};
@@ -21,6 +20,7 @@ use crate::origin::places::{Serial, Wish};
 use crate::origin::pool::{Lease, LeaseError};
 use crate::origin::select::{Candidates, failed, in_order};
 use crate::origin::storage::Taken;
+use crate::origin::{Group, Upstream};
 use crate::outbound::link::{Broken, Driver, SendError};
 use crate::outbound::payload::{Payload, Uptake};
 use crate::region::proof::{Message, Signer, WEIR_PEER};
@@ -327,11 +327,12 @@ fn prove(signer: &Signer, request: &mut Request<Payload>, (key, now): (Option<Pr
 /// # Errors
 /// Its failure.
 pub(super) async fn once(tasks: &Tasks, upstream: &Arc<Upstream>, ask: Ask, key: Print) -> Result<Answer, FetchError> {
-    let (repeatable, began) = (ask.is_repeatable(), upstream.clock.now());
-    let group = Group::of_one(upstream);
+    let (repeatable, group) = (ask.is_repeatable(), Group::alone(upstream));
+    let began = upstream.clock.now();
+    group.budget.lock().asked(began);
     let lane = lane(&ask);
-    let mut errand =
-        Errand { tasks, group: &group, began, lane, ask, repeatable, key: Some(key), brought_cookie: false };
+    let group = &group;
+    let mut errand = Errand { tasks, group, ask, began, lane, repeatable, key: Some(key), brought_cookie: false };
     errand.run(upstream).await.map_err(|failed| {
         upstream.figures.count(failed.error.outcome());
         failed.error

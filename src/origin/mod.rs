@@ -68,10 +68,10 @@ use storage::Storage;
 pub struct Origins {
     clock: Clock,
     by_name: HashMap<Arc<str>, Arc<Upstream>>,
-    peers: Option<Arc<Peers>>,
     groups: Mutex<HashMap<u64, Arc<Group>, foldhash::fast::RandomState>>,
     /// How often the operator called streams back.
     recalls: Arc<AtomicU64>,
+    peers: Option<Arc<Peers>>,
 }
 
 /// The origins that one route asks, and what they share.
@@ -81,8 +81,8 @@ struct Group {
 }
 
 impl Group {
-    /// One upstream that is asked by itself, with a budget of its own.
-    fn of_one(upstream: &Arc<Upstream>) -> Self {
+    /// One origin, whose extra requests are its own.
+    fn alone(upstream: &Arc<Upstream>) -> Self {
         Self { members: vec![upstream.clone()], budget: Arc::default() }
     }
 }
@@ -97,13 +97,13 @@ struct Upstream {
     pool: Arc<Pool>,
     memory: Memory,
     figures: Arc<Figures>,
-    /// Proves the node to another one.
-    signer: Option<Signer>,
-    storage: Storage,
     streams: Streams,
     /// It is not well any more, or the operator has spoken.
     stirred: Arc<Notify>,
     is_watched: AtomicBool,
+    /// Proves the node to another one.
+    signer: Option<Signer>,
+    storage: Storage,
 }
 
 /// What the operator says of an origin.
@@ -131,8 +131,8 @@ impl Origins {
     /// # Errors
     /// [`OriginSetupError`] for the first origin whose files cannot be used.
     pub fn new(origins: &[config::Origin], limits: &Limits, clock: Clock) -> Result<Self, OriginSetupError> {
-        let groups = Mutex::default();
-        Self { clock, by_name: HashMap::new(), peers: None, groups, recalls: Arc::default() }.reconfigured(origins, limits)
+        Self { clock, by_name: HashMap::new(), groups: Mutex::default(), recalls: Arc::default(), peers: None }
+            .reconfigured(origins, limits)
     }
 
     /// The origins of another configuration. An origin of which nothing changed (the contents of its files included)
@@ -151,8 +151,13 @@ impl Origins {
                 Ok((upstream.name.clone(), upstream))
             })
             .collect::<Result<_, _>>()?;
-        let (peers, recalls) = (self.peers.clone(), self.recalls.clone());
-        Ok(Self { clock: self.clock.clone(), by_name, peers, groups: Mutex::default(), recalls })
+        Ok(Self {
+            clock: self.clock.clone(),
+            by_name,
+            groups: Mutex::default(),
+            recalls: self.recalls.clone(),
+            peers: self.peers.clone(),
+        })
     }
 
     /// The same, with other nodes of the region that are asked first for what many may share.
@@ -295,18 +300,7 @@ impl Origins {
             let groups = groups.iter().filter(|group| group.members.iter().any(|member| Arc::ptr_eq(member, upstream)));
             groups.map(|group| group.budget.lock().left(now)).min()
         };
-        let of = |upstream: &Arc<Upstream>| {
-            let (standing, taken) = (upstream.memory.standing(now), upstream.pool.taken());
-            let (streams, stalled) = upstream.streams.count(now);
-            OriginFigures {
-                since: upstream.memory.since(),
-                retries_left: left(upstream),
-                addresses: upstream.pool.addresses().all(),
-                streams,
-                stalled,
-                ..upstream.figures.snapshot(&upstream.name, standing, taken)
-            }
-        };
+        let of = |upstream: &Arc<Upstream>| OriginFigures { retries_left: left(upstream), ..upstream.snapshot(now) };
         let mut figures: Vec<_> = self.by_name.values().map(of).collect();
         figures.sort_by(|a, b| a.name.cmp(&b.name));
         figures
@@ -315,7 +309,14 @@ impl Origins {
 
 impl Upstream {
     fn snapshot(&self, now: Tick) -> OriginFigures {
-        self.figures.snapshot(&self.name, self.memory.standing(now), self.pool.taken())
+        let (streams, stalled) = self.streams.count(now);
+        OriginFigures {
+            since: self.memory.since(),
+            addresses: self.pool.addresses().all(),
+            streams,
+            stalled,
+            ..self.figures.snapshot(&self.name, self.memory.standing(now), self.pool.taken())
+        }
     }
 
     fn new(
@@ -359,11 +360,11 @@ impl Upstream {
             pool: Pool::new(dial, patience, bounds, clock.clone(), figures.clone()),
             memory,
             figures,
-            signer: config.proof.as_ref().map(signer),
-            storage: Storage::new(config),
             streams: Streams::default(),
             stirred: Arc::default(),
             is_watched: AtomicBool::new(false),
+            signer: config.proof.as_ref().map(signer),
+            storage: Storage::new(config),
         }))
     }
 }

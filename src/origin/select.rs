@@ -39,8 +39,12 @@ impl Memory {
         self.0.lock().eject(now, cause);
     }
 
-    pub fn probed(&self, now: Tick, is_well: bool) {
-        self.0.lock().probed(now, is_well);
+    pub fn probe_answered(&self, now: Tick) {
+        self.0.lock().probe_answered(now);
+    }
+
+    pub fn probe_failed(&self, now: Tick) {
+        self.0.lock().probe_failed(now);
     }
 
     pub fn order_rest(&self, now: Tick) {

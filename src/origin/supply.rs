@@ -101,11 +101,6 @@ impl Supply {
         Some(Located { key: self.key(&whole, viewer), upstream })
     }
 
-    /// How other nodes are asked for the object of a key that viewers know as `target`.
-    pub fn shared(&self, key: &Key, target: &str, viewer: Option<&str>) -> Option<Shared> {
-        Shared::of(key, viewer.unwrap_or(&self.host), target)
-    }
-
     /// The names of the origins in the order in which they are asked for `upstream`: as the route lists them, but that
     /// neighbours with weights share what they are asked for, by streams or folders.
     pub fn order(&self, upstream: &PathAndQuery) -> Vec<String> {
@@ -117,6 +112,11 @@ impl Supply {
         let stream = self.streams.as_ref().and_then(|streams| streams.name_in(path));
         let affinity = hash(stream.unwrap_or(folder).as_bytes());
         select::arrange(&self.choices, affinity).into_iter().map(|index| self.origins[index].clone()).collect()
+    }
+
+    /// How other nodes are asked for the object of a key that viewers know as `target`.
+    pub fn shared(&self, key: &Key, target: &str, viewer: Option<&str>) -> Option<Shared> {
+        Shared::of(key, viewer.unwrap_or(&self.host), target)
     }
 
     /// The key of a path and query with the first origin's base path.
@@ -310,7 +310,8 @@ mod tests {
 
     #[test]
     fn a_stream_comes_from_one_of_those_that_share() {
-        let route = "strip = \"/live\"\norigins = [{ name = \"o0\", weight = 1 }, { name = \"o1\", weight = 1 }, \"o2\"]";
+        let route =
+            "strip = \"/live\"\norigins = [{ name = \"o0\", weight = 1 }, { name = \"o1\", weight = 1 }, \"o2\"]";
         let text = format!(
             "[listen]\nhttp = [\"127.0.0.1:0\"]\n[[route]]\npath = \"/live/{{stream}}/\"\n{route}\n\
              [origins.o0]\nurl = \"http://a\"\n[origins.o1]\nurl = \"http://b\"\n[origins.o2]\nurl = \"http://c\"\n"

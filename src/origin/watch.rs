@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode};
-use parking_lot::Mutex;
 
 use crate::clock::{Clock, Tick};
 use crate::config::HealthProbe;
@@ -35,8 +34,10 @@ pub(super) async fn watch(watched: Weak<Upstream>, clock: Clock, tasks: Tasks) {
         match &upstream.config.health {
             Some(probe) if now >= probed + probe.interval => {
                 probed = now;
-                let is_well = ask(&upstream, &tasks, &Trial::of(probe)).await;
-                upstream.memory.probed(clock.now(), is_well);
+                match ask(&upstream, &tasks, &Trial::of(probe)).await {
+                    true => upstream.memory.probe_answered(clock.now()),
+                    false => upstream.memory.probe_failed(clock.now()),
+                }
             }
             Some(_) | None => try_again(&upstream, &clock, &tasks).await,
         }
@@ -96,7 +97,7 @@ impl Trial {
 
 /// Whether the origin answers a trial as it should.
 async fn ask(upstream: &Arc<Upstream>, tasks: &Tasks, trial: &Trial) -> bool {
-    let alone = Group { members: vec![upstream.clone()], budget: Arc::new(Mutex::default()) };
+    let alone = Group::alone(upstream);
     let ask = Ask {
         method: trial.method.clone(),
         path_and_query: trial.path.clone(),

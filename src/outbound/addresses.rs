@@ -115,12 +115,17 @@ impl Addresses {
         Ok(before.into_iter().filter(|address| !good.contains(address)).collect())
     }
 
-    /// An address took a connection, or did not.
-    pub fn tried(&self, address: SocketAddr, took: bool, now: Tick) {
-        let mut known = self.known.lock();
-        known.bad.retain(|(bad, _)| *bad != address);
-        if !took && known.bad.len() < ADDRESSES {
-            known.bad.push((address, now));
+    /// An address took a connection.
+    pub fn took(&self, address: SocketAddr) {
+        self.known.lock().bad.retain(|(bad, _)| *bad != address);
+    }
+
+    /// An address took none.
+    pub fn failed(&self, address: SocketAddr, now: Tick) {
+        let bad = &mut self.known.lock().bad;
+        bad.retain(|(bad, _)| *bad != address);
+        if bad.len() < ADDRESSES {
+            bad.push((address, now));
         }
     }
 
@@ -139,7 +144,8 @@ fn interleaved(addresses: &[SocketAddr], is_bad: impl Fn(&SocketAddr) -> bool) -
     let (bad, good): (Vec<_>, Vec<_>) = addresses.iter().partition(|address| is_bad(address));
     let in_turn = |addresses: Vec<SocketAddr>| {
         let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-        let (one, other): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+        let (one, other): (Vec<_>, Vec<_>) =
+            addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
         let length = one.len().max(other.len());
         (0..length).flat_map(move |at| [one.get(at).copied(), other.get(at).copied()]).flatten().collect::<Vec<_>>()
     };
@@ -183,10 +189,10 @@ pub(crate) mod tests {
         let addresses = Addresses::new("name.test", 1, told);
         let order = addresses.in_order(&clock).await.unwrap();
         assert_eq!(texts(&order), ["[::1]:1", "10.0.0.1:1", "[::2]:1", "10.0.0.2:1", "[::3]:1"]);
-        addresses.tried(order[0], false, clock.now());
+        addresses.failed(order[0], clock.now());
         let order = addresses.in_order(&clock).await.unwrap();
         assert_eq!(texts(&order), ["[::2]:1", "10.0.0.1:1", "[::3]:1", "10.0.0.2:1", "[::1]:1"]);
-        addresses.tried(order[4], true, clock.now());
+        addresses.took(order[4]);
         assert_eq!(texts(&addresses.in_order(&clock).await.unwrap())[0], "[::1]:1");
     }
 

@@ -132,11 +132,11 @@ impl Dial {
             });
             match came.await {
                 Some((address, Ok(socket))) => {
-                    self.addresses.tried(address, true, clock.now());
+                    self.addresses.took(address);
                     return Ok((socket, address));
                 }
                 Some((address, Err(error))) => {
-                    self.addresses.tried(address, false, clock.now());
+                    self.addresses.failed(address, clock.now());
                     last = DialError::Connect(Arc::new(error));
                 }
                 None if clock.now() >= deadline => return Err(DialError::Timeout),

@@ -16,7 +16,7 @@ use crate::origin::peers::Owner;
 use crate::outbound::interim::Interims;
 use crate::rules::caching::Key;
 use crate::rules::hls::directives::Directives;
-use crate::rules::upstream::select::Standing;
+use crate::rules::upstream::health::Standing;
 
 use super::asked::{self, Asking};
 use super::held::{self, Judge, Stored};

@@ -153,7 +153,7 @@ async fn nothing_is_lost_where_many_come_and_some_leave() {
 async fn a_stream_with_many_requests_delays_another_by_one() {
     let origin = ByHand::new().await;
     let edge = Edge::new(&[Origin { requests: 1, ..origin_at(origin.port) }]);
-    let of = |path, stream| Ask { course: Course { stream: Some(StreamId(stream)), only: None }, ..get(path) };
+    let of = |path, stream| Ask { course: Course { stream: Some(StreamId(stream)), ..Course::default() }, ..get(path) };
     let first = edge.reading(of("/busy", 1));
     let (mut hand, _) = origin.asked().await;
     let busy: Vec<_> = (0..10).map(|_| edge.reading(of("/busy", 1))).collect();

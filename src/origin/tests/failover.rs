@@ -195,7 +195,7 @@ async fn a_reload_that_was_held_in_vain_says_nothing_of_the_origins_health() {
 #[tokio::test]
 async fn what_one_origin_alone_knows_is_asked_of_no_other() {
     let (primary, _backup, edge) = two().await;
-    let only = |name: &str| Ask { course: Course { stream: None, only: Some(name.into()) }, ..get("/part") };
+    let only = |name: &str| Ask { course: Course { only: Some(name.into()), ..Course::default() }, ..get("/part") };
     let fetch = edge.fetching(only("primary"));
     let (mut hand, _) = primary.asked().await;
     hand.say("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await;
@@ -207,7 +207,7 @@ async fn what_one_origin_alone_knows_is_asked_of_no_other() {
 async fn what_a_dead_origin_alone_knows_is_refused_at_once() {
     let backup = ByHand::new().await;
     let edge = Edge::new(&[origin_at(dead().await), Origin { name: "backup".into(), ..origin_at(backup.port) }]);
-    let only = || Ask { course: Course { stream: None, only: Some("primary".into()) }, ..get("/part") };
+    let only = || Ask { course: Course { only: Some("primary".into()), ..Course::default() }, ..get("/part") };
     for _ in 0..3 {
         assert!(matches!(edge.fetch(only()).await, Err(FetchError::Connect { .. })));
     }

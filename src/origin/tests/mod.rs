@@ -46,12 +46,12 @@ pub(super) fn origin_at(port: u16) -> Origin {
         idle: Duration::from_secs(10),
         connections: 64,
         requests: 512,
+        health: None,
         proof: None,
         aws: None,
         missing: Vec::new(),
         redirects: 0,
         cookies: false,
-        health: None,
     }
 }
 

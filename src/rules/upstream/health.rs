@@ -231,18 +231,24 @@ impl Health {
         (self.tried_at, self.returned_at, self.rate) = (None, None, Rate::default());
     }
 
-    /// A probe was answered as it should be, or was not. An origin whose probes fail rests until one does not.
-    pub fn probed(&mut self, now: Tick, is_well: bool) {
+    /// A probe was answered as it should be.
+    pub fn probe_answered(&mut self, now: Tick) {
         let had_failed = self.probes_failed >= STREAK;
-        self.probes_failed = if is_well { 0 } else { self.probes_failed.saturating_add(1) };
-        if had_failed != (self.probes_failed >= STREAK) {
+        self.probes_failed = 0;
+        self.succeeded(now);
+        if had_failed {
             self.since = now;
-        }
-        if is_well {
-            self.succeeded(now);
-            if had_failed && self.rest.is_none() {
+            if self.rest.is_none() {
                 (self.returned_at, self.credit) = (Some(now), 1_000);
             }
+        }
+    }
+
+    /// A probe was not answered as it should be. An origin whose probes fail rests until one does not.
+    pub fn probe_failed(&mut self, now: Tick) {
+        self.probes_failed = self.probes_failed.saturating_add(1);
+        if self.probes_failed == STREAK {
+            self.since = now;
         }
     }
 
@@ -387,10 +393,10 @@ mod tests {
     #[test]
     fn an_origin_whose_probes_fail_rests_until_one_does_not() {
         let mut health = Health::default();
-        (0..STREAK).for_each(|_| health.probed(START, false));
+        (0..STREAK).for_each(|_| health.probe_failed(START));
         health.succeeded(START);
         assert_eq!(health.standing(START + LONGEST_REST), Standing::Resting(Cause::Probes));
-        health.probed(START + LONGEST_REST, true);
+        health.probe_answered(START + LONGEST_REST);
         assert_eq!(health.standing(START + LONGEST_REST), Standing::Returning);
     }
 

@@ -136,9 +136,9 @@ impl Stage {
             keys: crate::config::Keys::NoStore,
             query_keep: Vec::new(),
             stale_playlist_for: 3,
-            errors: Errors::default(),
             failover_after: 1,
             failback: crate::config::Failback::Auto,
+            errors: Errors::default(),
         };
         let asked = Asked {
             key: located.key,
