@@ -21,10 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("region", &["clock", "rules", "config"]),
     ("origin", &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry", "region"]),
     ("live", &["clock", "tasks", "rules", "config", "cache", "telemetry", "origin"]),
-    (
-        "request",
-        &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry", "region", "origin", "live"],
-    ),
+    ("request", &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry", "region", "origin", "live"]),
     ("transport", &["clock", "tasks", "outbound", "rules", "config", "telemetry", "request"]),
     ("admin", &["clock", "tasks", "rules", "config", "cache", "telemetry", "origin", "live", "request"]),
     (

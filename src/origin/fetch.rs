@@ -223,12 +223,7 @@ fn prove(signer: &Signer, request: &mut Request<Payload>, (key, now): (Option<Pr
 ///
 /// # Errors
 /// Its failure.
-pub(super) async fn once(
-    tasks: &Tasks,
-    upstream: &Arc<Upstream>,
-    ask: Ask,
-    key: Print,
-) -> Result<Answer, FetchError> {
+pub(super) async fn once(tasks: &Tasks, upstream: &Arc<Upstream>, ask: Ask, key: Print) -> Result<Answer, FetchError> {
     let repeatable = ask.is_repeatable();
     let mut errand = Errand { tasks, ask, began: upstream.clock.now(), repeatable, key: Some(key) };
     errand.run(upstream).await.map_err(|failed| {

@@ -33,8 +33,8 @@ use crate::clock::{Clock, Tick};
 use crate::config::{self, Limits, OriginScheme};
 use crate::outbound::dial::Dial;
 use crate::outbound::tls::{Material, TlsClient, TlsSetupError};
-use crate::tasks::Tasks;
 use crate::region::proof::Signer;
+use crate::tasks::Tasks;
 use figures::Figures;
 use peers::{Peers, Question, Shared, is_peer};
 use places::Bounds;
@@ -152,11 +152,7 @@ impl Origins {
     /// The present figures of each origin, by name.
     pub fn snapshot(&self) -> Vec<OriginFigures> {
         let now = self.clock.now();
-        let mut figures: Vec<_> = self
-            .by_name
-            .values()
-            .map(|upstream| upstream.snapshot(now))
-            .collect();
+        let mut figures: Vec<_> = self.by_name.values().map(|upstream| upstream.snapshot(now)).collect();
         figures.sort_by(|a, b| a.name.cmp(&b.name));
         figures
     }

@@ -108,8 +108,7 @@ pub enum PeerResult {
 
 impl PeerResult {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Answered, Self::Own, Self::Failed, Self::Busy, Self::Disagreed, Self::Resumed];
+    pub const ALL: [Self; 6] = [Self::Answered, Self::Own, Self::Failed, Self::Busy, Self::Disagreed, Self::Resumed];
 
     /// Its label.
     pub const fn word(self) -> &'static str {
@@ -277,12 +276,7 @@ impl Peers {
 
     /// Asks the object's owner, after its loss the next one; `None`: this node is to ask the origin. `avoided` is a
     /// member that has just failed.
-    pub(super) async fn ask(
-        &self,
-        tasks: &Tasks,
-        question: &Question<'_>,
-        avoided: Option<&str>,
-    ) -> Option<Answer> {
+    pub(super) async fn ask(&self, tasks: &Tasks, question: &Question<'_>, avoided: Option<&str>) -> Option<Answer> {
         if avoided.is_some() {
             self.count(PeerResult::Resumed);
         }
@@ -421,10 +415,8 @@ mod tests {
     #[tokio::test]
     async fn the_addresses_of_a_name_are_the_region() {
         let clock = Clock::manual(WallTime::default());
-        let named = config::Peers {
-            members: Members::Named { host: "127.0.0.1".to_owned(), port: 9_443 },
-            ..region(&[])
-        };
+        let named =
+            config::Peers { members: Members::Named { host: "127.0.0.1".to_owned(), port: 9_443 }, ..region(&[]) };
         let peers = Peers::new(&named, &Limits::default(), clock.clone()).unwrap();
         assert_eq!(peers.figures().members.len(), 0);
         let mut keeping = std::pin::pin!(peers.clone().keep());

@@ -257,7 +257,8 @@ mod tests {
         ] {
             assert_eq!(gate.admit(other, &headers, NOW), Err(Unproven::Forged));
         }
-        let changed = signed("the region's secret").to_str().unwrap().replace("k=0000000000000abc", "k=0000000000000abd");
+        let changed =
+            signed("the region's secret").to_str().unwrap().replace("k=0000000000000abc", "k=0000000000000abd");
         assert_eq!(gate.admit(GET, &with(changed), NOW), Err(Unproven::Forged));
         assert_eq!(gate.admit(GET, &HeaderMap::new(), NOW), Err(Unproven::Absent));
         let unsigned = Signer::new(None, None, 5).sign(GET, None, NOW);

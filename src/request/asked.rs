@@ -14,11 +14,11 @@ use crate::rules::hls::directives::{BadDirectives, Directives};
 use crate::rules::hls::query;
 use crate::rules::upstream::rendezvous::Print;
 
-use super::{Caller, Head, Refusal};
 use super::cached;
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
+use super::{Caller, Head, Refusal};
 
 /// How the node calls itself where it asks for nobody in particular.
 const NODE: HeaderValue = HeaderValue::from_static(concat!("weir/", env!("CARGO_PKG_VERSION")));

@@ -60,7 +60,9 @@ impl Region {
         let listed = listed.join(", ");
         let peers = |index: usize| format!("self = \"{}\"\nnodes = [{listed}]\n{lock}", ports[index].address());
         let mut region = Self::prepared();
-        let texts: Vec<_> = (0..count).map(|index| node_toml(&format!("node-{index}"), ports[index].address(), &peers(index), &main_at(origin))).collect();
+        let texts: Vec<_> = (0..count)
+            .map(|index| node_toml(&format!("node-{index}"), ports[index].address(), &peers(index), &main_at(origin)))
+            .collect();
         for text in &texts {
             region.open(text).await;
         }
@@ -79,7 +81,8 @@ impl Region {
     }
 
     async fn open(&mut self, text: &str) {
-        let (config, _) = Config::parse(text, self.folder.path()).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+        let (config, _) =
+            Config::parse(text, self.folder.path()).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
         self.nodes.push(Node::start(config, None).await.unwrap());
     }
 
@@ -307,7 +310,9 @@ async fn the_listener_for_nodes_hears_only_those_who_prove_themselves() {
     let forged = proof("another secret, of some length", (&host, "/x"), now);
     let old = proof(SECRET, (&host, "/x"), at(40));
     let elsewhere = proof(SECRET, (&host, "/y"), now);
-    for (field, why) in [(None, "nothing"), (Some(forged), "forged"), (Some(old), "old"), (Some(elsewhere), "elsewhere")] {
+    for (field, why) in
+        [(None, "nothing"), (Some(forged), "forged"), (Some(old), "old"), (Some(elsewhere), "elsewhere")]
+    {
         let fields: Vec<_> = field.iter().map(|field| ("weir-peer", field.as_str())).collect();
         let mut answer = peers.get("/x", &fields).await.unwrap();
         assert_eq!(answer.status, 403, "{why}");
@@ -339,7 +344,8 @@ async fn a_viewers_address_is_believed_of_a_node_and_of_nobody_else() {
     let message = Message { method: &Method::DELETE, host: &host, target: "/x" };
     let good = signer.sign(message, None, WallTime::from(std::time::SystemTime::now())).to_str().unwrap().to_owned();
     let mine = [("x-forwarded-for", "203.0.113.7"), ("weir-peer", good.as_str())];
-    let delete = async |client: Client, fields| client.request(Method::DELETE, "/x", fields, Bytes::new()).await.unwrap();
+    let delete =
+        async |client: Client, fields| client.request(Method::DELETE, "/x", fields, Bytes::new()).await.unwrap();
     assert_eq!(delete(peers, &mine).await.status, 200);
     assert_eq!(origin.last().field("x-forwarded-for"), "203.0.113.7");
     assert_eq!(delete(region.viewer(0).await, &mine[..1]).await.status, 200);

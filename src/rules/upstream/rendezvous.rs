@@ -15,8 +15,8 @@ pub struct Print(pub u64);
 
 /// Endings of what belongs to the playlists in its folder.
 const OF_A_STREAM: [&str; 16] = [
-    ".m3u8", ".m3u", ".m4s", ".mp4", ".m4v", ".m4a", ".m4f", ".cmfv", ".cmfa", ".cmft", ".ts", ".aac", ".vtt", ".webvtt",
-    ".key", ".mpd",
+    ".m3u8", ".m3u", ".m4s", ".mp4", ".m4v", ".m4a", ".m4f", ".cmfv", ".cmfa", ".cmft", ".ts", ".aac", ".vtt",
+    ".webvtt", ".key", ".mpd",
 ];
 
 impl Print {
