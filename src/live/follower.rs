@@ -9,8 +9,8 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use crate::clock::Tick;
-use crate::rules::hls::window::Window;
 use crate::origin::MediaHealth;
+use crate::rules::hls::window::Window;
 use crate::tasks::Tasks;
 
 use super::Live;

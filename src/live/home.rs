@@ -119,4 +119,3 @@ fn order(asked: &Asked, origins: &Origins) -> Vec<(usize, Place)> {
 pub(super) fn place_of(asked: &Asked, origin: &str) -> Option<usize> {
     asked.rules.supply.origins.iter().position(|name| name == origin)
 }
-

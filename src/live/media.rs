@@ -243,7 +243,8 @@ impl Media {
     pub async fn is_passed_on(self: &Arc<Self>, named: &Named, places: &[String]) -> bool {
         let print = self.names.fingerprint(&named.name);
         let mut changes = self.passed_on.subscribe();
-        let is_anyones = || self.names.find(print, self.clock.now()).is_some_and(|known| known.author.place().is_none());
+        let is_anyones =
+            || self.names.find(print, self.clock.now()).is_some_and(|known| known.author.place().is_none());
         if places.len() < 2 {
             return false;
         }

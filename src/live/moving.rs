@@ -45,7 +45,8 @@ impl Follower {
             && following.origin().is_some_and(|origin| origin != place)
             && !following.is_moving()
         {
-            self.stays_until = came.answered + following.target_duration() * self.playlist.asked.rules.failover_after.max(1);
+            self.stays_until =
+                came.answered + following.target_duration() * self.playlist.asked.rules.failover_after.max(1);
             following.moves(Left::Silent);
         }
         let is_told = |(told, origin): &(Arc<Home>, Arc<str>)| Arc::ptr_eq(told, &home) && *origin == came.origin;

@@ -44,7 +44,11 @@ impl Node for Shared {
             memory: kinds.into_iter().chain([("ceiling", self.edge.cache.usage().ceiling)]).collect(),
             disk: self.edge.cache.spill().map(|spill| disk::status(spill)),
             origins: policies.origins.snapshot().iter().map(|figures| origin(figures, self.clock.now())).collect(),
-            peers: peers(&policies.origins).iter().flat_map(|region| &region.members).map(|figures| origin(figures, self.clock.now())).collect(),
+            peers: peers(&policies.origins)
+                .iter()
+                .flat_map(|region| &region.members)
+                .map(|figures| origin(figures, self.clock.now()))
+                .collect(),
             routes: policies
                 .routes
                 .iter()
@@ -297,11 +301,13 @@ fn origins(figures: &[OriginFigures]) -> Vec<Family> {
     let mut standing = Family::new("weir_origin_healthy", "Whether requests go to the origin in its place");
     let mut open = Family::new("weir_origin_connections", "Connections to origins");
     let mut waiting = Family::new("weir_origin_waiting", "Requests that wait for a place at an origin");
-    let mut extra = Family::new("weir_origin_extra_requests", "Requests sent once more, not sent for want of budget, refused");
+    let mut extra =
+        Family::new("weir_origin_extra_requests", "Requests sent once more, not sent for want of budget, refused");
     let mut flying = Family::new("weir_origin_in_flight", "Requests in flight at an origin");
     let mut left = Family::new("weir_origin_retries_left", "Extra requests that may be sent now");
     let mut streams = Family::new("weir_origin_streams", "Streams that are followed at an origin");
-    let mut stalled = Family::new("weir_origin_stalled_streams", "Streams that stall at an origin, or did a moment ago");
+    let mut stalled =
+        Family::new("weir_origin_stalled_streams", "Streams that stall at an origin, or did a moment ago");
     let mut connect = Family::new("weir_origin_connect_seconds", "How long TCP and TLS took");
     let mut seconds = Family::new("weir_origin_seconds", "From a request to the head of the origin's answer");
     for one in figures {
@@ -314,12 +320,8 @@ fn origins(figures: &[OriginFigures]) -> Vec<Family> {
         standing = standing.with(labelled("origin", name), Value::Gauge(well));
         open = open.with(labelled("origin", name), Value::Gauge(one.connections as f64));
         waiting = waiting.with(labelled("origin", name), Value::Gauge(one.waiting as f64));
-        let kinds = [
-            ("retry", one.retries),
-            ("failover", one.failovers),
-            ("no-budget", one.spared),
-            ("at-rest", one.refused),
-        ];
+        let kinds =
+            [("retry", one.retries), ("failover", one.failovers), ("no-budget", one.spared), ("at-rest", one.refused)];
         for (kind, count) in kinds {
             extra = extra.with(vec![("origin", name.to_owned()), ("kind", kind.to_owned())], Value::Counter(count));
         }

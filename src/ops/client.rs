@@ -15,7 +15,8 @@ use super::answers::{Purged, Refused, Reload, Status, Warmed};
 use super::explained::Explanation;
 use super::wire::{self, Answer, AskError, Host, Peer, TrustError};
 use super::{
-    DrainArguments, ExplainArguments, NodeArguments, OriginAction, OriginArguments, Outcome, PurgeArguments, WarmArguments,
+    DrainArguments, ExplainArguments, NodeArguments, OriginAction, OriginArguments, Outcome, PurgeArguments,
+    WarmArguments,
 };
 use crate::clock::Clock;
 use crate::config::{Address, Config, Problems, value};

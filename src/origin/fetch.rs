@@ -13,7 +13,6 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::clock::{Clock, Tick, WallTime};
-use crate::origin::{Group, Upstream};
 use crate::origin::answer::{Answer, AnswerBody, Expects, Settles, Timing, judge};
 use crate::origin::ask::Ask;
 use crate::origin::failure::{FetchError, Outcome, Wait};
@@ -21,6 +20,7 @@ use crate::origin::places::{Serial, Wish};
 use crate::origin::pool::{Lease, LeaseError};
 use crate::origin::select::{Candidates, failed, in_order};
 use crate::origin::storage::Taken;
+use crate::origin::{Group, Upstream};
 use crate::outbound::link::{Broken, Driver, SendError};
 use crate::outbound::payload::{Payload, Uptake};
 use crate::region::proof::{Message, Signer, WEIR_PEER};

@@ -132,7 +132,8 @@ impl Origins {
     /// [`OriginSetupError`] for the first origin whose files cannot be used.
     pub fn new(origins: &[config::Origin], limits: &Limits, clock: Clock) -> Result<Self, OriginSetupError> {
         let groups = Mutex::default();
-        Self { clock, by_name: HashMap::new(), peers: None, groups, recalls: Arc::default() }.reconfigured(origins, limits)
+        Self { clock, by_name: HashMap::new(), peers: None, groups, recalls: Arc::default() }
+            .reconfigured(origins, limits)
     }
 
     /// The origins of another configuration. An origin of which nothing changed (the contents of its files included)

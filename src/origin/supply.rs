@@ -310,7 +310,8 @@ mod tests {
 
     #[test]
     fn a_stream_comes_from_one_of_those_that_share() {
-        let route = "strip = \"/live\"\norigins = [{ name = \"o0\", weight = 1 }, { name = \"o1\", weight = 1 }, \"o2\"]";
+        let route =
+            "strip = \"/live\"\norigins = [{ name = \"o0\", weight = 1 }, { name = \"o1\", weight = 1 }, \"o2\"]";
         let text = format!(
             "[listen]\nhttp = [\"127.0.0.1:0\"]\n[[route]]\npath = \"/live/{{stream}}/\"\n{route}\n\
              [origins.o0]\nurl = \"http://a\"\n[origins.o1]\nurl = \"http://b\"\n[origins.o2]\nurl = \"http://c\"\n"

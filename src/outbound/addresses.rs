@@ -139,7 +139,8 @@ fn interleaved(addresses: &[SocketAddr], is_bad: impl Fn(&SocketAddr) -> bool) -
     let (bad, good): (Vec<_>, Vec<_>) = addresses.iter().partition(|address| is_bad(address));
     let in_turn = |addresses: Vec<SocketAddr>| {
         let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-        let (one, other): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+        let (one, other): (Vec<_>, Vec<_>) =
+            addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
         let length = one.len().max(other.len());
         (0..length).flat_map(move |at| [one.get(at).copied(), other.get(at).copied()]).flatten().collect::<Vec<_>>()
     };

@@ -16,7 +16,7 @@ use crate::origin::peers::Owner;
 use crate::outbound::interim::Interims;
 use crate::rules::caching::Key;
 use crate::rules::hls::directives::Directives;
-use crate::rules::upstream::select::Standing;
+use crate::rules::upstream::health::Standing;
 
 use super::asked::{self, Asking};
 use super::held::{self, Judge, Stored};
@@ -339,7 +339,7 @@ fn origins(edge: &Edge, names: &[String]) -> String {
     let how = |name: &String| {
         let standing = figures.iter().find(|figures| *figures.name == **name).map(|figures| figures.standing);
         match standing {
-            Some(Standing::Well) | None => name.clone(),
+            Some(Standing::Well | Standing::Returning) | None => name.clone(),
             Some(_) => format!("{name} (not well)"),
         }
     };

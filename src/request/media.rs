@@ -22,8 +22,8 @@ use super::answer::{Age, Answer};
 use super::cached::{self, Manner, Needs};
 use super::edge::Edge;
 use super::policies::Policies;
-use super::route::Resource;
 use super::refusal::Fault;
+use super::route::Resource;
 use super::{Head, Refusal, asked, forward, plain};
 
 struct Media<'a> {

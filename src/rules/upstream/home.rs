@@ -123,7 +123,8 @@ impl Home {
     /// It leaves where it is. What it came back to and has to leave soon is trusted less.
     fn leave(&mut self, now: Tick) {
         if let Some(came_back) = self.came_back.take() {
-            self.relapses = if now < came_back + LONGEST_SETTLING { self.relapses.saturating_add(1).min(16) } else { 0 };
+            self.relapses =
+                if now < came_back + LONGEST_SETTLING { self.relapses.saturating_add(1).min(16) } else { 0 };
         }
     }
 }

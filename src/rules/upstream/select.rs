@@ -88,7 +88,10 @@ mod tests {
         let resting = Standing::Resting(Cause::Failures(Class::Connect));
         for (standings, expected) in [
             (vec![(resting, Turn::Left), (Standing::Well, Turn::Left), (Standing::OnTrial, Turn::Left)], vec![1, 2, 0]),
-            (vec![(Standing::Returning, Turn::Left), (Standing::Well, Turn::Left), (resting, Turn::Left)], vec![1, 0, 2]),
+            (
+                vec![(Standing::Returning, Turn::Left), (Standing::Well, Turn::Left), (resting, Turn::Left)],
+                vec![1, 0, 2],
+            ),
             (vec![(Standing::Returning, Turn::Taken), (Standing::Well, Turn::Left)], vec![0, 1]),
             (vec![(resting, Turn::Left), (resting, Turn::Left)], vec![0, 1]),
         ] {
