@@ -339,7 +339,7 @@ fn origins(edge: &Edge, names: &[String]) -> String {
     let how = |name: &String| {
         let standing = figures.iter().find(|figures| *figures.name == **name).map(|figures| figures.standing);
         match standing {
-            Some(Standing::Well) | None => name.clone(),
+            Some(Standing::Well | Standing::Returning) | None => name.clone(),
             Some(_) => format!("{name} (not well)"),
         }
     };
