@@ -20,6 +20,7 @@ pub mod supply;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use crate::outbound::interim::Interims;
 pub use answer::{Answer, AnswerBody, Framing, Timing};
 pub use ask::Ask;
 pub use course::{Course, Naming, StreamId};
