@@ -314,15 +314,16 @@ impl Edge {
             Lookup::Lead(lead) => {
                 let (writer, reader) = lead.start();
                 let fetching = Fetching {
+                    shared: None,
                     origins: self.origins.clone(),
                     group: vec!["o".into()],
                     target: path.parse().unwrap(),
                     fields: HeaderMap::new(),
-                    unvaried: Arc::from([]),
+                    unvaried: [].into(),
+                    cookies: SetCookie::Share,
+                    siblings: Vec::new(),
                     viewer_authority: None,
                     validates: None,
-                    siblings: Vec::new(),
-                    cookies: SetCookie::Share,
                     terms: Terms::Plain,
                     errors: Errors::default(),
                     naming: None,

@@ -21,7 +21,7 @@ use crate::request::warm::{self, NotWarmed};
 use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
 use super::status::{
     CacheStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded,
-    RouteStatus, Status, StreamStatus, WorkerHealth,
+    Resident, RouteStatus, Status, StreamStatus, WorkerHealth,
 };
 use super::{Admin, Command, Guard, guard};
 
@@ -36,6 +36,7 @@ use super::{Admin, Command, Guard, guard};
         Connections,
         CacheStatus,
         DiskStatus,
+        Resident,
         OriginStatus,
         RouteStatus,
         StreamStatus,

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::cache::Removed;
+use crate::cache::{Act, Removed};
 use crate::request::purge::{self, Meant, NotPurged, Outcome};
 use crate::rules::caching::purge::Mode;
 
@@ -131,7 +131,11 @@ pub async fn order(State(admin): State<Admin>, body: Bytes) -> Response {
 fn carry_out(admin: &Admin, order: PurgeOrder) -> Result<PurgeOutcome, Nonsense> {
     let PurgeOrder { mode, dry_run, .. } = order;
     let meant = order.meant()?;
-    let act = purge::act(if mode == PurgeMode::Soft { Mode::Soft } else { Mode::Hard }, dry_run);
+    let act = match (dry_run, mode) {
+        (true, _) => Act::Count,
+        (false, PurgeMode::Hard) => Act::Purge(Mode::Hard),
+        (false, PurgeMode::Soft) => Act::Purge(Mode::Soft),
+    };
     let remedy = |refused: NotPurged| match refused {
         NotPurged::Nonsense(why) => why.to_owned(),
         NotPurged::Refused(_) => format!("{refused}; `weir explain` says more of a URL"),

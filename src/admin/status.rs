@@ -27,10 +27,14 @@ pub struct Status {
     pub cache: CacheStatus,
     /// The disk under it, if there is one.
     pub disk: Option<DiskStatus>,
-    /// Octets by what holds them, and the `ceiling`.
+    /// Octets by what holds them, and the `ceiling` of `bodies`, `heads`, `index` and `fills` together.
     pub memory: BTreeMap<&'static str, u64>,
+    /// The process's memory as the system sees it; `null`: it does not tell.
+    pub resident: Option<Resident>,
     /// Every origin.
     pub origins: Vec<OriginStatus>,
+    /// Every other node of the region.
+    pub peers: Vec<OriginStatus>,
     /// Every route.
     pub routes: Vec<RouteStatus>,
     /// Streams that have a label of their own.
@@ -41,10 +45,25 @@ pub struct Status {
     pub tasks: BTreeMap<&'static str, usize>,
 }
 
+/// The process's memory as the system sees it, in bytes.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Resident {
+    /// What is in memory now.
+    pub bytes: u64,
+    /// What was, once the node had started.
+    pub at_start: u64,
+    /// What has come since.
+    pub growth: u64,
+    /// What `memory` accounts for.
+    pub accounted: u64,
+    /// The part of the growth that is accounted for; `null` where nothing has come.
+    pub share: Option<f64>,
+}
+
 /// One listener.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ListenerStatus {
-    /// `http`, `https`, `h3`, `admin` or `monitor`.
+    /// `http`, `https`, `h3`, `peers`, `admin` or `monitor`.
     pub kind: &'static str,
     /// Where it is bound.
     pub address: String,
@@ -81,7 +100,9 @@ pub struct DiskStatus {
     pub path: String,
     /// Objects on it.
     pub objects: u64,
-    /// Octets that its files take.
+    /// Octets of their bodies.
+    pub bodies: u64,
+    /// Octets that its files take: bodies, heads, and what has been removed but not yet given back.
     pub bytes: u64,
     /// Octets that they may take.
     pub size: u64,

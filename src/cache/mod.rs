@@ -286,7 +286,7 @@ impl Cache {
 
     /// Purges whatever a selector covers, by a sweep.
     fn purge_by(&self, selector: &Selector, act: Act) -> Purged {
-        let (parts, now) = (&self.parts, self.parts.clock.now());
+        let parts = &self.parts;
         let covers = |key: &Key, fill: &Fill| match fill.arrival.known_head() {
             Some(head) => selector.covers_response(key, &head.headers),
             // Its tags are not known yet, and it was asked for before.
@@ -294,11 +294,12 @@ impl Cache {
         };
         let Act::Purge(mode) = act else {
             let fills = parts.flights.count_by(covers);
-            let purge = purges::InForce { selector: selector.clone(), mode: Mode::Hard, at: now };
+            let purge = purges::InForce { selector: selector.clone(), mode: Mode::Hard, at: parts.clock.now() };
             return Purged { memory: parts.store.sweep(&purge, act), fills, disk: None };
         };
-        let turn = parts.purges.enter(selector.clone(), mode, now);
+        let mut turn = parts.purges.enter(selector.clone(), mode, &parts.clock);
         let fills = withdraw(parts.flights.ground_by(covers));
+        turn.renew(&parts.clock);
         let memory = parts.store.sweep(&turn.purge, act);
         let until = parts.clock.wall().since_epoch().as_secs();
         let covers = |labels: &Labels<'_>| labels.stored <= until && selector.covers(labels);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::clock::Tick;
+use crate::clock::{Clock, Tick};
 use crate::rules::caching::Key;
 use crate::rules::caching::purge::{Mode, Selector};
 
@@ -130,9 +130,9 @@ impl Purges {
     }
 
     /// From now on a purge is in force, once those before it are through.
-    pub fn enter(&self, selector: Selector, mode: Mode, at: Tick) -> Turn<'_> {
+    pub fn enter(&self, selector: Selector, mode: Mode, clock: &Clock) -> Turn<'_> {
         let alone = self.turn.lock();
-        let purge = Arc::new(InForce { selector, mode, at });
+        let purge = Arc::new(InForce { selector, mode, at: clock.now() });
         self.in_force.store(Some(purge.clone()));
         self.some.store(true, Ordering::SeqCst);
         Turn { purges: self, purge, _alone: alone }
@@ -170,6 +170,16 @@ impl Purges {
         let [hard, soft, objects, fills, disk] =
             std::array::from_fn(|index| self.counts[index].load(Ordering::Relaxed));
         Tally { hard, soft, objects, fills, disk }
+    }
+}
+
+impl Turn<'_> {
+    /// The fills that were asked for before are withdrawn: what was received until now is covered. What had been asked
+    /// for and was stored just before its fill would have been withdrawn is among that.
+    pub fn renew(&mut self, clock: &Clock) {
+        let InForce { selector, mode, .. } = &*self.purge;
+        self.purge = Arc::new(InForce { selector: selector.clone(), mode: *mode, at: clock.now() });
+        self.purges.in_force.store(Some(self.purge.clone()));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an `edge.toml` means. `file` is what was typed; between the two everything is checked once and all problems
 //! are reported together. A `Config` cannot hold nonsense: whoever has one need not check it again.
 
+pub mod aws;
 mod checks;
 mod file;
 mod finding;
@@ -10,12 +11,14 @@ mod live;
 mod machine;
 mod material;
 mod origin;
+mod peers;
 mod read;
 mod route;
 mod sharing;
 mod suggest;
 mod syntax;
 mod tables;
+mod terms;
 #[cfg(test)]
 mod tests;
 pub mod value;
@@ -61,6 +64,8 @@ pub struct Config {
     pub admin: Admin,
     /// Label cardinality of metrics.
     pub metrics: Metrics,
+    /// The other nodes of the region, and how they prove themselves; `None`: this node stands alone.
+    pub peers: Option<Peers>,
 }
 
 /// `[node]`
@@ -87,6 +92,8 @@ pub struct Listen {
     pub admin: Option<Address>,
     /// Health and metrics alone, without credentials.
     pub monitor: Option<Address>,
+    /// The other nodes of the region, and lower tiers; whoever comes here must prove that it belongs to them.
+    pub peers: Option<Listener>,
     /// TCP congestion control by the kernel's name; `None`: the kernel's default.
     pub congestion: Option<String>,
     /// Who may say where a viewer comes from (Forwarded, X-Forwarded-For).
@@ -162,10 +169,10 @@ pub struct Cache {
     pub max_object: u64,
     /// What is this near to a followed live edge is never evicted by anything older.
     pub live_reserve: Duration,
-    /// For how long requests are not put together after an answer that was for one viewer alone.
-    pub uncacheable_for: Duration,
     /// Where what memory lets go of is kept, if anywhere.
     pub disk: Option<Disk>,
+    /// For how long requests are not put together after an answer that was for one viewer alone.
+    pub uncacheable_for: Duration,
 }
 
 /// `disk` in `[cache]`
@@ -221,6 +228,71 @@ pub struct Origin {
     pub connections: usize,
     /// Requests in flight at once; more wait within `first_byte`.
     pub requests: usize,
+    /// How the node proves itself, where it asks the peers' listener of another node.
+    pub proof: Option<Proof>,
+    /// How its requests are signed, where it is a private bucket.
+    pub aws: Option<aws::AwsSigV4>,
+    /// Statuses that mean the same as 404, beside 404 and 410.
+    pub missing: Vec<http::StatusCode>,
+    /// How many redirects to declared origins are followed.
+    pub redirects: u8,
+    /// Whether the cookies that it gives to the node are sent back to it.
+    pub cookies: bool,
+}
+
+/// How the node proves itself to another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The region's secret; `None`: a client certificate alone proves it.
+    pub secret: Option<Secret>,
+    /// What the other one is called in its region; `None`: it is asked from outside.
+    pub to: Option<String>,
+}
+
+/// `[peers]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peers {
+    /// This node as the others name it (`host:port`); `None` where there are no others.
+    pub own: Option<String>,
+    /// The others.
+    pub members: Members,
+    /// What all nodes of the region know; `None`: their certificates prove them.
+    pub secret: Option<Secret>,
+    /// TLS in both directions; `None`: cleartext.
+    pub tls: Option<PeerTls>,
+    /// Deadline for TCP and TLS.
+    pub connect: Duration,
+    /// Deadline from request to the first byte of the answer.
+    pub first_byte: Duration,
+    /// How often the DNS name is asked.
+    pub refresh: Duration,
+}
+
+/// Who belongs to the region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// Nobody is asked: only others ask.
+    Nobody,
+    /// These, as `host:port`, this node among them.
+    Listed(Vec<String>),
+    /// Every address of a name.
+    Named {
+        /// The name.
+        host: String,
+        /// The port of all.
+        port: u16,
+    },
+}
+
+/// `peers.tls`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerTls {
+    /// A PEM file of the authorities that certify nodes of the region, and nobody else.
+    pub ca: PathBuf,
+    /// This node's own certificate, towards those who ask and those who are asked.
+    pub own: Certificate,
+    /// The name that every node's certificate bears; default: the host by which it is asked.
+    pub name: Option<String>,
 }
 
 impl Origin {
@@ -296,10 +368,14 @@ pub struct Route {
     pub warm: Vec<String>,
     /// For how many target durations the last playlist is repeated while its origin fails.
     pub stale_playlist_for: u32,
-    /// For how long errors are kept that say nothing of it.
-    pub errors: Errors,
     /// How far plain responses are shared.
     pub sharing: Sharing,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
+    /// Fields set on each answer to viewers.
+    pub set_headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Fields removed from each answer to viewers.
+    pub remove_headers: Vec<http::HeaderName>,
 }
 
 /// `route.live`

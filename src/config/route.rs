@@ -1,5 +1,6 @@
 //! `[[route]]`: what is served from where.
 
+use std::path::Path;
 use std::time::Duration;
 
 use http::Uri;
@@ -32,11 +33,12 @@ pub(super) struct Typed<'a> {
 }
 
 /// All routes, in the order of the file.
-pub(super) fn routes(value: Option<Value<'_>>) -> Vec<Typed<'_>> {
-    value.map(|value| value.tables()).unwrap_or_default().into_iter().map(route).collect()
+pub(super) fn routes<'a>(value: Option<Value<'a>>, base: &Path) -> Vec<Typed<'a>> {
+    let tables = value.map(|value| value.tables()).unwrap_or_default();
+    tables.into_iter().map(|section| route(section, base)).collect()
 }
 
-fn route(mut section: Section<'_>) -> Typed<'_> {
+fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let name = section.value("name");
     let hosts = section.value("host").and_then(|value| value.one_or_many()).unwrap_or_default();
     let typed_hosts = hosts.len();
@@ -51,6 +53,8 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
     let https_only = section.value("https_only").and_then(|value| value.flag()).unwrap_or(false);
     let max_body = section.value("max_body").and_then(|value| value.size(0..=1 << 40)).unwrap_or(16 << 20);
     let errors = section.value("errors").and_then(|value| value.table()).map(errors).unwrap_or_default();
+    let headers = section.table("headers").map(|table| origin::fields(table, base));
+    let (set_headers, remove_headers) = headers.unwrap_or_default();
     let treatment = live::treatment(&mut section, &path);
     let sharing = sharing::sharing(&mut section);
     let place = section.place.clone();
@@ -84,8 +88,10 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
         query_keep: treatment.query_keep,
         warm: treatment.warm,
         stale_playlist_for: treatment.stale_playlist_for,
-        errors,
         sharing,
+        errors,
+        set_headers,
+        remove_headers,
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
     Typed { route, place, name, path, warm: treatment.warm_place, origins, comparable }

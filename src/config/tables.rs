@@ -100,9 +100,9 @@ pub(super) fn cache(section: Option<Section<'_>>, machine: &Machine, base: &Path
     }
     let live_reserve = section.value("live_reserve").and_then(|value| value.time(ms(0..HOUR_MS)));
     cache.live_reserve = live_reserve.unwrap_or(cache.live_reserve);
+    cache.disk = section.table("disk").and_then(|section| disk(section, base));
     let uncacheable_for = section.value("uncacheable_for").and_then(|value| value.time(ms(0..HOUR_MS)));
     cache.uncacheable_for = uncacheable_for.unwrap_or(cache.uncacheable_for);
-    cache.disk = section.table("disk").and_then(|section| disk(section, base));
     section.finish();
     cache
 }

@@ -35,10 +35,15 @@ fn the_smallest_useful_file_gets_every_default() {
     assert_eq!(config.node, Node { name: "edge-1".to_owned(), region: None, workers: 4, state: None });
     assert_eq!(config.listen.admin, Some(Address::Socket("127.0.0.1:9180".parse().unwrap())));
     let live_reserve = Duration::from_secs(60);
-    let uncacheable_for = Duration::from_secs(10);
     assert_eq!(
         config.cache,
-        Cache { memory: 4 << 30, max_object: 128 << 20, live_reserve, uncacheable_for, disk: None }
+        Cache {
+            memory: 4 << 30,
+            max_object: 128 << 20,
+            live_reserve,
+            uncacheable_for: Duration::from_secs(10),
+            disk: None
+        }
     );
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.shutdown, Shutdown { delay: Duration::ZERO, deadline: Duration::from_secs(30) });

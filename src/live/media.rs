@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 use crate::cache::{Cache, ResponseHead};
 use crate::clock::{Clock, Tick};
 use crate::origin::Origins;
+use crate::origin::peers::Shared;
 use crate::rules::caching::media::{self, Word};
 use crate::rules::caching::negative::Errors;
 use crate::rules::caching::{Freshness, Key};
@@ -104,6 +105,8 @@ pub struct Source {
     pub viewer_authority: Option<String>,
     /// For how long errors are kept that say nothing of it.
     pub errors: Errors,
+    /// How the region's owner is asked before the origins; `None`: it is not.
+    pub shared: Option<Shared>,
 }
 
 /// Names and prefetches of the whole node.
@@ -155,6 +158,11 @@ impl Media {
             clock,
             workers,
         })
+    }
+
+    /// What the table of names takes, in bytes.
+    pub fn octets(&self) -> u64 {
+        self.names.octets() as u64
     }
 
     /// From now on so many names, and these origins.

@@ -29,6 +29,7 @@ mod sync;
 mod table;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,6 +63,8 @@ use playlist::{NEVER, Playlist};
 use state::State;
 use streams::{Located, Streams};
 use table::{Opened, Table};
+
+pub use weight::Weight;
 
 /// The bounds of the live edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

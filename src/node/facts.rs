@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admin::{
-    CacheStatus, Connections, ListenerStatus, Node, OriginStatus, RouteStatus, Status, StreamStatus, WorkerHealth,
+    CacheStatus, Connections, ListenerStatus, Node, OriginStatus, Resident, RouteStatus, Status, StreamStatus,
+    WorkerHealth,
 };
-use crate::origin::{OriginFigures, Outcome};
+use crate::origin::peers::PeerFigures;
+use crate::origin::{OriginFigures, Origins, Outcome};
 use crate::request::Readiness;
 use crate::rules::upstream::select::Standing;
 use crate::telemetry::metrics::{Family, Labels, Source, Value};
@@ -18,7 +20,7 @@ use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
 
 use super::doors::Doors;
-use super::{Shared, disk, streams};
+use super::{Shared, disk, memory, streams};
 
 /// A worker whose loop takes longer than this to answer is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -26,7 +28,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 impl Node for Shared {
     fn status(&self) -> Status {
         let policies = self.edge.policies();
-        let usage = self.edge.cache.usage();
+        let kinds = memory::kinds(self);
         let doors = self.open_doors();
         let bound = doors.bound.iter().chain(&self.admin_bound);
         Status {
@@ -37,16 +39,11 @@ impl Node for Shared {
             listeners: bound.map(|bound| ListenerStatus { kind: bound.kind, address: bound.address.clone() }).collect(),
             connections: self.connections(),
             cache: CacheStatus { objects: self.edge.cache.objects(), max_object_bytes: self.edge.cache.max_object() },
-            memory: BTreeMap::from([
-                ("bodies", usage.bodies),
-                ("heads", usage.heads),
-                ("index", usage.index),
-                ("fills", usage.fills),
-                ("disk-index", usage.disk_index),
-                ("ceiling", usage.ceiling),
-            ]),
+            resident: self.resident(&kinds),
+            memory: kinds.into_iter().chain([("ceiling", self.edge.cache.usage().ceiling)]).collect(),
             disk: self.edge.cache.spill().map(|spill| disk::status(spill)),
             origins: policies.origins.snapshot().iter().map(origin).collect(),
+            peers: peers(&policies.origins).iter().flat_map(|region| &region.members).map(origin).collect(),
             routes: policies
                 .routes
                 .iter()
@@ -83,7 +80,16 @@ impl Node for Shared {
 }
 
 impl Shared {
-    fn connections(&self) -> Connections {
+    /// What the system says of the process, beside what is accounted for in `kinds`.
+    fn resident(&self, kinds: &[(&'static str, u64)]) -> Option<Resident> {
+        let bytes = memory::resident()?;
+        let accounted = kinds.iter().map(|(_, bytes)| bytes).sum();
+        let growth = bytes.saturating_sub(self.resident_at_start);
+        let share = (growth > 0).then(|| accounted as f64 / growth as f64);
+        Some(Resident { bytes, at_start: self.resident_at_start, growth, accounted, share })
+    }
+
+    pub(super) fn connections(&self) -> Connections {
         let snapshots: Vec<_> = self.hall.tcp.iter().map(|counters| counters.snapshot()).collect();
         Connections {
             h1: snapshots.iter().map(|snapshot| snapshot.open_h1).sum(),
@@ -118,6 +124,28 @@ fn origin(figures: &OriginFigures) -> OriginStatus {
     }
 }
 
+/// The region as it is now; `None`: the node stands alone.
+fn peers(origins: &Origins) -> Option<PeerFigures> {
+    origins.peers().map(|peers| peers.figures())
+}
+
+fn of_region(region: &PeerFigures) -> Vec<Family> {
+    let requests = Family::new(
+        "weir_peer_requests",
+        "What became of fetches that another node of the region could answer: by it, by the own origin, or in vain",
+    );
+    let counted = region.results.iter().fold(requests, |family, (result, count)| {
+        family.with(labelled("result", result.word()), Value::Counter(*count))
+    });
+    let up = region.members.iter().filter(|member| member.standing == Standing::Well).count();
+    let listed = region.members.len();
+    vec![
+        counted,
+        Family::gauge("weir_peers", "Other nodes of the region", listed as f64),
+        Family::gauge("weir_peers_up", "Other nodes of the region that answer", up as f64),
+    ]
+}
+
 fn stream((name, totals): (String, StreamTotals)) -> StreamStatus {
     StreamStatus { name, requests: totals.requests, bytes: totals.octets }
 }
@@ -135,6 +163,7 @@ impl Source for Metrics {
         families.extend(shared.edge.live.media.families());
         families.extend(connections(shared));
         families.extend(origins(&shared.edge.policies().origins.snapshot()));
+        families.extend(peers(&shared.edge.policies().origins).iter().flat_map(of_region));
         families.extend(http3(shared));
         families.extend(quic(&shared.open_doors()));
         let dropped = shared.edge.policies().access_log.as_ref().map_or(0, |log| log.dropped());
@@ -152,17 +181,14 @@ fn labelled(name: &'static str, value: &str) -> Labels {
 
 fn cache(shared: &Shared) -> Vec<Family> {
     let usage = shared.edge.cache.usage();
-    let kinds = [
-        ("bodies", usage.bodies),
-        ("heads", usage.heads),
-        ("index", usage.index),
-        ("fills", usage.fills),
-        ("disk-index", usage.disk_index),
-    ];
-    let memory = Family::new("weir_memory_bytes", "Octets under the memory ceiling, by what holds them");
-    let memory = kinds
+    let memory = Family::new(
+        "weir_memory_bytes",
+        "Octets by what holds them: bodies, heads, index and fills are below the ceiling, the others are estimates",
+    );
+    let memory = memory::kinds(shared)
         .iter()
         .fold(memory, |memory, (kind, bytes)| memory.with(labelled("kind", kind), Value::Gauge(*bytes as f64)));
+    let resident = memory::resident().unwrap_or_default();
     let living = shared.living_tasks();
     let fills = living.get("fill").copied().unwrap_or_default();
     let purges = shared.edge.cache.purges();
@@ -175,6 +201,7 @@ fn cache(shared: &Shared) -> Vec<Family> {
             .with(labelled("kind", "disk"), Value::Counter(purges.disk))
             .with(labelled("kind", "fills"), Value::Counter(purges.fills)),
         memory,
+        Family::gauge("weir_resident_bytes", "Octets of the process that are in memory", resident as f64),
         Family::new("weir_cache_bytes", "Octets of stored and arriving objects, by kind")
             .with(labelled("kind", "memory"), Value::Gauge(usage.total() as f64)),
         Family::gauge("weir_memory_ceiling_bytes", "The memory ceiling", usage.ceiling as f64),

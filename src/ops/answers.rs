@@ -26,11 +26,21 @@ pub(super) struct Status {
     cache: BTreeMap<String, Value>,
     /// Bytes by kind, and the `ceiling`.
     memory: BTreeMap<String, u64>,
+    resident: Option<Resident>,
+    disk: Option<DiskStatus>,
     origins: Vec<OriginStatus>,
     routes: Vec<RouteStatus>,
     streams: Vec<StreamStatus>,
     listeners: Vec<ListenerStatus>,
     live: LiveStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Resident {
+    bytes: u64,
+    growth: u64,
+    share: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -107,6 +117,8 @@ impl Status {
         let kinds = self.connections.iter().map(|(kind, number)| format!("{} {number}", plain(kind)));
         row(&mut text, "connections", &list(kinds));
         row(&mut text, "memory", &self.memory_text());
+        row(&mut text, "resident", &self.resident.as_ref().map(Resident::text).unwrap_or_default());
+        row(&mut text, "disk", &self.disk.as_ref().map(DiskStatus::text).unwrap_or_default());
         let cache = self.cache.iter().map(|(name, value)| format!("{} {}", plain(name), fact(name, value)));
         row(&mut text, "cache", &list(cache));
         let listeners = self.listeners.iter().map(|door| format!("{} {}", plain(&door.kind), plain(&door.address)));
@@ -144,6 +156,35 @@ impl Status {
             Some(ceiling) => format!("{kinds}; ceiling {}", rough_size(*ceiling)),
             None => kinds,
         }
+    }
+}
+
+/// The disk under the memory.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DiskStatus {
+    engine: String,
+    path: String,
+    objects: u64,
+    bodies: u64,
+    bytes: u64,
+    size: u64,
+    state: String,
+}
+
+impl DiskStatus {
+    fn text(&self) -> String {
+        let objects = count(usize::try_from(self.objects).unwrap_or(usize::MAX), "object");
+        let (bodies, bytes, size) = (rough_size(self.bodies), rough_size(self.bytes), rough_size(self.size));
+        let (path, engine, state) = (plain(&self.path), plain(&self.engine), plain(&self.state));
+        format!("{objects} of {bodies}, {bytes} of {size} in {path} over {engine}, {state}")
+    }
+}
+
+impl Resident {
+    fn text(&self) -> String {
+        let share = self.share.map(|share| format!(", {:.0} % accounted for", share * 100.0)).unwrap_or_default();
+        format!("{}, {} since the start{share}", rough_size(self.bytes), rough_size(self.growth))
     }
 }
 
@@ -395,6 +436,8 @@ mod tests {
             r#"{"node":"edge-1","release":"0.1.0","uptime_seconds":7500,"draining":false,
                 "connections":{"h1":2,"h2":1,"h3":40},"cache":{"hits":12,"object_bytes":3145728},
                 "memory":{"bodies":1048576,"heads":2048,"ceiling":2147483648},
+                "resident":{"bytes":20971520,"at_start":10485760,"growth":10485760,"accounted":9437184,"share":0.9},
+                "disk":{"engine":"io_uring","path":"/c","objects":2,"bodies":3145728,"bytes":4194304,"size":8388608,"state":"good"},
                 "origins":[{"name":"primary","healthy":true,"in_flight":3,"connections":1,"requests":7,"errors":0}],
                 "routes":[{"name":"live","serves":"/live/","origins":["primary","backup"]}],
                 "streams":[{"name":"one\u001b[2J","requests":9,"bytes":2048}],
@@ -410,6 +453,8 @@ mod tests {
             "edge-1 (0.1.0), up 2 h 5 min, serving
   connections      h1 2, h2 1, h3 40
   memory           bodies 1 MiB, heads 2 KiB; ceiling 2 GiB
+  resident         20 MiB, 10 MiB since the start, 90 % accounted for
+  disk             2 objects of 3 MiB, 4 MiB of 8 MiB in /c over io_uring, good
   cache            hits 12, object_bytes 3 MiB
   listeners        http [::]:8080
   origin primary   well, 3 in flight on 1 connection, 7 requests in all, 0 errors

@@ -16,7 +16,9 @@ pub(super) struct Explanation {
     key: Option<String>,
     left_out: Vec<String>,
     origin: Option<String>,
+    owner: Option<String>,
     origin_url: Option<String>,
+    origin_terms: Vec<String>,
     lifetime: Option<String>,
     limits: Vec<String>,
     because: Option<String>,
@@ -120,12 +122,14 @@ impl Explanation {
             ("sharing", &self.sharing),
             ("key", &self.key),
             ("origin", &self.origin),
+            ("asked by", &self.owner),
             ("asked for", &self.origin_url),
             ("directives", &self.directives),
             ("lifetime", &self.lifetime),
         ] {
             row(&mut text, name, &plain(fact.as_deref().unwrap_or_default()));
         }
+        row(&mut text, "origin", &list(self.origin_terms.iter().map(|term| plain(term))));
         row(&mut text, "not in the key", &list(self.left_out.iter().map(|name| plain(name))));
         row(&mut text, "dropped", &list(self.dropped.iter().map(|name| plain(name))));
         self.stored.rows(&mut text);

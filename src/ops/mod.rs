@@ -7,6 +7,7 @@ mod answers;
 pub mod check;
 pub mod client;
 mod explained;
+mod init;
 mod picture;
 mod probe;
 mod summary;
@@ -58,6 +59,9 @@ pub enum Tool {
     /// Reports every problem of a configuration at once, and says what the node will do
     #[command(after_help = "Example: weir check --config edge.toml --strict")]
     Check(CheckArguments),
+    /// Asks an origin what it is, and writes a short configuration for it
+    #[command(after_help = "Example: weir init --origin https://packager.example/live/one/master.m3u8")]
+    Init(InitArguments),
     /// Says what a running node would do with a request, and why
     #[command(
         after_help = "Example: weir explain https://live.example.com/live/one/index.m3u8 -H 'Accept-Encoding: gzip'"
@@ -126,6 +130,26 @@ pub struct CheckArguments {
     /// Count warnings as findings
     #[arg(long)]
     pub strict: bool,
+    /// Print facts as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `weir init`
+#[derive(Args, Clone, Debug)]
+pub struct InitArguments {
+    /// The origin, best as the URL of a playlist
+    #[arg(long, value_name = "URL")]
+    pub origin: String,
+    /// The file that is written
+    #[arg(long, default_value = "edge.toml", value_name = "FILE")]
+    pub out: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Authorities (PEM) that the origin's certificate is judged by; default: the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Print facts as JSON
     #[arg(long)]
     pub json: bool,
@@ -262,6 +286,7 @@ pub fn run(tool: Tool, out: &mut dyn Write, complaints: &mut dyn Write) -> io::R
     let clock = Clock::system();
     match tool {
         Tool::Check(arguments) => runtime.block_on(check::run(&arguments, &clock, out)),
+        Tool::Init(arguments) => runtime.block_on(init::run(&arguments, &clock, out, complaints)),
         Tool::Explain(arguments) => runtime.block_on(client::explain(&arguments, &clock, out, complaints)),
         Tool::Status(arguments) => runtime.block_on(client::status(&arguments, &clock, out, complaints)),
         Tool::Reload(arguments) => runtime.block_on(client::reload(&arguments, &clock, out, complaints)),

@@ -16,6 +16,18 @@ pub struct Course {
     pub stream: Option<StreamId>,
     /// The origin that alone knows what is asked for; `None`: any of the group does.
     pub only: Option<Arc<str>>,
+    /// On whose behalf.
+    pub whose: Whose,
+}
+
+/// On whose behalf a request is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Whose {
+    /// All who wait: it is the node's own, and carries the node's cookies.
+    #[default]
+    Node,
+    /// One viewer, as whose it is passed on.
+    Viewer,
 }
 
 /// Who names something that is fetched. That may change while it is: another origin takes over the stream, and lists
@@ -39,7 +51,7 @@ impl Naming {
 
     /// The course of a request for it now.
     pub fn course(&self) -> Course {
-        Course { stream: self.stream, only: (self.by)() }
+        Course { stream: self.stream, only: (self.by)(), whose: Whose::Node }
     }
 
     /// Completes when another origin than `only` may be asked for it; never, where nobody is left to say so.

@@ -68,6 +68,12 @@ pub enum FetchError {
         /// In which way.
         what: String,
     },
+    /// It says that media or a playlist is elsewhere: at no declared origin, or after too many hops.
+    #[error("origin {origin} redirects to where it is not followed")]
+    Redirected {
+        /// Which one.
+        origin: Arc<str>,
+    },
     /// As many requests as may wait for it are waiting.
     #[error("origin {origin}: too many requests are waiting")]
     QueueFull {
@@ -169,6 +175,8 @@ impl FetchError {
     pub const fn outcome(&self) -> Outcome {
         match self {
             Self::NoOrigin | Self::Unaskable { .. } | Self::Upload { .. } => Outcome::Unsent,
+            // The answer that it was has been counted.
+            Self::Redirected { .. } => Outcome::Answered,
             Self::Connect { .. } => Outcome::Connect,
             Self::Tls { .. } => Outcome::Tls,
             Self::Timeout { .. } => Outcome::Timeout,
@@ -186,6 +194,7 @@ impl FetchError {
             Self::CutShort { .. } | Self::Malformed { .. } => true,
             Self::Timeout { which, .. } => !matches!(which, Wait::Place),
             Self::NoOrigin | Self::Unaskable { .. } | Self::QueueFull { .. } | Self::Upload { .. } => false,
+            Self::Redirected { .. } => false,
         }
     }
 

@@ -6,10 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Response, StatusCode};
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::clock::{Clock, Tick};
+use crate::clock::{Clock, Tick, WallTime};
 use crate::origin::Upstream;
 use crate::origin::answer::{Answer, AnswerBody, Expects, Settles, Timing, judge};
 use crate::origin::ask::Ask;
@@ -17,9 +19,12 @@ use crate::origin::failure::{FetchError, Outcome, Wait};
 use crate::origin::places::Serial;
 use crate::origin::pool::{Lease, LeaseError};
 use crate::origin::select::in_order;
+use crate::origin::storage::Taken;
 use crate::outbound::link::{Broken, Driver, SendError};
 use crate::outbound::payload::{Payload, Uptake};
+use crate::region::proof::{Message, Signer, WEIR_PEER};
 use crate::rules::fields::hop::strip_hop_by_hop;
+use crate::rules::upstream::rendezvous::Print;
 use crate::tasks::Tasks;
 
 /// A request on its way through a group.
@@ -28,6 +33,10 @@ struct Errand<'a> {
     ask: Ask,
     began: Tick,
     repeatable: bool,
+    /// The print of the key of what is asked for, where another node is to know it.
+    key: Option<Print>,
+    /// Whether a cookie that an origin wanted back has been brought to it.
+    brought_cookie: bool,
 }
 
 /// A failed attempt.
@@ -56,7 +65,7 @@ pub(super) async fn fetch(tasks: &Tasks, group: &[Arc<Upstream>], ask: Ask) -> R
     let repeatable = ask.is_repeatable();
     // An origin that holds a reload and has nothing new for that stream at last says nothing of its other streams.
     let may_be_held = ask.first_byte.is_some();
-    let mut errand = Errand { tasks, ask, began: clock.now(), repeatable };
+    let mut errand = Errand { tasks, ask, began: clock.now(), repeatable, key: None, brought_cookie: false };
     let candidates = in_order(group, errand.began);
     let mut unwell_answer = None;
     let mut last_error = FetchError::NoOrigin;
@@ -124,10 +133,15 @@ impl Errand<'_> {
             }
             None => (Payload::none(), None),
         };
-        let Some(request) = self.ask.written(&upstream.config, lease.protocol(), payload) else {
+        let Some(mut request) = self.ask.written(&upstream.config, lease.protocol(), payload) else {
             let error = FetchError::Unaskable { origin: upstream.name.clone() };
             return Err(Failed { error, next: Next::GiveUp });
         };
+        let path = request.uri().path().to_owned();
+        let sent = upstream.storage.dress(&mut request, &self.ask, (clock, self.tasks));
+        if let Some(signer) = &upstream.signer {
+            prove(signer, &mut request, (self.key, clock.wall()));
+        }
         let settles = if uptake.is_some() { Settles::AtOnce } else { Settles::WithTheConnection };
         let sent_at = clock.now();
         let limit = self.ask.first_byte.unwrap_or_default().max(upstream.config.first_byte);
@@ -143,10 +157,19 @@ impl Errand<'_> {
         let first_byte = clock.now().since(sent_at);
         upstream.figures.first_byte(first_byte);
         let timing = Timing { before: sent_at.since(self.began), first_byte };
-        self.judged(upstream, lease, response, (settles, timing)).map_err(|what| {
+        let mut answer = self.judged(upstream, lease, response, (settles, timing)).map_err(|what| {
             let error = FetchError::Malformed { origin: upstream.name.clone(), what };
             Failed { error, next: self.if_repeatable(Next::Elsewhere) }
-        })
+        })?;
+        match upstream.storage.takes(&mut answer, (&self.ask, &path, sent), clock) {
+            Taken::WantsItsCookieBack if !self.brought_cookie => {
+                self.brought_cookie = true;
+                answer.body.unread().await;
+                upstream.figures.retried();
+                Box::pin(self.attempt(upstream, Serial::default())).await
+            }
+            Taken::WantsItsCookieBack | Taken::AsItIs => Ok(answer),
+        }
     }
 
     fn not_answered(&mut self, upstream: &Upstream, lease: &Lease, error: SendError) -> Failed {
@@ -197,8 +220,32 @@ impl Errand<'_> {
             announced_length: judged.announced_length,
             framing: judged.framing,
             timing,
+            found_at: None,
         })
     }
+}
+
+/// Proves to the node that is asked that this one belongs to its region.
+fn prove(signer: &Signer, request: &mut Request<Payload>, (key, now): (Option<Print>, WallTime)) {
+    let named = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = request.uri().authority().map(Authority::as_str).or(named).unwrap_or_default().to_ascii_lowercase();
+    let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+    let proof = signer.sign(Message { method: request.method(), host: &host, target }, key, now);
+    request.headers_mut().insert(WEIR_PEER, proof);
+}
+
+/// Asks one upstream; nothing is judged of its answer but that it is one.
+///
+/// # Errors
+/// Its failure.
+pub(super) async fn once(tasks: &Tasks, upstream: &Arc<Upstream>, ask: Ask, key: Print) -> Result<Answer, FetchError> {
+    let repeatable = ask.is_repeatable();
+    let mut errand =
+        Errand { tasks, ask, began: upstream.clock.now(), repeatable, key: Some(key), brought_cookie: false };
+    errand.run(upstream).await.map_err(|failed| {
+        upstream.figures.count(failed.error.outcome());
+        failed.error
+    })
 }
 
 fn not_leased(upstream: &Upstream, error: LeaseError) -> FetchError {

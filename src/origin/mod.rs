@@ -1,7 +1,8 @@
 //! The way to the origins: connections, health, one request with its deadlines and its second chances.
 //!
 //! `fetch` asks the origins of a group in the order that `select` gives, over a connection that `pool` leases, with the
-//! request that `ask` writes; `answer` is what came back, and its body ends well only if it is whole. All of it is
+//! request that `ask` writes; before them `peers` asks the other nodes of the region for what many may share. `answer`
+//! is what came back, and its body ends well only if it is whole. All of it is
 //! shared by the workers; a connection is driven by the worker that opened it.
 
 mod answer;
@@ -10,11 +11,17 @@ mod course;
 mod failure;
 mod fetch;
 mod figures;
+mod jar;
+pub mod peers;
 mod places;
 mod pool;
 pub mod promise;
 pub mod pump;
+pub mod redirect;
+mod resume;
 mod select;
+mod sign;
+mod storage;
 pub mod supply;
 
 use std::collections::HashMap;
@@ -22,24 +29,28 @@ use std::sync::Arc;
 
 pub use answer::{Answer, AnswerBody, Framing, Timing};
 pub use ask::Ask;
-pub use course::{Course, Naming, StreamId};
+pub use course::{Course, Naming, StreamId, Whose};
 pub use failure::{FetchError, Outcome, Wait};
 pub use figures::OriginFigures;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Tick};
 use crate::config::{self, Limits, OriginScheme};
 use crate::outbound::dial::Dial;
 use crate::outbound::tls::{Material, TlsClient, TlsSetupError};
+use crate::region::proof::Signer;
 use crate::tasks::Tasks;
 use figures::Figures;
+use peers::{Peers, Question, Shared, is_peer};
 use places::Bounds;
 use pool::{Patience, Pool};
 use select::Memory;
+use storage::Storage;
 
 /// All origins of a configuration.
 pub struct Origins {
     clock: Clock,
     by_name: HashMap<Arc<str>, Arc<Upstream>>,
+    peers: Option<Arc<Peers>>,
 }
 
 /// One origin: what is configured, what is open, what is remembered.
@@ -52,6 +63,9 @@ struct Upstream {
     pool: Arc<Pool>,
     memory: Memory,
     figures: Arc<Figures>,
+    /// Proves the node to another one.
+    signer: Option<Signer>,
+    storage: Storage,
 }
 
 /// Why an origin cannot be set up.
@@ -70,7 +84,7 @@ impl Origins {
     /// # Errors
     /// [`OriginSetupError`] for the first origin whose files cannot be used.
     pub fn new(origins: &[config::Origin], limits: &Limits, clock: Clock) -> Result<Self, OriginSetupError> {
-        Self { clock, by_name: HashMap::new() }.reconfigured(origins, limits)
+        Self { clock, by_name: HashMap::new(), peers: None }.reconfigured(origins, limits)
     }
 
     /// The origins of another configuration. An origin of which nothing changed (the contents of its files included)
@@ -89,7 +103,42 @@ impl Origins {
                 Ok((upstream.name.clone(), upstream))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { clock: self.clock.clone(), by_name })
+        Ok(Self { clock: self.clock.clone(), by_name, peers: self.peers.clone() })
+    }
+
+    /// The same, with other nodes of the region that are asked first for what many may share.
+    #[must_use]
+    pub fn with_peers(self, peers: Option<Arc<Peers>>) -> Self {
+        Self { peers, ..self }
+    }
+
+    /// The other nodes of the region.
+    pub fn peers(&self) -> Option<&Arc<Peers>> {
+        self.peers.as_ref()
+    }
+
+    /// Asks the region's owner of what many may share, and after it the origins of `group`; without `shared` the
+    /// origins alone. The request has no body.
+    ///
+    /// # Errors
+    /// As [`Origins::fetch`]: a peer's failure is none, for the origins are asked then.
+    pub async fn fetch_shared<N: AsRef<str>>(
+        &self,
+        tasks: &Tasks,
+        group: &[N],
+        mut ask: Ask,
+        (shared, avoided): (Option<&Shared>, Option<&str>),
+    ) -> Result<Answer, FetchError> {
+        // What one origin alone knows is asked of that one; what came from a peer is any origin's.
+        let shared = shared.filter(|_| ask.course.only.as_deref().is_none_or(is_peer));
+        ask.course.only = ask.course.only.filter(|only| !is_peer(only));
+        if let (Some(peers), Some(shared)) = (&self.peers, shared) {
+            let question = Question::of(&ask, shared);
+            if let Some(answer) = Box::pin(peers.ask(tasks, &question, avoided)).await {
+                return Ok(answer);
+            }
+        }
+        self.fetch(tasks, group, ask).await
     }
 
     /// Asks the origins of `group` (names, in order of preference; unknown ones are passed over) until one answers.
@@ -103,26 +152,28 @@ impl Origins {
     /// [`FetchError`] of the last origin that was asked, where none answered.
     pub async fn fetch<N: AsRef<str>>(&self, tasks: &Tasks, group: &[N], ask: Ask) -> Result<Answer, FetchError> {
         let group: Vec<_> = group.iter().filter_map(|name| self.by_name.get(name.as_ref()).cloned()).collect();
-        fetch::fetch(tasks, &group, ask).await
+        let trail = redirect::Trail::of(&group, &ask);
+        let answer = fetch::fetch(tasks, &group, ask).await?;
+        match trail {
+            Some(trail) => trail.follow(self, tasks, answer).await,
+            None => Ok(answer),
+        }
     }
 
     /// The present figures of each origin, by name.
     pub fn snapshot(&self) -> Vec<OriginFigures> {
         let now = self.clock.now();
-        let mut figures: Vec<_> = self
-            .by_name
-            .values()
-            .map(|upstream| {
-                let (standing, taken) = (upstream.memory.standing(now), upstream.pool.taken());
-                upstream.figures.snapshot(&upstream.name, standing, taken)
-            })
-            .collect();
+        let mut figures: Vec<_> = self.by_name.values().map(|upstream| upstream.snapshot(now)).collect();
         figures.sort_by(|a, b| a.name.cmp(&b.name));
         figures
     }
 }
 
 impl Upstream {
+    fn snapshot(&self, now: Tick) -> OriginFigures {
+        self.figures.snapshot(&self.name, self.memory.standing(now), self.pool.taken())
+    }
+
     fn new(
         config: &config::Origin,
         limits: &Limits,
@@ -160,8 +211,16 @@ impl Upstream {
             pool: Pool::new(dial, patience, bounds, clock.clone(), figures.clone()),
             memory: Memory::default(),
             figures,
+            signer: config.proof.as_ref().map(signer),
+            storage: Storage::new(config),
         }))
     }
+}
+
+/// Counts of signers start anew with a process and a configuration: each is another sender.
+fn signer(proof: &config::Proof) -> Signer {
+    let sender = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), proof.to.as_deref());
+    Signer::new(proof.secret.as_ref(), proof.to.as_deref(), sender)
 }
 
 #[cfg(test)]

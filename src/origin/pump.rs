@@ -15,7 +15,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE, VARY};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Body;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::cache::{FillFailure, FillWriter, Object, ResponseHead, Sharing};
 use crate::clock::{Clock, Tick};
@@ -28,7 +28,10 @@ use crate::rules::caching::{Control, Variant, media};
 use crate::rules::fields::{date, hop};
 use crate::tasks::Tasks;
 
+use super::peers::{Shared, is_peer};
 use super::promise::{Promise, Withdrawn};
+use super::redirect;
+use super::resume::Broken;
 use super::{Answer, AnswerBody, Ask, FetchError, Framing, Naming, Origins};
 
 /// What is to be fetched.
@@ -55,8 +58,20 @@ pub struct Fetching {
     pub terms: Terms,
     /// For how long errors are kept that say nothing of it.
     pub errors: Errors,
+    /// How the region's owner is asked before the origins; `None`: it is not.
+    pub shared: Option<Shared>,
     /// Who names it, where a stream of several origins does; `None`: any origin of the group is asked.
     pub naming: Option<Naming>,
+}
+
+impl Fetching {
+    /// Asks once: the region's owner first, where it is known to others.
+    ///
+    /// # Errors
+    /// As [`Origins::fetch`].
+    pub async fn fetch(&self, tasks: &Tasks, ask: Ask) -> Result<Answer, FetchError> {
+        self.origins.fetch_shared(tasks, &self.group, ask, (self.shared.as_ref(), None)).await
+    }
 }
 
 /// By which rules an answer is judged.
@@ -135,6 +150,10 @@ impl Pump {
                 (Ok(answer), _) if answer.status == StatusCode::NOT_MODIFIED => {
                     return self.confirm(answer, requested, writer).await;
                 }
+                // Where media is must not be each player's to find out: what is not followed is no answer.
+                (Ok(answer), _) if self.is_of_stream() && redirect::is_one(answer.status) => {
+                    return fail(writer, FetchError::Redirected { origin: answer.origin });
+                }
                 (outcome, _) => return self.fill(outcome, requested, writer).await,
             }
         }
@@ -202,7 +221,27 @@ impl Pump {
             first_byte: self.promise().map(|promise| promise.patience),
             course: self.fetching.naming.as_ref().map(Naming::course).unwrap_or_default(),
         };
-        self.fetching.origins.fetch(&self.tasks, &self.fetching.group, ask).await
+        self.fetching.fetch(&self.tasks, ask).await
+    }
+
+    /// The rest of a body of which so many octets have come, from another one than `avoided`: its body, and how many
+    /// octets of that are known already.
+    async fn rest(&self, broken: &mut Broken, got: u64, avoided: &str) -> Option<(Answer, u64)> {
+        let mut headers = self.fetching.fields.clone();
+        headers.extend(broken.question(got)?);
+        let ask = Ask {
+            method: Method::GET,
+            path_and_query: self.fetching.target.clone(),
+            headers,
+            viewer_authority: self.fetching.viewer_authority.clone(),
+            body: None,
+            first_byte: self.promise().map(|promise| promise.patience),
+            course: self.fetching.naming.as_ref().map(Naming::course).unwrap_or_default(),
+        };
+        let Fetching { origins, group, shared, .. } = &self.fetching;
+        let answer = origins.fetch_shared(&self.tasks, group, ask, (shared.as_ref(), Some(avoided))).await.ok()?;
+        let known = broken.continues(&answer, got)?;
+        Some((answer, known))
     }
 
     /// The origin says that a stored object still holds (RFC 9111 §4.3.4). Where it speaks of none that it was asked
@@ -223,6 +262,10 @@ impl Pump {
             Some((head, _)) => writer.refreshed(object.with_head(head)),
             None => writer.fail_unshared(),
         }
+    }
+
+    fn is_of_stream(&self) -> bool {
+        matches!(self.fetching.terms, Terms::Media(_))
     }
 
     fn promise(&self) -> Option<&Promise> {
@@ -281,7 +324,8 @@ impl Pump {
             Ok(answer) => answer,
             Err(error) => return fail(writer, error),
         };
-        let Answer { status, mut headers, body, announced_length, framing, .. } = answer;
+        let Answer { status, mut headers, body, announced_length, framing, origin, .. } = answer;
+        let broken = is_peer(&origin).then(|| Broken::new(status, &headers, announced_length)).flatten();
         if matches!(self.fetching.terms, Terms::Unnamed) && status == StatusCode::OK && is_playlist(&headers) {
             return writer.fail(FillFailure::new(IsPlaylist));
         }
@@ -308,7 +352,8 @@ impl Pump {
             Sharing::Shared { .. } | Sharing::Waiting { .. } | Sharing::Private | Sharing::AtFault => WhenUnread::Stop,
         };
         if writer.head(head, announced_length, sharing).is_ok() {
-            pour(body, unread, writer).await;
+            let pouring = Pouring { body, skip: 0, got: 0, from: origin, broken };
+            self.pour(pouring, unread, writer).await;
         }
     }
 
@@ -381,23 +426,66 @@ fn sharing(verdict: &Verdict, framing: Framing) -> Sharing {
     }
 }
 
-async fn pour(body: AnswerBody, unread: WhenUnread, mut writer: FillWriter) {
-    let mut body = pin!(body);
-    loop {
-        match next(body.as_mut(), unread, &mut writer).await {
-            Next::Octets(octets) => {
-                if let Err(end) = writer.push(octets) {
-                    return debug!(%end, "fill ended early");
+impl Pump {
+    /// Copies a body into its fill. Where it breaks off, and another node or origin has the same, the rest comes from
+    /// there: nobody who reads it notices.
+    async fn pour(&self, mut pouring: Pouring, unread: WhenUnread, mut writer: FillWriter) {
+        loop {
+            match next(Pin::new(&mut pouring.body), unread, &mut writer).await {
+                Next::Octets(octets) => {
+                    let Some(octets) = pouring.unknown(octets) else { continue };
+                    if let Err(end) = writer.push(octets) {
+                        return debug!(%end, "fill ended early");
+                    }
                 }
+                Next::End => return writer.complete(),
+                Next::Failed(error) => {
+                    if !self.resume(&mut pouring).await {
+                        return fail(writer, error);
+                    }
+                    info!(cause = %error, got = pouring.got, to = &*pouring.from, "a body goes on from elsewhere");
+                }
+                Next::Unread => match writer.give_up() {
+                    Ok(()) => return,
+                    // Somebody came in the same moment.
+                    Err(kept) => writer = *kept,
+                },
             }
-            Next::End => return writer.complete(),
-            Next::Failed(error) => return fail(writer, error),
-            Next::Unread => match writer.give_up() {
-                Ok(()) => return,
-                // Somebody came in the same moment.
-                Err(kept) => writer = *kept,
-            },
         }
+    }
+
+    /// Whether a body that broke off goes on from elsewhere.
+    async fn resume(&self, pouring: &mut Pouring) -> bool {
+        let Some(broken) = &mut pouring.broken else { return false };
+        let Some((answer, known)) = self.rest(broken, pouring.got, &pouring.from).await else { return false };
+        pouring.skip = known;
+        pouring.from = answer.origin;
+        pouring.body = answer.body;
+        true
+    }
+}
+
+/// A body on its way into a fill.
+struct Pouring {
+    body: AnswerBody,
+    /// Octets of it that are in the fill already.
+    skip: u64,
+    /// Octets in the fill.
+    got: u64,
+    /// Who sends it.
+    from: Arc<str>,
+    /// How it can be taken up again.
+    broken: Option<Broken>,
+}
+
+impl Pouring {
+    /// What of these octets is not in the fill yet.
+    fn unknown(&mut self, mut octets: Bytes) -> Option<Bytes> {
+        let known = self.skip.min(octets.len() as u64);
+        self.skip -= known;
+        _ = octets.split_to(usize::try_from(known).expect("no more than its length"));
+        self.got += octets.len() as u64;
+        (!octets.is_empty()).then_some(octets)
     }
 }
 

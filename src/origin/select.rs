@@ -27,7 +27,7 @@ impl Memory {
     }
 
     /// How it stands; an origin on trial is tried by the caller alone.
-    fn claimed(&self, now: Tick) -> Standing {
+    pub fn claimed(&self, now: Tick) -> Standing {
         let mut health = self.0.lock();
         let standing = health.standing(now);
         if standing == Standing::OnTrial {

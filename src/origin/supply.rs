@@ -11,6 +11,8 @@ use crate::rules::caching::invalidate::Written;
 use crate::rules::caching::purge::{Host, Space};
 use crate::rules::uri::{self, PathPattern, Strictness, Target};
 
+use super::peers::Shared;
+
 /// Where a route's objects come from, and under which names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supply {
@@ -22,6 +24,8 @@ pub struct Supply {
     first: Address,
     /// The prefix of public paths that no origin sees; empty for none.
     strip: String,
+    /// What viewers call the edge, for those who stand between.
+    host: String,
     /// What documents of the origins may call them; the longest base path comes first, for it says more.
     known: Vec<Known>,
 }
@@ -71,6 +75,7 @@ impl Supply {
                 base_path: first.base_path.clone(),
             },
             strip: route.strip.clone(),
+            host: host(&route.hosts),
             known,
         }
     }
@@ -87,6 +92,11 @@ impl Supply {
         let whole = [base, path, query].concat();
         let upstream = PathAndQuery::try_from(&whole[base.len()..]).ok()?;
         Some(Located { key: self.key(&whole, viewer), upstream })
+    }
+
+    /// How other nodes are asked for the object of a key that viewers know as `target`.
+    pub fn shared(&self, key: &Key, target: &str, viewer: Option<&str>) -> Option<Shared> {
+        Shared::of(key, viewer.unwrap_or(&self.host), target)
     }
 
     /// The key of a path and query with the first origin's base path.
@@ -152,6 +162,13 @@ impl Supply {
             HostHeader::Name(name) => name,
         }
     }
+}
+
+/// A host that the route serves: one that it names, or one below a `*`.
+fn host(hosts: &[String]) -> String {
+    let named = hosts.iter().find(|host| !host.starts_with('*'));
+    let below = || hosts.first().map(|host| host.replacen('*', "any", 1));
+    named.cloned().or_else(below).unwrap_or_else(|| "localhost".to_owned())
 }
 
 impl Known {

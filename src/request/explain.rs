@@ -12,13 +12,15 @@ use crate::config::{Keys, LiveMode, Playlists};
 use crate::live::media::{Kind, Named};
 use crate::live::playlist::Playlist;
 use crate::live::state::{Failure, State};
+use crate::origin::peers::Owner;
+use crate::rules::caching::Key;
 use crate::rules::hls::directives::Directives;
 use crate::rules::upstream::select::Standing;
 
 use super::asked::{self, Asking};
 use super::held::{self, Judge, Stored};
 use super::route::{self, Resource, Target};
-use super::{Edge, Head, Protocol, Scheme, Viewer, cached};
+use super::{Caller, Edge, Head, Protocol, Scheme, Viewer, cached};
 
 /// What the node would do with a GET of a URL.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -44,8 +46,12 @@ pub struct Explanation {
     pub because: Option<&'static str>,
     /// The origins in order of preference, and how each is.
     pub origin: Option<String>,
+    /// Which node of the region asks the origin: `this node`, or another one that is asked; `None`: there is no other.
+    pub owner: Option<String>,
     /// What the first origin would be asked for.
     pub origin_url: Option<String>,
+    /// What is particular about those origins: signatures, cookies, redirects, what counts as absent.
+    pub origin_terms: Vec<String>,
     /// Where the lifetime comes from.
     pub lifetime: Option<&'static str>,
     /// What is stored under the key, and what is under way.
@@ -96,6 +102,7 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut
     told.route = Some(route.name.to_string());
     told.origin = Some(origins(edge, &route.supply.origins));
     told.origin_url = Some(route.supply.url(&resource.upstream));
+    told.origin_terms = origin_terms(edge, &route.supply.origins);
     told.limits = vec![
         format!("objects over {} octets pass and are not stored", edge.cache.max_object()),
         format!("request bodies up to {} octets", route.config.max_body),
@@ -117,6 +124,7 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut
         LiveMode::Auto => asked::playlist(edge, resource),
         LiveMode::Off => None,
     };
+    told.owner = owner(edge, asking.as_ref().map_or(&resource.key, |asking| &asking.key));
     if resource.viewer_authority.is_some() {
         told.left_out = vec!["the viewer's scheme and address".to_owned()];
     }
@@ -127,6 +135,23 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut
         Some((Class::Plain, _)) | None => of_plain(edge, (head, resource), told),
     };
     told.verdict = format!("{said}; {because}");
+}
+
+/// Who asks the origin for the region, as far as is known who lives.
+fn owner(edge: &Edge, key: &Key) -> Option<String> {
+    let policies = edge.policies();
+    Some(match policies.origins.peers()?.owner(key) {
+        Owner::Own => "this node".to_owned(),
+        Owner::Peer(name) => name.to_string(),
+    })
+}
+
+/// What is particular about origins, in the order in which they are asked.
+fn origin_terms(edge: &Edge, names: &[String]) -> Vec<String> {
+    let policies = edge.policies();
+    let named = names.iter().filter_map(|name| policies.config.origins.iter().find(|origin| origin.name == *name));
+    let terms = named.flat_map(|origin| origin.terms().into_iter().map(|term| format!("{} {term}", origin.name)));
+    terms.collect()
 }
 
 /// What a resource is to the live edge.
@@ -349,6 +374,7 @@ pub(super) fn head(url: &str, mut fields: HeaderMap) -> Result<Head, &'static st
         path: path.to_owned(),
         query: uri.query().map(str::to_owned),
         headers: fields,
+        caller: Caller::Viewer,
         viewer: Viewer { peer: nobody, address: nobody },
         protocol: Protocol::Http11,
         received: Tick::default(),

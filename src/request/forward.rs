@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use http_body::{Body as _, Frame, SizeHint};
 
-use crate::origin::{Ask, Course};
+use crate::origin::{Ask, Course, Whose};
 use crate::rules::caching::invalidate::invalidated;
 use crate::rules::fields::cache_status::{Forward, Handling, Joined, Kept};
 use crate::rules::fields::{date, hop};
@@ -105,7 +105,7 @@ pub async fn send(
         headers,
         viewer_authority: head.authority.clone(),
         body: body.map(|body| Box::pin(body) as _),
-        course: Course::default(),
+        course: Course { whose: Whose::Viewer, ..Course::default() },
     };
     let fetched = policies.origins.fetch(edge.tasks(), &resource.route.supply.origins, ask).await;
     let answer = fetched.map_err(|error| upstream::of_fetch(&error))?;

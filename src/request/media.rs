@@ -28,6 +28,7 @@ use super::{Head, Refusal, asked, forward, plain};
 struct Media<'a> {
     edge: &'a Edge,
     policies: &'a Policies,
+    head: &'a Head,
     resource: &'a Resource<'a>,
     named: &'a Named,
 }
@@ -50,7 +51,7 @@ pub async fn answer(
     if named.marks.is_large() && head.headers.contains_key(RANGE) {
         return forward::pass(edge, policies, head, resource, Forward::UriMiss).await;
     }
-    let media = Media { edge, policies, resource, named };
+    let media = Media { edge, policies, head, resource, named };
     let mut answer = cached::answer(edge, policies, head, resource, &media).await?;
     answer.urgency = Some(urgency(named.kind, named.role));
     answer.headers.remove(SET_COOKIE);
@@ -107,6 +108,7 @@ impl Manner for Media<'_> {
             fields: asked::fields(self.policies),
             viewer_authority: self.resource.viewer_authority.clone(),
             errors: self.resource.route.config.errors.clone(),
+            shared: asked::regional(self.head, self.resource),
         };
         self.edge.live.media.fetch(lead, self.named, source, validates)
     }

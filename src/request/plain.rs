@@ -22,7 +22,7 @@ use super::cached::{self, Manner, Needs};
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
-use super::{Head, Refusal, forward, upstream};
+use super::{Head, Refusal, asked, forward, upstream};
 
 /// What Cache-Status says where the operator's word on Vary made a difference.
 const VARY_IGNORED: &str = "vary-ignored";
@@ -159,6 +159,7 @@ impl Manner for Plain<'_> {
                 LiveMode::Auto | LiveMode::Off => Terms::Plain,
             },
             errors: resource.route.config.errors.clone(),
+            shared: asked::regional(head, resource),
             naming: None,
         };
         let home = edge.home(&resource.key);

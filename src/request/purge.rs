@@ -4,7 +4,7 @@
 use http::HeaderMap;
 
 use crate::cache::{Act, Purged};
-use crate::rules::caching::purge::{LONGEST_TAG, Mode, Selector, Space, Tag};
+use crate::rules::caching::purge::{LONGEST_TAG, Selector, Space, Tag};
 use crate::rules::uri::{self, Strictness};
 
 use super::policies::RoutePolicy;
@@ -103,9 +103,4 @@ fn of_prefix(policies: &Policies, prefix: &str) -> Result<Selector, NotPurged> {
         return Err(NotPurged::Nonsense("no route serves this host; `weir status` lists the routes"));
     }
     Ok(Selector::Prefix(target, spaces))
-}
-
-/// What an order means where it only counts.
-pub const fn act(mode: Mode, dry_run: bool) -> Act {
-    if dry_run { Act::Count } else { Act::Purge(mode) }
 }

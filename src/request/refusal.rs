@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::{ALLOW, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
+use crate::region::proof::Unproven;
 use crate::rules::hls::directives::BadDirectives;
 use crate::rules::hls::reload::TooFar;
 use crate::rules::uri::BadTarget;
@@ -94,6 +95,9 @@ pub enum Refusal {
     /// The origin's answer breaks a rule of HTTP.
     #[error("the origin's answer is malformed")]
     OriginMalformed,
+    /// The origin says that media or a playlist is where this node does not follow.
+    #[error("the origin redirects to where this node does not follow")]
+    OriginRedirect,
     /// As many requests as allowed are in flight to the origin, and as many wait.
     #[error("too many requests wait for the origin")]
     OriginBusy,
@@ -130,6 +134,12 @@ pub enum Refusal {
     /// A version of HTTP that this node does not speak (RFC 9110 §15.6.6).
     #[error("this version of HTTP is not spoken here")]
     VersionUnknown,
+    /// Whoever came to the listener for nodes has not proven to be one.
+    #[error("only nodes of this region are served here: {0}")]
+    NotAPeer(Unproven),
+    /// Another node knows this one, or the object, by another name than this one does.
+    #[error("the two nodes are configured otherwise")]
+    PeersDisagree,
     /// The origin answered with a status of its own, which is passed on.
     #[error("the origin answered with {status}")]
     OriginStatus {
@@ -142,7 +152,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The stable words, for metrics.
-    pub const WORDS: [&'static str; 32] = [
+    pub const WORDS: [&'static str; 35] = [
         "bad-request",
         "head-too-large",
         "body-too-large",
@@ -175,6 +185,9 @@ impl Refusal {
         "coding-unknown",
         "version-unknown",
         "fill-wait",
+        "not-a-peer",
+        "peers-disagree",
+        "origin-redirect",
     ];
 
     /// Position in [`Refusal::WORDS`].
@@ -212,6 +225,9 @@ impl Refusal {
             Self::CodingUnknown => 29,
             Self::VersionUnknown => 30,
             Self::FillWait => 31,
+            Self::NotAPeer(_) => 32,
+            Self::PeersDisagree => 33,
+            Self::OriginRedirect => 34,
         }
     }
 
@@ -231,7 +247,8 @@ impl Refusal {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
-            Self::MisdirectedHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::NotAPeer(_) => StatusCode::FORBIDDEN,
+            Self::MisdirectedHost | Self::PeersDisagree => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute | Self::NoLongerNamed => StatusCode::NOT_FOUND,
             Self::CodingUnknown => StatusCode::NOT_IMPLEMENTED,
             Self::VersionUnknown => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
@@ -251,6 +268,7 @@ impl Refusal {
             | Self::OriginReset
             | Self::OriginCutShort
             | Self::NotAPlaylist(_)
+            | Self::OriginRedirect
             | Self::OriginMalformed => StatusCode::BAD_GATEWAY,
             Self::OriginStatus { status, .. } => *status,
         }
@@ -272,6 +290,8 @@ impl Refusal {
             | Self::PositionTooFar(_)
             | Self::CodingUnknown
             | Self::VersionUnknown
+            | Self::NotAPeer(_)
+            | Self::PeersDisagree
             | Self::NotStored => Fault::Viewer,
             Self::LoopDetected
             | Self::MemoryFull
@@ -286,6 +306,7 @@ impl Refusal {
             | Self::OriginReset
             | Self::OriginCutShort
             | Self::OriginMalformed
+            | Self::OriginRedirect
             | Self::HoldTimeout { .. }
             | Self::FillWait
             | Self::NotAPlaylist(_)

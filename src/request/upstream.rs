@@ -96,6 +96,7 @@ pub fn of_fetch(error: &FetchError) -> Refusal {
         FetchError::Reset { .. } => Refusal::OriginReset,
         FetchError::CutShort { .. } => Refusal::OriginCutShort,
         FetchError::Malformed { .. } => Refusal::OriginMalformed,
+        FetchError::Redirected { .. } => Refusal::OriginRedirect,
         FetchError::QueueFull { .. } => Refusal::OriginBusy,
         FetchError::Upload { .. } => Refusal::BadRequest("the request body broke off or is too large"),
     }

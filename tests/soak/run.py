@@ -31,6 +31,8 @@ os.environ.setdefault("WEIR_BINARIES", str(ROOT / "target/release"))
 
 from kit import network, processes, resident, weir  # noqa: E402
 
+import region  # noqa: E402
+
 MIB = 1 << 20
 WAYS = ("h1", "h1s", "h2", "h3")
 FIRST_BYTE_MS = 20
@@ -528,6 +530,10 @@ def forty_channels_with_four_hours_each(stage):
     assert all(name in after for name in [f"/dvr/0/0/{name}" for name in newest[-5:]]) and before == after
 
 
+def three_nodes_fetch_once_and_one_is_killed(stage):
+    region.thousand_objects(stage, say)
+
+
 STORIES = [
     herd_of_200_at_one_cold_object,
     herd_whose_first_client_leaves_in_mid_body,
@@ -543,6 +549,7 @@ STORIES = [
     what_is_resident_is_accounted,
     certificates_and_routes_change_under_200_viewers,
     two_hundred_who_never_read_cost_little,
+    three_nodes_fetch_once_and_one_is_killed,
 ]
 
 

@@ -183,7 +183,9 @@ fn a_fill_that_nobody_could_join_is_not_stored_after_a_purge_either() {
 #[test]
 fn nothing_from_before_a_purge_is_seen_after_it_however_workers_run() {
     const NAMES: u64 = 40;
-    let (cache, ordered, over) = (cache(), AtomicU64::new(0), AtomicU64::new(0));
+    let clock = Clock::system();
+    let cache = Cache::new(config(), Bells::new(2), clock.clone());
+    let (ordered, over) = (AtomicU64::new(0), AtomicU64::new(0));
     let name = |number: u64| key(&format!("/live/one/{}", number % NAMES)).in_generation((number % 3) as u32);
     let work = |worker: u64| {
         let mut number = worker;
@@ -192,9 +194,10 @@ fn nothing_from_before_a_purge_is_seen_after_it_however_workers_run() {
             let Lookup::Lead(lead) = cache.lookup(&name(number), &HeaderMap::new(), |_| FRESH) else { continue };
             let asked = ordered.load(Ordering::SeqCst);
             let (mut writer, _reader) = lead.start();
-            writer.head(tagged("news"), Some(8), STORED).unwrap();
+            let lifetime = lifetime_from(clock.now());
+            writer.head(ResponseHead { lifetime, ..tagged("news") }, Some(8), STORED).unwrap();
             if number.is_multiple_of(4) {
-                writer.keep_near(Tick::at(Duration::from_secs(1_000)));
+                writer.keep_near(clock.now() + Duration::from_secs(1_000));
             }
             writer.push(Bytes::copy_from_slice(&asked.to_be_bytes())).unwrap();
             writer.complete();

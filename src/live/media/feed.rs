@@ -41,6 +41,8 @@ pub(super) struct Feed {
 pub(super) struct Hinted {
     pub print: Fingerprint,
     pub located: Located,
+    /// As viewers ask for it.
+    pub target: String,
 }
 
 /// Initialisation sections and keys, and from which segment on: those before the last change in front of the window
@@ -218,7 +220,8 @@ impl Feed {
                 new.media.promises.hint(print, new.manners());
                 new.media.names.hint(print);
             }
-            Some(Hinted { print, located })
+            let target = new.namer.target(item.uri)?;
+            Some(Hinted { print, located, target })
         });
         let hinted: Vec<_> = hinted.collect();
         let Some(old) = old else { return hinted };

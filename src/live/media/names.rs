@@ -332,10 +332,9 @@ impl Names {
     }
 }
 
-#[cfg(test)]
+/// What one name takes.
 pub(super) const ENTRY: usize = size_of::<(Fingerprint, Entry)>();
 
-#[cfg(test)]
 impl Names {
     /// What the table takes, with a control octet for each place.
     pub fn octets(&self) -> usize {

@@ -71,7 +71,7 @@ impl Unread {
 impl Media {
     /// Asks for what was hinted, unless somebody does so already.
     pub(super) fn prefetch(self: &Arc<Self>, asked: &Asked, hinted: Hinted) {
-        let Hinted { print, located, .. } = hinted;
+        let Hinted { print, located, target } = hinted;
         let Some(named) = self.known(print, &located.key) else { return };
         if named.kind == Kind::DecryptionKey || !self.cache.is_at_ease(&named.key) {
             return;
@@ -82,8 +82,10 @@ impl Media {
             Lookup::Hit(..) | Lookup::Join(_) | Lookup::Apart | Lookup::Refused(_) | Lookup::Stale { .. } => return,
         };
         self.names.prefetched(print);
+        let supply = &asked.rules.supply;
         let source = Source {
-            group: asked.rules.supply.origins.clone(),
+            shared: supply.shared(&located.key, &target, asked.viewer_authority.as_deref()),
+            group: supply.origins.clone(),
             target: located.upstream,
             fields: asked.fields.clone(),
             viewer_authority: asked.viewer_authority.clone(),
@@ -136,6 +138,7 @@ impl Media {
             validates,
             terms: Terms::Media(self.promises.find(print)),
             errors: source.errors,
+            shared: source.shared,
             naming: None,
         };
         let tasks = self.home(print).clone();

@@ -256,6 +256,11 @@ fn origin_at(port: u16) -> config::Origin {
         idle: 10 * SECOND,
         connections: 64,
         requests: 512,
+        proof: None,
+        aws: None,
+        missing: Vec::new(),
+        redirects: 0,
+        cookies: false,
     }
 }
 
@@ -275,8 +280,10 @@ fn route() -> Route {
         query_keep: Vec::new(),
         warm: Vec::new(),
         stale_playlist_for: 3,
-        errors: Errors::default(),
         sharing: crate::config::Sharing::default(),
+        errors: Errors::default(),
+        set_headers: Vec::new(),
+        remove_headers: Vec::new(),
     }
 }
 

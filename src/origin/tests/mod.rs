@@ -6,6 +6,7 @@ mod deadlines;
 mod failover;
 mod heads;
 mod secure;
+mod storages;
 mod streams;
 
 use std::future::Future;
@@ -45,6 +46,11 @@ pub(super) fn origin_at(port: u16) -> Origin {
         idle: Duration::from_secs(10),
         connections: 64,
         requests: 512,
+        proof: None,
+        aws: None,
+        missing: Vec::new(),
+        redirects: 0,
+        cookies: false,
     }
 }
 

@@ -1,3 +1,4 @@
 //! Which origin is asked, and whether it is well.
 
+pub mod rendezvous;
 pub mod select;

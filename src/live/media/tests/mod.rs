@@ -210,6 +210,7 @@ impl Stage {
             fields: HeaderMap::new(),
             viewer_authority: None,
             errors: Errors::default(),
+            shared: None,
         }
     }
 
