@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -29,6 +29,8 @@ use weir::tasks::Tasks;
 
 const BATCH: usize = 24;
 const KIB: usize = 1 << 10;
+/// Octets of the largest body.
+const MOST: usize = 1_500 * KIB;
 
 /// Numbers that follow from a seed (SplitMix64).
 #[derive(Clone)]
@@ -109,7 +111,7 @@ impl Plan {
             0 => dice.below(3),
             1..=5 => dice.below(20 * KIB),
             6..=8 => dice.below(300 * KIB),
-            _ => dice.below(1_500 * KIB),
+            _ => dice.below(MOST),
         };
         let framing = [Framing::Length, Framing::Length, Framing::Chunked, Framing::Close][dice.below(4)];
         let at = dice.below(length);
@@ -126,12 +128,14 @@ impl Plan {
         Self { seed, length, framing, fault, bad: 1 + dice.below(2), piece: 1 + dice.below(40 * KIB), readers }
     }
 
-    fn body(&self) -> Vec<u8> {
-        let mut dice = Dice(self.seed ^ 0x5eed);
-        let mut body: Vec<u8> =
-            std::iter::repeat_with(|| dice.next().to_le_bytes()).take(self.length / 8 + 1).flatten().collect();
-        body.truncate(self.length);
-        body
+    /// A piece of a pool of chance, from a place of its own: no two objects look the same for long.
+    fn body(&self) -> &'static [u8] {
+        static POOL: LazyLock<Vec<u8>> = LazyLock::new(|| {
+            let mut dice = Dice(0x5eed);
+            std::iter::repeat_with(|| dice.next().to_le_bytes()).take(MOST).flatten().collect()
+        });
+        let from = Dice(self.seed ^ 0x5eed).below(POOL.len() - MOST);
+        &POOL[from..from + self.length]
     }
 
     /// Whether every answer to it is good, if late.
