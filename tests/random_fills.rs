@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -468,7 +469,6 @@ async fn play(edge: &Arc<Edge>, origin: &Origin, plans: &[(String, Plan)], tally
             () = turns(200) => edge.clock.advance(Duration::from_secs(11)),
         }
     }
-    origin.go_on.forget_permits(usize::MAX >> 4);
     for (number, which, outcome) in ended {
         let plan = &plans[number].1;
         judge(plan, &plan.readers[which], &outcome, tally);
@@ -482,8 +482,8 @@ async fn recover(edge: &Arc<Edge>, origin: &Origin, plans: &[(String, Plan)], ta
     for (path, plan) in plans {
         let healed = Plan { bad: 0, ..plan.clone() };
         origin.plans.lock().unwrap().insert(path.clone(), (healed.clone(), 0));
-        // A fill that has not ended yet may still break off; each of them once.
-        let mut outcome = watch(edge.clone(), path.clone(), all.clone()).await;
+        // A fill that goes on without its readers may still break off, and one that is silent must be given up first.
+        let mut outcome = watch_a_silence(edge, path, (&all, plan)).await;
         for _ in 0..3 {
             if let Outcome::Broken(..) = outcome {
                 outcome = watch(edge.clone(), path.clone(), all.clone()).await;
@@ -493,6 +493,19 @@ async fn recover(edge: &Arc<Edge>, origin: &Origin, plans: &[(String, Plan)], ta
         let stored = edge.cache.peek(&Edge::key(path), &HeaderMap::new());
         assert!(stored.is_none() || plan.framing != Framing::Close, "the end of it proves nothing: {plan:?}");
         origin.plans.lock().unwrap().remove(path);
+    }
+    origin.go_on.forget_permits(usize::MAX >> 4);
+}
+
+/// Watches while time passes, where the origin may have fallen silent.
+async fn watch_a_silence(edge: &Arc<Edge>, path: &str, (viewer, plan): (&Viewer, &Plan)) -> Outcome {
+    let mut watching = pin!(watch(edge.clone(), path.to_owned(), viewer.clone()));
+    loop {
+        tokio::select! {
+            biased;
+            outcome = &mut watching => return outcome,
+            () = turns(2_000), if matches!(plan.fault, Fault::Silence(_)) => edge.clock.advance(Duration::from_secs(11)),
+        }
     }
 }
 
