@@ -9,8 +9,9 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -29,6 +30,8 @@ use weir::tasks::Tasks;
 
 const BATCH: usize = 24;
 const KIB: usize = 1 << 10;
+/// Octets of the largest body.
+const MOST: usize = 1_500 * KIB;
 
 /// Numbers that follow from a seed (SplitMix64).
 #[derive(Clone)]
@@ -109,7 +112,7 @@ impl Plan {
             0 => dice.below(3),
             1..=5 => dice.below(20 * KIB),
             6..=8 => dice.below(300 * KIB),
-            _ => dice.below(1_500 * KIB),
+            _ => dice.below(MOST),
         };
         let framing = [Framing::Length, Framing::Length, Framing::Chunked, Framing::Close][dice.below(4)];
         let at = dice.below(length);
@@ -126,12 +129,14 @@ impl Plan {
         Self { seed, length, framing, fault, bad: 1 + dice.below(2), piece: 1 + dice.below(40 * KIB), readers }
     }
 
-    fn body(&self) -> Vec<u8> {
-        let mut dice = Dice(self.seed ^ 0x5eed);
-        let mut body: Vec<u8> =
-            std::iter::repeat_with(|| dice.next().to_le_bytes()).take(self.length / 8 + 1).flatten().collect();
-        body.truncate(self.length);
-        body
+    /// A piece of a pool of chance, from a place of its own: no two objects look the same for long.
+    fn body(&self) -> &'static [u8] {
+        static POOL: LazyLock<Vec<u8>> = LazyLock::new(|| {
+            let mut dice = Dice(0x5eed);
+            std::iter::repeat_with(|| dice.next().to_le_bytes()).take(MOST).flatten().collect()
+        });
+        let from = Dice(self.seed ^ 0x5eed).below(POOL.len() - MOST);
+        &POOL[from..from + self.length]
     }
 
     /// Whether every answer to it is good, if late.
@@ -319,11 +324,11 @@ impl Edge {
                     group: vec!["o".into()],
                     target: path.parse().unwrap(),
                     fields: HeaderMap::new(),
-                    unvaried: Arc::from([]),
+                    unvaried: [].into(),
+                    cookies: SetCookie::Share,
+                    siblings: Vec::new(),
                     viewer_authority: None,
                     validates: None,
-                    siblings: Vec::new(),
-                    cookies: SetCookie::Share,
                     terms: Terms::Plain,
                     errors: Errors::default(),
                     naming: None,
@@ -464,7 +469,6 @@ async fn play(edge: &Arc<Edge>, origin: &Origin, plans: &[(String, Plan)], tally
             () = turns(200) => edge.clock.advance(Duration::from_secs(11)),
         }
     }
-    origin.go_on.forget_permits(usize::MAX >> 4);
     for (number, which, outcome) in ended {
         let plan = &plans[number].1;
         judge(plan, &plan.readers[which], &outcome, tally);
@@ -478,8 +482,8 @@ async fn recover(edge: &Arc<Edge>, origin: &Origin, plans: &[(String, Plan)], ta
     for (path, plan) in plans {
         let healed = Plan { bad: 0, ..plan.clone() };
         origin.plans.lock().unwrap().insert(path.clone(), (healed.clone(), 0));
-        // A fill that has not ended yet may still break off; each of them once.
-        let mut outcome = watch(edge.clone(), path.clone(), all.clone()).await;
+        // A fill that goes on without its readers may still break off, and one that is silent must be given up first.
+        let mut outcome = watch_a_silence(edge, path, (&all, plan)).await;
         for _ in 0..3 {
             if let Outcome::Broken(..) = outcome {
                 outcome = watch(edge.clone(), path.clone(), all.clone()).await;
@@ -489,6 +493,19 @@ async fn recover(edge: &Arc<Edge>, origin: &Origin, plans: &[(String, Plan)], ta
         let stored = edge.cache.peek(&Edge::key(path), &HeaderMap::new());
         assert!(stored.is_none() || plan.framing != Framing::Close, "the end of it proves nothing: {plan:?}");
         origin.plans.lock().unwrap().remove(path);
+    }
+    origin.go_on.forget_permits(usize::MAX >> 4);
+}
+
+/// Watches while time passes, where the origin may have fallen silent.
+async fn watch_a_silence(edge: &Arc<Edge>, path: &str, (viewer, plan): (&Viewer, &Plan)) -> Outcome {
+    let mut watching = pin!(watch(edge.clone(), path.to_owned(), viewer.clone()));
+    loop {
+        tokio::select! {
+            biased;
+            outcome = &mut watching => return outcome,
+            () = turns(2_000), if matches!(plan.fault, Fault::Silence(_)) => edge.clock.advance(Duration::from_secs(11)),
+        }
     }
 }
 
