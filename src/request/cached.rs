@@ -182,7 +182,6 @@ async fn seek(edge: &Edge, policies: &Policies, head: &Head, manner: &impl Manne
     let patience = policies.config.limits.fill_wait;
     let mut fresh_starts = FRESH_STARTS;
     let mut why = Forward::UriMiss;
-    let mut joined = Joined::Released;
     for _ in 0..LOOKS {
         let now = edge.clock.now();
         let lookup = edge.cache.lookup(manner.key(), &head.headers, |stored| manner.freshness(stored, now));
@@ -195,10 +194,7 @@ async fn seek(edge: &Edge, policies: &Policies, head: &Head, manner: &impl Manne
             }
             Lookup::Join(reader) => (Flight::Join(reader), None),
             Lookup::Lead(lead) => (Flight::Lead(lead), None),
-            Lookup::Apart => {
-                joined = Joined::Alone;
-                break;
-            }
+            Lookup::Apart => return Ok(Sought::Alone(why, Joined::Alone)),
             Lookup::Refused(refused) => (Flight::Refused(refused), None),
         };
         if stale.is_none() {
@@ -226,17 +222,15 @@ async fn seek(edge: &Edge, policies: &Policies, head: &Head, manner: &impl Manne
         match follow(edge, head, (following, patience), manner).await? {
             Followed::Answer(answer) => return Ok(Sought::Answer(answer)),
             Followed::Unfit => {}
-            Followed::NotShared => {
-                joined = if role == Role::Joiner { Joined::Released } else { Joined::Alone };
-                break;
-            }
+            Followed::NotShared if role == Role::Joiner => break,
+            Followed::NotShared => return Ok(Sought::Alone(why, Joined::Alone)),
             Followed::NotMeant | Followed::Broken(_) if fresh_starts > 0 => fresh_starts -= 1,
             Followed::NotMeant => break,
             Followed::Broken(end) => return Err(upstream::refusal(&end)),
             Followed::Playlist => return Ok(Sought::Playlist),
         }
     }
-    Ok(Sought::Alone(why, joined))
+    Ok(Sought::Alone(why, Joined::Released))
 }
 
 /// Why nothing that is stored was of use.
