@@ -105,3 +105,75 @@ proptest! {
         }
     }
 }
+
+/// Where the two differ, and why ours is as it is: (status, fields, ours, theirs), each as "stored and fresh after a
+/// second". Whatever is not named here is the same for both in the test above.
+#[test]
+fn differences_are_known_and_have_a_reason() {
+    for (why, status, lines, ours, theirs) in DIFFERENCES {
+        let mut headers = HeaderMap::new();
+        headers.insert("date", date::format(RECEIVED));
+        for (name, value) in *lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        let status = StatusCode::from_u16(*status).unwrap();
+        let times = Times { requested: Tick::default(), responded: Tick::default(), responded_wall: RECEIVED };
+        let response = Received { status, headers: &headers, times };
+        let control = Control::of(&headers, &TARGETS);
+        let facts = RequestFacts { method: Method::GET, credentials: Credentials::None, no_store: false };
+        let lifetime = Lifetime::of(&response, &control, &Policy::PLAIN);
+        let fresh = matches!(lifetime.freshness(Tick::at(Duration::from_secs(1))), Freshness::Fresh { .. });
+        let own = storable(&facts, &response, &control, SetCookie::Share).is_ok() && fresh;
+        let asked = Request::get("https://origin.example/").body(()).unwrap();
+        let mut told = Response::builder().status(status).body(()).unwrap();
+        *told.headers_mut() = headers.clone();
+        let options = CacheOptions { shared: true, ..CacheOptions::default() };
+        let other = CachePolicy::new_options(&asked, &told, RECEIVED.system_time(), options);
+        let other = other.is_storable() && !other.is_stale(RECEIVED.system_time() + Duration::from_secs(1));
+        assert_eq!((own, other), (*ours, *theirs), "{why}");
+    }
+}
+
+type Difference = (&'static str, u16, &'static [(&'static str, &'static str)], bool, bool);
+
+const DIFFERENCES: &[Difference] = &[
+    (
+        "a targeted field beats Cache-Control (RFC 9213)",
+        200,
+        &[("cdn-cache-control", "max-age=9"), ("cache-control", "no-store")],
+        true,
+        false,
+    ),
+    (
+        "must-understand lifts no-store (RFC 9111 §5.2.2.3)",
+        200,
+        &[("cache-control", "no-store, must-understand, max-age=9")],
+        true,
+        false,
+    ),
+    ("any final status with a lifetime is stored (§3)", 500, &[("cache-control", "max-age=9")], true, false),
+    (
+        "of a repeated directive the first counts (§4.2.1)",
+        200,
+        &[("cache-control", "max-age=9, max-age=0")],
+        true,
+        false,
+    ),
+    ("a quoted number is one (§5.2)", 200, &[("cache-control", "max-age=\"9\"")], true, true),
+    ("blanks beside the equals sign make it no directive (§5.2)", 200, &[("cache-control", "max-age =9")], false, true),
+    (
+        "a part that says what it holds is stored (§3.3)",
+        206,
+        &[("cache-control", "max-age=9"), ("content-range", "bytes 0-1/4"), ("content-length", "2")],
+        true,
+        false,
+    ),
+    ("428 is never stored (RFC 6585 §3)", 428, &[("cache-control", "max-age=9")], false, false),
+    (
+        "a cookie without a lifetime of its own is one viewer's",
+        200,
+        &[("set-cookie", "a=b"), ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")],
+        false,
+        true,
+    ),
+];

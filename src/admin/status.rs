@@ -129,6 +129,24 @@ pub struct OriginStatus {
     pub requests: u64,
     /// Requests that failed so far.
     pub errors: u64,
+    /// `well`, `returning`, `on-trial` or `resting`.
+    pub standing: &'static str,
+    /// Why it rests.
+    pub why: Option<&'static str>,
+    /// For how long it has been at rest, or has not.
+    pub since_seconds: u64,
+    /// The addresses of its name, as last resolved.
+    pub addresses: Vec<String>,
+    /// Streams that are followed at it.
+    pub streams: usize,
+    /// Streams that stall at it, or stalled a moment ago and have moved.
+    pub stalled: Vec<String>,
+    /// Requests that went on to the next origin.
+    pub failovers: u64,
+    /// Requests that were sent again on a fresh connection.
+    pub retries: u64,
+    /// Requests that may be sent again now, of the group of origins in which the fewest may.
+    pub retries_left: Option<u64>,
 }
 
 /// One route.
@@ -197,6 +215,8 @@ pub struct PlaylistStatus {
     pub findings: BTreeMap<&'static str, u64>,
     /// The last failure.
     pub last_error: Option<String>,
+    /// The origin that it comes from, where the route has several.
+    pub origin: Option<String>,
 }
 
 /// Whether one worker's loop answers.

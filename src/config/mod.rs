@@ -228,6 +228,8 @@ pub struct Origin {
     pub connections: usize,
     /// Requests in flight at once; more wait within `first_byte`.
     pub requests: usize,
+    /// How it is asked whether it is well; `None`: what viewers' requests come to says so.
+    pub health: Option<HealthProbe>,
     /// How the node proves itself, where it asks the peers' listener of another node.
     pub proof: Option<Proof>,
     /// How its requests are signed, where it is a private bucket.
@@ -238,6 +240,19 @@ pub struct Origin {
     pub redirects: u8,
     /// Whether the cookies that it gives to the node are sent back to it.
     pub cookies: bool,
+}
+
+/// `[origins.NAME] health`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthProbe {
+    /// What is asked for, below the base path.
+    pub path: http::uri::PathAndQuery,
+    /// Between two probes.
+    pub interval: Duration,
+    /// For the head of the answer.
+    pub timeout: Duration,
+    /// The status that says that it is well.
+    pub expect: http::StatusCode,
 }
 
 /// How the node proves itself to another one.
@@ -348,6 +363,12 @@ pub struct Route {
     pub path: String,
     /// Names of origins in order of preference.
     pub origins: Vec<String>,
+    /// The weights of those that have one, in the same order.
+    pub weights: Vec<Option<u32>>,
+    /// For how many target durations a stream may stall at its origin before the next one is asked.
+    pub failover_after: u32,
+    /// Whether streams return by themselves to the origin that is preferred.
+    pub failback: Failback,
     /// Path prefix removed before the request goes to the origin.
     pub strip: String,
     /// What browsers of other sites may do.
@@ -377,6 +398,8 @@ pub struct Route {
     /// Fields removed from each answer to viewers.
     pub remove_headers: Vec<http::HeaderName>,
 }
+
+pub use crate::rules::upstream::home::Failback;
 
 /// `route.live`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 
 use super::aws::{self, AwsSigV4};
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
 use super::machine::is_token;
-use super::{HostHeader, Origin, OriginScheme, OriginTls, Proof, material};
+use super::{HealthProbe, HostHeader, Origin, OriginScheme, OriginTls, Proof, material};
 
 /// Fields that belong to the connection or to the message's framing; whoever sets them breaks it (RFC 9110 §7.6.1).
 const FRAMING: [&str; 9] = [
@@ -69,6 +70,7 @@ fn origin(name: String, mut section: Section<'_>, base: &Path) -> Option<Origin>
         count.and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
     };
     let (connections, requests) = (count(section.value("connections"), 64), count(section.value("requests"), 512));
+    let health = section.table("health").and_then(health);
     let secret = section.value("region_secret").and_then(|value| material::secret(&value, base));
     let proof = secret.map(|secret| Proof { secret: Some(secret), to: None });
     let missing = section.value("missing").map(|value| missing(&value)).unwrap_or_default();
@@ -95,12 +97,36 @@ fn origin(name: String, mut section: Section<'_>, base: &Path) -> Option<Origin>
         idle,
         connections,
         requests,
+        health,
         proof,
         aws,
         missing,
         redirects: u8::try_from(redirects).expect("its bound is small"),
         cookies,
     })
+}
+
+/// `health = { path, interval, timeout, expect }`
+fn health(mut section: Section<'_>) -> Option<HealthProbe> {
+    let path = section.required("path", "\"/healthz\"").and_then(|value| probe_path(&value));
+    let time = |value: Option<Value<'_>>, default_s| {
+        value.and_then(|value| value.time(ms(100..HOUR_MS))).unwrap_or(Duration::from_secs(default_s))
+    };
+    let (interval, timeout) = (time(section.value("interval"), 5), time(section.value("timeout"), 2));
+    let expect = section.value("expect").and_then(|value| value.count(100..=599));
+    let expect = expect.and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok());
+    section.finish();
+    Some(HealthProbe { path: path?, interval, timeout, expect: expect.unwrap_or(StatusCode::OK) })
+}
+
+fn probe_path(value: &Value<'_>) -> Option<PathAndQuery> {
+    let text = value.text()?;
+    let path = text.starts_with('/').then(|| text.parse().ok()).flatten();
+    if path.is_none() {
+        let complaint = Complaint::new("not a path").found(value.place.typed());
+        value.place.refuse(complaint.accepted("a path at the origin, like \"/healthz\""));
+    }
+    path
 }
 
 struct UrlParts {

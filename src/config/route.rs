@@ -59,7 +59,7 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let sharing = sharing::sharing(&mut section);
     let place = section.place.clone();
     section.finish();
-    let origins: Vec<Value<'_>> = origins
+    let origins: Vec<(Value<'_>, Option<u32>)> = origins
         .and_then(|origins| {
             let list = origins.list()?;
             if list.is_empty() {
@@ -70,14 +70,18 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
         })
         .unwrap_or_default()
         .into_iter()
-        .filter(|origin| origin.text().is_some())
+        .filter_map(choice)
         .collect();
+    let (origins, weights): (Vec<Value<'_>>, Vec<Option<u32>>) = origins.into_iter().unzip();
     let label = name.as_ref().and_then(Value::text);
     let route = Route {
         name: label.map_or_else(|| format!("{}{path}", hosts.join(",")), str::to_owned),
         hosts,
         path,
         origins: origins.iter().filter_map(Value::as_text).map(str::to_owned).collect(),
+        weights,
+        failover_after: treatment.failover_after,
+        failback: treatment.failback,
         strip,
         cors,
         https_only,
@@ -95,6 +99,19 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
     Typed { route, place, name, path, warm: treatment.warm_place, origins, comparable }
+}
+
+/// An entry of `origins`: a name, or `{ name, weight }`.
+fn choice(value: Value<'_>) -> Option<(Value<'_>, Option<u32>)> {
+    if !value.is_table() {
+        return value.text().is_some().then_some((value, None));
+    }
+    let mut section = value.table()?;
+    let name = section.required("name", "\"primary\"");
+    let weight = section.required("weight", "1").and_then(|weight| weight.count(1..=1_000));
+    section.finish();
+    let name = name.filter(|name| name.text().is_some())?;
+    Some((name, weight.and_then(|weight| u32::try_from(weight).ok())))
 }
 
 /// For how long errors are kept, by status or class.

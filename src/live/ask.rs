@@ -60,6 +60,10 @@ pub(super) struct Came {
     pub(super) asked: Tick,
     /// When all of it was there.
     pub(super) answered: Tick,
+    /// The place of who answered in the route's list, where that has several.
+    pub(super) place: Option<usize>,
+    /// Where the stream was at home when it was asked for.
+    pub(super) home: Option<usize>,
 }
 
 /// Why nothing came.
@@ -80,7 +84,7 @@ impl Blocking {
 pub(super) async fn ask(
     asked: &Asked,
     question: &Question,
-    origins: &Origins,
+    (origins, group, course): (&Origins, &[String], Course),
     (clock, tasks): (&Clock, &Tasks),
 ) -> Result<Came, Nothing> {
     let mut headers = asked.fields.clone();
@@ -89,18 +93,12 @@ pub(super) async fn ask(
     let path_and_query = target(&asked.upstream, question).ok_or(Nothing::Unusable("its target is too long"))?;
     let first_byte = question.blocks.map(|blocks| blocks.target_duration * 3 + HOLD_MARGIN);
     let viewer_authority = asked.viewer_authority.clone();
-    let ask = Ask {
-        method: Method::GET,
-        path_and_query,
-        headers,
-        viewer_authority,
-        body: None,
-        first_byte,
-        course: Course::default(),
-    };
+    let ask = Ask { method: Method::GET, path_and_query, headers, viewer_authority, body: None, first_byte, course };
     let shared = asked.shared(question);
     let began = clock.now();
-    let fetched = origins.fetch_shared(tasks, &asked.rules.supply.origins, ask, (shared.as_ref(), None)).await;
+    let place = |origin: &str| asked.rules.supply.origins.iter().position(|name| name == origin);
+    let place = |origin: &str| place(origin).filter(|_| asked.rules.supply.origins.len() > 1);
+    let fetched = origins.fetch_shared(tasks, group, ask, (shared.as_ref(), None)).await;
     let answer = fetched.map_err(|error| Nothing::Fetch(Arc::new(error)))?;
     let (status, headers, origin) = (answer.status, answer.headers.clone(), answer.origin.clone());
     let found_at = answer.found_at.clone();
@@ -109,7 +107,8 @@ pub(super) async fn ask(
         // Whatever it is, it is not looked at.
         _ => read(answer, LEFTOVERS).await.map_or_else(|_| Vec::new(), |_| Vec::new()),
     };
-    Ok(Came { status, origin, found_at, headers, body, asked: began, answered: clock.now() })
+    let place = place(&origin);
+    Ok(Came { status, origin, found_at, headers, body, asked: began, answered: clock.now(), place, home: None })
 }
 
 async fn read(answer: Answer, most: usize) -> Result<Vec<u8>, Nothing> {

@@ -10,10 +10,12 @@ mod failing;
 pub mod figures;
 mod follower;
 mod following;
+mod home;
 mod judge;
 mod kept;
 mod kinds;
 pub mod media;
+mod moving;
 mod numbers;
 mod pace;
 pub mod parking;
@@ -111,6 +113,10 @@ pub struct Rules {
     pub query_keep: Vec<String>,
     /// For how many target durations the last playlist is repeated while its origin fails.
     pub stale_playlist_for: u32,
+    /// For how many target durations a stream may stall at its origin before the next one is asked.
+    pub failover_after: u32,
+    /// Whether streams return by themselves to the origin that is preferred.
+    pub failback: crate::config::Failback,
     /// For how long errors are kept that say nothing of it.
     pub errors: Errors,
 }

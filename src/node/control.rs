@@ -165,6 +165,7 @@ impl Shared {
         let traffic = &self.edge.traffic;
         traffic.streams.set_most(config.metrics.streams);
         let origins = Arc::new(origins);
+        origins.watch(&self.tasks, &self.stopped);
         self.edge.live.reconfigure(live_bounds(&config), origins.clone());
         let policies = Policies::new(config.clone(), origins, traffic, access_log, doors);
         self.edge.replace_policies(policies);

@@ -9,10 +9,11 @@ use crate::admin::{
     CacheStatus, Connections, ListenerStatus, Node, OriginStatus, Resident, RouteStatus, Status, StreamStatus,
     WorkerHealth,
 };
+use crate::clock::Tick;
 use crate::origin::peers::PeerFigures;
 use crate::origin::{OriginFigures, Origins, Outcome};
 use crate::request::Readiness;
-use crate::rules::upstream::select::Standing;
+use crate::rules::upstream::health::Standing;
 use crate::telemetry::metrics::{Family, Labels, Source, Value};
 use crate::telemetry::streams::StreamTotals;
 use crate::transport::head::BadRequest;
@@ -42,8 +43,12 @@ impl Node for Shared {
             resident: self.resident(&kinds),
             memory: kinds.into_iter().chain([("ceiling", self.edge.cache.usage().ceiling)]).collect(),
             disk: self.edge.cache.spill().map(|spill| disk::status(spill)),
-            origins: policies.origins.snapshot().iter().map(origin).collect(),
-            peers: peers(&policies.origins).iter().flat_map(|region| &region.members).map(origin).collect(),
+            origins: policies.origins.snapshot().iter().map(|figures| origin(figures, self.clock.now())).collect(),
+            peers: peers(&policies.origins)
+                .iter()
+                .flat_map(|region| &region.members)
+                .map(|figures| origin(figures, self.clock.now()))
+                .collect(),
             routes: policies
                 .routes
                 .iter()
@@ -109,18 +114,30 @@ impl Shared {
     }
 }
 
-fn origin(figures: &OriginFigures) -> OriginStatus {
+fn origin(figures: &OriginFigures, now: Tick) -> OriginStatus {
     let requests = figures.outcomes.iter().map(|(_, count)| count).sum();
     let answered = figures.outcomes.iter().filter(|(outcome, _)| *outcome == Outcome::Answered);
     let answered: u64 = answered.map(|(_, count)| count).sum();
     OriginStatus {
         name: figures.name.to_string(),
-        healthy: figures.standing == Standing::Well,
+        healthy: figures.standing.is_well(),
         connections: figures.connections as u64,
         in_flight: figures.in_flight as u64,
         waiting: figures.waiting as u64,
         requests,
         errors: requests - answered,
+        standing: figures.standing.word(),
+        why: match figures.standing {
+            Standing::Resting(cause) => Some(cause.word()),
+            Standing::Well | Standing::Returning | Standing::OnTrial => None,
+        },
+        since_seconds: now.since(figures.since).as_secs(),
+        addresses: figures.addresses.iter().map(ToString::to_string).collect(),
+        streams: figures.streams,
+        stalled: figures.stalled.clone(),
+        failovers: figures.failovers,
+        retries: figures.retries,
+        retries_left: figures.retries_left,
     }
 }
 
@@ -284,6 +301,14 @@ fn origins(figures: &[OriginFigures]) -> Vec<Family> {
     let mut standing = Family::new("weir_origin_healthy", "Whether requests go to the origin in its place");
     let mut open = Family::new("weir_origin_connections", "Connections to origins");
     let mut waiting = Family::new("weir_origin_waiting", "Requests that wait for a place at an origin");
+    let mut extra =
+        Family::new("weir_origin_extra_requests", "Requests sent once more, not sent for want of budget, refused");
+    let mut flying = Family::new("weir_origin_in_flight", "Requests in flight at an origin");
+    let mut left = Family::new("weir_origin_retries_left", "Extra requests that may be sent now");
+    let mut streams = Family::new("weir_origin_streams", "Streams that are followed at an origin");
+    let mut stalled =
+        Family::new("weir_origin_stalled_streams", "Streams that stall at an origin, or did a moment ago");
+    let mut connect = Family::new("weir_origin_connect_seconds", "How long TCP and TLS took");
     let mut seconds = Family::new("weir_origin_seconds", "From a request to the head of the origin's answer");
     for one in figures {
         let name = one.name.as_ref();
@@ -291,13 +316,25 @@ fn origins(figures: &[OriginFigures]) -> Vec<Family> {
             let labels = vec![("origin", name.to_owned()), ("why", outcome.word().to_owned())];
             requests = requests.with(labels, Value::Counter(*count));
         }
-        let well = f64::from(u8::from(one.standing == Standing::Well));
+        let well = f64::from(u8::from(one.standing.is_well()));
         standing = standing.with(labelled("origin", name), Value::Gauge(well));
         open = open.with(labelled("origin", name), Value::Gauge(one.connections as f64));
         waiting = waiting.with(labelled("origin", name), Value::Gauge(one.waiting as f64));
+        let kinds =
+            [("retry", one.retries), ("failover", one.failovers), ("no-budget", one.spared), ("at-rest", one.refused)];
+        for (kind, count) in kinds {
+            extra = extra.with(vec![("origin", name.to_owned()), ("kind", kind.to_owned())], Value::Counter(count));
+        }
+        flying = flying.with(labelled("origin", name), Value::Gauge(one.in_flight as f64));
+        if let Some(retries) = one.retries_left {
+            left = left.with(labelled("origin", name), Value::Gauge(retries as f64));
+        }
+        streams = streams.with(labelled("origin", name), Value::Gauge(one.streams as f64));
+        stalled = stalled.with(labelled("origin", name), Value::Gauge(one.stalled.len() as f64));
+        connect = connect.with(labelled("origin", name), Value::Durations(one.connect.clone()));
         seconds = seconds.with(labelled("origin", name), Value::Durations(one.first_byte.clone()));
     }
-    vec![requests, standing, open, waiting, seconds]
+    vec![requests, standing, open, waiting, extra, flying, left, streams, stalled, connect, seconds]
 }
 
 fn http3(shared: &Shared) -> Vec<Family> {

@@ -349,6 +349,7 @@ impl Shared {
     /// Keeps warm what routes name, remembers how playlists are numbered, and writes to disk what memory lets go of, until
     /// the node has stopped.
     fn keep(self: &Arc<Self>, config: &Config) {
+        self.edge.policies().origins.watch(&self.tasks, &self.stopped);
         let (stopped, warmth) = (self.stopped.clone(), warm::keep_routes(self.edge.clone()));
         self.tasks.spawn("warmth", async move { _ = stopped.run_until_cancelled(warmth).await });
         if let Some(folder) = config.node.state.clone() {

@@ -52,6 +52,10 @@ struct OriginStatus {
     connections: u64,
     requests: u64,
     errors: u64,
+    standing: String,
+    why: Option<String>,
+    stalled: Vec<String>,
+    addresses: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -124,9 +128,19 @@ impl Status {
         let listeners = self.listeners.iter().map(|door| format!("{} {}", plain(&door.kind), plain(&door.address)));
         row(&mut text, "listeners", &list(listeners));
         for origin in &self.origins {
-            let health = if origin.healthy { "well" } else { "NOT WELL" };
+            let why = origin.why.as_deref().map(|why| format!(" ({})", plain(why))).unwrap_or_default();
+            let health = match (origin.healthy, origin.standing.as_str()) {
+                (true, "" | "well") => "well".to_owned(),
+                (true, standing) => plain(standing).to_string(),
+                (false, "") => "NOT WELL".to_owned(),
+                (false, standing) => format!("NOT WELL: {}{why}", plain(standing)),
+            };
+            let stalled = match origin.stalled.as_slice() {
+                [] => String::new(),
+                streams => format!(", stalled {}", list(streams.iter().map(|stream| plain(stream)))),
+            };
             let facts = format!(
-                "{health}, {} in flight on {}, {} in all, {}",
+                "{health}, {} in flight on {}, {} in all, {}{stalled}",
                 origin.in_flight,
                 count(origin.connections as usize, "connection"),
                 count(origin.requests as usize, "request"),

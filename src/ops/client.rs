@@ -1,4 +1,4 @@
-//! The admin API from outside: `explain`, `status`, `reload`, `warm`, `purge`, `drain`.
+//! The admin API from outside: `explain`, `status`, `reload`, `warm`, `purge`, `origin`, `drain`.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,10 @@ use serde::de::DeserializeOwned;
 use super::answers::{Purged, Refused, Reload, Status, Warmed};
 use super::explained::Explanation;
 use super::wire::{self, Answer, AskError, Host, Peer, TrustError};
-use super::{DrainArguments, ExplainArguments, NodeArguments, Outcome, PurgeArguments, WarmArguments};
+use super::{
+    DrainArguments, ExplainArguments, NodeArguments, OriginAction, OriginArguments, Outcome, PurgeArguments,
+    WarmArguments,
+};
 use crate::clock::Clock;
 use crate::config::{Address, Config, Problems, value};
 
@@ -172,6 +175,27 @@ pub async fn purge(
     let ask = async { Node::of(node, clock)?.ok(Method::POST, "/purge", &body.to_string()).await };
     let show = |answer: &Purged| (answer.text(&what), Outcome::Good);
     shown(ask.await, node, show, out, complaints)
+}
+
+/// `weir origin`
+///
+/// # Errors
+/// Where `out` or `complaints` cannot be written.
+pub async fn origin(
+    arguments: &OriginArguments,
+    clock: &Clock,
+    out: &mut dyn Write,
+    complaints: &mut dyn Write,
+) -> io::Result<Outcome> {
+    let name = &arguments.name;
+    let (action, said) = match arguments.action {
+        OriginAction::Rest => ("rest", format!("{name} rests: others are asked in its place\n")),
+        OriginAction::Return => ("return", format!("{name} is asked again, and its streams come back\n")),
+    };
+    let body = serde_json::json!({ "action": action }).to_string();
+    let target = format!("/origins/{}", escaped(name));
+    let ask = async { Node::of(&arguments.node, clock)?.ok::<serde_json::Value>(Method::POST, &target, &body).await };
+    shown(ask.await, &arguments.node, |_| (said, Outcome::Good), out, complaints)
 }
 
 /// `weir drain`

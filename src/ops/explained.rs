@@ -131,6 +131,7 @@ impl Explanation {
         }
         row(&mut text, "origin", &list(self.origin_terms.iter().map(|term| plain(term))));
         row(&mut text, "not in the key", &list(self.left_out.iter().map(|name| plain(name))));
+        row(&mut text, "of the origins", &list(self.origin_terms.iter().map(|term| plain(term))));
         row(&mut text, "dropped", &list(self.dropped.iter().map(|name| plain(name))));
         self.stored.rows(&mut text);
         row(&mut text, "limits", &list(self.limits.iter().map(|limit| plain(limit))));

@@ -81,6 +81,9 @@ pub enum Tool {
                             weir purge --url https://live.example.com/live/one/index.m3u8 --soft\n         \
                             weir purge --tag news --dry-run")]
     Purge(PurgeArguments),
+    /// Takes an origin of a running node out of use, or brings it back
+    #[command(after_help = "Example: weir origin primary rest\n         weir origin primary return")]
+    Origin(OriginArguments),
     /// Lets viewers leave a running node
     #[command(after_help = "Example: weir drain --by 10m\n         weir drain --cancel")]
     Drain(DrainArguments),
@@ -242,6 +245,29 @@ pub struct PurgeArguments {
     pub node: NodeArguments,
 }
 
+/// `weir origin`
+#[derive(Args, Clone, Debug)]
+pub struct OriginArguments {
+    /// Its name in the configuration
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Whether it rests, or returns and gets its streams back
+    #[arg(value_enum)]
+    pub action: OriginAction,
+    /// Which node
+    #[command(flatten)]
+    pub node: NodeArguments,
+}
+
+/// What an origin is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OriginAction {
+    /// Others are asked in its place
+    Rest,
+    /// It is asked again
+    Return,
+}
+
 /// `weir drain`
 #[derive(Args, Clone, Debug)]
 pub struct DrainArguments {
@@ -292,6 +318,7 @@ pub fn run(tool: Tool, out: &mut dyn Write, complaints: &mut dyn Write) -> io::R
         Tool::Reload(arguments) => runtime.block_on(client::reload(&arguments, &clock, out, complaints)),
         Tool::Warm(arguments) => runtime.block_on(client::warm(&arguments, &clock, out, complaints)),
         Tool::Purge(arguments) => runtime.block_on(client::purge(&arguments, &clock, out, complaints)),
+        Tool::Origin(arguments) => runtime.block_on(client::origin(&arguments, &clock, out, complaints)),
         Tool::Drain(arguments) => runtime.block_on(client::drain(&arguments, &clock, out, complaints)),
     }
 }
@@ -334,6 +361,8 @@ mod command_line {
             &["weir", "purge", "/x"],
             &["weir", "purge", "--url", "/x", "--all"],
             &["weir", "purge", "--stream", "one", "--tag", "news"],
+            &["weir", "origin", "primary"],
+            &["weir", "origin", "primary", "sleep"],
             &["weir", "demo", "--http", "8080"],
         ] {
             assert_eq!(code(line), Some(2), "{line:?}");

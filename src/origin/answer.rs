@@ -97,11 +97,13 @@ pub struct AnswerBody {
     instead: Option<Instead>,
 }
 
+type Hears = Box<dyn FnOnce(&[u8]) + Send>;
+
 /// What is said in place of the origin's octets, which are read all the same, so that the connection can be used again.
 struct Instead {
     octets: Bytes,
     /// Told the beginning of what the origin said.
-    hears: Box<dyn FnOnce(&[u8]) + Send>,
+    hears: Hears,
     heard: Vec<u8>,
 }
 
@@ -138,8 +140,8 @@ pub(super) fn judge<B>(answer: &Response<B>, method: &Method, lease: &Lease) -> 
     if headers.len() > HEAD_FIELDS || size > HEAD_SIZE {
         return Err("its head is too large".into());
     }
-    if answer.status().is_informational() {
-        return Err(format!("status {} was not asked for", answer.status().as_u16()));
+    if !(200..600).contains(&answer.status().as_u16()) {
+        return Err(format!("status {} ends no exchange", answer.status().as_u16()));
     }
     let announced_length = content_length(headers)?;
     let chunked = chunked(headers)?;
@@ -321,6 +323,9 @@ impl AnswerBody {
         self.lease = None;
         self.incoming = None;
         self.upstream.figures.count(error.outcome());
+        if let Some(class) = error.class() {
+            self.upstream.memory.failed(self.clock.now(), class);
+        }
         Poll::Ready(Some(Err(error)))
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::outbound::interim::Interims;
+
 /// What tells streams apart at their origins. Two that look the same only share a place in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
@@ -18,6 +20,8 @@ pub struct Course {
     pub only: Option<Arc<str>>,
     /// On whose behalf.
     pub whose: Whose,
+    /// Who hears what is said before the answer.
+    pub interims: Interims,
 }
 
 /// On whose behalf a request is made.
@@ -34,24 +38,19 @@ pub enum Whose {
 /// the same.
 #[derive(Clone)]
 pub struct Naming {
-    stream: Option<StreamId>,
     by: Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>,
     changes: watch::Receiver<u64>,
 }
 
 impl Naming {
     /// `by` says which origin alone knows it at a moment; `changes` is touched whenever that may have changed.
-    pub fn new(
-        stream: Option<StreamId>,
-        by: Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>,
-        changes: watch::Receiver<u64>,
-    ) -> Self {
-        Self { stream, by, changes }
+    pub fn new(by: Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>, changes: watch::Receiver<u64>) -> Self {
+        Self { by, changes }
     }
 
     /// The course of a request for it now.
     pub fn course(&self) -> Course {
-        Course { stream: self.stream, only: (self.by)(), whose: Whose::Node }
+        Course { stream: None, only: (self.by)(), whose: Whose::Node }
     }
 
     /// Completes when another origin than `only` may be asked for it; never, where nobody is left to say so.

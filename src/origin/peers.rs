@@ -20,8 +20,8 @@ use crate::config::{self, HostHeader, Limits, Members, OriginScheme, OriginTls, 
 use crate::outbound::tls::TlsSetupError;
 use crate::region::proof::{BUSY, WEIR_PEER};
 use crate::rules::caching::Key;
+use crate::rules::upstream::health::Standing;
 use crate::rules::upstream::rendezvous::{self, Print};
-use crate::rules::upstream::select::Standing;
 use crate::tasks::Tasks;
 
 use super::{Answer, Ask, Course, FetchError, OriginFigures, OriginSetupError, Upstream, Wait, fetch};
@@ -213,6 +213,7 @@ impl Peers {
         let (host, port) = name.rsplit_once(':').expect("a checked configuration names ports");
         let tls = self.config.tls.as_ref();
         let origin = config::Origin {
+            health: None,
             aws: None,
             missing: Vec::new(),
             redirects: 0,
@@ -274,7 +275,7 @@ impl Peers {
     pub fn owner(&self, key: &Key) -> Owner {
         let now = self.clock.now();
         let heavier = self.heavier(Print::of_ownership(key.as_str()));
-        let first = heavier.iter().find(|member| member.upstream.memory.standing(now) != Standing::Resting);
+        let first = heavier.iter().find(|member| !matches!(member.upstream.memory.standing(now), Standing::Resting(_)));
         first.map_or(Owner::Own, |member| Owner::Peer(member.name.clone()))
     }
 
@@ -291,7 +292,7 @@ impl Peers {
             if asked == MOST_ASKED {
                 break;
             }
-            if member.upstream.memory.claimed(self.clock.now()) == Standing::Resting {
+            if matches!(member.upstream.memory.claimed(self.clock.now()).0, Standing::Resting(_)) {
                 continue;
             }
             asked += 1;
@@ -318,7 +319,7 @@ impl Peers {
         let (name, memory) = (&*member.name, &member.upstream.memory);
         match outcome {
             Ok(answer) => {
-                memory.succeeded();
+                memory.succeeded(self.clock.now());
                 match answer.headers.get(WEIR_PEER) {
                     None => Ok(answer),
                     Some(word) if word == BUSY => Err(PeerResult::Busy),
@@ -331,8 +332,8 @@ impl Peers {
             Err(error) => {
                 let is_silent = matches!(error, FetchError::Timeout { which: Wait::FirstByte, .. });
                 // One that holds a reload and has nothing new says nothing of anything else.
-                if error.blames_origin() && !(question.first_byte.is_some() && is_silent) {
-                    memory.failed(self.clock.now());
+                if let Some(class) = error.class().filter(|_| !(question.first_byte.is_some() && is_silent)) {
+                    memory.failed(self.clock.now(), class);
                 }
                 warn!(peer = name, cause = %error, "a peer was asked in vain");
                 Err(PeerResult::Failed)
@@ -357,6 +358,7 @@ impl Peers {
 mod tests {
     use super::*;
     use crate::clock::WallTime;
+    use crate::rules::upstream::health::Class;
 
     fn region(names: &[&str]) -> config::Peers {
         config::Peers {
@@ -385,7 +387,7 @@ mod tests {
         let theirs = (0..).map(key).find(|key| peers.owner(key) != Owner::Own).unwrap();
         assert_eq!(peers.owner(&theirs), Owner::Peer("10.0.0.2:1".into()));
         let other = peers.others.load()[0].clone();
-        (0..3).for_each(|_| other.upstream.memory.failed(clock.now()));
+        (0..3).for_each(|_| other.upstream.memory.failed(clock.now(), Class::Connect));
         assert_eq!(peers.owner(&theirs), Owner::Own);
         clock.advance(Duration::from_secs(40));
         assert_eq!(peers.owner(&theirs), Owner::Peer("10.0.0.2:1".into()));

@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::ask::Ask;
 use super::course::Course;
 use super::failure::FetchError;
-use super::{Origins, Upstream, fetch};
+use super::{Group, Origins, Upstream, fetch};
 use crate::config::{HostHeader, OriginScheme};
 use crate::rules::hls::rewrite;
 use crate::rules::uri::{Strictness, Target};
@@ -89,7 +89,7 @@ impl Trail {
                 first_byte: self.first_byte,
                 course: Course { only: None, ..self.course.clone() },
             };
-            answer = fetch::fetch(tasks, &[next.upstream.clone()], ask).await?;
+            answer = fetch::fetch(tasks, &Group::alone(&next.upstream), ask).await?;
             answer.found_at = Some(next.url);
             path = format!("{}{}", next.upstream.config.base_path, next.target);
             let Some(known) = origins.by_name.get(&next.upstream.name) else { break };

@@ -13,9 +13,10 @@ use crate::live::media::{Kind, Named};
 use crate::live::playlist::Playlist;
 use crate::live::state::{Failure, State};
 use crate::origin::peers::Owner;
+use crate::outbound::interim::Interims;
 use crate::rules::caching::Key;
 use crate::rules::hls::directives::Directives;
-use crate::rules::upstream::select::Standing;
+use crate::rules::upstream::health::Standing;
 
 use super::asked::{self, Asking};
 use super::held::{self, Judge, Stored};
@@ -378,5 +379,6 @@ pub(super) fn head(url: &str, mut fields: HeaderMap) -> Result<Head, &'static st
         viewer: Viewer { peer: nobody, address: nobody },
         protocol: Protocol::Http11,
         received: Tick::default(),
+        interims: Interims::default(),
     })
 }

@@ -21,7 +21,7 @@ use super::body::Content;
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
-use super::{Head, Refusal, Upload, UploadError, upstream};
+use super::{Head, Refusal, Upload, UploadError, posted, upstream};
 
 /// Passes a request without a body.
 ///
@@ -105,13 +105,22 @@ pub async fn send(
         headers,
         viewer_authority: head.authority.clone(),
         body: body.map(|body| Box::pin(body) as _),
-        course: Course { whose: Whose::Viewer, ..Course::default() },
+        course: Course { whose: Whose::Viewer, interims: head.interims.clone(), ..Course::default() },
     };
-    let fetched = policies.origins.fetch(edge.tasks(), &resource.route.supply.origins, ask).await;
+    let fetched = policies.origins.fetch(edge.tasks(), &resource.route.supply.order(&resource.upstream), ask).await;
     let answer = fetched.map_err(|error| upstream::of_fetch(&error))?;
     for target in invalidated(&resource.written(), &head.method, answer.status, &answer.headers) {
-        edge.cache.remove(&resource.sibling(&target));
+        let key = resource.sibling(&target);
+        edge.cache.remove(&key);
+        // A stream that began anew keeps it under another key.
+        if let Some(named) = edge.live.media.find(&key) {
+            edge.cache.remove(&named.key);
+        }
     }
+    let answer = match posted::keep(edge, policies, (head, resource), (answer, began)).await? {
+        Ok(kept) => return Ok(Answer { origin_wait: Some(edge.clock.now().since(began)), ..kept }),
+        Err(answer) => answer,
+    };
     let mut headers = answer.headers;
     hop::strip_hop_by_hop(&mut headers);
     date::ensure_date(&mut headers, edge.clock.wall());

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use http::{HeaderMap, Method};
 
 use crate::clock::Tick;
+use crate::outbound::interim::Interims;
 use crate::rules::upstream::rendezvous::Print;
 
 /// The head of one request.
@@ -32,6 +33,8 @@ pub struct Head {
     pub protocol: Protocol,
     /// When its head was complete.
     pub received: Tick,
+    /// Who hears interim answers.
+    pub interims: Interims,
 }
 
 impl Head {
@@ -142,6 +145,7 @@ mod tests {
                 viewer: Viewer { peer: ([127, 0, 0, 1], 1).into(), address: ([127, 0, 0, 1], 1).into() },
                 protocol: Protocol::Http11,
                 received: Tick::default(),
+                interims: Interims::default(),
             };
             assert_eq!(head.host(), host);
         }

@@ -22,6 +22,7 @@ use super::answer::{Age, Answer};
 use super::cached::{self, Manner, Needs};
 use super::edge::Edge;
 use super::policies::Policies;
+use super::refusal::Fault;
 use super::route::Resource;
 use super::{Head, Refusal, asked, forward, plain};
 
@@ -52,7 +53,17 @@ pub async fn answer(
         return forward::pass(edge, policies, head, resource, Forward::UriMiss).await;
     }
     let media = Media { edge, policies, head, resource, named };
-    let mut answer = cached::answer(edge, policies, head, resource, &media).await?;
+    let mut answer = match cached::answer(edge, policies, head, resource, &media).await {
+        // Nothing of it was sent: where another origin has the same, the viewer sees nothing of one that broke off.
+        Err(refusal) if named.kind == Kind::Part && refusal.fault() == Fault::Origin => {
+            let places = &resource.route.supply.origins;
+            if !edge.live.media.is_passed_on(named, places).await {
+                return Err(refusal);
+            }
+            cached::answer(edge, policies, head, resource, &media).await?
+        }
+        answered => answered?,
+    };
     answer.urgency = Some(urgency(named.kind, named.role));
     answer.headers.remove(SET_COOKIE);
     if answer.origination == Origination::Pass
@@ -103,7 +114,8 @@ impl Manner for Media<'_> {
 
     fn fetch(&self, lead: Lead, validates: Option<Arc<Object>>) -> FillReader {
         let source = Source {
-            group: self.resource.route.supply.origins.clone(),
+            group: self.resource.route.supply.order(&self.resource.upstream),
+            places: self.resource.route.supply.origins.clone(),
             target: self.resource.upstream.clone(),
             fields: asked::fields(self.policies),
             viewer_authority: self.resource.viewer_authority.clone(),

@@ -16,6 +16,7 @@ mod page;
 mod plain;
 mod playlist;
 pub mod policies;
+mod posted;
 pub mod purge;
 pub mod refusal;
 mod represent;

@@ -22,7 +22,7 @@ use super::cached::{self, Manner, Needs};
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
-use super::{Head, Refusal, asked, forward, upstream};
+use super::{Head, Refusal, asked, forward, represent, upstream};
 
 /// What Cache-Status says where the operator's word on Vary made a difference.
 const VARY_IGNORED: &str = "vary-ignored";
@@ -110,6 +110,11 @@ impl Plain<'_> {
         }
     }
 
+    /// Whether a response has all that is asked for: a part answers ranges inside it alone.
+    fn is_answered_by(&self, response: &ResponseHead) -> bool {
+        response.status != StatusCode::PARTIAL_CONTENT || represent::part_of(self.head, response).is_some()
+    }
+
     /// Whether the operator's word on Vary counted for this answer.
     fn ignores_vary_of(&self, answer: &Answer) -> bool {
         let ignored = &self.resource.route.config.sharing.ignore_vary;
@@ -125,7 +130,7 @@ impl Manner for Plain<'_> {
     }
 
     fn freshness(&self, stored: &ResponseHead, now: Tick) -> Freshness {
-        if !self.credentials.may_be_answered_from(&stored.headers) {
+        if !self.credentials.may_be_answered_from(&stored.headers) || !self.is_answered_by(stored) {
             return Freshness::Unusable;
         }
         match &self.wish {
@@ -145,7 +150,7 @@ impl Manner for Plain<'_> {
         });
         let fetching = Fetching {
             origins: policies.origins.clone(),
-            group: resource.route.supply.origins.clone(),
+            group: resource.route.supply.order(&resource.upstream),
             target: resource.upstream.clone(),
             fields: upstream::shared_fields(head, policies, resource.route),
             unvaried: upstream::unvaried(resource.route),
@@ -153,6 +158,7 @@ impl Manner for Plain<'_> {
             viewer_authority: resource.viewer_authority.clone(),
             validates,
             siblings,
+            interims: head.interims.clone(),
             terms: match resource.route.config.live {
                 // A playlist that is asked for with credentials is whoever's the origin says.
                 LiveMode::Auto if self.credentials != Credentials::Authorization => Terms::Unnamed,
@@ -174,6 +180,9 @@ impl Manner for Plain<'_> {
     /// A request that tells who sends it gets what another one brought only while it is fresh for all: what is shared
     /// unfresh among those who wait may have been fitted to one of them.
     fn may_share(&self, response: &ResponseHead, now: Tick) -> bool {
+        if !self.is_answered_by(response) {
+            return false;
+        }
         let is_fresh = || matches!(response.lifetime.freshness(now), Freshness::Fresh { .. });
         match self.credentials {
             Credentials::None => true,

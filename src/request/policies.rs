@@ -146,6 +146,8 @@ impl RoutePolicy {
             keys: route.keys,
             query_keep: route.query_keep.clone(),
             stale_playlist_for: route.stale_playlist_for,
+            failover_after: route.failover_after,
+            failback: route.failback,
             errors: route.errors.clone(),
         };
         Self {

@@ -52,6 +52,11 @@ pub fn passed_fields(head: &Head, policies: &Policies) -> HeaderMap {
     fields
 }
 
+/// Whether a request has conditions, or asks for a part.
+pub fn is_conditional(head: &Head) -> bool {
+    OF_ONE_VIEWER.iter().any(|name| *name != EXPECT && head.headers.contains_key(name))
+}
+
 fn end_to_end(head: &Head, policies: &Policies) -> HeaderMap {
     let mut fields = head.headers.clone();
     hop::strip_hop_by_hop(&mut fields);
@@ -98,6 +103,7 @@ pub fn of_fetch(error: &FetchError) -> Refusal {
         FetchError::Malformed { .. } => Refusal::OriginMalformed,
         FetchError::Redirected { .. } => Refusal::OriginRedirect,
         FetchError::QueueFull { .. } => Refusal::OriginBusy,
+        FetchError::Resting { .. } => Refusal::OriginUnreachable,
         FetchError::Upload { .. } => Refusal::BadRequest("the request body broke off or is too large"),
     }
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 use ipnet::IpNet;
 
 use crate::clock::Tick;
+use crate::outbound::interim::Interims;
 use crate::request::{Caller, Head, Protocol, Refusal, Scheme, Viewer};
 use crate::rules::forwarded::{self, Said};
 use crate::rules::http1::Fault;
@@ -171,6 +172,7 @@ pub fn read(parts: request::Parts, arrival: &Arrival<'_>) -> Result<Head, BadReq
         viewer: Viewer { peer: arrival.peer, address: origin.address },
         protocol: arrival.protocol,
         received: arrival.received,
+        interims: Interims::default(),
     })
 }
 

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::corpus::{Case, cases, octets};
-use crate::stage::{node, short};
+use crate::stage::{files, node, short};
 use crate::{all, within};
 
 #[derive(Clone, Deserialize)]
@@ -36,7 +36,7 @@ async fn no_malformed_answer_is_passed_on_stored_or_followed_by_another() {
     let mut records = Vec::new();
     let mut tables = String::new();
     for case in &cases {
-        let (address, record) = origin(octets(&case.told.answer, &case.id), case.told.stays).await;
+        let (address, record) = origin(case).await;
         let id = &case.id;
         tables += &format!("[origins.{id}]\nurl = \"http://{address}\"\n");
         records.push(record);
@@ -44,7 +44,8 @@ async fn no_malformed_answer_is_passed_on_stored_or_followed_by_another() {
     for Case { id, .. } in &cases {
         tables += &format!("[[route]]\nname = \"{id}\"\nhost = [\"{id}.x\"]\norigins = [\"{id}\"]\n");
     }
-    let (node, _authority, _folder) = node(&tables).await;
+    let (_authority, folder) = files();
+    let node = node(folder.path(), &tables).await;
     let address = node.address("http").unwrap();
     let mut faults = all(&cases, |case| async move { within(&case.name, tell(address, &case)).await }).await;
     node.stop().await;
@@ -59,17 +60,18 @@ async fn no_malformed_answer_is_passed_on_stored_or_followed_by_another() {
     assert!(faults.is_empty(), "{} of {} cases:\n{}", faults.len(), cases.len(), faults.join("\n"));
 }
 
-/// An origin that says `answer` to whatever is bad, and a good one to the rest.
-async fn origin(answer: Vec<u8>, stays: bool) -> (SocketAddr, Records) {
+/// An origin that says the case's answer to whatever is bad, and a good one to the rest.
+async fn origin(case: &Case<Told>) -> (SocketAddr, Records) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let records = Records::default();
-    let (kept, answer) = (records.clone(), Arc::<[u8]>::from(answer));
+    let (kept, told) = (records.clone(), Arc::new(case.told.clone()));
+    let answer = Arc::<[u8]>::from(octets(&told.answer, &case.id));
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let at = kept.lock().len();
             kept.lock().push(Vec::new());
-            tokio::spawn(serve(stream, (kept.clone(), at), answer.clone(), stays));
+            tokio::spawn(serve(stream, (kept.clone(), at), (told.clone(), answer.clone())));
         }
     });
     (address, records)
@@ -77,7 +79,7 @@ async fn origin(answer: Vec<u8>, stays: bool) -> (SocketAddr, Records) {
 
 const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nCache-Control: no-store\r\n\r\ngood";
 
-async fn serve(mut stream: TcpStream, (records, at): (Records, usize), answer: Arc<[u8]>, stays: bool) {
+async fn serve(mut stream: TcpStream, (records, at): (Records, usize), (told, answer): (Arc<Told>, Arc<[u8]>)) {
     let mut octets = Vec::new();
     while let Ok(1..) = stream.read_buf(&mut octets).await {
         while let Some(end) = octets.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -88,7 +90,7 @@ async fn serve(mut stream: TcpStream, (records, at): (Records, usize), answer: A
             records.lock()[at].push(line);
             // The node may close before it has all of it.
             _ = stream.write_all(if is_good { GOOD } else { &answer }).await;
-            if !is_good && !stays {
+            if !is_good && !told.stays {
                 _ = stream.shutdown().await;
             }
         }
@@ -107,7 +109,7 @@ async fn tell(address: SocketAddr, case: &Case<Told>) -> Result<(), String> {
         let mut octets = Vec::new();
         // A cut may be a reset.
         while let Ok(1..) = stream.read_buf(&mut octets).await {}
-        let got = got(&octets, method == "HEAD");
+        let got = got(&octets, method);
         let expected = if path == "good" { "200 good" } else { &case.told.gets };
         if !expected.split(" or ").any(|expected| is(&got, expected)) {
             return Err(format!("/{path} got {got:?}, not {expected:?}: {:?}", short(&octets)));
@@ -116,13 +118,15 @@ async fn tell(address: SocketAddr, case: &Case<Told>) -> Result<(), String> {
     Ok(())
 }
 
+/// What a viewer got.
 #[derive(Debug)]
-enum Got {
+pub enum Got {
     Whole(u16, String),
     Cut,
 }
 
-fn is(got: &Got, expected: &str) -> bool {
+/// Whether it is what was expected: `cut`, a status, or a status and a body.
+pub fn is(got: &Got, expected: &str) -> bool {
     match (got, expected.split_once(' ')) {
         (Got::Cut, _) => expected == "cut",
         (Got::Whole(status, body), Some((wanted, text))) => status.to_string() == wanted && body == text,
@@ -130,15 +134,15 @@ fn is(got: &Got, expected: &str) -> bool {
     }
 }
 
-/// What a viewer makes of the octets of a connection.
-fn got(octets: &[u8], silent: bool) -> Got {
+/// What a viewer who asked by `method` makes of the octets of a connection.
+pub fn got(octets: &[u8], method: &str) -> Got {
     let Some(end) = octets.windows(4).position(|four| four == b"\r\n\r\n") else { return Got::Cut };
     let head = String::from_utf8_lossy(&octets[..end]).to_ascii_lowercase();
     let Some(status) = head.get(9..12).and_then(|digits| digits.parse().ok()) else { return Got::Cut };
     let body = &octets[end + 4..];
     let value = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let body = match (value("content-length:"), value("transfer-encoding:")) {
-        _ if silent || status == 204 || status == 304 => Some(body.to_vec()),
+        _ if method == "HEAD" || status == 204 || status == 304 => Some(body.to_vec()),
         (Some(length), None) => Some(body.to_vec()).filter(|body| Ok(body.len()) == length.parse()),
         (None, Some("chunked")) => dechunked(body),
         _ => Some(body.to_vec()),

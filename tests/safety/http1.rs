@@ -58,8 +58,7 @@ async fn tell(address: SocketAddr, case: &Case<Told>) -> Result<(), String> {
     if !told.seen.closes() {
         expected.push(200);
     }
-    let silent = told.send.starts_with("HEAD");
-    let statuses = statuses(&answers, silent).map_err(|what| format!("{what}: {:?}", short(&answers)))?;
+    let statuses = statuses(&answers).map_err(|what| format!("{what}: {:?}", short(&answers)))?;
     // A viewer who ends its side may be gone before it is told what for.
     let may_be_gone = told.ends && statuses.iter().all(|status| *status >= 400);
     if statuses != expected && !may_be_gone {
@@ -73,7 +72,7 @@ async fn tell(address: SocketAddr, case: &Case<Told>) -> Result<(), String> {
 }
 
 /// The statuses of whole answers that follow each other.
-fn statuses(mut octets: &[u8], silent: bool) -> Result<Vec<u16>, String> {
+fn statuses(mut octets: &[u8]) -> Result<Vec<u16>, String> {
     let mut statuses = Vec::new();
     while !octets.is_empty() {
         let end = octets.windows(4).position(|four| four == b"\r\n\r\n").ok_or("half a head")? + 4;
@@ -85,7 +84,7 @@ fn statuses(mut octets: &[u8], silent: bool) -> Result<Vec<u16>, String> {
         }
         statuses.push(status);
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-        let length: usize = if silent { 0 } else { length.unwrap_or(octets.len()) };
+        let length: usize = length.unwrap_or(octets.len());
         octets = octets.get(length..).ok_or("half a body")?;
     }
     Ok(statuses)

@@ -21,14 +21,14 @@ struct Told {
     seen: Seen,
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
+pub const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// The stream of the probe: higher than all others.
 const PROBE: u32 = 0x7fff_fff1;
@@ -109,7 +109,7 @@ async fn tell(address: SocketAddr, case: &Case<Told>) -> Result<(), String> {
     let may_live = expected.iter().all(|expected| expected.contains(": "));
     let mut stream = TcpStream::connect(address).await.unwrap();
     let (mut read, mut write) = stream.split();
-    let send = case.told.send.iter().flat_map(|text| frames(text, &case.id));
+    let send = case.told.send.iter().flat_map(|text| frames(text, &case.id, |at| 2 * at + 1));
     let mut send = [PREFACE.to_vec(), frame(SETTINGS, 0, 0, &[]), send.collect()].concat();
     if may_live {
         let probe = fields(":method=GET | :scheme=http | :authority=x | :path=/.weir/live", "");
@@ -134,7 +134,8 @@ async fn tell(address: SocketAddr, case: &Case<Told>) -> Result<(), String> {
     if is_right { Ok(()) } else { Err(format!("{outcome:?} is not {expected:?}")) }
 }
 
-async fn next(read: &mut (impl AsyncRead + Unpin)) -> Option<(u8, u8, u32, Vec<u8>)> {
+/// The next frame: type, flags, stream, payload.
+pub async fn next(read: &mut (impl AsyncRead + Unpin)) -> Option<(u8, u8, u32, Vec<u8>)> {
     let mut head = [0; 9];
     read.read_exact(&mut head).await.ok()?;
     let [a, b, c, kind, flags, stream @ ..] = head;
@@ -143,13 +144,14 @@ async fn next(read: &mut (impl AsyncRead + Unpin)) -> Option<(u8, u8, u32, Vec<u
     Some((kind, flags, u32::from_be_bytes(stream), payload))
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+/// A frame.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// The frames that a text stands for.
-fn frames(text: &str, id: &str) -> Vec<u8> {
+/// The frames that a text stands for; `stream` is the present one at each repetition.
+pub fn frames(text: &str, id: &str, stream: impl Fn(u32) -> u32) -> Vec<u8> {
     let text = written_out(text);
     let (count, text) = match text.split_once(" of ") {
         Some((count, text)) if count.parse::<u32>().is_ok() => (count.parse().unwrap(), text),
@@ -158,7 +160,7 @@ fn frames(text: &str, id: &str) -> Vec<u8> {
     let mut octets = Vec::new();
     for at in 0..count {
         for text in text.split(" || ") {
-            octets.extend(one(text, id, 2 * at + 1));
+            octets.extend(one(text, id, stream(at)));
         }
     }
     octets

@@ -37,7 +37,7 @@ const CONTROL: &[u8] = &[0, 4, 0];
 async fn no_request_of_http_3_is_taken_for_another_or_for_two() {
     let stage = Stage::start().await;
     let address = stage.node.address("h3").unwrap();
-    let authority = stage.authority.file(stage.folder.path(), "ca.pem");
+    let authority = stage.folder.path().join("ca.pem");
     let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     endpoint.set_default_client_config(trusting(&CertificateDer::from_pem_file(authority).unwrap()));
     let cases = cases::<Told>("http3.toml");

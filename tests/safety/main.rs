@@ -9,6 +9,7 @@
 )]
 
 mod answers;
+mod answers2;
 #[path = "../scenarios/certificates.rs"]
 #[allow(dead_code, reason = "shared with the scenarios")]
 mod certificates;

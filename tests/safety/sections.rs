@@ -54,17 +54,15 @@ pub fn hpack_status(block: &[u8]) -> Option<u16> {
         [index @ 0x88..=0x8e, ..] => Some(INDEXED[usize::from(index - 0x88)]),
         // A literal whose name is one of the seven indices of :status.
         [0x08..=0x0e | 0x18..=0x1e | 0x48..=0x4e, length, rest @ ..] => {
-            digits(rest.get(..usize::from(length & 0x7f))?, length & 0x80 != 0)
+            let octets = rest.get(..usize::from(length & 0x7f))?;
+            if length & 0x80 == 0 { std::str::from_utf8(octets).ok()?.parse().ok() } else { coded(octets) }
         }
         _ => None,
     }
 }
 
-/// Three digits, plain or in Huffman's code (RFC 7541 appendix B: those of 0 to 2 have five bits, of 3 to 9 six).
-fn digits(octets: &[u8], is_coded: bool) -> Option<u16> {
-    if !is_coded {
-        return std::str::from_utf8(octets).ok()?.parse().ok();
-    }
+/// Three digits in Huffman's code (RFC 7541 appendix B: those of 0 to 2 have five bits, of 3 to 9 six).
+fn coded(octets: &[u8]) -> Option<u16> {
     let bits: Vec<_> = octets.iter().flat_map(|octet| (0..8).rev().map(move |bit| (octet >> bit) & 1)).collect();
     let value = |bits: &[u8]| bits.iter().fold(0u16, |sum, bit| sum << 1 | u16::from(*bit));
     let (mut status, mut at) = (0, 0);

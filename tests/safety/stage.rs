@@ -1,6 +1,7 @@
 //! A node between the corpora and a recording origin, and the verdict on what the origin has seen.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use tempfile::TempDir;
 use weir::config::Config;
@@ -14,7 +15,6 @@ use crate::origin::{Connection, Origin};
 pub struct Stage {
     pub node: Node,
     pub origin: Origin,
-    pub authority: Authority,
     pub folder: TempDir,
 }
 
@@ -26,8 +26,9 @@ impl Stage {
              origins = [\"main\"]\n",
             origin.address
         );
-        let (node, authority, folder) = node(&tables).await;
-        Self { node, origin, authority, folder }
+        let (_, folder) = files();
+        let node = node(folder.path(), &tables).await;
+        Self { node, origin, folder }
     }
 
     /// Ends all and judges what the origin has seen of `cases`; what the viewers of each have seen goes before.
@@ -68,21 +69,26 @@ impl Stage {
     }
 }
 
-/// A node with `tables` behind its usual ones.
-pub async fn node(tables: &str) -> (Node, Authority, TempDir) {
+/// A folder with an authority in `ca.pem` and a certificate of its own in `edge.pem` and `edge.key`.
+pub fn files() -> (Authority, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new("the authority of safety");
+    authority.file(folder.path(), "ca.pem");
     authority.leaf(folder.path(), "edge", Kind::Ecdsa);
+    (authority, folder)
+}
+
+/// A node with `tables` behind its usual ones.
+pub async fn node(folder: &Path, tables: &str) -> Node {
     let text = format!(
         "[node]\nname = \"edge-test\"\nworkers = 2\n[listen]\nhttp = [\"127.0.0.1:0\"]\nhttps = [\"127.0.0.1:0\"]\n\
          admin = \"127.0.0.1:0\"\n[tls]\ncertificates = [{{ cert = \"edge.pem\", key = \"edge.key\" }}]\n\
          [cache]\nmemory = \"64MiB\"\n[shutdown]\ndeadline = \"5s\"\n{tables}"
     );
-    let config = folder.path().join("edge.toml");
+    let config = folder.join("edge.toml");
     std::fs::write(&config, &text).unwrap();
     let (parsed, _) = Config::load(&config).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
-    let node = Node::start(parsed, Some(config)).await.unwrap();
-    (node, authority, folder)
+    Node::start(parsed, Some(config)).await.unwrap()
 }
 
 fn holds(text: &[u8], wanted: &[u8]) -> bool {

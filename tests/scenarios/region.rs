@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
@@ -339,11 +340,15 @@ async fn a_viewers_address_is_believed_of_a_node_and_of_nobody_else() {
     let region = Region::start(1, origin.addr, LOCKED).await;
     let host = region.ports[0].address().to_string();
     let peers = Client::connect(&format!("http://{host}"), Way::H1, &Trust::AcceptAny).await.unwrap();
-    let good = proof(SECRET, (&host, "/x"), WallTime::from(std::time::SystemTime::now()));
-    let mine = [("authorization", "Basic eA=="), ("x-forwarded-for", "203.0.113.7"), ("weir-peer", good.as_str())];
-    assert_eq!(peers.get("/x", &mine).await.unwrap().status, 200);
+    let signer = Signer::new(Some(&Secret::from(SECRET.to_owned())), None, 78);
+    let message = Message { method: &Method::DELETE, host: &host, target: "/x" };
+    let good = signer.sign(message, None, WallTime::from(std::time::SystemTime::now())).to_str().unwrap().to_owned();
+    let mine = [("x-forwarded-for", "203.0.113.7"), ("weir-peer", good.as_str())];
+    let delete =
+        async |client: Client, fields| client.request(Method::DELETE, "/x", fields, Bytes::new()).await.unwrap();
+    assert_eq!(delete(peers, &mine).await.status, 200);
     assert_eq!(origin.last().field("x-forwarded-for"), "203.0.113.7");
-    assert_eq!(region.viewer(0).await.get("/x", &mine[..2]).await.unwrap().status, 200);
+    assert_eq!(delete(region.viewer(0).await, &mine[..1]).await.status, 200);
     assert_eq!(origin.last().field("x-forwarded-for"), "127.0.0.1");
     region.end().await;
 }
@@ -416,8 +421,9 @@ async fn nodes_whose_origins_are_each_other_refuse_to_go_round() {
         // Both have one name, so that each believes the other to be a tier of its own, once.
         region.open(&node_toml("node", own, LOCKED, &above)).await;
     }
-    // One viewer's own request is joined by nobody: it goes round until it is recognised.
-    let mut answer = region.viewer(0).await.get("/x", &[("authorization", "Basic eA==")]).await.unwrap();
+    // A write is joined by nobody: it goes round until it is recognised.
+    let viewer = region.viewer(0).await;
+    let mut answer = viewer.request(Method::DELETE, "/x", &[], Bytes::new()).await.unwrap();
     assert_eq!(answer.status, 508);
     assert!(body(&mut answer).await.contains("loop-detected"));
     region.end().await;

@@ -81,6 +81,7 @@ class Viewers:
             except (OSError, http.client.HTTPException):
                 # The node has died, or cut a body: an error, and no wrong octet.
                 self.counts["errors"] += 1
+                self.leaving.wait(0.02)
             finally:
                 connection.close()
 

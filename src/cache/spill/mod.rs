@@ -235,8 +235,8 @@ impl Spill {
     fn card(&self, key: &Key, head: &ResponseHead, (number, length): (u64, u64)) -> Card {
         let age = self.clock.now().since(head.lifetime.responded());
         let stored = self.clock.wall().since_epoch().saturating_sub(age).as_secs();
-        let variant = head.variant.clone();
-        Card { key: key.clone(), stream: None, tags: tags(&head.headers), variant, number, stored, length }
+        let (tags, variant) = (Tag::all(&head.headers).map(|tag| tag.0).collect(), head.variant.clone());
+        Card { key: key.clone(), stream: None, tags, variant, number, stored, length }
     }
 
     /// A response that was stored in memory takes the place of what is here for the same requests.
@@ -357,11 +357,6 @@ impl Spill {
 fn is_of_use(head: &ResponseHead, now: crate::clock::Tick) -> bool {
     let lifetime = &head.lifetime;
     lifetime.freshness(now) != Freshness::Unusable || lifetime.freshness(lifetime.responded()) == Freshness::Unusable
-}
-
-/// Tags that the origin gave a response, as numbers.
-fn tags(headers: &HeaderMap) -> Box<[u64]> {
-    Tag::all(headers).map(|tag| tag.0).collect()
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {

@@ -41,7 +41,7 @@ pub(super) struct Card {
     pub key: Key,
     /// The stream that it belongs to, if any.
     pub stream: Option<Box<str>>,
-    /// Hashes of its tags.
+    /// Its tags, as numbers.
     pub tags: Box<[u64]>,
     pub variant: Variant,
     /// Its number: later ones were offered later.

@@ -12,6 +12,7 @@ use crate::cache::{FillReader, Flight, Lead, Lookup, Object};
 use crate::clock::Tick;
 use crate::live::Asked;
 use crate::origin::pump::{Fetching, Pump, Terms};
+use crate::outbound::interim::Interims;
 use crate::rules::caching::Key;
 use crate::rules::caching::storable::SetCookie;
 use crate::rules::fields::loops::CDN_LOOP;
@@ -85,7 +86,8 @@ impl Media {
         let supply = &asked.rules.supply;
         let source = Source {
             shared: supply.shared(&located.key, &target, asked.viewer_authority.as_deref()),
-            group: supply.origins.clone(),
+            group: supply.order(&located.upstream),
+            places: supply.origins.clone(),
             target: located.upstream,
             fields: asked.fields.clone(),
             viewer_authority: asked.viewer_authority.clone(),
@@ -126,6 +128,7 @@ impl Media {
         // Nothing that differs between viewers, so that what comes fits them all.
         let fields = source.fields.iter().filter(|(name, _)| [VIA, CDN_LOOP].contains(name));
         let fields = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let naming = self.naming(print, &source);
         let fetching = Fetching {
             origins: self.origins.load_full(),
             group: source.group,
@@ -134,12 +137,13 @@ impl Media {
             unvaried: [].into(),
             cookies: SetCookie::Strip,
             siblings: Vec::new(),
+            interims: Interims::default(),
             viewer_authority: source.viewer_authority,
             validates,
             terms: Terms::Media(self.promises.find(print)),
             errors: source.errors,
             shared: source.shared,
-            naming: None,
+            naming,
         };
         let tasks = self.home(print).clone();
         let (clock, media, key) = (self.clock.clone(), self.clone(), named.key.clone());

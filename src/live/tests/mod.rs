@@ -101,6 +101,8 @@ impl Stage {
             keys: Keys::NoStore,
             query_keep: Vec::new(),
             stale_playlist_for: 3,
+            failover_after: 1,
+            failback: config::Failback::Auto,
             errors: Errors::default(),
         };
         Self { live, clock, rules, requests, count, most }
@@ -256,6 +258,7 @@ fn origin_at(port: u16) -> config::Origin {
         idle: 10 * SECOND,
         connections: 64,
         requests: 512,
+        health: None,
         proof: None,
         aws: None,
         missing: Vec::new(),
@@ -280,6 +283,9 @@ fn route() -> Route {
         query_keep: Vec::new(),
         warm: Vec::new(),
         stale_playlist_for: 3,
+        weights: vec![None],
+        failover_after: 1,
+        failback: config::Failback::Auto,
         sharing: crate::config::Sharing::default(),
         errors: Errors::default(),
         set_headers: Vec::new(),

@@ -16,6 +16,7 @@ pub(super) enum Kind {
 
 /// What a media playlist can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, printed as JSON")]
 pub(super) struct Playlist {
     pub(super) target_duration_ms: u64,
     pub(super) part_target_ms: Option<u64>,

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, WallTime};
 use crate::config::{HostHeader, Limits, Origin, OriginScheme, OriginTls};
-use crate::origin::{Answer, Ask, Course, FetchError, OriginFigures, Origins, Outcome};
+use crate::origin::{Answer, Ask, Course, FetchError, OriginFigures, Origins, Outcome, StreamId};
 use crate::tasks::Tasks;
 
 /// A cleartext origin on this port of loopback.
@@ -46,6 +46,7 @@ pub(super) fn origin_at(port: u16) -> Origin {
         idle: Duration::from_secs(10),
         connections: 64,
         requests: 512,
+        health: None,
         proof: None,
         aws: None,
         missing: Vec::new(),

@@ -203,6 +203,8 @@ impl Lifetime {
     /// Stale from `at` on at the latest: a purge wants it validated. Its windows are what they were, and begin then.
     pub fn outdate(&mut self, at: Tick) {
         self.fresh_for = self.fresh_for.min(self.age(at));
+        // What nobody but us allows ends here.
+        self.disconnected = self.disconnected.min(self.if_error);
         self.outdated = true;
     }
 

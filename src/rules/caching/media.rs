@@ -28,6 +28,11 @@ pub fn verdict(request: &RequestFacts, response: &Received<'_>, control: &Contro
         let is_missing = matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE);
         return match is_missing {
             true => Verdict { storable: Err(WhyNot::NotFresh), ..plain },
+            // A part is no medium that a stream names.
+            false if response.status == StatusCode::PARTIAL_CONTENT => {
+                let reason = WhyNot::NotWhole;
+                Verdict { storable: Err(reason), sharing: Sharing::Nobody(reason), ..plain }
+            }
             false => plain,
         };
     }
@@ -40,6 +45,9 @@ pub fn verdict(request: &RequestFacts, response: &Received<'_>, control: &Contro
 /// Whether a stored response may be used: as long as the stream needs it. What came before the name stood for it may be
 /// another stream's, whatever lifetime it had, and is to be validated.
 pub fn freshness(status: StatusCode, lifetime: &Lifetime, word: &Word, now: Tick) -> Freshness {
+    if status == StatusCode::PARTIAL_CONTENT {
+        return Freshness::Unusable;
+    }
     if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
         // As long as the route grants it, and never from before the name stood for anything.
         return match lifetime.freshness(now) {

@@ -6,6 +6,7 @@ pub mod invalidate;
 pub mod key;
 pub mod media;
 pub mod negative;
+pub mod partial;
 pub mod purge;
 pub mod range;
 pub mod reason;

@@ -8,6 +8,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::control::{Control, Directive, Source, TARGETS};
 use super::freshness::{Freshness, Lifetime, Policy, Received};
+use super::partial::Held;
 use crate::rules::fields::list;
 
 /// What matters of the request that a response answers.
@@ -78,7 +79,7 @@ pub enum WhyNot {
     /// Answers to this method are not kept.
     #[error("only answers to GET are kept")]
     Method,
-    /// It is interim, partial or an answer to a condition.
+    /// It is interim, an answer to a condition, or a part of which no other request could get anything.
     #[error("this status is no whole answer of its own")]
     NotWhole,
     /// RFC 6585 forbids it.
@@ -221,6 +222,7 @@ pub(super) fn prohibition(request: &RequestFacts, response: &Received<'_>, contr
         return Err(WhyNot::Method);
     }
     match status.as_u16() {
+        206 if Held::of(headers).is_some() => {}
         0..=199 | 206 | 304 => return Err(WhyNot::NotWhole),
         428 | 429 | 431 | 511 => return Err(WhyNot::Status),
         _ => {}

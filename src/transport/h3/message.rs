@@ -10,6 +10,7 @@ use super::code::{self, ConnectionError};
 use super::counters::Malformed;
 use super::qpack::{self, Bounds, DecodeError, Name, static_table};
 use crate::clock::Tick;
+use crate::outbound::interim::Interims;
 use crate::request::{Caller, Head, Protocol, Scheme, Viewer};
 use crate::rules::http1::Fault;
 use crate::transport::head::{BadRequest, expectation, has_blank_edge, normal_authority, strip};
@@ -182,6 +183,7 @@ impl Fields {
             viewer,
             protocol: Protocol::Http3,
             received,
+            interims: Interims::default(),
         };
         Ok(Request::Serve(Box::new(head), self.length))
     }

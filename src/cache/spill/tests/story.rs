@@ -187,26 +187,12 @@ impl Process {
     /// What comes from disk; `None` where nothing does and the origin would be asked.
     pub async fn read(&self, name: &str, request: &HeaderMap) -> Option<(ResponseHead, Bytes)> {
         let (writer, reader) = self.writer(name, request);
-        let reading = async {
-            let got = whole(reader).await;
-            assert!(!matches!(got, Err(FillEnd::Gone)), "it was to be streamed");
-            got.ok()
-        };
-        // A read that passes through a window needs its reader to go on.
-        let (rest, got) = tokio::join!(writer.from_disk(request), reading_unless_handed_back(reading));
-        match rest {
-            Some(_writer) => None,
-            None => got,
-        }
-    }
-}
-
-/// The writer that is handed back keeps the reader waiting: a moment suffices, as all is done at once.
-async fn reading_unless_handed_back<T>(reading: impl Future<Output = Option<T>>) -> Option<T> {
-    tokio::select! {
-        biased;
-        got = reading => got,
-        () = async { for _ in 0..10_000 { tokio::task::yield_now().await } } => None,
+        // A writer that is handed back is dropped, which ends its reader's wait; one that feeds a window needs its
+        // reader to go on.
+        let feeding = async { writer.from_disk(request).await.is_none() };
+        let (is_fed, got) = tokio::join!(feeding, whole(reader));
+        assert!(!matches!(got, Err(FillEnd::Gone)), "it was to be streamed");
+        got.ok().filter(|_| is_fed)
     }
 }
 

@@ -136,6 +136,8 @@ impl Stage {
             keys: crate::config::Keys::NoStore,
             query_keep: Vec::new(),
             stale_playlist_for: 3,
+            failover_after: 1,
+            failback: crate::config::Failback::Auto,
             errors: Errors::default(),
         };
         let asked = Asked {
@@ -205,6 +207,7 @@ impl Stage {
 
     fn source(&self, leaf: &str) -> Source {
         Source {
+            places: vec!["o".into()],
             group: self.asked.rules.supply.origins.clone(),
             target: format!("/live/v/{leaf}").parse().unwrap(),
             fields: HeaderMap::new(),
