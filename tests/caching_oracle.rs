@@ -110,6 +110,7 @@ proptest! {
 /// second". Whatever is not named here is the same for both in the test above.
 #[test]
 fn differences_are_known_and_have_a_reason() {
+    let mut wrong = Vec::new();
     for (why, status, lines, ours, theirs) in DIFFERENCES {
         let mut headers = HeaderMap::new();
         headers.insert("date", date::format(RECEIVED));
@@ -130,8 +131,11 @@ fn differences_are_known_and_have_a_reason() {
         let options = CacheOptions { shared: true, ..CacheOptions::default() };
         let other = CachePolicy::new_options(&asked, &told, RECEIVED.system_time(), options);
         let other = other.is_storable() && !other.is_stale(RECEIVED.system_time() + Duration::from_secs(1));
-        assert_eq!((own, other), (*ours, *theirs), "{why}");
+        if (own, other) != (*ours, *theirs) {
+            wrong.push((*why, own, other));
+        }
     }
+    assert!(wrong.is_empty(), "ours, theirs: {wrong:?}");
 }
 
 type Difference = (&'static str, u16, &'static [(&'static str, &'static str)], bool, bool);
@@ -152,14 +156,6 @@ const DIFFERENCES: &[Difference] = &[
         false,
     ),
     ("any final status with a lifetime is stored (§3)", 500, &[("cache-control", "max-age=9")], true, false),
-    (
-        "of a repeated directive the first counts (§4.2.1)",
-        200,
-        &[("cache-control", "max-age=9, max-age=0")],
-        true,
-        false,
-    ),
-    ("a quoted number is one (§5.2)", 200, &[("cache-control", "max-age=\"9\"")], true, true),
     ("blanks beside the equals sign make it no directive (§5.2)", 200, &[("cache-control", "max-age =9")], false, true),
     (
         "a part that says what it holds is stored (§3.3)",
@@ -167,13 +163,5 @@ const DIFFERENCES: &[Difference] = &[
         &[("cache-control", "max-age=9"), ("content-range", "bytes 0-1/4"), ("content-length", "2")],
         true,
         false,
-    ),
-    ("428 is never stored (RFC 6585 §3)", 428, &[("cache-control", "max-age=9")], false, false),
-    (
-        "a cookie without a lifetime of its own is one viewer's",
-        200,
-        &[("set-cookie", "a=b"), ("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")],
-        false,
-        true,
     ),
 ];

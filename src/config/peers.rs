@@ -8,7 +8,7 @@ use http::uri::Authority;
 
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place, Report};
-use super::{Address, Config, Members, PeerTls, Peers, material};
+use super::{Address, Config, Members, OriginScheme, PeerTls, Peers, material};
 
 const NODES: &str = "\"http://10.0.0.2:9443\", or \"https://…\" with `tls`";
 const HOUR_MS: u64 = 3_600_000;
@@ -23,8 +23,8 @@ pub(super) struct Typed<'a> {
 struct Name {
     /// `host:port`, lower case.
     authority: String,
-    /// Whether it is asked over TLS; `None`: no scheme says so.
-    secure: Option<bool>,
+    /// How it is asked; `None`: that is not said.
+    scheme: Option<OriginScheme>,
 }
 
 /// `[peers]`
@@ -35,9 +35,10 @@ pub(super) fn peers<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let has_lock = secret.is_some() || tls_section.is_some();
     let secret = secret.and_then(|value| material::secret(&value, base));
     let tls = tls_section.and_then(|section| tls(section, base));
+    let scheme = if tls.is_some() { OriginScheme::Https } else { OriginScheme::Http };
     let own = section.value("self");
-    let own_name = own.as_ref().and_then(|value| node(value, tls.is_some()));
-    let members = members(&mut section, tls.is_some());
+    let own_name = own.as_ref().and_then(|value| node(value, scheme));
+    let members = members(&mut section, scheme);
     if let (Some(own), Some(name), Members::Listed(nodes)) = (&own, &own_name, &members)
         && !nodes.contains(name)
     {
@@ -65,7 +66,7 @@ pub(super) fn peers<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     Typed { place, peers }
 }
 
-fn members(section: &mut Section<'_>, secure: bool) -> Members {
+fn members(section: &mut Section<'_>, scheme: OriginScheme) -> Members {
     let (nodes, dns) = (section.value("nodes"), section.value("dns"));
     if let (Some(_), Some(dns)) = (&nodes, &dns) {
         let complaint = Complaint::new("the peers are both listed and named");
@@ -77,7 +78,7 @@ fn members(section: &mut Section<'_>, secure: bool) -> Members {
             let listed = nodes.list().unwrap_or_default();
             let mut names: Vec<String> = Vec::new();
             for value in &listed {
-                let Some(name) = node(value, secure) else { continue };
+                let Some(name) = node(value, scheme) else { continue };
                 if names.contains(&name) {
                     let complaint = Complaint::new("the node is listed twice").found(value.place.typed());
                     value.place.refuse(complaint.remedy("list it once"));
@@ -97,12 +98,12 @@ fn named(dns: &Value<'_>) -> Option<Members> {
 }
 
 /// `host:port` of a node.
-fn node(value: &Value<'_>, secure: bool) -> Option<String> {
+fn node(value: &Value<'_>, scheme: OriginScheme) -> Option<String> {
     let name = name(value, NODES)?;
-    if name.secure.is_some_and(|other| other != secure) {
-        let remedy = match secure {
-            true => "write https, for `tls` is set",
-            false => "add `tls = { ca = …, cert = …, key = … }`, or write http",
+    if name.scheme.is_some_and(|other| other != scheme) {
+        let remedy = match scheme {
+            OriginScheme::Https => "write https, for `tls` is set",
+            OriginScheme::Http => "add `tls = { ca = …, cert = …, key = … }`, or write http",
         };
         value
             .place
@@ -114,9 +115,9 @@ fn node(value: &Value<'_>, secure: bool) -> Option<String> {
 
 fn name(value: &Value<'_>, accepted: &str) -> Option<Name> {
     let text = value.text()?;
-    let (secure, rest) = match text.split_once("://") {
-        Some(("http", rest)) => (Some(false), rest),
-        Some(("https", rest)) => (Some(true), rest),
+    let (scheme, rest) = match text.split_once("://") {
+        Some(("http", rest)) => (Some(OriginScheme::Http), rest),
+        Some(("https", rest)) => (Some(OriginScheme::Https), rest),
         Some(_) => (None, ""),
         None => (None, text),
     };
@@ -124,7 +125,7 @@ fn name(value: &Value<'_>, accepted: &str) -> Option<Name> {
     let parsed = authority.parse::<Authority>().ok().filter(|parsed| !parsed.as_str().contains('@'));
     let host_and_port = parsed.as_ref().and_then(|parsed| Some((parsed.host(), parsed.port_u16()?)));
     match host_and_port {
-        Some((host, port)) if port != 0 && is_host(host) => Some(Name { authority, secure }),
+        Some((host, port)) if port != 0 && is_host(host) => Some(Name { authority, scheme }),
         _ => {
             let complaint = Complaint::new("not a node with its port").found(value.place.typed());
             value.place.refuse(complaint.accepted(accepted));

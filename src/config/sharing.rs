@@ -47,6 +47,7 @@ fn ignorable(value: &Value<'_>) -> Option<HeaderName> {
     let text = value.text()?;
     let name = field_name(text, &value.place)?;
     let why = match name {
+        _ if name.as_str() == "*" => "no field is called so, and what varies on everything cannot be stored",
         ACCEPT_ENCODING => "a viewer who cannot decode it would get what another one asked for",
         AUTHORIZATION => "what may be shared in spite of it is the origin's to say, by `public` or `s-maxage`",
         RANGE => "ranges are answered from the whole, whatever Vary says",

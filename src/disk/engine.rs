@@ -284,7 +284,8 @@ impl<T> Pending<T> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);
         loop {
-            if let Poll::Ready(answer) = pin!(&mut *answer).poll(&mut context) {
+            // A task that has used up its turn is told to come again once it has yielded, which this thread does not.
+            if let Poll::Ready(answer) = pin!(tokio::task::unconstrained(&mut *answer)).poll(&mut context) {
                 return self.answered(answer);
             }
             let left = self.deadline.since(self.clock.now());

@@ -16,6 +16,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -143,9 +144,7 @@ impl Node {
             [] => None,
             pairs => Some(Certificates::load(pairs)?),
         };
-        let peers = config.peers.as_ref().map(|peers| Peers::new(peers, &config.limits, clock.clone())).transpose()?;
-        let origins = Origins::new(&config.origins, &config.limits, clock.clone())?.with_peers(peers.clone());
-        let origins = Arc::new(origins);
+        let origins = Arc::new(origins(&config, &clock)?);
         let region = config.peers.as_ref().map(region).transpose()?;
         let access_log = open_access_log(&config, &tasks)?;
 
@@ -189,11 +188,7 @@ impl Node {
             stopped: CancellationToken::new(),
         });
         shared.clone().open_admin(admin_listeners, &config, &commands)?;
-        if let Some(peers) = peers {
-            let (stopped, keeping) = (shared.stopped.clone(), peers.keep());
-            tasks.spawn("peers", async move { _ = stopped.run_until_cancelled(keeping).await });
-        }
-        shared.keep(&config);
+        shared.keep_up(&config);
         let ended = tasks.spawn("control", control::run(shared.clone(), orders));
         Ok(Self { shared, commands, ended })
     }
@@ -291,6 +286,12 @@ fn start_workers(config: &Config, bells: &Arc<Bells>) -> Result<Vec<Worker>, Sta
     (0..config.node.workers).map(start).collect()
 }
 
+/// Where everything comes from: the region, and the origins.
+fn origins(config: &Config, clock: &Clock) -> Result<Origins, OriginSetupError> {
+    let peers = config.peers.as_ref().map(|peers| Peers::new(peers, &config.limits, clock.clone())).transpose()?;
+    Ok(Origins::new(&config.origins, &config.limits, clock.clone())?.with_peers(peers))
+}
+
 /// What the node knows of its region where others come in.
 fn region(peers: &config::Peers) -> Result<Arc<Region>, CertificateError> {
     let tls = peers.tls.as_ref().map(|tls| tls::of_peers(&tls.ca, &tls.own)).transpose()?;
@@ -346,19 +347,22 @@ fn bound_admin(kind: &'static str, listener: &AdminListener) -> Bound {
 }
 
 impl Shared {
-    /// Keeps warm what routes name, remembers how playlists are numbered, and writes to disk what memory lets go of, until
-    /// the node has stopped.
-    fn keep(self: &Arc<Self>, config: &Config) {
+    /// Starts what keeps things up to date until the node has stopped.
+    fn keep_up(self: &Arc<Self>, config: &Config) {
         self.edge.policies().origins.watch(&self.tasks, &self.stopped);
-        let (stopped, warmth) = (self.stopped.clone(), warm::keep_routes(self.edge.clone()));
-        self.tasks.spawn("warmth", async move { _ = stopped.run_until_cancelled(warmth).await });
+        let keep = |name, keeping: Pin<Box<dyn Future<Output = ()> + Send>>| {
+            let stopped = self.stopped.clone();
+            self.tasks.spawn(name, async move { _ = stopped.run_until_cancelled(keeping).await });
+        };
+        keep("warmth", Box::pin(warm::keep_routes(self.edge.clone())));
+        if let Some(peers) = self.edge.policies().origins.peers() {
+            keep("peers", Box::pin(peers.clone().keep()));
+        }
         if let Some(folder) = config.node.state.clone() {
-            let (stopped, keeping) = (self.stopped.clone(), numbers::keep(self.clone(), folder));
-            self.tasks.spawn("numbers", async move { _ = stopped.run_until_cancelled(keeping).await });
+            keep("numbers", Box::pin(numbers::keep(self.clone(), folder)));
         }
         if let Some(spill) = self.edge.cache.spill().cloned() {
-            let stopped = self.stopped.clone();
-            self.tasks.spawn("spill", async move { _ = stopped.run_until_cancelled(spill.write()).await });
+            keep("spill", Box::pin(async move { spill.write().await }));
         }
     }
 

@@ -50,7 +50,7 @@ impl Naming {
 
     /// The course of a request for it now.
     pub fn course(&self) -> Course {
-        Course { stream: None, only: (self.by)(), whose: Whose::Node }
+        Course { only: (self.by)(), ..Course::default() }
     }
 
     /// Completes when another origin than `only` may be asked for it; never, where nobody is left to say so.

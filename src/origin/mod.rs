@@ -36,6 +36,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub use crate::outbound::interim::Interims;
 pub use answer::{Answer, AnswerBody, Framing, Timing};
 pub use ask::Ask;
 pub use course::{Course, Naming, StreamId, Whose};

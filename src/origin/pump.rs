@@ -32,7 +32,7 @@ use super::judge::{complete, forbids, is_playlist, sharing};
 use super::peers::{Shared, is_peer};
 use super::promise::{Promise, Withdrawn};
 use super::redirect;
-use super::resume::Broken;
+use super::resume::{Broken, Pouring};
 use super::{Answer, AnswerBody, Ask, FetchError, Naming, Origins};
 
 /// What is to be fetched.
@@ -385,30 +385,6 @@ impl Pump {
         pouring.from = answer.origin;
         pouring.body = answer.body;
         true
-    }
-}
-
-/// A body on its way into a fill.
-struct Pouring {
-    body: AnswerBody,
-    /// Octets of it that are in the fill already.
-    skip: u64,
-    /// Octets in the fill.
-    got: u64,
-    /// Who sends it.
-    from: Arc<str>,
-    /// How it can be taken up again.
-    broken: Option<Broken>,
-}
-
-impl Pouring {
-    /// What of these octets is not in the fill yet.
-    fn unknown(&mut self, mut octets: Bytes) -> Option<Bytes> {
-        let known = self.skip.min(octets.len() as u64);
-        self.skip -= known;
-        _ = octets.split_to(usize::try_from(known).expect("no more than its length"));
-        self.got += octets.len() as u64;
-        (!octets.is_empty()).then_some(octets)
     }
 }
 

@@ -1,12 +1,15 @@
 //! The rest of a body that broke off: asked for by range where its strong validator shows that it is the same
 //! representation (RFC 9110 §13.1.5, §15.3.7.3), so that those who read it in the middle notice nothing.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::rules::caching::range;
 
-use super::Answer;
+use super::{Answer, AnswerBody};
 
 /// How often one body is taken up again.
 const MOST: usize = 3;
@@ -71,5 +74,29 @@ impl Broken {
 
     fn strong(&self) -> Option<&HeaderValue> {
         self.headers.get(ETAG).filter(|etag| etag.as_bytes().starts_with(b"\""))
+    }
+}
+
+/// A body on its way into a fill.
+pub(super) struct Pouring {
+    pub body: AnswerBody,
+    /// Octets of it that are in the fill already.
+    pub skip: u64,
+    /// Octets in the fill.
+    pub got: u64,
+    /// Who sends it.
+    pub from: Arc<str>,
+    /// How it can be taken up again.
+    pub broken: Option<Broken>,
+}
+
+impl Pouring {
+    /// What of these octets is not in the fill yet.
+    pub fn unknown(&mut self, mut octets: Bytes) -> Option<Bytes> {
+        let known = self.skip.min(octets.len() as u64);
+        self.skip -= known;
+        _ = octets.split_to(usize::try_from(known).expect("no more than its length"));
+        self.got += octets.len() as u64;
+        (!octets.is_empty()).then_some(octets)
     }
 }

@@ -135,7 +135,15 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut
         Some((Class::Media(named), asking)) => of_media(edge, (head, resource, &asking), &named, told),
         Some((Class::Plain, _)) | None => of_plain(edge, (head, resource), told),
     };
-    told.verdict = format!("{said}; {because}");
+    told.verdict = match cached::names_nobody(head) {
+        true => format!("{said}; {because}"),
+        false => {
+            told.sharing = Some("per-viewer");
+            format!(
+                "{said}; with Authorization only what says public, s-maxage or must-revalidate is shared; {because}"
+            )
+        }
+    };
 }
 
 /// Who asks the origin for the region, as far as is known who lives.
@@ -339,7 +347,7 @@ fn origins(edge: &Edge, names: &[String]) -> String {
     let how = |name: &String| {
         let standing = figures.iter().find(|figures| *figures.name == **name).map(|figures| figures.standing);
         match standing {
-            Some(Standing::Well) | None => name.clone(),
+            Some(Standing::Well | Standing::Returning) | None => name.clone(),
             Some(_) => format!("{name} (not well)"),
         }
     };

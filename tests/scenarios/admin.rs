@@ -64,7 +64,7 @@ async fn health_and_status_tell_how_the_node_is() {
         assert!(status["memory"]["connections"].as_u64().unwrap() > 0, "{status}");
         let resident = &status["resident"];
         assert!(resident["bytes"].as_u64() >= resident["at_start"].as_u64() && resident["growth"].is_u64(), "{status}");
-        assert_eq!(status["disk"].as_object().unwrap().len(), 0);
+        assert_eq!(status["disk"], Value::Null);
     })
     .await;
 }

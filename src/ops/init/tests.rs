@@ -207,7 +207,7 @@ async fn what_is_wrong_is_said_with_its_remedy_and_nothing_is_written() {
         ("http://user@packager.example/".to_owned(), Outcome::WrongUse, "is no origin"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let (ended, said, file) = told(&arguments(origin, folder.path()), "-").await;
+        let (ended, said, file) = told(&arguments(origin, folder.path()), "no address").await;
         assert_eq!((ended, file.as_str()), (outcome, ""), "{said}");
         assert!(said.contains(words), "{words}: {said}");
     }

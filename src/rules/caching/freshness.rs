@@ -359,7 +359,7 @@ mod tests {
         life.outdate(after(50));
         assert_eq!(life.ttl(after(30)), 0, "it never gets fresher");
         assert!(life.is_outdated());
-        let mut unidentified = lifetime(&[cc("max-age=100")]);
+        let mut unidentified = lifetime_with(200, &[cc("max-age=100")], &Policy::MEDIA);
         unidentified.outdate(after(1));
         assert_eq!(unidentified.freshness(after(1)), Freshness::Unusable, "nothing could confirm it");
     }

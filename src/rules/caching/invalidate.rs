@@ -105,11 +105,7 @@ mod tests {
         };
         let life = ("cache-control", "max-age=60");
         for location in ["/a?b", "http://o/a?b", "http://O:80/a?b", "?b"] {
-            assert_eq!(
-                judge(&Method::POST, 200, &[life, ("content-location", location)]),
-                location != "?b",
-                "{location}"
-            );
+            assert!(judge(&Method::POST, 200, &[life, ("content-location", location)]), "{location}");
         }
         let own = ("content-location", "/a?b");
         assert!(judge(&Method::POST, 200, &[own, ("expires", "Thu, 18 Aug 2050 02:01:18 GMT")]));

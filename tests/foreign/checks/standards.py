@@ -25,6 +25,21 @@ NOT_MET = {
         "the same: the octet that is asked for has not come",
     "partial-store-partial-complete":
         "the stored part has no validator, so nothing could be put together with it (RFC 9110 §15.3.7.3)",
+    "304-etag-update-response-Content-Length":
+        "as the first: more octets than are announced",
+    "304-etag-update-response-ETag":
+        "the 304 names a tag that nobody asked about: nothing is updated, and the whole is asked for (RFC 9111 §4.3.4)",
+    "304-etag-update-response-Content-MD5":
+        "a 304 updates every field but those that the stored octets depend on (RFC 9111 §3.2); this edition keeps Content-*",
+    "304-etag-update-response-Content-Type":
+        "the stored octets may depend on it (RFC 9111 §3.2)",
+    **dict.fromkeys(
+        ["age-parse-dup-0", "age-parse-dup-0-twoline", "age-parse-dup-old", "age-parse-float", "age-parse-negative",
+         "age-parse-nonnumeric", "age-parse-numeric-parameter", "age-parse-parameter", "age-parse-prefix-twoline"],
+        "the first value counts, and what is no number is ignored (RFC 9111 §5.1); this edition wants such an answer to be old"),
+    **dict.fromkeys(
+        ["stale-close-must-revalidate", "stale-close-no-cache", "stale-close-proxy-revalidate", "stale-close-s-maxage=2"],
+        "nothing stale is sent, but an error; this edition takes an answer that its origin did not number for a stored one"),
 }
 
 
