@@ -12,6 +12,7 @@ mod failure;
 mod fetch;
 mod figures;
 mod jar;
+pub mod judge;
 pub mod peers;
 mod places;
 mod pool;

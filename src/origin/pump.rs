@@ -12,30 +12,28 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE, VARY};
+use http::header::{CONTENT_ENCODING, VARY};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 use http_body::Body;
 use tracing::{debug, info, warn};
 
-use crate::cache::{FillFailure, FillWriter, Object, ResponseHead, Sharing};
+use crate::cache::{FillFailure, FillWriter, Object, Sharing};
 use crate::clock::{Clock, Tick};
 use crate::outbound::interim::Interims;
-use crate::rules::caching::control::TARGETS;
-use crate::rules::caching::freshness::{Policy, Received, Times};
-use crate::rules::caching::negative::{self, Asked, Errors};
-use crate::rules::caching::storable::{self, Credentials, RequestFacts, SetCookie, Verdict, WhyNot};
-use crate::rules::caching::validator::{self, Validators};
-use crate::rules::caching::{Control, Variant, media};
-use crate::rules::fields::{date, hop};
+use crate::rules::caching::freshness::Times;
+use crate::rules::caching::negative::Errors;
+use crate::rules::caching::storable::{SetCookie, Verdict};
+use crate::rules::caching::validator;
 use crate::tasks::Tasks;
 
 use super::course::Course;
+use super::judge::{complete, forbids, is_playlist, sharing};
 use super::peers::{Shared, is_peer};
 use super::promise::{Promise, Withdrawn};
 use super::redirect;
 use super::resume::{Broken, Pouring};
-use super::{Answer, AnswerBody, Ask, FetchError, Framing, Naming, Origins};
+use super::{Answer, AnswerBody, Ask, FetchError, Naming, Origins};
 
 /// What is to be fetched.
 pub struct Fetching {
@@ -97,9 +95,6 @@ pub struct IsPlaylist;
 
 /// How long the next origin may take to be known to list the same as one that is dead.
 const SUCCESSION: Duration = Duration::from_millis(500);
-
-/// Types of playlists.
-const PLAYLISTS: [&str; 2] = ["application/vnd.apple.mpegurl", "audio/mpegurl"];
 
 /// Fetches one object into its fill.
 pub struct Pump {
@@ -198,7 +193,7 @@ impl Pump {
         mut writer: FillWriter,
         promise: Option<&mut Promise>,
     ) -> Option<(Result<Answer, FetchError>, FillWriter)> {
-        let finishes = self.fetching.validates.is_some() || self.is_named_as_media();
+        let finishes = self.fetching.validates.is_some() || self.fetching.is_named_as_media();
         let mut withdrawn = pin!(Promise::withdrawn(promise));
         let candidates = self.candidates();
         let mut fetch = pin!(self.fetch(&candidates));
@@ -293,7 +288,7 @@ impl Pump {
         let times = self.times(requested);
         let mut headers = object.head.headers.clone();
         validator::update_from_304(&mut headers, &answer.headers, times.responded_wall);
-        match self.head(object.head.status, headers, times) {
+        match self.fetching.head(object.head.status, headers, times) {
             Some((_, Verdict { storable: Err(why), .. })) if forbids(why) => writer.fail_unshared(),
             Some((head, _)) => writer.refreshed(object.with_head(head)),
             None => writer.fail_unshared(),
@@ -315,46 +310,6 @@ impl Pump {
         Times { requested, responded: self.clock.now(), responded_wall: self.clock.wall() }
     }
 
-    /// The head as it is stored and shared, and what the rules say of it; `None` where it varies on everything.
-    fn head(&self, status: StatusCode, mut headers: HeaderMap, times: Times) -> Option<(ResponseHead, Verdict)> {
-        let variant = Variant::ignoring(&headers, &self.fetching.fields, &self.fetching.unvaried)?;
-        let control = Control::of(&headers, &TARGETS);
-        let facts =
-            RequestFacts { method: Method::GET, credentials: Credentials::of(&self.fetching.fields), no_store: false };
-        let received = Received { status, headers: &headers, times };
-        let verdict = match &self.fetching.terms {
-            Terms::Plain | Terms::Unnamed => {
-                storable::verdict(&facts, &received, &control, &Policy::PLAIN, self.fetching.cookies)
-            }
-            Terms::Media(_) => media::verdict(&facts, &received, &control),
-        };
-        let asked = match &self.fetching.terms {
-            Terms::Plain | Terms::Unnamed => Asked::Plain,
-            Terms::Media(_) => Asked::Media,
-        };
-        let verdict = match self.fetching.validates {
-            None => negative::verdict(verdict, (&facts, asked), &received, &control, &self.fetching.errors),
-            // An error that is kept would drive out what may stand in for it (RFC 5861 §4).
-            Some(_) => verdict,
-        };
-        let variant = match &self.fetching.terms {
-            Terms::Plain | Terms::Unnamed => {
-                if self.fetching.cookies == SetCookie::Strip && !matches!(verdict.sharing, storable::Sharing::Nobody(_))
-                {
-                    headers.remove(SET_COOKIE);
-                }
-                variant
-            }
-            // Nothing that differs between viewers was asked for.
-            Terms::Media(_) => {
-                media::strip(&mut headers);
-                Variant::default()
-            }
-        };
-        let validators = Validators::of(&headers, times.responded_wall);
-        Some((ResponseHead { status, headers, variant, lifetime: verdict.lifetime, validators }, verdict))
-    }
-
     async fn fill(self, outcome: Result<Answer, FetchError>, requested: Tick, mut writer: FillWriter) {
         let answer = match outcome {
             Ok(answer) => answer,
@@ -367,13 +322,13 @@ impl Pump {
         }
         let times = self.times(requested);
         complete(&mut headers, times);
-        let (head, sharing) = match self.head(status, headers.clone(), times) {
-            Some((head, verdict)) if self.is_at_fault(status, &verdict) => (head, Sharing::AtFault),
+        let (head, sharing) = match self.fetching.head(status, headers.clone(), times) {
+            Some((head, verdict)) if self.fetching.is_at_fault(status, &verdict) => (head, Sharing::AtFault),
             Some((head, verdict)) => (head, sharing(&verdict, framing)),
             None => {
                 // What varies on everything fits one request alone, whatever the others carry.
                 headers.remove(VARY);
-                let Some((mut head, _)) = self.head(status, headers, times) else { return };
+                let Some((mut head, _)) = self.fetching.head(status, headers, times) else { return };
                 head.headers.insert(VARY, http::HeaderValue::from_static("*"));
                 (head, Sharing::Private)
             }
@@ -381,7 +336,7 @@ impl Pump {
         let unread = match sharing {
             // What was stale is wanted again, also where its viewers were answered at once and have gone.
             Sharing::Shared { store: true } | Sharing::Waiting { store: true }
-                if self.fetching.validates.is_some() || self.is_media(&head) =>
+                if self.fetching.validates.is_some() || self.fetching.is_media(&head) =>
             {
                 WhenUnread::Finish
             }
@@ -391,74 +346,6 @@ impl Pump {
             let pouring = Pouring { body, skip: 0, got: 0, from: origin, broken };
             self.pour(pouring, unread, writer).await;
         }
-    }
-
-    /// Whether what came is about the fields of the request, which are those of whoever asked first.
-    fn is_at_fault(&self, status: StatusCode, verdict: &Verdict) -> bool {
-        let has_viewers_fields = match &self.fetching.terms {
-            Terms::Plain | Terms::Unnamed => true,
-            Terms::Media(_) => false,
-        };
-        has_viewers_fields && verdict.storable.is_err() && negative::is_about_the_request(status)
-    }
-
-    /// Whether the next viewer of a stream will want it: by its type, or by the name it was asked for under.
-    fn is_media(&self, head: &ResponseHead) -> bool {
-        if let Terms::Media(_) = self.fetching.terms {
-            return true;
-        }
-        let kind = head.headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase()).unwrap_or_default();
-        kind.starts_with(b"video/") || kind.starts_with(b"audio/") || self.is_named_as_media()
-    }
-
-    fn is_named_as_media(&self) -> bool {
-        if let Terms::Media(_) = self.fetching.terms {
-            return true;
-        }
-        const ENDINGS: [&str; 10] = [".m4s", ".mp4", ".m4v", ".m4a", ".cmfv", ".cmfa", ".ts", ".aac", ".m3u8", ".vtt"];
-        let path = self.fetching.target.path();
-        ENDINGS.iter().any(|end| path.ends_with(end))
-    }
-}
-
-/// Whether an answer is a playlist by its type (RFC 8216bis §4).
-fn is_playlist(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let kind = kind.split(|octet| *octet == b';').next().unwrap_or_default().trim_ascii();
-    PLAYLISTS.iter().any(|playlist| kind.eq_ignore_ascii_case(playlist.as_bytes()))
-}
-
-/// What every head is before it is judged.
-fn complete(headers: &mut HeaderMap, times: Times) {
-    hop::strip_unstorable(headers);
-    date::ensure_date(headers, times.responded_wall);
-}
-
-/// The head of media that was put together from several answers, and who may have it.
-pub fn media_head(status: StatusCode, mut headers: HeaderMap, times: Times) -> (ResponseHead, Sharing) {
-    complete(&mut headers, times);
-    let control = Control::of(&headers, &TARGETS);
-    let facts = RequestFacts { method: Method::GET, credentials: Credentials::None, no_store: false };
-    let verdict = media::verdict(&facts, &Received { status, headers: &headers, times }, &control);
-    media::strip(&mut headers);
-    let validators = Validators::of(&headers, times.responded_wall);
-    let lifetime = verdict.lifetime;
-    let head = ResponseHead { status, headers, variant: Variant::default(), lifetime, validators };
-    (head, sharing(&verdict, Framing::Delimited))
-}
-
-/// Whether a 304 that says so keeps what was stored from being used for others.
-const fn forbids(why: WhyNot) -> bool {
-    matches!(why, WhyNot::NoStore | WhyNot::Private | WhyNot::Authorization)
-}
-
-fn sharing(verdict: &Verdict, framing: Framing) -> Sharing {
-    // The end of a cleartext connection looks the same whether the body was cut or not.
-    let store = verdict.storable.is_ok() && framing != Framing::ClosedUnproven;
-    match verdict.sharing {
-        storable::Sharing::Nobody(_) => Sharing::Private,
-        storable::Sharing::Waiting(_) => Sharing::Waiting { store },
-        storable::Sharing::Anyone => Sharing::Shared { store },
     }
 }
 

@@ -53,6 +53,8 @@ struct Following {
     /// What may be sent where the origin cannot answer.
     fallback: Option<Fallback>,
     since: Tick,
+    /// How long a joiner waits.
+    patience: Duration,
 }
 
 /// A stale object and for how long it may still be sent.
@@ -216,9 +218,9 @@ async fn seek(edge: &Edge, policies: &Policies, head: &Head, manner: &impl Manne
             // The origin is asked in the background (RFC 5861 §3); the reader that leaves here stops nothing.
             return from_store(&stale.object, Origination::Stale, now);
         }
-        let patience = (role == Role::Joiner).then_some(policies.config.limits.fill_wait);
-        let following = Following { reader, role, why, fallback: stale, since: now };
-        match follow(edge, head, (following, patience), manner).await? {
+        let patience = policies.config.limits.fill_wait;
+        let following = Following { reader, role, why, fallback: stale, since: now, patience };
+        match follow(edge, head, following, manner).await? {
             Followed::Answer(answer) => return Ok(Sought::Answer(answer)),
             Followed::Unfit => {}
             Followed::NotMeant | Followed::Broken(_) if fresh_starts > 0 => fresh_starts -= 1,
@@ -257,35 +259,14 @@ fn from_store(
     represent::stored(head, object, origination, provenance)
 }
 
-/// What is needed of an object that arrives, or its end; not for longer than a joiner's patience.
-async fn arrived(
-    edge: &Edge,
-    reader: &mut FillReader,
-    (needs, patience): (Needs, Option<Duration>),
-) -> Result<FillAnswer, FillEnd> {
-    let arrived = std::future::poll_fn(|cx| match needs {
-        Needs::Head => reader.poll_head(cx),
-        Needs::Whole => reader.poll_whole(cx),
-        Needs::Grown(octets) => reader.poll_reached(octets, cx),
-    });
-    match patience {
-        None => arrived.await,
-        Some(patience) => tokio::select! {
-            biased;
-            arrived = arrived => arrived,
-            () = edge.clock.sleep(patience) => Err(FillEnd::TooLate),
-        },
-    }
-}
-
-async fn follow(
-    edge: &Edge,
-    head: &Head,
-    (following, patience): (Following, Option<Duration>),
-    manner: &impl Manner,
-) -> Result<Followed, Refusal> {
-    let Following { mut reader, role, why, fallback, since } = following;
-    let arrived = arrived(edge, &mut reader, (manner.needs(head), patience)).await;
+async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Manner) -> Result<Followed, Refusal> {
+    let Following { mut reader, role, why, fallback, since, patience } = following;
+    let arrived = arrival(&mut reader, manner.needs(head));
+    let arrived = match role {
+        // The deadlines towards the origin are its own.
+        Role::Leader => arrived.await,
+        Role::Joiner => in_time(edge, arrived, patience).await,
+    };
     let now = edge.clock.now();
     let waited = now.since(since);
     let on_disk = arrived.as_ref().ok().filter(|_| reader.is_from_disk()).map(|answer| on_disk(answer, now, manner));
@@ -341,6 +322,29 @@ async fn follow(
         None => Answer { origin_wait: Some(waited), ..answer },
     };
     Ok(Followed::Answer(Box::new(answer)))
+}
+
+/// What there is once as much has arrived as is needed.
+async fn arrival(reader: &mut FillReader, needs: Needs) -> Result<FillAnswer, FillEnd> {
+    std::future::poll_fn(|cx| match needs {
+        Needs::Head => reader.poll_head(cx),
+        Needs::Whole => reader.poll_whole(cx),
+        Needs::Grown(octets) => reader.poll_reached(octets, cx),
+    })
+    .await
+}
+
+/// What arrives while a joiner waits for it.
+async fn in_time(
+    edge: &Edge,
+    arrival: impl Future<Output = Result<FillAnswer, FillEnd>>,
+    patience: Duration,
+) -> Result<FillAnswer, FillEnd> {
+    tokio::select! {
+        biased;
+        arrived = arrival => arrived,
+        () = edge.clock.sleep(patience) => Err(FillEnd::TooLate),
+    }
 }
 
 /// What came from disk was stored: nobody was asked for it.

@@ -102,8 +102,9 @@ async fn tell(address: SocketAddr, case: &Case<Told>) -> Result<(), String> {
     let method = case.told.asks.as_deref().unwrap_or("GET");
     for (method, path) in [(method, "bad"), ("GET", "good"), (method, "bad")] {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let credentials = if case.told.asks.is_some() { "Authorization: Basic eA==\r\n" } else { "" };
-        let fields = format!("Host: {}.x\r\n{credentials}Connection: close\r\n", case.id);
+        // Conditions of writers go to the origin as they are, and so does the method.
+        let condition = if case.told.asks.is_some() { "If-Match: *\r\n" } else { "" };
+        let fields = format!("Host: {}.x\r\n{condition}Connection: close\r\n", case.id);
         let request = format!("{method} /{path} HTTP/1.1\r\n{fields}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut octets = Vec::new();
@@ -134,8 +135,19 @@ pub fn is(got: &Got, expected: &str) -> bool {
     }
 }
 
+/// The octets behind interim answers (RFC 9110 §15.2).
+fn after_interims(mut octets: &[u8]) -> &[u8] {
+    while octets.starts_with(b"HTTP/1.1 1")
+        && let Some(end) = octets.windows(4).position(|four| four == b"\r\n\r\n")
+    {
+        octets = &octets[end + 4..];
+    }
+    octets
+}
+
 /// What a viewer who asked by `method` makes of the octets of a connection.
 pub fn got(octets: &[u8], method: &str) -> Got {
+    let octets = after_interims(octets);
     let Some(end) = octets.windows(4).position(|four| four == b"\r\n\r\n") else { return Got::Cut };
     let head = String::from_utf8_lossy(&octets[..end]).to_ascii_lowercase();
     let Some(status) = head.get(9..12).and_then(|digits| digits.parse().ok()) else { return Got::Cut };

@@ -18,8 +18,9 @@ use tracing::debug;
 
 use crate::cache::{FillFailure, FillWriter, Sharing};
 use crate::clock::{Clock, Tick};
+use crate::origin::judge;
 use crate::origin::promise::Withdrawn;
-use crate::origin::pump::{self, Fetching};
+use crate::origin::pump::Fetching;
 use crate::origin::redirect;
 use crate::origin::{Answer, AnswerBody, Ask, FetchError, Framing, Naming};
 use crate::rules::caching::freshness::Times;
@@ -214,7 +215,7 @@ impl Grower {
         for name in [CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED] {
             headers.remove(name);
         }
-        let (head, sharing) = pump::media_head(StatusCode::OK, headers, times);
+        let (head, sharing) = judge::media_head(StatusCode::OK, headers, times);
         if sharing == Sharing::Private {
             return Err(Broken::Unshared);
         }

@@ -6,16 +6,18 @@
 
 #![allow(clippy::disallowed_methods, reason = "the origin is a stranger with tasks of its own")]
 
-use std::collections::HashMap;
+mod origin;
+mod plan;
+
 use std::future::poll_fn;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderMap;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir::cache::{Bells, Cache, CacheConfig, FillAnswer, FillEnd, FillReader, Lookup, Object};
@@ -28,252 +30,10 @@ use weir::rules::caching::storable::SetCookie;
 use weir::rules::caching::{Freshness, Key};
 use weir::tasks::Tasks;
 
+use origin::Origin;
+use plan::{Fault, Framing, Plan, Viewer};
+
 const BATCH: usize = 24;
-const KIB: usize = 1 << 10;
-/// Octets of the largest body.
-const MOST: usize = 1_500 * KIB;
-
-/// Numbers that follow from a seed (SplitMix64).
-#[derive(Clone)]
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
-
-    fn one_in(&mut self, chances: usize) -> bool {
-        self.below(chances) == 0
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Framing {
-    Length,
-    Chunked,
-    Close,
-}
-
-/// What the origin does wrong, after so many octets of the body.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
-    None,
-    /// The connection ends in order.
-    Cut(usize),
-    /// It is reset.
-    Reset(usize),
-    /// It is reset before any answer.
-    NoAnswer,
-    /// More comes than was announced.
-    TooLong,
-    /// Nothing comes until the others are done.
-    Stall(usize),
-    /// Nothing comes any more.
-    Silence(usize),
-}
-
-/// One object, as the origin has it and as it gives it.
-#[derive(Clone, Debug)]
-struct Plan {
-    seed: u64,
-    length: usize,
-    framing: Framing,
-    fault: Fault,
-    /// Requests that meet the fault; later ones are answered well.
-    bad: usize,
-    piece: usize,
-    readers: Vec<Viewer>,
-}
-
-/// How somebody reads.
-#[derive(Clone, Debug)]
-struct Viewer {
-    /// Turns of the others before it comes, and between its chunks.
-    late: usize,
-    slow: usize,
-    start: usize,
-    /// Octets after which it has enough, or leaves.
-    enough: Option<usize>,
-    leaves: bool,
-}
-
-impl Plan {
-    fn roll(seed: u64) -> Self {
-        let mut dice = Dice(seed);
-        let length = match dice.below(10) {
-            0 => dice.below(3),
-            1..=5 => dice.below(20 * KIB),
-            6..=8 => dice.below(300 * KIB),
-            _ => dice.below(MOST),
-        };
-        let framing = [Framing::Length, Framing::Length, Framing::Chunked, Framing::Close][dice.below(4)];
-        let at = dice.below(length);
-        let fault = match (dice.below(10), framing, length) {
-            (0, Framing::Length | Framing::Chunked, 1..) => Fault::Cut(at),
-            (1, _, 1..) => Fault::Reset(at),
-            (2, _, _) => Fault::NoAnswer,
-            (3, Framing::Length, _) => Fault::TooLong,
-            (4, _, 1..) => Fault::Stall(at),
-            (5, _, 1..) => Fault::Silence(at),
-            _ => Fault::None,
-        };
-        let readers = (0..1 + dice.below(4)).map(|_| Viewer::roll(&mut dice, length)).collect();
-        Self { seed, length, framing, fault, bad: 1 + dice.below(2), piece: 1 + dice.below(40 * KIB), readers }
-    }
-
-    /// A piece of a pool of chance, from a place of its own: no two objects look the same for long.
-    fn body(&self) -> &'static [u8] {
-        static POOL: LazyLock<Vec<u8>> = LazyLock::new(|| {
-            let mut dice = Dice(0x5eed);
-            std::iter::repeat_with(|| dice.next().to_le_bytes()).take(MOST).flatten().collect()
-        });
-        let from = Dice(self.seed ^ 0x5eed).below(POOL.len() - MOST);
-        &POOL[from..from + self.length]
-    }
-
-    /// Whether every answer to it is good, if late.
-    fn is_sound(&self) -> bool {
-        matches!(self.fault, Fault::None | Fault::Stall(_))
-    }
-}
-
-impl Viewer {
-    fn roll(dice: &mut Dice, length: usize) -> Self {
-        let start = if dice.one_in(4) { dice.below(length) } else { 0 };
-        Self {
-            late: if dice.one_in(2) { 0 } else { dice.below(30) },
-            slow: if dice.one_in(3) { dice.below(20) } else { 0 },
-            start,
-            enough: dice.one_in(3).then(|| dice.below(length - start)),
-            leaves: dice.one_in(2),
-        }
-    }
-}
-
-/// The origin: it knows every plan, and how often each was asked for.
-struct Origin {
-    plans: Mutex<HashMap<String, (Plan, usize)>>,
-    /// A permit for each stall that may go on.
-    go_on: Semaphore,
-    asked: AtomicUsize,
-}
-
-impl Origin {
-    async fn accept(self: Arc<Self>, listener: TcpListener) {
-        while let Ok((stream, _)) = listener.accept().await {
-            let origin = self.clone();
-            tokio::spawn(async move { while origin.answer(&stream).await.is_some() {} });
-        }
-    }
-
-    /// Answers one request; `None` where the connection is over.
-    async fn answer(&self, stream: &TcpStream) -> Option<()> {
-        let path = asked(stream).await?;
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        let (plan, attempt) = {
-            let mut plans = self.plans.lock().unwrap();
-            let (plan, attempts) = plans.get_mut(&path)?;
-            *attempts += 1;
-            (plan.clone(), *attempts)
-        };
-        let fault = if attempt <= plan.bad { plan.fault } else { Fault::None };
-        if fault == Fault::NoAnswer {
-            return reset(stream);
-        }
-        let framing = match plan.framing {
-            Framing::Length => format!("content-length: {}\r\n", plan.length),
-            Framing::Chunked => "transfer-encoding: chunked\r\n".to_owned(),
-            Framing::Close => "connection: close\r\n".to_owned(),
-        };
-        let head = format!("HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\netag: \"{}\"\r\n{framing}\r\n", plan.seed);
-        write(stream, head.as_bytes()).await?;
-        let body = plan.body();
-        let (before, stops) = match fault {
-            Fault::Cut(at) | Fault::Reset(at) | Fault::Stall(at) | Fault::Silence(at) => (at, true),
-            Fault::None | Fault::NoAnswer | Fault::TooLong => (plan.length, false),
-        };
-        send(stream, &plan, &body[..before]).await?;
-        if stops {
-            match fault {
-                Fault::Reset(_) => return reset(stream),
-                Fault::Stall(_) => self.go_on.acquire().await.unwrap().forget(),
-                Fault::Silence(_) => {
-                    // Until the node has had enough of it.
-                    _ = asked(stream).await;
-                    return None;
-                }
-                _ => return None,
-            }
-            send(stream, &plan, &body[before..]).await?;
-        }
-        match plan.framing {
-            Framing::Chunked => write(stream, b"0\r\n\r\n").await,
-            Framing::Close => None,
-            Framing::Length if fault == Fault::TooLong => {
-                write(stream, b"surplus").await;
-                None
-            }
-            Framing::Length => Some(()),
-        }
-    }
-}
-
-/// The path of the next request.
-async fn asked(stream: &TcpStream) -> Option<String> {
-    let mut head = Vec::new();
-    loop {
-        stream.readable().await.ok()?;
-        let mut octets = [0; 4_096];
-        match stream.try_read(&mut octets) {
-            Ok(0) => return None,
-            Ok(count) => head.extend_from_slice(&octets[..count]),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
-            Err(_) => return None,
-        }
-        if head.ends_with(b"\r\n\r\n") {
-            return Some(String::from_utf8_lossy(&head).split(' ').nth(1)?.to_owned());
-        }
-    }
-}
-
-async fn write(stream: &TcpStream, mut octets: &[u8]) -> Option<()> {
-    while !octets.is_empty() {
-        stream.writable().await.ok()?;
-        match stream.try_write(octets) {
-            Ok(count) => octets = &octets[count..],
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(_) => return None,
-        }
-    }
-    Some(())
-}
-
-async fn send(stream: &TcpStream, plan: &Plan, octets: &[u8]) -> Option<()> {
-    for piece in octets.chunks(plan.piece) {
-        if plan.framing == Framing::Chunked {
-            write(stream, format!("{:x}\r\n", piece.len()).as_bytes()).await?;
-        }
-        write(stream, piece).await?;
-        if plan.framing == Framing::Chunked {
-            write(stream, b"\r\n").await?;
-        }
-        tokio::task::yield_now().await;
-    }
-    Some(())
-}
-
-fn reset(stream: &TcpStream) -> Option<()> {
-    _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
-    None
-}
 
 /// The node's side, as far as a fill needs it.
 struct Edge {
@@ -331,6 +91,7 @@ impl Edge {
                     validates: None,
                     terms: Terms::Plain,
                     errors: Errors::default(),
+                    interims: Default::default(),
                     naming: None,
                     interims: weir::outbound::interim::Interims::default(),
                 };
