@@ -181,14 +181,8 @@ impl Node {
         shared.clone().open_admin(admin_listeners, &config, &commands)?;
         let (stopped, warmth) = (shared.stopped.clone(), warm::keep_routes(shared.edge.clone()));
         tasks.spawn("warmth", async move { _ = stopped.run_until_cancelled(warmth).await });
-        if let Some(folder) = config.node.state.clone() {
-            let (stopped, keeping) = (shared.stopped.clone(), numbers::keep(shared.clone(), folder));
-            tasks.spawn("numbers", async move { _ = stopped.run_until_cancelled(keeping).await });
-        }
-        if let Some(spill) = shared.edge.cache.spill().cloned() {
-            let stopped = shared.stopped.clone();
-            tasks.spawn("spill", async move { _ = stopped.run_until_cancelled(spill.write()).await });
-        }
+        shared.clone().keep_numbers(&config);
+        shared.write_to_disk();
         let ended = tasks.spawn("control", control::run(shared.clone(), orders));
         Ok(Self { shared, commands, ended })
     }
@@ -317,6 +311,20 @@ fn bound_admin(kind: &'static str, listener: &AdminListener) -> Bound {
 }
 
 impl Shared {
+    /// Keeps the numbers of playlists for the next process, where there is a folder for them.
+    fn keep_numbers(self: Arc<Self>, config: &Config) {
+        let Some(folder) = config.node.state.clone() else { return };
+        let (stopped, keeping) = (self.stopped.clone(), numbers::keep(self.clone(), folder));
+        self.tasks.spawn("numbers", async move { _ = stopped.run_until_cancelled(keeping).await });
+    }
+
+    /// Writes what memory lets go of, where there is a disk for it.
+    fn write_to_disk(&self) {
+        let Some(spill) = self.edge.cache.spill().cloned() else { return };
+        let stopped = self.stopped.clone();
+        self.tasks.spawn("spill", async move { _ = stopped.run_until_cancelled(spill.write()).await });
+    }
+
     /// Serves the admin API and the monitor on the control thread.
     fn open_admin(
         self: Arc<Self>,
