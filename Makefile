@@ -2,8 +2,9 @@
 CARGO ?= cargo
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 600
+FILLS ?= 24000
 
-.PHONY: help demo test setup build test-rust test-browser test-foreign lint bench fuzz soak kills
+.PHONY: help demo test setup build test-rust test-browser test-foreign lint bench fuzz soak kills fills
 # Tests that measure time do not share the machine with each other.
 .NOTPARALLEL:
 
@@ -41,6 +42,9 @@ bench: ## what the rules cost
 
 fuzz: ## FUZZ_SECONDS (60) for each parser
 	fuzz/run.sh $(FUZZ_SECONDS)
+
+fills: ## FILLS (24,000) random fills with random faults against a model
+	WEIR_FILLS=$(FILLS) $(CARGO) test --locked --test random_fills -- --nocapture
 
 soak: setup ## herds, crowds, gigabytes; browsers and strangers for SOAK_SECONDS (600) instead of seconds; release build
 	$(CARGO) build --release --workspace --locked

@@ -41,6 +41,7 @@ fn filled(objects: usize) -> Cache {
         fills_per_group: 512,
         fill_readers: 1_000,
         live_reserve: Duration::from_secs(60),
+        apart: Duration::from_secs(10),
     };
     let cache = Cache::new(config, Bells::new(2), Clock::manual(WallTime::default()));
     for index in 0..objects {

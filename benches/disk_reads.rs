@@ -145,6 +145,7 @@ async fn round_of(
 
 fn bounds() -> CacheConfig {
     CacheConfig {
+        apart: std::time::Duration::from_secs(10),
         memory: 512 << 20,
         max_object: 16 << 20,
         fills_per_group: 512,

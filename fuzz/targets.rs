@@ -31,7 +31,8 @@ use weir::rules::hls::reload::{Frontier, Reload};
 use weir::rules::hls::variables::Variables;
 use weir::rules::hls::window::{Advance, Published, Window};
 use weir::rules::hls::{self, Directives, MediaPlaylist, Position, query, rewrite};
-use weir::rules::http1::{Bounds, Guard, Step};
+use weir::rules::http1::{Answers, Asked, Bounds, Guard, Step};
+use weir::rules::http2::HeadWatch;
 use weir::rules::proxy_protocol::{self, Header};
 use weir::rules::uri::{PathPattern, Strictness, Target};
 use weir::transport::h3::code::ConnectionError;
@@ -88,6 +89,39 @@ pub fn http1_guard(data: &[u8]) {
         (verdict, step) => panic!("{verdict:?} of the whole, {step:?} of pieces"),
     }
     assert_eq!((whole.heads(), whole.in_head(), whole.in_body()), (split.heads(), split.in_head(), split.in_body()));
+}
+
+/// The same for answers; what nobody asked for passes.
+pub fn http1_answers(data: &[u8]) {
+    const BOUNDS: Bounds = Bounds { head_size: 2_000, fields: 20, request_line: 0 };
+    let Some((length, octets)) = in_pieces(data) else { return };
+    assert_eq!(Answers::new(BOUNDS).feed(octets), Step::Pass);
+    for asked in [Asked::Head, Asked::Other] {
+        let (mut whole, mut split) = (Answers::new(BOUNDS), Answers::new(BOUNDS));
+        whole.ask(asked);
+        split.ask(asked);
+        let verdict = whole.feed(octets);
+        let step = octets.chunks(length).map(|piece| split.feed(piece)).find(|step| *step != Step::Pass);
+        match (verdict, step) {
+            (Step::Pass, None) => {}
+            (Step::Refuse { pass, fault }, Some(Step::Refuse { fault: other, .. })) => {
+                assert_eq!(fault, other);
+                assert!(pass <= octets.len());
+                assert!(matches!(split.feed(b"H"), Step::Refuse { pass: 0, .. }));
+            }
+            (verdict, step) => panic!("{verdict:?} of the whole, {step:?} of pieces"),
+        }
+    }
+}
+
+/// Where heads are does not depend on how the octets were split, and no frame is lost count of.
+pub fn http2_watch(data: &[u8]) {
+    let Some((length, octets)) = in_pieces(data) else { return };
+    let (mut whole, mut split) = (HeadWatch::default(), HeadWatch::default());
+    whole.feed(octets, Tick::default());
+    octets.chunks(length).for_each(|piece| split.feed(piece, Tick::default()));
+    let said = |watch: &HeadWatch| (watch.in_head(), watch.heads(), watch.floods());
+    assert_eq!(said(&whole), said(&split));
 }
 
 /// A whole header ends within what came, says the same without what follows it, and is partial before its end.

@@ -15,6 +15,7 @@ pub mod node;
 pub mod ops;
 pub mod origin;
 pub mod outbound;
+pub mod region;
 pub mod request;
 pub mod rules;
 pub mod tasks;

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use weir::clock::{Tick, WallTime};
 use weir::rules::caching::control::{Control, TARGETS};
 use weir::rules::caching::freshness::{Freshness, Heuristics, Lifetime, Policy, Received, Times};
-use weir::rules::caching::storable::{RequestFacts, SetCookie, storable};
+use weir::rules::caching::storable::{Credentials, RequestFacts, SetCookie, storable};
 use weir::rules::fields::date;
 
 const RECEIVED: WallTime = WallTime::at(Duration::from_secs(1_763_000_000));
@@ -81,7 +81,8 @@ proptest! {
         let times = Times { requested: Tick::default(), responded: Tick::default(), responded_wall: RECEIVED };
         let response = Received { status, headers: &headers, times };
         let control = Control::of(&headers, &TARGETS);
-        let facts = RequestFacts { method: Method::GET, authorization, no_store: false };
+        let credentials = if authorization { Credentials::Authorization } else { Credentials::None };
+        let facts = RequestFacts { method: Method::GET, credentials, no_store: false };
         let stored = storable(&facts, &response, &control, SetCookie::Share).is_ok();
         let policy =
             Policy { heuristics: Heuristics::AtMost(Duration::from_hours(24)), disconnected: Duration::ZERO };
@@ -104,3 +105,63 @@ proptest! {
         }
     }
 }
+
+/// Where the two differ, and why ours is as it is: (status, fields, ours, theirs), each as "stored and fresh after a
+/// second". Whatever is not named here is the same for both in the test above.
+#[test]
+fn differences_are_known_and_have_a_reason() {
+    let mut wrong = Vec::new();
+    for (why, status, lines, ours, theirs) in DIFFERENCES {
+        let mut headers = HeaderMap::new();
+        headers.insert("date", date::format(RECEIVED));
+        for (name, value) in *lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        let status = StatusCode::from_u16(*status).unwrap();
+        let times = Times { requested: Tick::default(), responded: Tick::default(), responded_wall: RECEIVED };
+        let response = Received { status, headers: &headers, times };
+        let control = Control::of(&headers, &TARGETS);
+        let facts = RequestFacts { method: Method::GET, credentials: Credentials::None, no_store: false };
+        let lifetime = Lifetime::of(&response, &control, &Policy::PLAIN);
+        let fresh = matches!(lifetime.freshness(Tick::at(Duration::from_secs(1))), Freshness::Fresh { .. });
+        let own = storable(&facts, &response, &control, SetCookie::Share).is_ok() && fresh;
+        let asked = Request::get("https://origin.example/").body(()).unwrap();
+        let mut told = Response::builder().status(status).body(()).unwrap();
+        *told.headers_mut() = headers.clone();
+        let options = CacheOptions { shared: true, ..CacheOptions::default() };
+        let other = CachePolicy::new_options(&asked, &told, RECEIVED.system_time(), options);
+        let other = other.is_storable() && !other.is_stale(RECEIVED.system_time() + Duration::from_secs(1));
+        if (own, other) != (*ours, *theirs) {
+            wrong.push((*why, own, other));
+        }
+    }
+    assert!(wrong.is_empty(), "ours, theirs: {wrong:?}");
+}
+
+type Difference = (&'static str, u16, &'static [(&'static str, &'static str)], bool, bool);
+
+const DIFFERENCES: &[Difference] = &[
+    (
+        "a targeted field beats Cache-Control (RFC 9213)",
+        200,
+        &[("cdn-cache-control", "max-age=9"), ("cache-control", "no-store")],
+        true,
+        false,
+    ),
+    (
+        "must-understand lifts no-store (RFC 9111 §5.2.2.3)",
+        200,
+        &[("cache-control", "no-store, must-understand, max-age=9")],
+        true,
+        false,
+    ),
+    ("any final status with a lifetime is stored (§3)", 500, &[("cache-control", "max-age=9")], true, false),
+    ("blanks beside the equals sign make it no directive (§5.2)", 200, &[("cache-control", "max-age =9")], false, true),
+    (
+        "a part that says what it holds is stored (§3.3)",
+        206,
+        &[("cache-control", "max-age=9"), ("content-range", "bytes 0-1/4"), ("content-length", "2")],
+        true,
+        false,
+    ),
+];

@@ -1,4 +1,4 @@
-//! Configurations as people write them: the shipped one, and eleven broken ones with the diagnostics they deserve.
+//! Configurations as people write them: the shipped one, and twelve broken ones with the diagnostics they deserve.
 //!
 //! `WEIR_BLESS=1 cargo test --test config` writes the expected diagnostics anew; read the difference before you commit.
 
@@ -22,7 +22,7 @@ fn parse(text: &str, base: &Path) -> Result<(Config, Vec<Finding>), Problems> {
 
 #[test]
 fn each_problem_of_a_broken_file_is_named_with_line_and_remedy() {
-    for number in 1..=11 {
+    for number in 1..=12 {
         let file = PathBuf::from(format!("{FIXTURES}/broken-{number:02}.toml"));
         let text = fs::read_to_string(&file).unwrap();
         let problems = parse(&text, Path::new(FIXTURES)).unwrap_err();
@@ -82,6 +82,7 @@ fn the_examples_of_the_shipped_file_work() {
     }
     fs::write(folder.path().join("admin.token"), "0123456789abcdef0123456789abcdef\n").unwrap();
     fs::write(folder.path().join("origin.secret"), "fedcba9876543210fedcba9876543210\n").unwrap();
+    fs::write(folder.path().join("region.secret"), "00112233445566778899aabbccddeeff\n").unwrap();
     let text = shipped(example_of)
         .replace("url = \"http:", "url = \"https:")
         .replace("path = \"/\"", "path = \"/live/{stream}/\"");
@@ -96,11 +97,50 @@ fn the_examples_of_the_shipped_file_work() {
     assert_eq!(config.routes[0].strip, "/live");
 }
 
+#[test]
+fn a_region_is_judged_as_a_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("region.secret"), "00112233445566778899aabbccddeeff\n").unwrap();
+    let rest = "[origins.o]\nurl = \"http://127.0.0.1:1\"\n[[route]]\norigins = [\"o\"]\n";
+    let listen = "[listen]\nhttp = [\"127.0.0.1:0\"]\n";
+    let open = "peers = \"127.0.0.1:9443\"\n";
+    let secret = "secret = \"region.secret\"\n";
+    let of_two = "self = \"a.internal:1\"\nnodes = [\"http://A.internal:1\", \"b.internal:2\"]\n";
+    let judged = |text: String| parse(&format!("{text}{rest}"), folder.path());
+    let (config, _) = judged(format!("{listen}{open}[peers]\n{of_two}{secret}")).unwrap();
+    let peers = config.peers.unwrap();
+    assert_eq!(peers.own.as_deref(), Some("a.internal:1"));
+    assert!(judged(format!("{listen}{open}[peers]\n{secret}")).is_ok(), "others may ask, and nobody is asked");
+    for (text, message) in [
+        (format!("{listen}{open}"), "nothing says how those who come to `listen.peers` prove themselves"),
+        (format!("{listen}[peers]\n{of_two}{secret}"), "nobody can ask this node: it does not listen for its peers"),
+        (format!("{listen}{open}[peers]\n{of_two}"), "anybody could say that they are a node of this region"),
+        (
+            format!("{listen}{open}[peers]\ndns = \"peers.internal:1\"\n{secret}"),
+            "this node does not know which of the peers it is",
+        ),
+        (
+            format!("{listen}{open}[peers]\nself = \"c.internal:1\"\nnodes = [\"a.internal:1\"]\n{secret}"),
+            "`nodes` does not name this node itself",
+        ),
+        (
+            format!("{listen}{open}[peers]\nself = \"a:1\"\nnodes = [\"https://a:1\"]\n{secret}"),
+            "the node's scheme does not fit `tls`",
+        ),
+        (format!("{listen}{open}[peers]\n{of_two}dns = \"x:1\"\n{secret}"), "the peers are both listed and named"),
+        (format!("{listen}{open}[peers]\nself = \"a\"\n{secret}"), "not a node with its port"),
+        (format!("{listen}{open}[peers]\nself = \"a;b:1\"\n{secret}"), "not a node with its port"),
+    ] {
+        let problems = judged(text.clone()).expect_err(message).problems;
+        assert!(problems.iter().any(|problem| problem.message == message), "{text}\n{problems:?}");
+    }
+}
+
 /// The keys of every table, as the diagnostics list them.
 fn known_keys() -> BTreeMap<String, Vec<String>> {
     let text = "zzz = 1\nnode.zzz = 1\nlisten.zzz = 1\nhttp3.zzz = 1\ntls.zzz = 1\ncache.zzz = 1\ncache.disk.zzz = 1\norigins.o.zzz = 1
-        origins.o.tls.zzz = 1\norigins.o.headers.zzz = 1\norigins.o.auth.zzz = 1\nroute = [{ zzz = 1, cors = { zzz = 1 }, query = { zzz = 1 } }]
-        access_log.zzz = 1\nlimits.zzz = 1\nshutdown.zzz = 1\nmetrics.zzz = 1\nadmin.zzz = 1\nadmin.tokens = [{ zzz = 1 }]\n";
+        origins.o.tls.zzz = 1\norigins.o.headers.zzz = 1\norigins.o.auth.zzz = 1\norigins.p.auth.aws_sigv4.zzz = 1\nroute = [{ zzz = 1, headers = { zzz = 1 }, cors = { zzz = 1 }, query = { zzz = 1 } }]
+        access_log.zzz = 1\nlimits.zzz = 1\nshutdown.zzz = 1\nmetrics.zzz = 1\nadmin.zzz = 1\npeers.zzz = 1\npeers.tls.zzz = 1\nadmin.tokens = [{ zzz = 1 }]\n";
     let problems = parse(text, Path::new("")).expect_err("every key is unknown").problems;
     let unknown = problems.into_iter().filter(|problem| problem.message == "unknown key `zzz`");
     let keys = |list: Option<String>| list.expect("known keys are listed").split(", ").map(str::to_owned).collect();
@@ -111,7 +151,7 @@ fn known_keys() -> BTreeMap<String, Vec<String>> {
 fn the_shipped_file_names_every_key() {
     let text = fs::read_to_string("edge.toml").unwrap();
     let tables = known_keys();
-    assert_eq!(tables.len(), 20, "{tables:?}");
+    assert_eq!(tables.len(), 24, "{tables:?}");
     for key in tables.values().flatten() {
         let named = |line: &str| {
             let line = default_of(line).or(example_of(line)).unwrap_or(line);

@@ -15,6 +15,8 @@ use loom::thread;
 
 #[path = "../src/cache/arrival.rs"]
 mod arrival;
+#[path = "../src/cache/audience.rs"]
+mod audience;
 #[path = "../src/cache/bells.rs"]
 mod bells;
 #[path = "../src/cache/failure.rs"]
@@ -71,7 +73,8 @@ mod object {
     }
 }
 
-use arrival::{Arrival, Audience, Caller, Joining, Next, Response};
+use arrival::{Arrival, Caller, Joining, Next, Response};
+use audience::Audience;
 use bells::{Bells, Lanes};
 use failure::FillEnd;
 use flights::{Boarding, Flights};

@@ -18,9 +18,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["clock", "rules"]),
     ("cache", &["clock", "tasks", "disk", "rules", "config"]),
     ("telemetry", &["clock", "tasks", "rules", "config"]),
-    ("origin", &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry"]),
+    ("region", &["clock", "rules", "config"]),
+    ("origin", &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry", "region"]),
     ("live", &["clock", "tasks", "rules", "config", "cache", "telemetry", "origin"]),
-    ("request", &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry", "origin", "live"]),
+    ("request", &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry", "region", "origin", "live"]),
     ("transport", &["clock", "tasks", "outbound", "rules", "config", "telemetry", "request"]),
     ("admin", &["clock", "tasks", "rules", "config", "cache", "telemetry", "origin", "live", "request"]),
     (
@@ -34,6 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
             "cache",
             "telemetry",
+            "region",
             "origin",
             "live",
             "request",
@@ -46,8 +48,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["node", "ops", "demo", "config", "telemetry"]),
 ];
 
-/// `admin` explains requests, has playlists followed ahead of them, and holds the journey's parts; it never serves one.
-const OF_REQUEST_FOR_ADMIN: &[&str] = &["Edge", "explain", "warm"];
+/// `admin` explains requests, has playlists followed ahead of them, purges what they brought, and holds the journey's parts; it never serves one.
+const OF_REQUEST_FOR_ADMIN: &[&str] = &["Edge", "explain", "held", "purge", "warm"];
 
 /// What a rule must not know: runtimes, sockets, locks, clocks.
 const NOT_IN_RULES: &[&str] = &[

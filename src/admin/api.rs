@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,12 +14,15 @@ use tokio::sync::oneshot;
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use crate::config::value;
+use crate::origin::Order;
 use crate::request::explain::{self, Explanation};
+use crate::request::held::{FillInProgress, Stored, StoredVariant};
 use crate::request::warm::{self, NotWarmed};
 
+use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
 use super::status::{
     CacheStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded,
-    RouteStatus, Status, StreamStatus, WorkerHealth,
+    Resident, RouteStatus, Status, StreamStatus, WorkerHealth,
 };
 use super::{Admin, Command, Guard, guard};
 
@@ -27,13 +30,14 @@ use super::{Admin, Command, Guard, guard};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Weir admin API", description = "Operates one node."),
-    paths(healthz, readyz, metrics, status, explain_url, reload, warm_url, drain),
+    paths(healthz, readyz, metrics, status, explain_url, reload, warm_url, purge::order, drain, order_origin),
     components(schemas(
         Status,
         ListenerStatus,
         Connections,
         CacheStatus,
         DiskStatus,
+        Resident,
         OriginStatus,
         RouteStatus,
         StreamStatus,
@@ -43,9 +47,17 @@ use super::{Admin, Command, Guard, guard};
         Reloaded,
         Problem,
         Explanation,
+        Stored,
+        StoredVariant,
+        FillInProgress,
         Warm,
         Followed,
-        Drain
+        PurgeOrder,
+        PurgeOutcome,
+        GoneBelow,
+        Drain,
+        OriginOrder,
+        OriginAction
     ))
 )]
 struct Api;
@@ -65,7 +77,9 @@ pub fn router(admin: Admin, guard: Guard) -> Router {
             .route("/explain", get(explain_url))
             .route("/reload", post(reload))
             .route("/warm", post(warm_url))
+            .route("/purge", post(purge::order))
             .route("/drain", post(drain))
+            .route("/origins/{name}", post(order_origin))
             .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], openapi()) }));
     }
     router
@@ -78,7 +92,7 @@ pub fn router(admin: Admin, guard: Guard) -> Router {
         .with_state(admin)
 }
 
-fn problem(status: StatusCode, reason: &str, detail: &str) -> Response {
+pub(super) fn problem(status: StatusCode, reason: &str, detail: &str) -> Response {
     (status, Json(json!({ "reason": reason, "detail": detail }))).into_response()
 }
 
@@ -103,7 +117,7 @@ async fn readyz(State(admin): State<Admin>) -> Response {
     let stuck = workers.iter().filter(|worker| !worker.answers);
     why.extend(stuck.map(|worker| format!("worker {} does not answer within 1 s", worker.worker)));
     let down: Vec<_> = status.origins.iter().filter(|origin| !origin.healthy).map(|origin| &origin.name).collect();
-    if admin.ready_needs_origins {
+    if admin.ready_needs_origins && down.len() == status.origins.len() {
         why.extend(down.iter().map(|name| format!("origin {name} is not well")));
     }
     let code = if why.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -249,6 +263,44 @@ async fn drain(State(admin): State<Admin>, Json(order): Json<Drain>) -> Response
     match admin.commands.send(Command::Drain(by)).await {
         Ok(()) => (StatusCode::ACCEPTED, Json(json!({ "draining": true }))).into_response(),
         Err(_) => stopping(),
+    }
+}
+
+/// What an origin is to do.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum OriginAction {
+    /// Others are asked in its place, until told otherwise.
+    Rest,
+    /// It is asked again, and streams that prefer it come back.
+    Return,
+}
+
+/// An order for an origin.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct OriginOrder {
+    /// What it is to do.
+    action: OriginAction,
+}
+
+/// Takes an origin out of use, or brings it and its streams back.
+#[utoipa::path(post, path = "/origins/{name}", request_body = OriginOrder, responses(
+    (status = 200, description = "It rests, or is asked again"),
+    (status = 404, description = "There is no origin of this name"),
+))]
+async fn order_origin(
+    State(admin): State<Admin>,
+    Path(name): Path<String>,
+    Json(order): Json<OriginOrder>,
+) -> Response {
+    let (order, word) = match order.action {
+        OriginAction::Rest => (Order::Rest, "rest"),
+        OriginAction::Return => (Order::Return, "return"),
+    };
+    match admin.edge.policies().origins.order(&name, order) {
+        Some(()) => Json(json!({ "origin": name, "action": word })).into_response(),
+        None => problem(StatusCode::NOT_FOUND, "no-such-origin", "see /status for their names"),
     }
 }
 

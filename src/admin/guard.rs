@@ -105,7 +105,11 @@ fn remote(request: &Request, tokens: &[AdminToken]) -> Result<(), Denial> {
     if !given.0.eq_ignore_ascii_case("bearer") {
         return Err(Denial::WrongToken);
     }
-    let needed = if *request.method() == Method::GET { Role::View } else { Role::Operate };
+    let needed = match request.uri().path() {
+        _ if *request.method() == Method::GET => Role::View,
+        "/purge" => Role::Purge,
+        _ => Role::Operate,
+    };
     let token = tokens.iter().find(|token| token.secret.matches(given.1.as_bytes())).ok_or(Denial::WrongToken)?;
     if token.roles.contains(&needed) { Ok(()) } else { Err(Denial::WrongRole) }
 }

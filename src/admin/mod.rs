@@ -4,6 +4,7 @@
 mod api;
 mod guard;
 mod listen;
+mod purge;
 mod status;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub use listen::{AdminListener, BindError, tls};
 use listen::{Caller, TlsListener};
 pub use status::{
     CacheStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded,
-    RouteStatus, Status, StreamStatus, WorkerHealth,
+    Resident, RouteStatus, Status, StreamStatus, WorkerHealth,
 };
 
 /// What the admin API may order the node to do. The node answers each through its channel.

@@ -27,10 +27,14 @@ pub struct Status {
     pub cache: CacheStatus,
     /// The disk under it, if there is one.
     pub disk: Option<DiskStatus>,
-    /// Octets by what holds them, and the `ceiling`.
+    /// Octets by what holds them, and the `ceiling` of `bodies`, `heads`, `index` and `fills` together.
     pub memory: BTreeMap<&'static str, u64>,
+    /// The process's memory as the system sees it; `null`: it does not tell.
+    pub resident: Option<Resident>,
     /// Every origin.
     pub origins: Vec<OriginStatus>,
+    /// Every other node of the region.
+    pub peers: Vec<OriginStatus>,
     /// Every route.
     pub routes: Vec<RouteStatus>,
     /// Streams that have a label of their own.
@@ -41,10 +45,25 @@ pub struct Status {
     pub tasks: BTreeMap<&'static str, usize>,
 }
 
+/// The process's memory as the system sees it, in bytes.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Resident {
+    /// What is in memory now.
+    pub bytes: u64,
+    /// What was, once the node had started.
+    pub at_start: u64,
+    /// What has come since.
+    pub growth: u64,
+    /// What `memory` accounts for.
+    pub accounted: u64,
+    /// The part of the growth that is accounted for; `null` where nothing has come.
+    pub share: Option<f64>,
+}
+
 /// One listener.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ListenerStatus {
-    /// `http`, `https`, `h3`, `admin` or `monitor`.
+    /// `http`, `https`, `h3`, `peers`, `admin` or `monitor`.
     pub kind: &'static str,
     /// Where it is bound.
     pub address: String,
@@ -81,7 +100,9 @@ pub struct DiskStatus {
     pub path: String,
     /// Objects on it.
     pub objects: u64,
-    /// Octets that its files take.
+    /// Octets of their bodies.
+    pub bodies: u64,
+    /// Octets that its files take: bodies, heads, and what has been removed but not yet given back.
     pub bytes: u64,
     /// Octets that they may take.
     pub size: u64,
@@ -108,6 +129,24 @@ pub struct OriginStatus {
     pub requests: u64,
     /// Requests that failed so far.
     pub errors: u64,
+    /// `well`, `returning`, `on-trial` or `resting`.
+    pub standing: &'static str,
+    /// Why it rests.
+    pub why: Option<&'static str>,
+    /// For how long it has been at rest, or has not.
+    pub since_seconds: u64,
+    /// The addresses of its name, as last resolved.
+    pub addresses: Vec<String>,
+    /// Streams that are followed at it.
+    pub streams: usize,
+    /// Streams that stall at it, or stalled a moment ago and have moved.
+    pub stalled: Vec<String>,
+    /// Requests that went on to the next origin.
+    pub failovers: u64,
+    /// Requests that were sent again on a fresh connection.
+    pub retries: u64,
+    /// Requests that may be sent again now, of the group of origins in which the fewest may.
+    pub retries_left: Option<u64>,
 }
 
 /// One route.
@@ -176,6 +215,8 @@ pub struct PlaylistStatus {
     pub findings: BTreeMap<&'static str, u64>,
     /// The last failure.
     pub last_error: Option<String>,
+    /// The origin that it comes from, where the route has several.
+    pub origin: Option<String>,
 }
 
 /// Whether one worker's loop answers.

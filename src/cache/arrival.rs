@@ -14,6 +14,7 @@ use std::task::{Poll, Waker};
 use bytes::Bytes;
 use slab::Slab;
 
+use super::audience::Audience;
 use super::bells::{Bells, Lanes};
 use super::failure::FillEnd;
 use super::object::{Object, Piece, ResponseHead, slice};
@@ -29,13 +30,6 @@ pub(super) struct Arrival {
 pub(super) struct Caller<'a> {
     pub lane: usize,
     pub waker: &'a Waker,
-}
-
-/// Who may read a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Audience {
-    Everyone,
-    Leader,
 }
 
 /// How a reader came to the fill.
@@ -98,6 +92,8 @@ impl Aftermath {
 
 struct State {
     phase: Phase,
+    /// Its head has been there.
+    has_begun: bool,
     pieces: VecDeque<Piece>,
     /// Offset of the first octet that is still here.
     base: u64,
@@ -137,6 +133,7 @@ impl Arrival {
         Self {
             state: Mutex::new(State {
                 phase: Phase::Awaited,
+                has_begun: false,
                 pieces: VecDeque::new(),
                 base: 0,
                 end: 0,
@@ -179,6 +176,11 @@ impl Arrival {
         (state.base == 0 && state.readers.len() < limit).then(|| state.seat(role))
     }
 
+    /// Whether its head has been there, whatever became of it.
+    pub fn has_begun(&self) -> bool {
+        self.state.lock().has_begun
+    }
+
     /// Places taken.
     pub fn readers(&self) -> usize {
         self.state.lock().readers.len()
@@ -210,6 +212,14 @@ impl Arrival {
             Phase::Drained(_) => Some(state.end),
             Phase::Complete(object) => Some(object.length()),
             Phase::Awaited | Phase::Failed(_) => None,
+        }
+    }
+
+    /// The head, once it is there.
+    pub fn known_head(&self) -> Option<Arc<ResponseHead>> {
+        match &self.state.lock().phase {
+            Phase::Arriving(response) | Phase::Drained(response) => Some(response.head.clone()),
+            Phase::Awaited | Phase::Complete(_) | Phase::Failed(_) => None,
         }
     }
 
@@ -272,7 +282,8 @@ impl Arrival {
     pub fn head(&self, response: Response) -> Aftermath {
         let mut state = self.state.lock();
         debug_assert!(matches!(state.phase, Phase::Awaited), "a response has one head");
-        let private = response.audience == Audience::Leader;
+        let private = response.audience.turns_away().is_some();
+        state.has_begun = true;
         state.phase = Phase::Arriving(response);
         if private { state.wake_all() } else { Aftermath::default() }
     }
@@ -411,13 +422,13 @@ impl State {
     /// Why this reader, or everyone, gets nothing more.
     fn ended(&self, reader: usize) -> Option<FillEnd> {
         let reader = &self.readers[reader];
-        let private = match &self.phase {
-            Phase::Arriving(response) | Phase::Drained(response) => response.audience == Audience::Leader,
+        let turned_away = match &self.phase {
+            Phase::Arriving(response) | Phase::Drained(response) => response.audience.turns_away(),
             Phase::Failed(end) => return Some(end.clone()),
-            Phase::Awaited | Phase::Complete(_) => false,
+            Phase::Awaited | Phase::Complete(_) => None,
         };
-        if private && reader.role == Role::Joiner {
-            return Some(FillEnd::NotShared);
+        if let (Some(end), Role::Joiner) = (turned_away, reader.role) {
+            return Some(end);
         }
         reader.is_cut.then_some(FillEnd::TooSlow)
     }

@@ -81,6 +81,12 @@ pub enum FillEnd {
     /// The response is for its first reader alone.
     #[error("the response may not be shared")]
     NotShared,
+    /// What came is about the request of the one who fetched: the others ask again.
+    #[error("the response is about another viewer's request")]
+    NotMeant,
+    /// The reader has waited for the response as long as it may.
+    #[error("the response did not come in time")]
+    TooLate,
     /// The reader held up others for too long.
     #[error("the reader held up others for too long")]
     TooSlow,

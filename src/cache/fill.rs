@@ -192,6 +192,11 @@ impl FillReader {
         }
     }
 
+    /// Whether the response had begun, however it has ended.
+    pub fn has_begun(&self) -> bool {
+        self.fill.arrival.has_begun()
+    }
+
     /// Octets of the body that have arrived.
     pub fn arrived(&self) -> u64 {
         self.fill.arrival.arrived()

@@ -91,11 +91,30 @@ impl<K: Hash + Eq + Clone, F> Flights<K, F> {
         self.shard(key).lock().remove(key).unwrap_or_default()
     }
 
-    /// Takes all flights out of the table whose key is `chosen`.
-    pub fn ground_by(&self, chosen: impl Fn(&K) -> bool) -> Vec<Arc<F>> {
-        let take = |shard: &Shard<K, F>| -> Vec<_> {
-            shard.lock().extract_if(|key, _| chosen(key)).flat_map(|(_, flights)| flights).collect()
+    /// Takes the flights out of the table that are `chosen`.
+    pub fn ground_by(&self, chosen: impl Fn(&K, &F) -> bool) -> Vec<Arc<F>> {
+        let take = |shard: &Shard<K, F>| {
+            let mut taken = Vec::new();
+            shard.lock().retain(|key, flights| {
+                taken.extend(flights.extract_if(.., |flight| chosen(key, flight)));
+                !flights.is_empty()
+            });
+            taken
         };
         self.shards.iter().flat_map(take).collect()
+    }
+
+    /// How many flights are `chosen`.
+    pub fn count_by(&self, chosen: impl Fn(&K, &F) -> bool) -> u64 {
+        let count = |shard: &Shard<K, F>| -> usize {
+            let shard = shard.lock();
+            shard.iter().map(|(key, flights)| flights.iter().filter(|flight| chosen(key, flight)).count()).sum()
+        };
+        self.shards.iter().map(count).sum::<usize>() as u64
+    }
+
+    /// The flights of `key`.
+    pub fn of(&self, key: &K) -> Vec<Arc<F>> {
+        self.shard(key).lock().get(key).cloned().unwrap_or_default()
     }
 }

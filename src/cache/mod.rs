@@ -6,15 +6,18 @@
 
 mod apart;
 mod arrival;
+mod audience;
 pub mod bells;
 mod failure;
 mod fill;
 mod flights;
+mod inspect;
 mod memory;
 mod near;
 mod object;
 mod parts;
 mod permits;
+mod purges;
 pub mod spill;
 mod store;
 mod sync;
@@ -29,19 +32,23 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Tick};
+use crate::rules::caching::purge::{Labels, Mode, Selector};
 use crate::rules::caching::{Freshness, Key};
 
 pub use bells::Bells;
 pub use failure::{FillEnd, FillFailure, Refused};
 pub use fill::{FillAnswer, FillReader, Lead};
+pub use inspect::{Filling, Held, Inspection};
 pub use memory::Usage;
 pub use object::{Object, ObjectReader, ResponseHead};
+pub use purges::{Act, Purged, Removed, Tally};
 pub use writer::{FillWriter, Sharing};
 
 use fill::Fill;
 use flights::Boarding;
 use parts::Parts;
+use purges::Standing;
 use spill::{Spill, SpillConfig, SpillError};
 
 /// The bounds of a cache.
@@ -57,6 +64,8 @@ pub struct CacheConfig {
     pub fill_readers: usize,
     /// For how long what is near the edge of a live stream is let go after everything else.
     pub live_reserve: Duration,
+    /// For how long nobody waits for another's fill under a key whose last response was for one reader alone.
+    pub apart: Duration,
 }
 
 impl CacheConfig {
@@ -92,6 +101,9 @@ pub enum Lookup {
     Join(FillReader),
     /// The caller must fetch it.
     Lead(Lead),
+    /// The last response was for one reader alone, and there is no place for another fill: the caller asks past the
+    /// cache.
+    Apart,
     /// A limit of the node leaves no place for the caller.
     Refused(Refused),
 }
@@ -151,7 +163,8 @@ impl Cache {
         let lead = |stale: Option<Stale>| {
             let expected = stale.as_ref().map(|stale| stale.object.head.variant.clone());
             let lead = self.lead(key, expected);
-            let flight = lead.as_ref().ok().filter(|_| !apart).map(Lead::flight);
+            // Nobody joins it while the key is apart; a purge must find it all the same.
+            let flight = lead.as_ref().ok().map(Lead::flight);
             ((stale, lead), flight)
         };
         let boarding = self.parts.flights.board(key, join, || self.stored(key, request, &judge), lead);
@@ -161,6 +174,7 @@ impl Cache {
             Boarding::Leads((stale, lead)) => (stale, lead.map_or_else(Flight::Refused, Flight::Lead)),
         };
         match (stale, flight) {
+            (_, Flight::Refused(Refused::Fills)) if apart => Lookup::Apart,
             (Some(Stale { object, while_asking, usable_for, age }), flight) => {
                 Lookup::Stale { object, while_asking, usable_for, age, flight }
             }
@@ -178,7 +192,12 @@ impl Cache {
         judge: impl Fn(&ResponseHead) -> Freshness,
     ) -> Result<(Arc<Object>, Duration), Option<Stale>> {
         let Some(object) = self.parts.store.find(key, request) else { return Err(None) };
-        match judge(&object.head) {
+        let freshness = match self.parts.purges.standing(key, &object.head) {
+            Standing::Good => judge(&object.head),
+            Standing::Gone => return Err(None),
+            Standing::Outdated(at) => outdated(judge(&object.head), &object.head, (at, self.parts.clock.now())),
+        };
+        match freshness {
             Freshness::Fresh { left } => Ok((object, left)),
             Freshness::Stale { age, while_asking, usable_for } => {
                 Err(Some(Stale { object, while_asking, usable_for, age }))
@@ -195,6 +214,7 @@ impl Cache {
 
     fn lead(&self, key: &Key, expected: Option<crate::rules::caching::Variant>) -> Result<Lead, Refused> {
         let permit = self.parts.permits.take(group(key)).ok_or(Refused::Fills)?;
+        self.parts.purges.note(key);
         Ok(Lead::new(Fill::new(key.clone(), expected, self.parts.clone()), permit))
     }
 
@@ -203,23 +223,97 @@ impl Cache {
         self.parts.store.find(key, request)
     }
 
-    /// Lets go of everything under `key`. What is arriving under it still reaches its readers, but is not stored and
-    /// gets no further ones.
+    /// All that is stored under `key`, whatever requests it is for; the newest first.
+    pub fn variants(&self, key: &Key) -> Vec<Arc<Object>> {
+        self.parts.store.variants(key)
+    }
+
+    /// Puts `new` in the place of `old`, if that is still stored: the same response under a head of today.
+    pub fn replace(&self, key: &Key, old: &Arc<Object>, new: &Arc<Object>) {
+        self.parts.store.replace(key, old, new);
+    }
+
+    /// Lets go of everything under `key`, in every generation. What is arriving under it still reaches its readers, but
+    /// is not stored and gets no further ones.
     pub fn remove(&self, key: &Key) {
-        withdraw(self.parts.flights.ground(key));
-        self.parts.store.remove(key);
-        if let Some(spill) = &self.parts.spill {
-            spill.invalidate(key);
+        self.let_go(&Selector::Objects(vec![key.clone()]), Act::Purge(Mode::Hard));
+        if let (Some(spill), Some(keys)) = (&self.parts.spill, self.parts.purges.generations(key)) {
+            keys.for_each(|key| _ = spill.invalidate(&key));
         }
     }
 
-    /// As [`Cache::remove`] for every key that is `chosen`. Walks through everything that is stored.
-    pub fn clear_by(&self, chosen: impl Fn(&Key) -> bool) {
-        withdraw(self.parts.flights.ground_by(&chosen));
-        self.parts.store.remove_by(&chosen);
-        if let Some(spill) = &self.parts.spill {
-            spill.remove_where(&|labels| chosen(labels.key));
+    /// Purges, or counts what a purge would cover. It is in force before anything is looked at, and when it returns
+    /// nothing of it is left, in memory or on disk.
+    pub fn purge(&self, selector: &Selector, act: Act) -> Purged {
+        let mut purged = self.let_go(selector, act);
+        if let Act::Purge(mode) = act {
+            if let (Selector::Objects(names), Some(spill)) = (selector, &self.parts.spill) {
+                let disk = purged.disk.get_or_insert_default();
+                for name in names {
+                    match self.parts.purges.generations(name) {
+                        Some(keys) => keys.for_each(|key| disk.add(spill.remove(&key))),
+                        None => disk.add(spill.remove_where(&|labels| labels.key.name() == name.as_str())),
+                    }
+                }
+            }
+            self.parts.purges.count(mode, &purged);
         }
+        purged
+    }
+
+    fn let_go(&self, selector: &Selector, act: Act) -> Purged {
+        let named = match selector {
+            Selector::Objects(keys) => self.purge_objects(keys, act),
+            Selector::Prefix(..) | Selector::Stream(..) | Selector::Tag(_) | Selector::All => None,
+        };
+        named.unwrap_or_else(|| self.purge_by(selector, act))
+    }
+
+    /// Purges objects by their names, without a sweep; `None` where there are too many generations for that.
+    fn purge_objects(&self, names: &[Key], act: Act) -> Option<Purged> {
+        let parts = &self.parts;
+        let keys: Vec<_> = names.iter().map(|name| parts.purges.generations(name)).collect::<Option<_>>()?;
+        let (mut purged, now) = (Purged::default(), parts.clock.now());
+        for key in keys.into_iter().flatten() {
+            purged.fills += match act {
+                Act::Purge(_) => withdraw(parts.flights.ground(&key)),
+                Act::Count => parts.flights.of(&key).len() as u64,
+            };
+            purged.memory.add(parts.store.purge_key(&key, |_| true, (act, now)));
+        }
+        Some(purged)
+    }
+
+    /// Purges whatever a selector covers, by a sweep.
+    fn purge_by(&self, selector: &Selector, act: Act) -> Purged {
+        let parts = &self.parts;
+        let covers = |key: &Key, fill: &Fill| match fill.arrival.known_head() {
+            Some(head) => selector.covers_response(key, &head.headers),
+            // Its tags are not known yet, and it was asked for before.
+            None => selector.may_cover(key),
+        };
+        let Act::Purge(mode) = act else {
+            let fills = parts.flights.count_by(covers);
+            let purge = purges::InForce { selector: selector.clone(), mode: Mode::Hard, at: parts.clock.now() };
+            return Purged { memory: parts.store.sweep(&purge, act), fills, disk: None };
+        };
+        let mut turn = parts.purges.enter(selector.clone(), mode, &parts.clock);
+        let fills = withdraw(parts.flights.ground_by(covers));
+        turn.renew(&parts.clock);
+        let memory = parts.store.sweep(&turn.purge, act);
+        let until = parts.clock.wall().since_epoch().as_secs();
+        let covers = |labels: &Labels<'_>| labels.stored <= until && selector.covers(labels);
+        let disk = match selector {
+            // What is named goes by its name, and the caller says how.
+            Selector::Objects(_) => None,
+            _ => parts.spill.as_ref().map(|spill| spill.remove_where(&covers)),
+        };
+        Purged { memory, fills, disk }
+    }
+
+    /// How often was purged, and what went.
+    pub fn purges(&self) -> Tally {
+        self.parts.purges.tally()
     }
 
     /// Takes on changed bounds; what is stored stays, as far as it fits.
@@ -252,6 +346,12 @@ impl Cache {
         self.parts.store.objects()
     }
 
+    /// Keys under which nobody waits for another's fill for now, as of the last housekeeping, and how many found no place
+    /// among them.
+    pub fn apart(&self) -> (usize, u64) {
+        self.parts.apart.figures()
+    }
+
     /// Housekeeping that must also happen while nobody asks: to be called about once a second.
     pub fn run_pending(&self) {
         self.parts.run_pending();
@@ -263,10 +363,24 @@ fn group(key: &Key) -> &str {
     key.as_str().split(' ').next().unwrap_or_default()
 }
 
-/// Keeps fills from being stored. Set before the store is cleared, and read under the lock under which it is filled:
-/// what was asked for before a purge is not stored after it.
-fn withdraw(fills: Vec<Arc<Fill>>) {
-    for fill in fills {
+/// Keeps fills from being stored, and says how many that are. Set before the store is cleared, and read under the lock
+/// under which it is filled: what was asked for before a purge is not stored after it.
+fn withdraw(fills: Vec<Arc<Fill>>) -> u64 {
+    for fill in &fills {
         fill.withdrawn.store(true, Ordering::SeqCst);
+        fill.stores.store(false, Ordering::Relaxed);
+    }
+    fills.len() as u64
+}
+
+/// What is left of a judgement once a purge has made the object stale at `at`.
+fn outdated(judged: Freshness, head: &ResponseHead, (at, now): (Tick, Tick)) -> Freshness {
+    match judged {
+        Freshness::Fresh { .. } => {
+            let mut lifetime = head.lifetime;
+            lifetime.outdate(at);
+            lifetime.freshness(now)
+        }
+        Freshness::Stale { .. } | Freshness::Unusable => judged,
     }
 }

@@ -62,14 +62,12 @@ impl<E> Near<E> {
         Some(removed)
     }
 
-    /// Takes out every entry whose key is `chosen`.
-    pub fn remove_by(&self, chosen: impl Fn(&Key) -> bool) -> Vec<Arc<E>> {
-        let take = |shard: &Shard<E>| -> Vec<_> {
-            shard.write().extract_if(|key, _| chosen(key)).map(|(_, entry)| entry).collect()
+    /// All entries of this moment, a part of the map after the other.
+    pub fn all(&self) -> impl Iterator<Item = (Key, Arc<E>)> {
+        let of_shard = |shard: &Shard<E>| -> Vec<_> {
+            shard.read().iter().map(|(key, entry)| (key.clone(), entry.clone())).collect()
         };
-        let removed: Vec<_> = self.shards.iter().flat_map(take).collect();
-        self.count.fetch_sub(removed.len(), Ordering::Relaxed);
-        removed
+        self.shards.iter().flat_map(of_shard)
     }
 }
 

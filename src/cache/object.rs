@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use crate::clock::Tick;
 use crate::rules::caching::Variant;
 use crate::rules::caching::freshness::Lifetime;
 use crate::rules::caching::validator::Validators;
@@ -78,6 +79,18 @@ impl Object {
         let head = head.detached();
         let charge = self.charge.memory().charge(Kind::Heads, head.weight());
         Self::new(Arc::new(head), self.pieces.clone(), charge)
+    }
+
+    /// Whether its body is the very one of `other`: what a validation has confirmed.
+    pub fn has_body_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pieces, &other.pieces)
+    }
+
+    /// The same, stale from `at` on: a purge wants it validated.
+    pub(super) fn outdated(&self, at: Tick) -> Arc<Self> {
+        let mut head = ResponseHead::clone(&self.head);
+        head.lifetime.outdate(at);
+        self.with_head(head)
     }
 
     /// Octets of the body.

@@ -15,6 +15,7 @@ use super::flights::Flights;
 use super::memory::{self, Charge, Kind, Memory};
 use super::object::Object;
 use super::permits::Permits;
+use super::purges::Purges;
 use super::spill::{Spill, SpillConfig, SpillError};
 use super::store::Store;
 
@@ -33,10 +34,13 @@ pub(super) struct Parts {
     pub permits: Arc<Permits>,
     pub bells: Arc<Bells>,
     pub clock: Clock,
+    pub purges: Arc<Purges>,
     max_object: AtomicU64,
     fill_readers: AtomicUsize,
     /// In milliseconds.
     live_reserve: AtomicU64,
+    /// In milliseconds.
+    apart_for: AtomicU64,
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -61,8 +65,12 @@ impl Parts {
         memory: Arc<Memory>,
         spill: Option<Arc<Spill>>,
     ) -> Arc<Self> {
+        let purges = Arc::new(Purges::default());
+        if let Some(spill) = &spill {
+            spill.each_key(|key| purges.note(key));
+        }
         Arc::new(Self {
-            store: Store::new(memory.clone(), spill.clone()),
+            store: Store::new(memory.clone(), purges.clone(), spill.clone()),
             spill,
             memory,
             flights: Flights::new(SHARDS),
@@ -70,9 +78,11 @@ impl Parts {
             permits: Permits::new(config.fills_per_group),
             bells,
             clock,
+            purges,
             max_object: AtomicU64::new(config.largest()),
             fill_readers: AtomicUsize::new(config.fill_readers),
             live_reserve: AtomicU64::new(millis(config.live_reserve)),
+            apart_for: AtomicU64::new(millis(config.apart)),
         })
     }
 
@@ -80,6 +90,7 @@ impl Parts {
         self.max_object.store(config.largest(), Ordering::Relaxed);
         self.fill_readers.store(config.fill_readers, Ordering::Relaxed);
         self.live_reserve.store(millis(config.live_reserve), Ordering::Relaxed);
+        self.apart_for.store(millis(config.apart), Ordering::Relaxed);
         self.permits.set_limit(config.fills_per_group);
         if self.memory.ceiling() != config.memory {
             self.memory.set_ceiling(config.memory);
@@ -93,6 +104,12 @@ impl Parts {
 
     pub fn live_reserve(&self) -> Duration {
         Duration::from_millis(self.live_reserve.load(Ordering::Relaxed))
+    }
+
+    /// From now on nobody waits for another's fill under `key`, for a while.
+    pub fn set_apart(&self, key: &Key) {
+        let now = self.clock.now();
+        self.apart.set(key, now, now + Duration::from_millis(self.apart_for.load(Ordering::Relaxed)));
     }
 
     pub fn reader_limit(&self) -> usize {
@@ -111,6 +128,7 @@ impl Parts {
     /// Moves what is no longer near a live edge to what is let go first, and lets the system have what is free.
     pub fn run_pending(&self) {
         self.store.run_pending(self.clock.now());
+        self.apart.sweep(self.clock.now());
         memory::give_back();
     }
 

@@ -15,13 +15,15 @@ use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 
 use crate::clock::Tick;
-use crate::rules::caching::Key;
+use crate::rules::caching::purge::Mode;
+use crate::rules::caching::{Key, vary};
 
 use super::memory::{Charge, Kind, Memory};
 use super::near::{Near, Order};
 use super::object::Object;
+use super::purges::{Act, InForce, Purges, Removed, Split, Standing};
 use super::spill::Spill;
-use super::sync::Mutex;
+use super::sync::{Mutex, MutexGuard};
 
 /// Variants kept of one key; the oldest goes.
 const VARIANTS: usize = 32;
@@ -42,6 +44,7 @@ pub(super) struct Store {
     moka: ArcSwap<Moka>,
     near: Near<Entry>,
     memory: Arc<Memory>,
+    purges: Arc<Purges>,
     stored: Arc<AtomicU64>,
     ledger: Mutex<Ledger>,
     spill: Option<Arc<Spill>>,
@@ -109,27 +112,52 @@ fn moka(ceiling: u64, spill: Option<Arc<Spill>>) -> Moka {
 }
 
 impl Store {
-    pub fn new(memory: Arc<Memory>, spill: Option<Arc<Spill>>) -> Self {
+    pub fn new(memory: Arc<Memory>, purges: Arc<Purges>, spill: Option<Arc<Spill>>) -> Self {
         Self {
             moka: ArcSwap::from_pointee(moka(memory.ceiling(), spill.clone())),
             near: Near::default(),
             memory,
+            purges,
             stored: Arc::default(),
             ledger: Mutex::default(),
             spill,
         }
     }
 
-    /// The newest object under `key` whose variant fits `request`.
+    /// The newest object under `key` whose variant fits `request` (RFC 9111 §4.1).
     pub fn find(&self, key: &Key, request: &HeaderMap) -> Option<Arc<Object>> {
         let entry = self.entry_of(key)?;
         let variants = entry.variants.load();
-        let found = variants.as_ref()?.iter().find(|object| object.head.variant.matches(request))?;
+        let variants = variants.as_ref()?;
+        let found = match variants.as_slice() {
+            [only] => Some(only).filter(|object| object.head.variant.matches(request)),
+            several => {
+                let made = several.iter().map(|object| (&object.head.variant, object.head.validators.dated()));
+                vary::select(made, request).map(|index| &several[index])
+            }
+        }?;
         // Looked at before it is written: the line stays shared among workers.
         if !entry.used.load(Ordering::Relaxed) {
             entry.used.store(true, Ordering::Relaxed);
         }
         Some(found.clone())
+    }
+
+    /// All objects under `key`, the newest first.
+    pub fn variants(&self, key: &Key) -> Vec<Arc<Object>> {
+        let entry = self.entry_of(key);
+        entry.and_then(|entry| entry.variants.load_full()).map(|variants| variants.to_vec()).unwrap_or_default()
+    }
+
+    /// Lets go of everything under `key`, as if nobody had ever stored it.
+    #[cfg(test)]
+    pub fn remove(&self, key: &Key) {
+        self.purge_key(key, |_| true, (Act::Purge(Mode::Hard), Tick::default()));
+    }
+
+    /// Whether what is stored under `key` is near a live edge.
+    pub fn is_near(&self, key: &Key) -> bool {
+        self.near.get(key).is_some()
     }
 
     fn entry_of(&self, key: &Key) -> Option<Arc<Entry>> {
@@ -139,16 +167,30 @@ impl Store {
     /// Stores an object in place of its variant's last one, unless `withdrawn` says that it was purged meanwhile. It
     /// is let go after everything else while it is near a live edge.
     pub fn insert(&self, key: &Key, object: &Arc<Object>, (withdrawn, near_until): (&AtomicBool, Option<Tick>)) {
-        let mut ledger = self.ledger.lock();
-        if withdrawn.load(Ordering::SeqCst) {
-            return;
+        let ledger = self.ledger.lock();
+        if !withdrawn.load(Ordering::SeqCst) {
+            self.put(ledger, key, (object, near_until));
         }
+    }
+
+    /// Stores `new` in place of `old`, if that is still what is stored.
+    pub fn replace(&self, key: &Key, old: &Arc<Object>, new: &Arc<Object>) {
+        let ledger = self.ledger.lock();
+        let entry = self.entry_of(key);
+        let variants = entry.and_then(|entry| entry.variants.load_full());
+        if variants.is_some_and(|variants| variants.iter().any(|one| Arc::ptr_eq(one, old))) {
+            self.put(ledger, key, (new, None));
+        }
+    }
+
+    fn put(&self, mut ledger: MutexGuard<'_, Ledger>, key: &Key, (object, near_until): (&Arc<Object>, Option<Tick>)) {
         let moka = self.moka.load_full();
         let old = self.entry_of(key);
         let mut variants = vec![object.clone()];
         if let Some(others) = old.as_ref().and_then(|entry| entry.variants.load_full()) {
-            let others = others.iter().filter(|other| other.head.variant != object.head.variant).cloned();
-            variants.extend(others.take(VARIANTS - 1));
+            let stays = |other: &Arc<Object>| self.purges.standing(key, &other.head) == Standing::Good;
+            let others = others.iter().filter(|other| other.head.variant != object.head.variant && stays(other));
+            variants.extend(others.take(VARIANTS - 1).cloned());
         }
         let entry = self.entry(key, variants);
         match near_until {
@@ -188,23 +230,52 @@ impl Store {
         })
     }
 
-    /// Lets go of everything under `key`.
-    pub fn remove(&self, key: &Key) {
+    /// Purges what is stored under `key` of what `covers`.
+    pub fn purge_key(&self, key: &Key, covers: impl Fn(&Object) -> bool, act: (Act, Tick)) -> Removed {
         let _alone = self.ledger.lock();
-        for entry in [self.near.remove(key), self.moka.load().remove(key)].into_iter().flatten() {
-            entry.empty();
+        let moka = self.moka.load();
+        let mut removed = Removed::default();
+        for entry in [self.near.get(key), moka.get(key)].into_iter().flatten() {
+            let Some(variants) = entry.variants.load_full() else { continue };
+            let soft = (act.0 == Act::Purge(Mode::Soft)).then_some(act.1);
+            let Split { covered, rest } = Split::of(&variants, &covers, soft);
+            if covered.objects == 0 {
+                continue;
+            }
+            removed.add(covered);
+            if act.0 == Act::Count {
+                continue;
+            }
+            if rest.is_empty() {
+                self.near.remove(key);
+                moka.invalidate(key);
+                entry.empty();
+            } else {
+                // An entry that moka has emptied meanwhile stays so. It weighs what it did: too much, until it goes.
+                let rest = Arc::new(rest);
+                entry.variants.rcu(|now| now.as_ref().map(|_| rest.clone()));
+            }
         }
+        removed
     }
 
-    /// Lets go of everything whose key is `chosen`.
-    pub fn remove_by(&self, chosen: impl Fn(&Key) -> bool) {
-        let _alone = self.ledger.lock();
-        self.near.remove_by(&chosen).iter().for_each(|entry| _ = entry.empty());
+    /// Purges everything that `purge` covers. The lock is held for one entry at a time.
+    pub fn sweep(&self, purge: &InForce, act: Act) -> Removed {
+        let mut removed = Removed::default();
+        let mut look = |key: &Key, entry: &Entry| {
+            let covers = |object: &Object| purge.covers(key, &object.head);
+            let variants = entry.variants.load();
+            if variants.as_ref().is_some_and(|variants| variants.iter().any(|object| covers(object))) {
+                drop(variants);
+                removed.add(self.purge_key(key, covers, (act, purge.at)));
+            }
+        };
+        // Near ones first: what ceases to be near meanwhile is found among the others.
+        self.near.all().for_each(|(key, entry)| look(&key, &entry));
         let moka = self.moka.load_full();
-        for (key, entry) in moka.iter().filter(|(key, _)| chosen(key)) {
-            moka.invalidate(&*key);
-            entry.empty();
-        }
+        moka.iter().for_each(|(key, entry)| look(&key, &entry));
+        moka.run_pending_tasks();
+        removed
     }
 
     /// Lets go of stored objects until `bytes` more fit below the ceiling: oldest first, sparing once what was read

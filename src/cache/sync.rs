@@ -3,4 +3,4 @@
 
 pub(super) use std::sync::atomic::{AtomicU64, AtomicUsize, fence};
 
-pub(super) use parking_lot::Mutex;
+pub(super) use parking_lot::{Mutex, MutexGuard};

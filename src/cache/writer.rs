@@ -15,7 +15,8 @@ use bytes::Bytes;
 use crate::clock::Tick;
 use crate::rules::caching::Freshness;
 
-use super::arrival::{Audience, Response};
+use super::arrival::Response;
+use super::audience::Audience;
 use super::failure::{FillEnd, FillFailure, Refused};
 use super::fill::{Fill, Helm};
 use super::memory::{Charge, Kind, chunk, chunk_weight};
@@ -57,8 +58,35 @@ pub enum Sharing {
         /// Whether it is stored once it is complete; else it goes with its last reader.
         store: bool,
     },
-    /// The first reader alone.
+    /// Those who wait for it when its head comes: whoever comes later asks anew.
+    Waiting {
+        /// As above.
+        store: bool,
+    },
+    /// The first reader alone; for a while everyone asks for himself.
     Private,
+    /// The first reader alone, whose own request it is about: the others ask again.
+    AtFault,
+}
+
+impl Sharing {
+    const fn audience(self) -> Audience {
+        match self {
+            Self::Shared { .. } => Audience::Everyone,
+            Self::Waiting { .. } => Audience::Waiting,
+            Self::Private => Audience::Leader,
+            Self::AtFault => Audience::AtFault,
+        }
+    }
+
+    /// Whether many read it, so that it is kept while it arrives.
+    const fn is_shared(self) -> bool {
+        matches!(self, Self::Shared { .. } | Self::Waiting { .. })
+    }
+
+    const fn stores(self) -> bool {
+        matches!(self, Self::Shared { store: true } | Self::Waiting { store: true })
+    }
 }
 
 /// Writes a fill. Dropped before it is complete, the fill has failed for every reader.
@@ -182,32 +210,31 @@ impl FillWriter {
         self.head = Some(head.clone());
         self.head_charge = Some(head_charge);
         self.length = length;
-        let audience = match sharing {
-            Sharing::Private => Audience::Leader,
-            Sharing::Shared { .. } => Audience::Everyone,
-        };
-        fill.stores.store(self.mode == Mode::Keeping && sharing == Sharing::Shared { store: true }, Ordering::Relaxed);
+        let audience = sharing.audience();
+        fill.stores.store(self.mode == Mode::Keeping && sharing.stores(), Ordering::Relaxed);
         if self.mode == Mode::Passing {
             fill.arrival.narrow(WINDOW).settle(&parts.bells);
         }
         match audience {
-            Audience::Leader => {
-                parts.apart.set(&fill.key, parts.clock.now());
-                parts.flights.land(&fill.key, &fill);
-                self.mode = Mode::PassingOn;
-            }
-            Audience::Everyone => parts.apart.unset(&fill.key),
+            Audience::Leader => parts.set_apart(&fill.key),
+            Audience::AtFault => {}
+            Audience::Everyone | Audience::Waiting => parts.apart.unset(&fill.key),
+        }
+        if audience != Audience::Everyone {
+            parts.flights.land(&fill.key, &fill);
+        }
+        if !sharing.is_shared() {
+            self.mode = Mode::PassingOn;
         }
         fill.arrival.head(Response { head, length, audience }).settle(&parts.bells);
-        self.announced = audience == Audience::Leader;
+        self.announced = !sharing.is_shared();
         Ok(())
     }
 
     /// Reserves what the body takes, in the best mode that there is room for.
     fn reserve_for(&mut self, length: Option<u64>, sharing: Sharing) -> Option<Mode> {
         let parts = &self.helm.fill.parts;
-        let keeps =
-            !self.passes && sharing != Sharing::Private && length.is_none_or(|length| length <= parts.max_object());
+        let keeps = !self.passes && sharing.is_shared() && length.is_none_or(|length| length <= parts.max_object());
         let whole = FILL + length.map_or(STEP, cost);
         if keeps && let Some(charge) = parts.reserve(Kind::Fills, whole) {
             self.purse.absorb(charge);
@@ -423,7 +450,7 @@ impl FillWriter {
     /// What would come is for one reader alone, and this fill is for many: each asks for itself.
     pub fn fail_unshared(self) {
         let fill = &self.helm.fill;
-        fill.parts.apart.set(&fill.key, fill.parts.clock.now());
+        fill.parts.set_apart(&fill.key);
         self.helm.fail(FillEnd::NotShared);
     }
 

@@ -46,6 +46,8 @@ pub struct Limits {
     pub fills: usize,
     /// Readers of one fill.
     pub fill_readers: usize,
+    /// How long a viewer waits for what another one's request brings.
+    pub fill_wait: Duration,
     /// Handshakes in progress above which QUIC clients must validate their address (Retry).
     pub quic_retry_above: usize,
     /// Handshakes in progress above which new QUIC connections are refused.
@@ -84,6 +86,7 @@ impl Default for Limits {
             connection_age: Duration::from_secs(3_600),
             fills: 512,
             fill_readers: 200_000,
+            fill_wait: Duration::from_secs(30),
             quic_retry_above: 512,
             quic_handshakes: 4_096,
             origin_queue: 10_000,
@@ -123,6 +126,7 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
     time(s, "connection_age", &mut limits.connection_age);
     count(s, "fills", 1..=1_000_000, &mut limits.fills);
     count(s, "fill_readers", 1..=10_000_000, &mut limits.fill_readers);
+    time(s, "fill_wait", &mut limits.fill_wait);
     count(s, "quic_retry_above", 0..=1_000_000, &mut limits.quic_retry_above);
     count(s, "quic_handshakes", 1..=1_000_000, &mut limits.quic_handshakes);
     count(s, "origin_queue", 1..=1_000_000, &mut limits.origin_queue);

@@ -34,6 +34,7 @@ pub(super) fn listen<'a>(section: Option<Section<'a>>, base: &Path) -> (Listen, 
         https: Vec::new(),
         admin: admin(None, base),
         monitor: None,
+        peers: None,
         congestion: None,
         trusted_proxies: Vec::new(),
     };
@@ -43,6 +44,8 @@ pub(super) fn listen<'a>(section: Option<Section<'a>>, base: &Path) -> (Listen, 
     listen.https = listeners(section.value("https"), base, &mut places);
     listen.admin = admin_of(&mut section, base, &mut places);
     listen.monitor = section.value("monitor").and_then(|monitor| single(&monitor, base, &mut places));
+    let peers = section.value("peers").and_then(|peers| single(&peers, base, &mut places));
+    listen.peers = peers.map(|address| Listener { address, proxy_protocol: Vec::new() });
     listen.congestion = section.value("congestion").and_then(|word| congestion(&word));
     listen.trusted_proxies = prefixes(section.value("trusted_proxies"));
     section.finish();

@@ -2,7 +2,7 @@
 
 use super::file::{Section, Value};
 use super::finding::{Complaint, Place};
-use super::{Keys, LiveMode, Playlists, value};
+use super::{Failback, Keys, LiveMode, Playlists, value};
 use crate::rules::hls::query::{OF_PACKAGERS, PACKAGER_PREFIX};
 use crate::rules::uri::{PathPattern, Strictness, Target};
 
@@ -15,6 +15,8 @@ pub(super) struct Treatment<'a> {
     pub(super) warm: Vec<String>,
     pub(super) warm_place: Option<Place<'a>>,
     pub(super) stale_playlist_for: u32,
+    pub(super) failover_after: u32,
+    pub(super) failback: Failback,
 }
 
 /// Reads them for a route at `path`, which is empty where it is no path.
@@ -26,8 +28,9 @@ pub(super) fn treatment<'a>(section: &mut Section<'a>, path: &str) -> Treatment<
     let query = section.value("query");
     let warm = section.value("warm");
     let stale = section.value("stale_playlist_for");
+    let (failover, failback) = (section.value("failover_after"), section.value("failback"));
     if live == LiveMode::Off {
-        for value in [&playlists, &keys, &query, &stale].into_iter().flatten() {
+        for value in [&playlists, &keys, &query, &stale, &failover, &failback].into_iter().flatten() {
             let complaint = Complaint::new("the key does nothing while `live = \"off\"`: all responses are plain");
             value.place.warn(complaint.remedy("remove it, or `live`"));
         }
@@ -48,6 +51,10 @@ pub(super) fn treatment<'a>(section: &mut Section<'a>, path: &str) -> Treatment<
         warm: paths,
         warm_place: warm.map(|value| value.place),
         stale_playlist_for: stale.and_then(|value| target_durations(&value)).unwrap_or(3),
+        failover_after: failover.and_then(|value| target_durations(&value)).unwrap_or(1),
+        failback: failback
+            .and_then(|value| value.choice(&[("auto", Failback::Auto), ("manual", Failback::Manual)]))
+            .unwrap_or_default(),
     }
 }
 

@@ -33,7 +33,8 @@ impl Secret {
         verify_slices_are_equal(self.0.as_bytes(), presented).is_ok()
     }
 
-    pub(super) fn reveal(&self) -> &str {
+    /// The secret itself, for those who sign or send it.
+    pub fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -144,19 +145,47 @@ pub(super) fn secret(value: &Value<'_>, base: &Path) -> Option<Secret> {
         let mut section = value.table()?;
         let name = section.required("env", "\"NAME\"");
         section.finish();
-        let name = name?;
-        match env::var(name.text()?) {
-            Ok(text) => text,
-            Err(error) => {
-                let complaint = Complaint::new("the secret's environment variable cannot be read");
-                name.place.refuse(complaint.found(error.to_string()).remedy("set it in the node's environment"));
-                return None;
-            }
-        }
+        variable(&name?)?
     } else {
-        let (_, bytes) = named_file(value, base, "the secret")?;
-        String::from_utf8(bytes).unwrap_or_default()
+        file_text(value, base)?
     };
+    visible(&text, value)
+}
+
+/// A field's value that is kept elsewhere: `{ env = "NAME" }` or `{ file = "NAME" }`.
+pub(super) fn kept_elsewhere(value: &Value<'_>, base: &Path) -> Option<Secret> {
+    let mut section = value.table()?;
+    let (env, file) = (section.value("env"), section.value("file"));
+    section.finish();
+    let text = match (&env, &file) {
+        (Some(name), None) => variable(name)?,
+        (None, Some(file)) => file_text(file, base)?,
+        (Some(_), Some(_)) | (None, None) => {
+            let complaint = Complaint::new("the value's place is not said");
+            value.place.refuse(complaint.accepted("a text, `{ env = \"NAME\" }` or `{ file = \"NAME\" }`"));
+            return None;
+        }
+    };
+    visible(&text, value)
+}
+
+fn variable(name: &Value<'_>) -> Option<String> {
+    match env::var(name.text()?) {
+        Ok(text) => Some(text),
+        Err(error) => {
+            let complaint = Complaint::new("the secret's environment variable cannot be read");
+            name.place.refuse(complaint.found(error.to_string()).remedy("set it in the node's environment"));
+            None
+        }
+    }
+}
+
+fn file_text(value: &Value<'_>, base: &Path) -> Option<String> {
+    let (_, bytes) = named_file(value, base, "the secret")?;
+    Some(String::from_utf8(bytes).unwrap_or_default())
+}
+
+fn visible(text: &str, value: &Value<'_>) -> Option<Secret> {
     let text = text.trim();
     let visible = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     if !visible {

@@ -1,6 +1,7 @@
 //! What an `edge.toml` means. `file` is what was typed; between the two everything is checked once and all problems
 //! are reported together. A `Config` cannot hold nonsense: whoever has one need not check it again.
 
+pub mod aws;
 mod checks;
 mod file;
 mod finding;
@@ -10,11 +11,14 @@ mod live;
 mod machine;
 mod material;
 mod origin;
+mod peers;
 mod read;
 mod route;
+mod sharing;
 mod suggest;
 mod syntax;
 mod tables;
+mod terms;
 #[cfg(test)]
 mod tests;
 pub mod value;
@@ -25,10 +29,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::rules::caching::negative::Errors;
+
 pub use finding::{Finding, Problems};
 pub use limits::Limits;
 pub use machine::Machine;
 pub use material::Secret;
+pub use sharing::{Sharing, Wishes};
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +64,8 @@ pub struct Config {
     pub admin: Admin,
     /// Label cardinality of metrics.
     pub metrics: Metrics,
+    /// The other nodes of the region, and how they prove themselves; `None`: this node stands alone.
+    pub peers: Option<Peers>,
 }
 
 /// `[node]`
@@ -83,6 +92,8 @@ pub struct Listen {
     pub admin: Option<Address>,
     /// Health and metrics alone, without credentials.
     pub monitor: Option<Address>,
+    /// The other nodes of the region, and lower tiers; whoever comes here must prove that it belongs to them.
+    pub peers: Option<Listener>,
     /// TCP congestion control by the kernel's name; `None`: the kernel's default.
     pub congestion: Option<String>,
     /// Who may say where a viewer comes from (Forwarded, X-Forwarded-For).
@@ -160,6 +171,8 @@ pub struct Cache {
     pub live_reserve: Duration,
     /// Where what memory lets go of is kept, if anywhere.
     pub disk: Option<Disk>,
+    /// For how long requests are not put together after an answer that was for one viewer alone.
+    pub uncacheable_for: Duration,
 }
 
 /// `disk` in `[cache]`
@@ -215,6 +228,86 @@ pub struct Origin {
     pub connections: usize,
     /// Requests in flight at once; more wait within `first_byte`.
     pub requests: usize,
+    /// How it is asked whether it is well; `None`: what viewers' requests come to says so.
+    pub health: Option<HealthProbe>,
+    /// How the node proves itself, where it asks the peers' listener of another node.
+    pub proof: Option<Proof>,
+    /// How its requests are signed, where it is a private bucket.
+    pub aws: Option<aws::AwsSigV4>,
+    /// Statuses that mean the same as 404, beside 404 and 410.
+    pub missing: Vec<http::StatusCode>,
+    /// How many redirects to declared origins are followed.
+    pub redirects: u8,
+    /// Whether the cookies that it gives to the node are sent back to it.
+    pub cookies: bool,
+}
+
+/// `[origins.NAME] health`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthProbe {
+    /// What is asked for, below the base path.
+    pub path: http::uri::PathAndQuery,
+    /// Between two probes.
+    pub interval: Duration,
+    /// For the head of the answer.
+    pub timeout: Duration,
+    /// The status that says that it is well.
+    pub expect: http::StatusCode,
+}
+
+/// How the node proves itself to another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The region's secret; `None`: a client certificate alone proves it.
+    pub secret: Option<Secret>,
+    /// What the other one is called in its region; `None`: it is asked from outside.
+    pub to: Option<String>,
+}
+
+/// `[peers]`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peers {
+    /// This node as the others name it (`host:port`); `None` where there are no others.
+    pub own: Option<String>,
+    /// The others.
+    pub members: Members,
+    /// What all nodes of the region know; `None`: their certificates prove them.
+    pub secret: Option<Secret>,
+    /// TLS in both directions; `None`: cleartext.
+    pub tls: Option<PeerTls>,
+    /// Deadline for TCP and TLS.
+    pub connect: Duration,
+    /// Deadline from request to the first byte of the answer.
+    pub first_byte: Duration,
+    /// How often the DNS name is asked.
+    pub refresh: Duration,
+}
+
+/// Who belongs to the region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Members {
+    /// Nobody is asked: only others ask.
+    Nobody,
+    /// These, as `host:port`, this node among them.
+    Listed(Vec<String>),
+    /// Every address of a name.
+    Named {
+        /// The name.
+        host: String,
+        /// The port of all.
+        port: u16,
+    },
+}
+
+/// `peers.tls`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerTls {
+    /// A PEM file of the authorities that certify nodes of the region, and nobody else.
+    pub ca: PathBuf,
+    /// This node's own certificate, towards those who ask and those who are asked.
+    pub own: Certificate,
+    /// The name that every node's certificate bears; default: the host by which it is asked.
+    pub name: Option<String>,
 }
 
 impl Origin {
@@ -270,6 +363,12 @@ pub struct Route {
     pub path: String,
     /// Names of origins in order of preference.
     pub origins: Vec<String>,
+    /// The weights of those that have one, in the same order.
+    pub weights: Vec<Option<u32>>,
+    /// For how many target durations a stream may stall at its origin before the next one is asked.
+    pub failover_after: u32,
+    /// Whether streams return by themselves to the origin that is preferred.
+    pub failback: Failback,
     /// Path prefix removed before the request goes to the origin.
     pub strip: String,
     /// What browsers of other sites may do.
@@ -290,7 +389,17 @@ pub struct Route {
     pub warm: Vec<String>,
     /// For how many target durations the last playlist is repeated while its origin fails.
     pub stale_playlist_for: u32,
+    /// How far plain responses are shared.
+    pub sharing: Sharing,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
+    /// Fields set on each answer to viewers.
+    pub set_headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Fields removed from each answer to viewers.
+    pub remove_headers: Vec<http::HeaderName>,
 }
+
+pub use crate::rules::upstream::home::Failback;
 
 /// `route.live`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -415,6 +524,8 @@ pub enum Role {
     View,
     /// Reload and drain.
     Operate,
+    /// Purge what is stored.
+    Purge,
 }
 
 /// `[metrics]`

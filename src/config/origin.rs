@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, StatusCode, Uri};
 
+use super::aws::{self, AwsSigV4};
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
 use super::machine::is_token;
-use super::{HostHeader, Origin, OriginScheme, OriginTls, material};
+use super::{HealthProbe, HostHeader, Origin, OriginScheme, OriginTls, Proof, material};
 
 /// Fields that belong to the connection or to the message's framing; whoever sets them breaks it (RFC 9110 §7.6.1).
 const FRAMING: [&str; 9] = [
@@ -23,6 +25,8 @@ const FRAMING: [&str; 9] = [
     "upgrade",
 ];
 const HOUR_MS: u64 = 3_600_000;
+/// More hops are a loop.
+const REDIRECTS: u64 = 10;
 
 /// An origin as it was typed: its name exists even where the rest is no origin.
 pub(super) struct Typed<'a> {
@@ -50,7 +54,9 @@ fn origin(name: String, mut section: Section<'_>, base: &Path) -> Option<Origin>
     let url = section.required("url", "\"https://packager.example\"");
     let parts = url.and_then(|url| url_parts(&url));
     let host_header = section.value("host").and_then(|value| host_header(&value)).unwrap_or(HostHeader::Origin);
-    let (set_headers, remove_headers) = headers(&mut section, base);
+    let (mut set_headers, remove_headers) =
+        section.table("headers").map(|table| fields(table, base)).unwrap_or_default();
+    let aws = auth(&mut section, &mut set_headers, base);
     let tls_section = section.table("tls");
     let tls_place = tls_section.as_ref().map(|tls| tls.place.clone());
     let tls = tls(tls_section, base);
@@ -64,6 +70,12 @@ fn origin(name: String, mut section: Section<'_>, base: &Path) -> Option<Origin>
         count.and_then(|count| usize::try_from(count).ok()).unwrap_or(default)
     };
     let (connections, requests) = (count(section.value("connections"), 64), count(section.value("requests"), 512));
+    let health = section.table("health").and_then(health);
+    let secret = section.value("region_secret").and_then(|value| material::secret(&value, base));
+    let proof = secret.map(|secret| Proof { secret: Some(secret), to: None });
+    let missing = section.value("missing").map(|value| missing(&value)).unwrap_or_default();
+    let redirects = section.value("redirects").and_then(|value| value.count(0..=REDIRECTS)).unwrap_or(0);
+    let cookies = section.value("cookies").and_then(|value| value.flag()).unwrap_or(false);
     section.finish();
     let UrlParts { scheme, host, port, base_path } = parts?;
     if let (Some(place), OriginScheme::Http) = (tls_place, scheme) {
@@ -85,7 +97,36 @@ fn origin(name: String, mut section: Section<'_>, base: &Path) -> Option<Origin>
         idle,
         connections,
         requests,
+        health,
+        proof,
+        aws,
+        missing,
+        redirects: u8::try_from(redirects).expect("its bound is small"),
+        cookies,
     })
+}
+
+/// `health = { path, interval, timeout, expect }`
+fn health(mut section: Section<'_>) -> Option<HealthProbe> {
+    let path = section.required("path", "\"/healthz\"").and_then(|value| probe_path(&value));
+    let time = |value: Option<Value<'_>>, default_s| {
+        value.and_then(|value| value.time(ms(100..HOUR_MS))).unwrap_or(Duration::from_secs(default_s))
+    };
+    let (interval, timeout) = (time(section.value("interval"), 5), time(section.value("timeout"), 2));
+    let expect = section.value("expect").and_then(|value| value.count(100..=599));
+    let expect = expect.and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok());
+    section.finish();
+    Some(HealthProbe { path: path?, interval, timeout, expect: expect.unwrap_or(StatusCode::OK) })
+}
+
+fn probe_path(value: &Value<'_>) -> Option<PathAndQuery> {
+    let text = value.text()?;
+    let path = text.starts_with('/').then(|| text.parse().ok()).flatten();
+    if path.is_none() {
+        let complaint = Complaint::new("not a path").found(value.place.typed());
+        value.place.refuse(complaint.accepted("a path at the origin, like \"/healthz\""));
+    }
+    path
 }
 
 struct UrlParts {
@@ -140,39 +181,63 @@ fn host_header(value: &Value<'_>) -> Option<HostHeader> {
     }
 }
 
-type Fields = Vec<(HeaderName, HeaderValue)>;
+/// Fields and their values.
+pub(super) type Fields = Vec<(HeaderName, HeaderValue)>;
 
-/// `headers = { set, remove }` and `auth`, which is one more field to set.
-fn headers(section: &mut Section<'_>, base: &Path) -> (Fields, Vec<HeaderName>) {
-    let (mut set, mut remove) = (Fields::new(), Vec::new());
-    if let Some(mut headers) = section.table("headers") {
-        for (name, value) in headers.table("set").map(Section::named_values).unwrap_or_default() {
-            let field = field_name(&name, &value.place);
-            let text = value.text().and_then(|text| field_value(text, &value.place));
-            set.extend(field.zip(text));
-        }
-        let names = headers.value("remove").and_then(|value| value.list()).unwrap_or_default();
-        remove.extend(names.iter().filter_map(|name| field_name(name.text()?, &name.place)));
-        headers.finish();
+/// `headers = { set, remove }`. A value is a text, or kept elsewhere: `{ env = "NAME" }`, `{ file = "NAME" }`.
+pub(super) fn fields(mut headers: Section<'_>, base: &Path) -> (Fields, Vec<HeaderName>) {
+    let mut set = Fields::new();
+    for (name, value) in headers.table("set").map(Section::named_values).unwrap_or_default() {
+        let field = field_name(&name, &value.place);
+        let text = match value.is_table() {
+            true => material::kept_elsewhere(&value, base).map(|secret| sensitive(&secret)),
+            false => value.text().and_then(|text| field_value(text, &value.place)),
+        };
+        set.extend(field.zip(text));
     }
-    if let Some(mut auth) = section.table("auth") {
-        let header = auth.required("header", "\"X-CDN-Identifier\"");
-        let secret = auth.required("value_file", "\"origin.secret\"");
-        auth.finish();
-        let name = header.as_ref().and_then(|header| field_name(header.text()?, &header.place));
-        let secret = secret.and_then(|value| material::secret(&value, base));
-        if let (Some(header), Some(name)) = (&header, &name)
-            && set.iter().any(|(other, _)| other == name)
-        {
-            header.place.refuse(Complaint::new("the field is also in `headers.set`").remedy("keep one of the two"));
-        }
-        if let (Some(name), Some(secret)) = (name, secret) {
-            let mut value = HeaderValue::from_str(secret.reveal()).expect("a secret is visible ASCII");
-            value.set_sensitive(true);
-            set.push((name, value));
-        }
-    }
+    let names = headers.value("remove").and_then(|value| value.list()).unwrap_or_default();
+    let remove = names.iter().filter_map(|name| field_name(name.text()?, &name.place)).collect();
+    headers.finish();
     (set, remove)
+}
+
+fn sensitive(secret: &material::Secret) -> HeaderValue {
+    let mut value = HeaderValue::from_str(secret.reveal()).expect("a secret is visible ASCII");
+    value.set_sensitive(true);
+    value
+}
+
+/// `auth`: one more field to set, or a signature on each request.
+fn auth(section: &mut Section<'_>, set: &mut Fields, base: &Path) -> Option<AwsSigV4> {
+    let mut auth = section.table("auth")?;
+    if let Some(signed) = auth.value("aws_sigv4") {
+        if auth.value("header").or(auth.value("value_file")).is_some() {
+            let complaint = Complaint::new("`auth` is of two kinds");
+            auth.place.refuse(complaint.remedy("keep `aws_sigv4`, and move the field to `headers.set`"));
+        }
+        auth.finish();
+        return aws::sigv4(&signed, base);
+    }
+    let header = auth.required("header", "\"X-CDN-Identifier\"");
+    let secret = auth.required("value_file", "\"origin.secret\"");
+    auth.finish();
+    let name = header.as_ref().and_then(|header| field_name(header.text()?, &header.place));
+    let secret = secret.and_then(|value| material::secret(&value, base));
+    if let (Some(header), Some(name)) = (&header, &name)
+        && set.iter().any(|(other, _)| other == name)
+    {
+        header.place.refuse(Complaint::new("the field is also in `headers.set`").remedy("keep one of the two"));
+    }
+    set.extend(name.zip(secret.as_ref().map(sensitive)));
+    None
+}
+
+/// `missing`: statuses that mean that there is no such object. 404 and 410 mean it anyway.
+fn missing(value: &Value<'_>) -> Vec<StatusCode> {
+    let statuses = value.list().unwrap_or_default();
+    let statuses = statuses.iter().filter_map(|value| value.count(400..=499));
+    let statuses = statuses.filter_map(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok());
+    statuses.filter(|status| ![StatusCode::NOT_FOUND, StatusCode::GONE].contains(status)).collect()
 }
 
 /// A field that may be set or removed.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::file::Section;
 use super::finding::{Complaint, Finding, Problems, Report};
 use super::machine::Machine;
-use super::{Address, Config, checks, limits, listen, material, origin, route, syntax, tables};
+use super::{Address, Config, checks, limits, listen, material, origin, peers, route, syntax, tables};
 
 impl Config {
     /// Reads a file. Relative names in it start at its folder. Warnings come with a configuration that works.
@@ -71,6 +71,8 @@ impl Config {
             ("listen.admin", old_listen.admin != new_listen.admin),
             ("listen.monitor", old_listen.monitor != new_listen.monitor),
             ("listen.congestion", old_listen.congestion != new_listen.congestion),
+            ("listen.peers", old_listen.peers != new_listen.peers),
+            ("peers", peers::differ(self.peers.as_ref(), new.peers.as_ref())),
             ("cache.disk", self.cache.disk != new.cache.disk),
             ("http3.enabled", self.http3.enabled != new.http3.enabled),
             ("http3.gso", self.http3.gso != new.http3.gso),
@@ -102,12 +104,13 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
     let tls = listen::tls(whole.table("tls"), base);
     let cache = tables::cache(whole.table("cache"), machine, base);
     let origins = origin::origins(whole.table("origins"), base);
-    let routes = route::routes(whole.value("route"));
+    let routes = route::routes(whole.value("route"), base);
     let access_log = tables::access_log(whole.table("access_log"), base);
     let limits = limits::limits(whole.table("limits"));
     let shutdown = tables::shutdown(whole.table("shutdown"));
     let admin = tables::admin(whole.table("admin"), base);
     let metrics = tables::metrics(whole.table("metrics"));
+    let typed_peers = whole.table("peers").map(|section| peers::peers(section, base));
     whole.finish();
     let config = Config {
         node,
@@ -122,7 +125,9 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
         shutdown,
         admin,
         metrics,
+        peers: typed_peers.as_ref().map(|typed| typed.peers.clone()),
     };
+    peers::together(&config, report, typed_peers.as_ref(), &addresses);
     checks::whole(&config, report, &addresses, &origins, &routes);
     Some(config)
 }

@@ -1,16 +1,19 @@
 //! `[[route]]`: what is served from where.
 
+use std::path::Path;
 use std::time::Duration;
 
 use http::Uri;
 
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
-use super::{Cors, CorsRules, Route, live, origin};
+use super::{Cors, CorsRules, Route, live, origin, sharing};
+use crate::rules::caching::negative::{Errors, Statuses};
 
 /// Paths that the node answers itself.
 const RESERVED: &str = "/.weir";
 const DAY_MS: u64 = 86_400_000;
+const HOUR_MS: u64 = 3_600_000;
 
 /// A route with the places that are compared with the rest of the file.
 pub(super) struct Typed<'a> {
@@ -30,11 +33,12 @@ pub(super) struct Typed<'a> {
 }
 
 /// All routes, in the order of the file.
-pub(super) fn routes(value: Option<Value<'_>>) -> Vec<Typed<'_>> {
-    value.map(|value| value.tables()).unwrap_or_default().into_iter().map(route).collect()
+pub(super) fn routes<'a>(value: Option<Value<'a>>, base: &Path) -> Vec<Typed<'a>> {
+    let tables = value.map(|value| value.tables()).unwrap_or_default();
+    tables.into_iter().map(|section| route(section, base)).collect()
 }
 
-fn route(mut section: Section<'_>) -> Typed<'_> {
+fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let name = section.value("name");
     let hosts = section.value("host").and_then(|value| value.one_or_many()).unwrap_or_default();
     let typed_hosts = hosts.len();
@@ -48,10 +52,14 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
     let cors = section.value("cors").map(cors).unwrap_or_else(|| Cors::Edge(CorsRules::default()));
     let https_only = section.value("https_only").and_then(|value| value.flag()).unwrap_or(false);
     let max_body = section.value("max_body").and_then(|value| value.size(0..=1 << 40)).unwrap_or(16 << 20);
+    let errors = section.value("errors").and_then(|value| value.table()).map(errors).unwrap_or_default();
+    let headers = section.table("headers").map(|table| origin::fields(table, base));
+    let (set_headers, remove_headers) = headers.unwrap_or_default();
     let treatment = live::treatment(&mut section, &path);
+    let sharing = sharing::sharing(&mut section);
     let place = section.place.clone();
     section.finish();
-    let origins: Vec<Value<'_>> = origins
+    let origins: Vec<(Value<'_>, Option<u32>)> = origins
         .and_then(|origins| {
             let list = origins.list()?;
             if list.is_empty() {
@@ -62,14 +70,18 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
         })
         .unwrap_or_default()
         .into_iter()
-        .filter(|origin| origin.text().is_some())
+        .filter_map(choice)
         .collect();
+    let (origins, weights): (Vec<Value<'_>>, Vec<Option<u32>>) = origins.into_iter().unzip();
     let label = name.as_ref().and_then(Value::text);
     let route = Route {
         name: label.map_or_else(|| format!("{}{path}", hosts.join(",")), str::to_owned),
         hosts,
         path,
         origins: origins.iter().filter_map(Value::as_text).map(str::to_owned).collect(),
+        weights,
+        failover_after: treatment.failover_after,
+        failback: treatment.failback,
         strip,
         cors,
         https_only,
@@ -80,9 +92,43 @@ fn route(mut section: Section<'_>) -> Typed<'_> {
         query_keep: treatment.query_keep,
         warm: treatment.warm,
         stale_playlist_for: treatment.stale_playlist_for,
+        sharing,
+        errors,
+        set_headers,
+        remove_headers,
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
     Typed { route, place, name, path, warm: treatment.warm_place, origins, comparable }
+}
+
+/// An entry of `origins`: a name, or `{ name, weight }`.
+fn choice(value: Value<'_>) -> Option<(Value<'_>, Option<u32>)> {
+    if !value.is_table() {
+        return value.text().is_some().then_some((value, None));
+    }
+    let mut section = value.table()?;
+    let name = section.required("name", "\"primary\"");
+    let weight = section.required("weight", "1").and_then(|weight| weight.count(1..=1_000));
+    section.finish();
+    let name = name.filter(|name| name.text().is_some())?;
+    Some((name, weight.and_then(|weight| u32::try_from(weight).ok())))
+}
+
+/// For how long errors are kept, by status or class.
+fn errors(section: Section<'_>) -> Errors {
+    let mut lifetimes = Vec::new();
+    for (name, value) in section.named_values() {
+        let Some(statuses) = Statuses::parse(&name) else {
+            let complaint = Complaint::new("no error that may be kept").found(format!("\"{name}\""));
+            let remedy = "428, 429, 431 and 511 are never kept (RFC 6585); what succeeds lives by its Cache-Control";
+            value.place.refuse(complaint.accepted("a status like \"404\", or \"4xx\", \"5xx\"").remedy(remedy));
+            continue;
+        };
+        if let Some(lifetime) = value.time(ms(0..HOUR_MS)) {
+            lifetimes.push((statuses, lifetime));
+        }
+    }
+    Errors::new(lifetimes)
 }
 
 /// A host or a wildcard, in lower case.

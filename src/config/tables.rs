@@ -64,7 +64,13 @@ fn token(value: &Value<'_>) -> Option<String> {
 /// `[cache]`
 pub(super) fn cache(section: Option<Section<'_>>, machine: &Machine, base: &Path) -> Cache {
     let memory = (machine.memory / 2).max(LEAST_MEMORY);
-    let mut cache = Cache { memory, max_object: 128 << 20, live_reserve: Duration::from_secs(60), disk: None };
+    let mut cache = Cache {
+        memory,
+        max_object: 128 << 20,
+        live_reserve: Duration::from_secs(60),
+        uncacheable_for: Duration::from_secs(10),
+        disk: None,
+    };
     let Some(mut section) = section else { return fitted(cache) };
     if let Some(value) = section.value("memory") {
         if let Some(memory) = value.size(LEAST_MEMORY..=1 << 50) {
@@ -95,6 +101,8 @@ pub(super) fn cache(section: Option<Section<'_>>, machine: &Machine, base: &Path
     let live_reserve = section.value("live_reserve").and_then(|value| value.time(ms(0..HOUR_MS)));
     cache.live_reserve = live_reserve.unwrap_or(cache.live_reserve);
     cache.disk = section.table("disk").and_then(|section| disk(section, base));
+    let uncacheable_for = section.value("uncacheable_for").and_then(|value| value.time(ms(0..HOUR_MS)));
+    cache.uncacheable_for = uncacheable_for.unwrap_or(cache.uncacheable_for);
     section.finish();
     cache
 }
@@ -180,12 +188,14 @@ fn admin_token(mut section: Section<'_>, base: &Path) -> Option<AdminToken> {
     let roles = section.required("roles", "[\"view\"]");
     section.finish();
     let secret = file.and_then(|value| material::secret(&value, base));
-    let words = [("view", Role::View), ("operate", Role::Operate)];
+    let words = [("view", Role::View), ("operate", Role::Operate), ("purge", Role::Purge)];
     let roles = roles?;
     let list = roles.list()?;
     if list.is_empty() {
         let complaint = Complaint::new("a token without a role can do nothing");
-        roles.place.refuse(complaint.accepted("\"view\", \"operate\"").remedy("name a role, or remove the token"));
+        roles
+            .place
+            .refuse(complaint.accepted("\"view\", \"operate\", \"purge\"").remedy("name a role, or remove the token"));
     }
     let roles = list.iter().filter_map(|role| role.choice(&words)).collect();
     Some(AdminToken { secret: secret?, roles })

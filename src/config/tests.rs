@@ -2,9 +2,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::StatusCode;
 use proptest::prelude::*;
 
 use super::*;
+use crate::rules::caching::negative::Asked;
 
 const SMALLEST: &str =
     "[listen]\nhttp = [\"[::]:8080\"]\n[origins.a]\nurl = \"http://h\"\n[[route]]\norigins = [\"a\"]\n";
@@ -33,7 +35,16 @@ fn the_smallest_useful_file_gets_every_default() {
     assert_eq!(config.node, Node { name: "edge-1".to_owned(), region: None, workers: 4, state: None });
     assert_eq!(config.listen.admin, Some(Address::Socket("127.0.0.1:9180".parse().unwrap())));
     let live_reserve = Duration::from_secs(60);
-    assert_eq!(config.cache, Cache { memory: 4 << 30, max_object: 128 << 20, live_reserve, disk: None });
+    assert_eq!(
+        config.cache,
+        Cache {
+            memory: 4 << 30,
+            max_object: 128 << 20,
+            live_reserve,
+            uncacheable_for: Duration::from_secs(10),
+            disk: None
+        }
+    );
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.shutdown, Shutdown { delay: Duration::ZERO, deadline: Duration::from_secs(30) });
     assert_eq!(config.access_log, None);
@@ -200,6 +211,27 @@ fn a_route_says_how_it_treats_live_streams() {
     assert_eq!(said.stale_playlist_for, 0);
     assert_eq!(route("live = \"off\"\nwarm = false").live, LiveMode::Off);
     assert_eq!(route("playlists = \"per-viewer\"").playlists, Playlists::PerViewer);
+}
+
+#[test]
+fn a_route_says_for_how_long_errors_are_kept() {
+    let errors = |keys: &str| good(&format!("{SMALLEST}{keys}\n")).routes.remove(0).errors;
+    let of = |errors: &Errors, status: u16| errors.lifetime(StatusCode::from_u16(status).unwrap(), Asked::Plain);
+    assert_eq!(errors(""), Errors::default());
+    let said = errors("errors = { \"404\" = \"1s\", \"5xx\" = \"200ms\", \"410\" = \"0s\" }");
+    assert_eq!(of(&said, 404), Some(Duration::from_secs(1)));
+    assert_eq!((of(&said, 503), of(&said, 410)), (Some(Duration::from_millis(200)), None));
+    for (typed, message) in [
+        ("\"200\" = \"1s\"", "no error that may be kept"),
+        ("\"429\" = \"1s\"", "no error that may be kept"),
+        ("\"6xx\" = \"1s\"", "no error that may be kept"),
+        ("\"404\" = 1", "wrong kind of value"),
+        ("\"404\" = \"2h\"", "out of bounds"),
+    ] {
+        let text = format!("{SMALLEST}errors = {{ {typed} }}\n");
+        let problem = problems(&text).remove(0);
+        assert!(problem.starts_with("route[0].errors") && problem.contains(message), "{typed}: {problem}");
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 
 use crate::clock::{Clock, Tick};
+use crate::origin::peers::Shared;
 use crate::origin::{Answer, Ask, Course, FetchError, Origins};
 use crate::rules::caching::validator::{Validators, conditional_request};
 use crate::rules::hls::window::Upstream;
@@ -48,6 +49,10 @@ pub(super) struct Blocking {
 /// What came.
 pub(super) struct Came {
     pub(super) status: StatusCode,
+    /// Who answered.
+    pub(super) origin: Arc<str>,
+    /// Its URL, where redirects led away from what was asked for.
+    pub(super) found_at: Option<String>,
     pub(super) headers: HeaderMap,
     /// The decoded body of a 200.
     pub(super) body: Vec<u8>,
@@ -55,6 +60,10 @@ pub(super) struct Came {
     pub(super) asked: Tick,
     /// When all of it was there.
     pub(super) answered: Tick,
+    /// The place of who answered in the route's list, where that has several.
+    pub(super) place: Option<usize>,
+    /// Where the stream was at home when it was asked for.
+    pub(super) home: Option<usize>,
 }
 
 /// Why nothing came.
@@ -75,7 +84,7 @@ impl Blocking {
 pub(super) async fn ask(
     asked: &Asked,
     question: &Question,
-    origins: &Origins,
+    (origins, group, course): (&Origins, &[String], Course),
     (clock, tasks): (&Clock, &Tasks),
 ) -> Result<Came, Nothing> {
     let mut headers = asked.fields.clone();
@@ -84,25 +93,22 @@ pub(super) async fn ask(
     let path_and_query = target(&asked.upstream, question).ok_or(Nothing::Unusable("its target is too long"))?;
     let first_byte = question.blocks.map(|blocks| blocks.target_duration * 3 + HOLD_MARGIN);
     let viewer_authority = asked.viewer_authority.clone();
-    let ask = Ask {
-        method: Method::GET,
-        path_and_query,
-        headers,
-        viewer_authority,
-        body: None,
-        first_byte,
-        course: Course::default(),
-    };
+    let ask = Ask { method: Method::GET, path_and_query, headers, viewer_authority, body: None, first_byte, course };
+    let shared = asked.shared(question);
     let began = clock.now();
-    let fetched = origins.fetch(tasks, &asked.rules.supply.origins, ask).await;
+    let place = |origin: &str| asked.rules.supply.origins.iter().position(|name| name == origin);
+    let place = |origin: &str| place(origin).filter(|_| asked.rules.supply.origins.len() > 1);
+    let fetched = origins.fetch_shared(tasks, group, ask, (shared.as_ref(), None)).await;
     let answer = fetched.map_err(|error| Nothing::Fetch(Arc::new(error)))?;
-    let (status, headers) = (answer.status, answer.headers.clone());
+    let (status, headers, origin) = (answer.status, answer.headers.clone(), answer.origin.clone());
+    let found_at = answer.found_at.clone();
     let body = match status {
         StatusCode::OK => decoded(&headers, read(answer, LARGEST).await?)?,
         // Whatever it is, it is not looked at.
         _ => read(answer, LEFTOVERS).await.map_or_else(|_| Vec::new(), |_| Vec::new()),
     };
-    Ok(Came { status, headers, body, asked: began, answered: clock.now() })
+    let place = place(&origin);
+    Ok(Came { status, origin, found_at, headers, body, asked: began, answered: clock.now(), place, home: None })
 }
 
 async fn read(answer: Answer, most: usize) -> Result<Vec<u8>, Nothing> {
@@ -145,6 +151,15 @@ fn inflated(decoder: impl Read) -> Result<Vec<u8>, Nothing> {
         Ok(_) if plain.len() <= LARGEST => Ok(plain),
         Ok(_) => Err(Nothing::Unusable("it is larger than any playlist")),
         Err(_) => Err(Nothing::Unusable("its coding is broken")),
+    }
+}
+
+impl Asked {
+    /// How another node is asked, that follows the playlist for the region.
+    fn shared(&self, question: &Question) -> Option<Shared> {
+        let shared = self.rules.supply.shared(&self.key, &self.target, self.viewer_authority.as_deref())?;
+        let asked = target(&shared.target, question)?;
+        Some(shared.with_target(asked))
     }
 }
 

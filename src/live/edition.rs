@@ -127,6 +127,11 @@ impl Edition {
         rendered
     }
 
+    /// What its forms take, in bytes: body and rendered chunks may be two copies.
+    pub fn octets(&self) -> u64 {
+        self.forms.lock().made.iter().map(|(_, made)| 2 * made.rendered.length).sum()
+    }
+
     /// For how long an answer that was waited for may be kept downstream: it answers its position for ever, and the
     /// segments that it lists live that long (Appendix B.1).
     pub fn blocking_lifetime(&self) -> Duration {

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use crate::clock::Tick;
 use crate::origin::FetchError;
+use crate::rules::hls::window::Left;
 
 use super::ask::{Nothing, Question};
 use super::figures::Notice;
@@ -32,6 +33,17 @@ impl Follower {
     pub(super) fn failed(&mut self, question: &Question, asked: Tick, failure: Failure) -> Next {
         let now = self.now();
         let what = describe(&failure);
+        let is_of_one = question.blocks.is_some() || question.skips || question.validates.is_some();
+        if let Known::Media(following) = &mut self.known
+            && self.playlist.asked.rules.supply.origins.len() > 1
+            && is_of_one
+            && is_dead(&failure)
+        {
+            // Whoever answers is asked for all of it, at once.
+            following.moves(Left::Silent);
+            self.playlist.set_current(following.answered().unwrap_or_default());
+            return Next::At(now);
+        }
         if let Known::Media(following) = &mut self.known
             && (question.blocks.is_some() || question.skips)
         {
@@ -91,6 +103,11 @@ impl From<Failure> for State {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
+}
+
+/// Whether the origin gave no sign of life.
+fn is_dead(failure: &Failure) -> bool {
+    matches!(failure, Failure::Fetch(error) if error.is_dead())
 }
 
 fn describe(failure: &Failure) -> String {

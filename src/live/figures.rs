@@ -30,11 +30,21 @@ pub enum Why {
     Refresh,
     /// The request before it failed, or told nothing.
     Recovery,
+    /// The stream moves to another origin.
+    Failover,
 }
 
 impl Why {
-    const ALL: [Self; 7] =
-        [Self::First, Self::Reload, Self::Poll, Self::Delta, Self::FailedMerge, Self::Refresh, Self::Recovery];
+    const ALL: [Self; 8] = [
+        Self::First,
+        Self::Reload,
+        Self::Poll,
+        Self::Delta,
+        Self::FailedMerge,
+        Self::Refresh,
+        Self::Recovery,
+        Self::Failover,
+    ];
 
     /// The label in metrics and logs.
     pub const fn label(self) -> &'static str {
@@ -46,6 +56,7 @@ impl Why {
             Self::FailedMerge => "failed-merge",
             Self::Refresh => "refresh",
             Self::Recovery => "recovery",
+            Self::Failover => "failover",
         }
     }
 }
@@ -79,10 +90,12 @@ pub enum Notice {
     Removal,
     /// A hold-back is missing, or less than is allowed.
     HoldBack,
+    /// The list of another origin is followed now.
+    Failover,
 }
 
 impl Notice {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::EarlyAnswer,
         Self::Stall,
         Self::FailedMerge,
@@ -96,6 +109,7 @@ impl Notice {
         Self::Hint,
         Self::Removal,
         Self::HoldBack,
+        Self::Failover,
     ];
 
     /// The label in metrics and logs.
@@ -114,6 +128,7 @@ impl Notice {
             Self::Hint => "hint",
             Self::Removal => "removal",
             Self::HoldBack => "hold-back",
+            Self::Failover => "failover",
         }
     }
 
@@ -283,6 +298,8 @@ pub struct Snapshot {
     pub noticed: Vec<(&'static str, u64)>,
     /// The last failure.
     pub last_error: Option<String>,
+    /// The origin that it comes from, where the route has several.
+    pub origin: Option<String>,
 }
 
 impl Snapshot {
@@ -318,6 +335,7 @@ impl Snapshot {
             asked: tally.all_asked().filter(|(_, count)| *count > 0).collect(),
             noticed: tally.all_noticed().filter(|(_, count)| *count > 0).collect(),
             last_error: playlist.activity.last_error().map(|(_, error)| error),
+            origin: playlist.home().at().and_then(|(at, _)| playlist.asked.rules.supply.origins.get(at).cloned()),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use crate::clock::Tick;
+use crate::origin::MediaHealth;
 use crate::rules::hls::window::Window;
 use crate::tasks::Tasks;
 
@@ -16,6 +17,7 @@ use super::Live;
 use super::ask::{self, Came, Nothing, Question};
 use super::figures::{Notice, Why};
 use super::following::Following;
+use super::home::{Home, Whom};
 use super::judge::{Said, judge};
 use super::kept::{Kept, Schedule};
 use super::pace;
@@ -36,6 +38,10 @@ pub(super) struct Follower {
     pub(super) known: Known,
     /// Failures in a row of a playlist that nobody has seen yet.
     pub(super) failures: u32,
+    /// Before this the stream does not move again because of a stall.
+    pub(super) stays_until: Tick,
+    /// The origin that was last told of the stream, and as whose.
+    pub(super) told: Option<(Arc<Home>, Arc<str>)>,
 }
 
 /// What the origin's answers have shown so far.
@@ -58,14 +64,16 @@ pub(super) enum Next {
 
 /// What became of a request.
 enum Outcome {
-    Came(Result<Came, Nothing>),
+    Came(Box<Result<Came, Nothing>>),
     /// It was held for too long.
     GivenUp,
+    /// It was stalled for too long, and the stream has moved to another origin.
+    MovedOn,
 }
 
 impl Follower {
     pub(super) fn new(live: Arc<Live>, playlist: Arc<Playlist>, tasks: Tasks) -> Self {
-        Self { live, playlist, tasks, known: Known::Nothing, failures: 0 }
+        Self { live, playlist, tasks, known: Known::Nothing, failures: 0, stays_until: Tick::default(), told: None }
     }
 
     /// Runs to its end.
@@ -107,14 +115,19 @@ impl Follower {
     /// One request and what follows from it.
     async fn step(&mut self) -> Next {
         self.playlist.set_due(NEVER);
+        let whom = self.whom();
         let (why, question) = self.question();
         self.count_request(why);
         let asked = self.now();
-        match self.ask(&question).await {
+        match self.ask(&question, &whom).await {
+            // Another origin is asked for the whole list.
+            Outcome::MovedOn => Next::At(self.now()),
             // The origin may have begun anew, and hold what is asked in its old numbers for ever.
             Outcome::GivenUp => self.given_up(),
-            Outcome::Came(Err(nothing)) => self.nothing(&question, asked, nothing),
-            Outcome::Came(Ok(came)) => self.came((why, &question), came),
+            Outcome::Came(outcome) => match *outcome {
+                Err(nothing) => self.nothing(&question, asked, nothing),
+                Ok(came) => self.came((why, &question), Came { home: whom.home, ..came }),
+            },
         }
     }
 
@@ -129,10 +142,11 @@ impl Follower {
     }
 
     /// Asks, and meanwhile notices a playlist that does not advance.
-    async fn ask(&mut self, question: &Question) -> Outcome {
+    async fn ask(&mut self, question: &Question, whom: &Whom) -> Outcome {
         let (live, playlist, tasks) = (self.live.clone(), self.playlist.clone(), self.tasks.clone());
         let origins = live.origins.load_full();
-        let mut asking = pin!(ask::ask(&playlist.asked, question, &origins, (&live.clock, &tasks)));
+        let way = (&*origins, &*whom.group, self.course(question, whom));
+        let mut asking = pin!(ask::ask(&playlist.asked, question, way, (&live.clock, &tasks)));
         let asked = self.now();
         let patience = question.blocks.map(|blocks| pace::patience(asked, self.stalled_from(), blocks.target_duration));
         if question.blocks.is_some() && !self.playlist.activity.is_stalled() {
@@ -142,11 +156,17 @@ impl Follower {
         let mut given_up = pin!(live.clock.sleep_until(patience.unwrap_or(NEVER)));
         loop {
             let stalled = live.clock.sleep_until(self.stall_to_notice());
+            let abandoned = live.clock.sleep_until(self.moves_from());
             tokio::select! {
                 biased;
-                came = &mut asking => return Outcome::Came(came),
+                came = &mut asking => return Outcome::Came(Box::new(came)),
                 () = &mut given_up, if patience.is_some() => return Outcome::GivenUp,
                 () = stalled => self.notice_stall(),
+                () = abandoned => {
+                    if self.move_on() {
+                        return Outcome::MovedOn;
+                    }
+                }
             }
         }
     }
@@ -154,12 +174,18 @@ impl Follower {
     /// Waits until `tick`, and meanwhile notices a playlist that does not advance.
     async fn pause(&mut self, tick: Tick) {
         loop {
-            let stall = self.stall_to_notice();
-            self.live.clock.sleep_until(tick.min(stall)).await;
-            if stall > tick || self.now() < stall {
+            let (stall, abandoned) = (self.stall_to_notice(), self.moves_from());
+            self.live.clock.sleep_until(tick.min(stall).min(abandoned)).await;
+            let now = self.now();
+            if now >= stall {
+                self.notice_stall();
+            } else if now >= abandoned {
+                if self.move_on() {
+                    return;
+                }
+            } else {
                 return;
             }
-            self.notice_stall();
         }
     }
 
@@ -192,7 +218,11 @@ impl Follower {
     }
 
     fn came(&mut self, (why, question): (Why, &Question), came: Came) -> Next {
-        match judge(&came, &self.playlist.asked) {
+        let said = judge(&came, &self.playlist.asked);
+        if matches!(said, Said::Media(_) | Said::Multivariant(_) | Said::Unchanged) {
+            self.settle(&came);
+        }
+        match said {
             Said::Media(text) => self.media((why, question), &came, &text),
             Said::Multivariant(text) => self.multivariant(&came, &text),
             Said::Unchanged => self.unchanged(question, &came),
@@ -247,6 +277,7 @@ impl Follower {
         let now = self.now();
         self.playlist.activity.set_stalled(Some(now));
         self.playlist.set_current(now);
+        self.tell(MediaHealth::Stalls);
         let next = match &self.known {
             Known::Media(following) => following.window.published().map(|published| published.frontier.next),
             Known::Nothing | Known::Multivariant(_) => None,
@@ -290,6 +321,7 @@ impl Follower {
 impl Drop for Follower {
     fn drop(&mut self) {
         self.live.table.remove_if(&self.playlist, |_| true);
+        self.leaves();
         // What panicked once is not asked for more.
         if !std::thread::panicking() {
             self.retire();

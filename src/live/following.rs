@@ -12,7 +12,7 @@ use crate::rules::caching::validator::Validators;
 use crate::rules::hls::delta::merge;
 use crate::rules::hls::parse::{Malformed, parse};
 use crate::rules::hls::rhythm::{Poll, Rhythm};
-use crate::rules::hls::window::{Advance, Finding, Window};
+use crate::rules::hls::window::{Advance, Finding, Left, Window};
 use crate::rules::hls::{MediaPlaylist, Position};
 
 use super::ask::{Blocking, Question};
@@ -44,6 +44,10 @@ pub(super) struct Following {
     /// The last version was the first of an origin that began anew: what was asked for stood in other numbers.
     has_begun_anew: bool,
     no_directives_before: Tick,
+    /// The place of the origin whose list viewers see.
+    origin: Option<usize>,
+    /// The stream has moved there, and viewers see nothing of it yet; how the origin before was.
+    moving: Option<Left>,
 }
 
 /// Why an answer is no version of the playlist.
@@ -67,6 +71,8 @@ impl Following {
             failed_merges: 0,
             has_begun_anew: false,
             no_directives_before: Tick::default(),
+            origin: None,
+            moving: None,
         }
     }
 
@@ -91,7 +97,7 @@ impl Following {
     pub(super) fn question(&self, now: Tick) -> (Why, Question) {
         let plain = Question { validates: self.validators.clone(), ..Question::default() };
         if let Some(why) = self.plain {
-            let validates = plain.validates.filter(|_| why != Why::FailedMerge);
+            let validates = plain.validates.filter(|_| !matches!(why, Why::FailedMerge | Why::Failover));
             return (why, Question { validates, ..Question::default() });
         }
         let Some(upstream) = self.window.upstream() else {
@@ -135,12 +141,45 @@ impl Following {
         }
     }
 
-    /// Takes on a version that answered `question`.
+    /// The place of the origin whose list viewers see.
+    pub(super) fn origin(&self) -> Option<usize> {
+        self.origin
+    }
+
+    /// The next request is for the whole list, of whoever answers: `home` is to be its origin, or any.
+    pub(super) fn moves(&mut self, from: Left) {
+        self.plain = Some(Why::Failover);
+        self.no_directives_before = Tick::default();
+        self.refusals = 0;
+        self.moving = Some(match self.moving {
+            Some(Left::Silent) => Left::Silent,
+            Some(Left::Talking) | None => from,
+        });
+    }
+
+    /// Whether viewers are to see the list of another origin.
+    pub(super) fn is_moving(&self) -> bool {
+        self.moving.is_some()
+    }
+
+    /// When it has stalled for so long that another origin is asked.
+    pub(super) fn given_up_from(&self, target_durations: u32) -> Option<Tick> {
+        self.window.given_up_from(self.target_duration() * target_durations)
+    }
+
+    /// Takes on a version that answered `question`, from the origin at this place.
     pub(super) fn take(&mut self, playlist: MediaPlaylist, question: &Question, came: &Received<'_>) -> Advance {
         let last_segment = playlist.segments.last().map_or(Duration::ZERO, |segment| segment.duration);
         let next = |window: &Window| window.published().map(|published| published.frontier.next);
         let before = next(&self.window);
-        let advance = self.window.take(playlist, came.answered);
+        let is_others = came.origin.is_some() && self.origin.is_some() && came.origin != self.origin;
+        let advance = match is_others {
+            true => self.window.take_over(playlist, self.moving.unwrap_or(Left::Silent), came.answered),
+            false => self.window.take(playlist, came.answered),
+        };
+        if matches!(advance, Advance::Unchanged | Advance::Advanced(..)) {
+            (self.origin, self.moving) = (came.origin.or(self.origin), None);
+        }
         self.validators = match question.blocks.is_some() || question.skips {
             true => None,
             false => Some(Validators::of(came.headers, came.wall)),
@@ -153,6 +192,7 @@ impl Following {
             Advance::Advanced(..) => {
                 self.answered_well(question, came, (next(&self.window) != before, last_segment));
             }
+            Advance::Behind if is_others => self.plain = Some(Why::Failover),
             Advance::Behind => self.plain = None,
             Advance::Refused(_) => {}
         }
@@ -239,4 +279,6 @@ pub(super) struct Received<'c> {
     pub(super) asked: Tick,
     pub(super) answered: Tick,
     pub(super) wall: WallTime,
+    /// The place of the origin that answered, where there are several.
+    pub(super) origin: Option<usize>,
 }

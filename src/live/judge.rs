@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use http::header::{
     ACCEPT_RANGES, AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES,
-    LAST_MODIFIED, PRAGMA, SET_COOKIE, VARY,
+    LAST_MODIFIED, LOCATION, PRAGMA, SET_COOKIE, VARY,
 };
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::config::Playlists;
+use crate::origin::{FetchError, redirect};
 use crate::rules::caching::Control;
 use crate::rules::caching::control::{CDN_CACHE_CONTROL, Directive, TARGETS, WEIR_CACHE_CONTROL};
+use crate::rules::caching::purge;
 use crate::rules::fields::hop;
 use crate::rules::hls::parse::{self, Kind};
-use crate::rules::hls::rewrite::rewrite;
+use crate::rules::hls::rewrite::{rebase, rewrite};
 
 use super::Asked;
 use super::ask::Came;
@@ -63,9 +65,18 @@ pub(super) fn judge(came: &Came, asked: &Asked) -> Said {
     match came.status {
         StatusCode::OK => playlist(came, asked),
         StatusCode::NOT_MODIFIED => Said::Unchanged,
-        // Where a playlist is for this viewer is for this viewer to hear.
-        status if status.is_redirection() && asked.rules.playlists != Playlists::Shared => Said::PerViewer,
-        status => Said::Failure(Failure::Status(status, Arc::new(passed_on(&came.headers)))),
+        // Where a playlist is for this viewer is for this viewer to hear, if it leads back here.
+        status if redirect::is_one(status) => match leads_back(came, asked)
+            && asked.rules.playlists != Playlists::Shared
+        {
+            true => Said::PerViewer,
+            false => Said::Failure(Failure::Fetch(Arc::new(FetchError::Redirected { origin: came.origin.clone() }))),
+        },
+        status => {
+            let mut headers = passed_on(&came.headers);
+            purge::strip_tags(&mut headers);
+            Said::Failure(Failure::Status(status, Arc::new(headers)))
+        }
     }
 }
 
@@ -80,7 +91,11 @@ fn playlist(came: &Came, asked: &Asked) -> Said {
         return Said::PerViewer;
     }
     let viewer = asked.viewer_authority.as_deref();
-    let text = match rewrite(text, |uri| asked.rules.supply.public(uri, viewer)) {
+    let based = match &came.found_at {
+        Some(url) => rebase(text, url),
+        None => Cow::Borrowed(text),
+    };
+    let text = match rewrite(&based, |uri| asked.rules.supply.public(uri, viewer)) {
         Cow::Borrowed(text) => text.to_owned(),
         Cow::Owned(text) => text,
     };
@@ -88,6 +103,13 @@ fn playlist(came: &Came, asked: &Asked) -> Said {
         Kind::Media => Said::Media(text),
         Kind::Multivariant => Said::Multivariant(text),
     }
+}
+
+/// Whether a redirect leads to where the node can be asked again: to a relative URI, or to one of the route's origins.
+fn leads_back(came: &Came, asked: &Asked) -> bool {
+    let Some(location) = came.headers.get(LOCATION).and_then(|location| location.to_str().ok()) else { return false };
+    let is_relative = !location.contains("://") && !location.starts_with("//");
+    is_relative || asked.rules.supply.public(location, asked.viewer_authority.as_deref()).is_some()
 }
 
 /// A lifetime of nothing, `no-cache` and cookies do not make a playlist one viewer's: packagers write all of these

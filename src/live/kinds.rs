@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Tick;
+use crate::origin::MediaHealth;
 use crate::rules::hls::Published;
 use crate::rules::hls::multivariant::Multivariant;
 use crate::rules::hls::playlist::PlaylistType;
@@ -53,6 +54,7 @@ impl Follower {
         let advance = following.take(playlist, question, &received);
         match advance {
             Advance::Advanced(published, findings) => {
+                self.tell(MediaHealth::Advances);
                 self.publish(&published, came);
                 findings.iter().for_each(|finding| self.notice(Notice::of(finding), &format!("{finding:?}")));
                 self.go_on(question, came)
@@ -120,6 +122,8 @@ impl Follower {
         if before.is_none() {
             self.live.media.followed(&playlist.asked, playlist.imported());
         }
+        let place = following.origin().filter(|_| !published.frontier.is_ended);
+        self.live.media.comes_from(&playlist.asked, place, published.generation);
         self.live.media.published(&playlist.asked, (before, published), watched, playlist.role());
         let state = playlist.set_state(State::Media(edition));
         if playlist.stream().is_none() && !published.reports.is_empty() {
@@ -217,7 +221,7 @@ impl Follower {
 }
 
 fn received(came: &Came, wall: crate::clock::WallTime) -> Received<'_> {
-    Received { headers: &came.headers, asked: came.asked, answered: came.answered, wall }
+    Received { headers: &came.headers, asked: came.asked, answered: came.answered, wall, origin: came.place }
 }
 
 /// What becomes of those who wait, now that this is published.

@@ -20,11 +20,14 @@ use arc_swap::ArcSwap;
 use http::HeaderMap;
 use http::uri::PathAndQuery;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::cache::{Cache, ResponseHead};
 use crate::clock::{Clock, Tick};
-use crate::origin::Origins;
+use crate::origin::peers::Shared;
+use crate::origin::{Naming, Origins};
 use crate::rules::caching::media::{self, Word};
+use crate::rules::caching::negative::Errors;
 use crate::rules::caching::{Freshness, Key};
 use crate::rules::hls::multivariant::Role;
 use crate::rules::hls::variables::Variables;
@@ -36,7 +39,7 @@ use super::Asked;
 use feed::Feed;
 use figures::Figures;
 use listing::Namer;
-use names::{Fingerprint, Known, Listing, Names};
+use names::{Author, Fingerprint, Known, Listing, Names};
 use parameters::Parameters;
 use prefetch::Unread;
 use promises::{Growths, Promises};
@@ -93,15 +96,24 @@ pub enum Watched {
 
 /// Where something that is named comes from.
 pub struct Source {
-    /// Names of its origins, in order of preference.
+    /// Names of its origins, in the order in which they are asked.
     pub group: Vec<String>,
+    /// The same as the route lists them.
+    pub places: Vec<String>,
     /// Path and query, before an origin's base path.
     pub target: PathAndQuery,
     /// The fields of the request; of these go upstream those that tell of the way that it has come.
     pub fields: HeaderMap,
     /// What the viewer called the edge, where the origin wants to see it.
     pub viewer_authority: Option<String>,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
+    /// How the region's owner is asked before the origins; `None`: it is not.
+    pub shared: Option<Shared>,
 }
+
+/// How long the next origin may take to be known to list the same as one that broke off.
+const SUCCESSION: Duration = Duration::from_millis(500);
 
 /// Names and prefetches of the whole node.
 pub struct Media {
@@ -111,6 +123,8 @@ pub struct Media {
     growths: Growths,
     feeds: Mutex<HashMap<Key, Arc<Mutex<Feed>>>>,
     unread: Unread,
+    /// Touched when names that one origin knew are known to all.
+    passed_on: watch::Sender<u64>,
     figures: Figures,
     cache: Arc<Cache>,
     origins: ArcSwap<Origins>,
@@ -146,12 +160,18 @@ impl Media {
             growths: Growths::default(),
             feeds: Mutex::default(),
             unread: Unread::default(),
+            passed_on: watch::channel(0).0,
             figures: Figures::new(workers.len()),
             cache,
             origins: ArcSwap::new(origins),
             clock,
             workers,
         })
+    }
+
+    /// What the table of names takes, in bytes.
+    pub fn octets(&self) -> u64 {
+        self.names.octets() as u64
     }
 
     /// From now on so many names, and these origins.
@@ -199,6 +219,49 @@ impl Media {
         self.feeds.lock().entry(asked.key.clone()).or_insert_with(|| Arc::new(Mutex::new(Feed::new(imported))));
     }
 
+    /// The next version of a playlist comes from the origin at this place; `None`: all mean the same by what it names.
+    pub fn comes_from(&self, asked: &Asked, place: Option<usize>, generation: u32) {
+        let feed = self.feeds.lock().entry(asked.key.clone()).or_default().clone();
+        feed.lock().comes_from(place.map_or(Author::ANYONE, Author::at), generation);
+    }
+
+    /// Who alone knows what something that is named stands for; `None`: whoever is asked.
+    fn naming(self: &Arc<Self>, print: Fingerprint, source: &Source) -> Option<Naming> {
+        let place = self.names.find(print, self.clock.now())?.author.place().filter(|_| source.places.len() > 1)?;
+        let names: Vec<Arc<str>> = source.places.iter().map(|name| Arc::from(name.as_str())).collect();
+        let media = self.clone();
+        let by = move || {
+            let known = media.names.find(print, media.clock.now());
+            // Whom it was asked of knew it, if nobody does any more.
+            let place = known.map_or(Some(place), |known| known.author.place());
+            place.and_then(|place| names.get(place).cloned())
+        };
+        Some(Naming::new(Arc::new(by), self.passed_on.subscribe()))
+    }
+
+    /// Whether what could not be had of one of several origins may be asked of another, at once or within a while.
+    pub async fn is_passed_on(self: &Arc<Self>, named: &Named, places: &[String]) -> bool {
+        let print = self.names.fingerprint(&named.name);
+        let mut changes = self.passed_on.subscribe();
+        let is_anyones =
+            || self.names.find(print, self.clock.now()).is_some_and(|known| known.author.place().is_none());
+        if places.len() < 2 {
+            return false;
+        }
+        let passed = async {
+            while !is_anyones() {
+                if changes.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = passed => true,
+            () = self.clock.sleep(SUCCESSION) => false,
+        }
+    }
+
     /// A playlist has a new version: names come and go, and what it hints is fetched.
     pub fn published(
         self: &Arc<Self>,
@@ -241,7 +304,7 @@ impl Media {
             let Some(located) = namer.locate(&target) else { continue };
             let life = longest + duration;
             let kind = if item.kind == Kind::Growing { Kind::Segment } else { item.kind };
-            let listing = Listing { kind, role: None, generation: 0, near_until, life };
+            let listing = Listing { kind, role: None, generation: 0, near_until, life, author: Author::ANYONE };
             self.names.mention(self.names.fingerprint(&located.key), &listing, now);
         }
     }

@@ -10,10 +10,12 @@ mod failing;
 pub mod figures;
 mod follower;
 mod following;
+mod home;
 mod judge;
 mod kept;
 mod kinds;
 pub mod media;
+mod moving;
 mod numbers;
 mod pace;
 pub mod parking;
@@ -22,12 +24,14 @@ mod parking_tests;
 mod personal;
 pub mod playlist;
 mod print;
+mod purge;
 pub mod state;
 pub mod streams;
 mod sync;
 mod table;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +49,7 @@ use crate::config::Playlists;
 use crate::origin::Origins;
 use crate::origin::supply::Supply;
 use crate::rules::caching::Key;
+use crate::rules::caching::negative::Errors;
 use crate::rules::hls::query;
 use crate::rules::hls::rewrite::resolve;
 use crate::rules::hls::window::Remembered;
@@ -60,6 +65,8 @@ use playlist::{NEVER, Playlist};
 use state::State;
 use streams::{Located, Streams};
 use table::{Opened, Table};
+
+pub use weight::Weight;
 
 /// The bounds of the live edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +113,12 @@ pub struct Rules {
     pub query_keep: Vec<String>,
     /// For how many target durations the last playlist is repeated while its origin fails.
     pub stale_playlist_for: u32,
+    /// For how many target durations a stream may stall at its origin before the next one is asked.
+    pub failover_after: u32,
+    /// Whether streams return by themselves to the origin that is preferred.
+    pub failback: crate::config::Failback,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
 }
 
 /// Why a playlist is not followed.

@@ -17,6 +17,7 @@ use crate::rules::hls::window::Remembered;
 
 use super::Asked;
 use super::figures::Activity;
+use super::home::Home;
 use super::parking::Parking;
 use super::state::State;
 use super::streams::Stream;
@@ -38,6 +39,8 @@ pub struct Playlist {
     pub activity: Activity,
     state: ArcSwap<State>,
     stream: ArcSwapOption<Stream>,
+    /// Where it comes from, as long as it belongs to no stream.
+    own_home: Arc<Home>,
     /// When a viewer last asked for it, in nanoseconds of the clock.
     touched: AtomicU64,
     /// When its view was last known to be current, in nanoseconds of the clock.
@@ -56,6 +59,7 @@ impl Playlist {
     /// A playlist of which nothing is known yet.
     pub fn new(asked: Asked, parking: Arc<Parking>, now: Tick) -> Self {
         Self {
+            own_home: Home::new(asked.path()),
             asked,
             parking,
             activity: Activity::default(),
@@ -182,7 +186,13 @@ impl Playlist {
     }
 
     pub(super) fn set_stream(&self, stream: Arc<Stream>) {
+        stream.home().adopt(&self.home());
         self.stream.store(Some(stream));
+    }
+
+    /// Where it comes from: its stream's home.
+    pub fn home(&self) -> Arc<Home> {
+        self.stream.load().as_ref().map_or_else(|| self.own_home.clone(), |stream| stream.home().clone())
     }
 
     /// What it carries in its stream, as far as is known.

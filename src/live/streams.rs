@@ -15,6 +15,7 @@ use crate::rules::hls::rewrite::resolve;
 use crate::rules::hls::variables::Variables;
 
 use super::Asked;
+use super::home::Home;
 use super::playlist::Playlist;
 use super::state::State;
 use super::table::Table;
@@ -36,6 +37,7 @@ pub struct Stream {
     source: Source,
     members: Mutex<Vec<Member>>,
     variables: ArcSwap<Variables>,
+    home: Arc<Home>,
 }
 
 /// A rendition of a stream.
@@ -76,13 +78,14 @@ struct Keys {
 }
 
 impl Stream {
-    fn new(table: &Arc<Table>, source: Source) -> Arc<Self> {
+    fn new(table: &Arc<Table>, source: Source, label: &str) -> Arc<Self> {
         Arc::new(Self {
             table: Arc::downgrade(table),
             stamp: AtomicU64::new(fresh_stamp()),
             source,
             members: Mutex::default(),
             variables: ArcSwap::default(),
+            home: Home::new(label),
         })
     }
 
@@ -94,6 +97,11 @@ impl Stream {
     /// One of its renditions has changed.
     pub(super) fn changed(&self) {
         self.stamp.store(fresh_stamp(), Relaxed);
+    }
+
+    /// The origin that all of its renditions come from.
+    pub(super) fn home(&self) -> &Arc<Home> {
+        &self.home
     }
 
     /// The variables of its multivariant playlist.
@@ -163,7 +171,7 @@ impl Streams {
                 break;
             }
         }
-        let stream = own.unwrap_or_else(|| Stream::new(&self.table, Source::Multivariant));
+        let stream = own.unwrap_or_else(|| Stream::new(&self.table, Source::Multivariant, asked.path()));
         stream.variables.store(Arc::new(variables));
         self.set_members(&stream, members);
         stream
@@ -183,7 +191,7 @@ impl Streams {
             target: playlist.asked.target.clone(),
             upstream: playlist.asked.upstream.clone(),
         }));
-        let stream = joined.unwrap_or_else(|| Stream::new(&self.table, Source::Reports));
+        let stream = joined.unwrap_or_else(|| Stream::new(&self.table, Source::Reports, playlist.asked.path()));
         let known = stream.members();
         members.retain(|member| known.iter().all(|other| other.asked.key != member.asked.key));
         members.splice(0..0, known);

@@ -20,7 +20,7 @@ use crate::transport::tcp;
 
 use super::doors::{Bound, Doors};
 use super::worker::Worker;
-use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log};
+use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings};
 
 /// Between two rounds of the cache's housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -137,6 +137,9 @@ impl Shared {
             .origins
             .reconfigured(&config.origins, &config.limits)
             .map_err(|error| (error.to_string(), "make the file readable and reload"))?;
+        if let (Some(peers), Some(listed)) = (origins.peers(), &config.peers) {
+            peers.follow(listed).map_err(|error| (error.to_string(), "make the file readable and reload"))?;
+        }
         let access_log = if policies.config.access_log == config.access_log {
             policies.access_log.clone()
         } else {
@@ -153,12 +156,16 @@ impl Shared {
             limits: config.limits.clone(),
             trusted_proxies: config.listen.trusted_proxies.clone(),
         }));
+        if let Some(region) = &self.hall.region {
+            region.settings.store(Arc::new(peer_settings(&config)));
+        }
         self.hall.limits.store(Arc::new(config.limits.clone()));
         self.hall.admission.set_bounds(config.limits.connections, config.limits.connections_per_prefix);
         let doors = advertised(&config, &self.doors.lock().bound);
         let traffic = &self.edge.traffic;
         traffic.streams.set_most(config.metrics.streams);
         let origins = Arc::new(origins);
+        origins.watch(&self.tasks, &self.stopped);
         self.edge.live.reconfigure(live_bounds(&config), origins.clone());
         let policies = Policies::new(config.clone(), origins, traffic, access_log, doors);
         self.edge.replace_policies(policies);

@@ -15,6 +15,7 @@ pub(super) fn status(spill: &Spill) -> DiskStatus {
         direct: usage.is_direct,
         path: spill.folder().display().to_string(),
         objects: usage.objects,
+        bodies: usage.bytes,
         bytes: usage.used,
         size: usage.size,
         waiting: usage.waiting,

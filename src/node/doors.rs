@@ -11,10 +11,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::Response;
+use rustls::ServerConfig;
 use tracing::{error, info, warn};
 
 use crate::config::{Address, Config, Limits, Listener};
-use crate::request::{self, Body, Edge, Head, Upload};
+use crate::region::proof::{Gate, Message, WEIR_PEER};
+use crate::request::{self, Body, Caller, Edge, Head, Refusal, Upload};
 use crate::tasks::Tasks;
 use crate::transport::admission::Admission;
 use crate::transport::drain::Drain;
@@ -45,6 +47,63 @@ impl Service for EdgeService {
     }
 }
 
+/// What answers other nodes: who has not proven to be one is refused before anything of the request counts.
+#[derive(Clone)]
+pub struct PeerService {
+    edge: Arc<Edge>,
+    region: Arc<Region>,
+}
+
+/// What the node knows of its region where others come in.
+pub struct Region {
+    /// What proves that one belongs to it.
+    pub gate: Gate,
+    /// This node as the others name it.
+    pub own: Option<String>,
+    /// TLS, where it is spoken.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Bounds of connections; a reload swaps them. Every peer says where a viewer comes from.
+    pub settings: Arc<ArcSwap<tcp::Settings>>,
+}
+
+impl PeerService {
+    /// As what the request comes.
+    ///
+    /// # Errors
+    /// `NotAPeer`, and `PeersDisagree` where it means another node.
+    fn caller(&self, head: &Head) -> Result<Caller, Refusal> {
+        let target = head.query.as_ref().map_or_else(|| head.path.clone(), |query| format!("{}?{query}", head.path));
+        let host = head.authority.as_deref().unwrap_or_default();
+        let message = Message { method: &head.method, host, target: &target };
+        let said = self.region.gate.admit(message, &head.headers, self.edge.clock.wall()).map_err(Refusal::NotAPeer)?;
+        match (&said.to, &self.region.own) {
+            (Some(to), Some(own)) if to != own => Err(Refusal::PeersDisagree),
+            (_, _) => Ok(Caller::Node(said.key)),
+        }
+    }
+}
+
+impl Service for PeerService {
+    type Body = Body;
+
+    fn serve(&self, mut head: Head, upload: Upload) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> {
+        let caller = self.caller(&head);
+        head.headers.remove(WEIR_PEER);
+        let edge = self.edge.clone();
+        match caller {
+            Ok(caller) => {
+                head.caller = caller;
+                Box::pin(async move { request::serve(&edge, head, upload).await })
+            }
+            Err(refusal) => {
+                // What it says of a viewer is not believed either.
+                head.viewer.address = head.viewer.peer;
+                Box::pin(async move { request::refuse(&edge, &head, refusal) })
+            }
+        }
+    }
+}
+
 /// What all doors of a node share, however often they are opened.
 pub struct Hall {
     /// What answers.
@@ -55,6 +114,8 @@ pub struct Hall {
     pub limits: Arc<ArcSwap<Limits>>,
     /// Places for connections of all protocols.
     pub admission: Arc<Admission>,
+    /// Where other nodes come in; `None`: nowhere.
+    pub region: Option<Arc<Region>>,
     /// Certificates, where TLS is spoken.
     pub certificates: Option<Arc<Certificates>>,
     /// Counters of each worker's TCP connections.
@@ -70,7 +131,7 @@ pub struct Hall {
 /// One address that is listened on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// `http`, `https` or `h3`.
+    /// `http`, `https`, `h3` or `peers`.
     pub kind: &'static str,
     /// The address, with the port that was chosen where 0 was asked for.
     pub address: String,
@@ -107,7 +168,7 @@ pub struct Sockets {
 
 /// How connections of a TCP socket are spoken to.
 struct Entry {
-    secure: bool,
+    kind: &'static str,
     proxy_protocol: Arc<[ipnet::IpNet]>,
 }
 
@@ -175,7 +236,7 @@ impl Sockets {
         let text = socket.map_or_else(|| name(address), |socket| socket.to_string());
         self.bound.push(Bound { kind, address: text, socket });
         let proxy_protocol = listener.proxy_protocol.as_slice().into();
-        self.tcp.push((listeners, Entry { secure: kind == "https", proxy_protocol }));
+        self.tcp.push((listeners, Entry { kind, proxy_protocol }));
         Ok(socket)
     }
 
@@ -220,9 +281,17 @@ impl Sockets {
     }
 
     fn accept(&mut self, config: &Config, hall: &Hall, (drain, connections): (&Drain, &[Tasks])) {
-        let contexts: Vec<_> = connections.iter().zip(&hall.tcp).map(|pair| context(hall, drain, pair)).collect();
+        let contexts: Vec<_> = connections
+            .iter()
+            .zip(&hall.tcp)
+            .map(|pair| context(hall, (hall.service.clone(), &hall.settings), drain, pair))
+            .collect();
         for (listeners, entry) in self.tcp.drain(..) {
-            let tls = hall.certificates.as_ref().filter(|_| entry.secure);
+            if entry.kind == "peers" {
+                accept_peers(listeners, hall, (drain, connections));
+                continue;
+            }
+            let tls = hall.certificates.as_ref().filter(|_| entry.kind == "https");
             let tls = tls.map(|certificates| certificates.server_config(config.tls.min_version));
             let door = Door { tls, proxy_protocol: entry.proxy_protocol };
             for ((listener, context), tasks) in listeners.into_iter().zip(&contexts).zip(connections) {
@@ -232,7 +301,18 @@ impl Sockets {
     }
 }
 
-async fn accept(listener: WorkerListener, door: Door, context: Arc<TcpContext<EdgeService>>) {
+/// Serves other nodes.
+fn accept_peers(listeners: Vec<WorkerListener>, hall: &Hall, (drain, connections): (&Drain, &[Tasks])) {
+    let region = hall.region.as_ref().expect("a checked configuration has a region where it listens for one");
+    let door = Door { tls: region.tls.clone(), ..Door::default() };
+    let service = PeerService { edge: hall.service.0.clone(), region: region.clone() };
+    for ((listener, tasks), counters) in listeners.into_iter().zip(connections).zip(&hall.tcp) {
+        let context = context(hall, (service.clone(), &region.settings), drain, (tasks, counters));
+        tasks.spawn("accept", accept(listener, door.clone(), context));
+    }
+}
+
+async fn accept<S: Service>(listener: WorkerListener, door: Door, context: Arc<TcpContext<S>>) {
     if let Err(error) = tcp::serve(listener, door, context).await {
         error!(%error, "a listener cannot be used");
     }
@@ -240,7 +320,8 @@ async fn accept(listener: WorkerListener, door: Door, context: Arc<TcpContext<Ed
 
 fn listeners(config: &Config) -> impl Iterator<Item = (&'static str, &Listener)> {
     let http = config.listen.http.iter().map(|listener| ("http", listener));
-    http.chain(config.listen.https.iter().map(|listener| ("https", listener)))
+    let https = config.listen.https.iter().map(|listener| ("https", listener));
+    http.chain(https).chain(config.listen.peers.iter().map(|listener| ("peers", listener)))
 }
 
 impl Doors {
@@ -317,14 +398,15 @@ async fn joined(tasks: &[Tasks]) {
     }
 }
 
-fn context(
+fn context<S: Service>(
     hall: &Hall,
+    (service, settings): (S, &Arc<ArcSwap<tcp::Settings>>),
     drain: &Drain,
     (tasks, counters): (&Tasks, &Arc<tcp::Counters>),
-) -> Arc<TcpContext<EdgeService>> {
+) -> Arc<TcpContext<S>> {
     Arc::new(TcpContext {
-        service: hall.service.clone(),
-        settings: hall.settings.clone(),
+        service,
+        settings: settings.clone(),
         clock: hall.service.0.clock.clone(),
         tasks: tasks.clone(),
         admission: hall.admission.clone(),

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admin::{
-    CacheStatus, Connections, ListenerStatus, Node, OriginStatus, RouteStatus, Status, StreamStatus, WorkerHealth,
+    CacheStatus, Connections, ListenerStatus, Node, OriginStatus, Resident, RouteStatus, Status, StreamStatus,
+    WorkerHealth,
 };
-use crate::origin::{OriginFigures, Outcome};
+use crate::clock::Tick;
+use crate::origin::peers::PeerFigures;
+use crate::origin::{OriginFigures, Origins, Outcome};
 use crate::request::Readiness;
-use crate::rules::upstream::select::Standing;
+use crate::rules::upstream::health::Standing;
 use crate::telemetry::metrics::{Family, Labels, Source, Value};
 use crate::telemetry::streams::StreamTotals;
 use crate::transport::head::BadRequest;
@@ -18,7 +21,7 @@ use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
 
 use super::doors::Doors;
-use super::{Shared, disk, streams};
+use super::{Shared, disk, memory, streams};
 
 /// A worker whose loop takes longer than this to answer is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -26,7 +29,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 impl Node for Shared {
     fn status(&self) -> Status {
         let policies = self.edge.policies();
-        let usage = self.edge.cache.usage();
+        let kinds = memory::kinds(self);
         let doors = self.open_doors();
         let bound = doors.bound.iter().chain(&self.admin_bound);
         Status {
@@ -37,16 +40,15 @@ impl Node for Shared {
             listeners: bound.map(|bound| ListenerStatus { kind: bound.kind, address: bound.address.clone() }).collect(),
             connections: self.connections(),
             cache: CacheStatus { objects: self.edge.cache.objects(), max_object_bytes: self.edge.cache.max_object() },
-            memory: BTreeMap::from([
-                ("bodies", usage.bodies),
-                ("heads", usage.heads),
-                ("index", usage.index),
-                ("fills", usage.fills),
-                ("disk-index", usage.disk_index),
-                ("ceiling", usage.ceiling),
-            ]),
+            resident: self.resident(&kinds),
+            memory: kinds.into_iter().chain([("ceiling", self.edge.cache.usage().ceiling)]).collect(),
             disk: self.edge.cache.spill().map(|spill| disk::status(spill)),
-            origins: policies.origins.snapshot().iter().map(origin).collect(),
+            origins: policies.origins.snapshot().iter().map(|figures| origin(figures, self.clock.now())).collect(),
+            peers: peers(&policies.origins)
+                .iter()
+                .flat_map(|region| &region.members)
+                .map(|figures| origin(figures, self.clock.now()))
+                .collect(),
             routes: policies
                 .routes
                 .iter()
@@ -83,7 +85,16 @@ impl Node for Shared {
 }
 
 impl Shared {
-    fn connections(&self) -> Connections {
+    /// What the system says of the process, beside what is accounted for in `kinds`.
+    fn resident(&self, kinds: &[(&'static str, u64)]) -> Option<Resident> {
+        let bytes = memory::resident()?;
+        let accounted = kinds.iter().map(|(_, bytes)| bytes).sum();
+        let growth = bytes.saturating_sub(self.resident_at_start);
+        let share = (growth > 0).then(|| accounted as f64 / growth as f64);
+        Some(Resident { bytes, at_start: self.resident_at_start, growth, accounted, share })
+    }
+
+    pub(super) fn connections(&self) -> Connections {
         let snapshots: Vec<_> = self.hall.tcp.iter().map(|counters| counters.snapshot()).collect();
         Connections {
             h1: snapshots.iter().map(|snapshot| snapshot.open_h1).sum(),
@@ -103,19 +114,53 @@ impl Shared {
     }
 }
 
-fn origin(figures: &OriginFigures) -> OriginStatus {
+fn origin(figures: &OriginFigures, now: Tick) -> OriginStatus {
     let requests = figures.outcomes.iter().map(|(_, count)| count).sum();
     let answered = figures.outcomes.iter().filter(|(outcome, _)| *outcome == Outcome::Answered);
     let answered: u64 = answered.map(|(_, count)| count).sum();
     OriginStatus {
         name: figures.name.to_string(),
-        healthy: figures.standing == Standing::Well,
+        healthy: figures.standing.is_well(),
         connections: figures.connections as u64,
         in_flight: figures.in_flight as u64,
         waiting: figures.waiting as u64,
         requests,
         errors: requests - answered,
+        standing: figures.standing.word(),
+        why: match figures.standing {
+            Standing::Resting(cause) => Some(cause.word()),
+            Standing::Well | Standing::Returning | Standing::OnTrial => None,
+        },
+        since_seconds: now.since(figures.since).as_secs(),
+        addresses: figures.addresses.iter().map(ToString::to_string).collect(),
+        streams: figures.streams,
+        stalled: figures.stalled.clone(),
+        failovers: figures.failovers,
+        retries: figures.retries,
+        retries_left: figures.retries_left,
     }
+}
+
+/// The region as it is now; `None`: the node stands alone.
+fn peers(origins: &Origins) -> Option<PeerFigures> {
+    origins.peers().map(|peers| peers.figures())
+}
+
+fn of_region(region: &PeerFigures) -> Vec<Family> {
+    let requests = Family::new(
+        "weir_peer_requests",
+        "What became of fetches that another node of the region could answer: by it, by the own origin, or in vain",
+    );
+    let counted = region.results.iter().fold(requests, |family, (result, count)| {
+        family.with(labelled("result", result.word()), Value::Counter(*count))
+    });
+    let up = region.members.iter().filter(|member| member.standing == Standing::Well).count();
+    let listed = region.members.len();
+    vec![
+        counted,
+        Family::gauge("weir_peers", "Other nodes of the region", listed as f64),
+        Family::gauge("weir_peers_up", "Other nodes of the region that answer", up as f64),
+    ]
 }
 
 fn stream((name, totals): (String, StreamTotals)) -> StreamStatus {
@@ -135,6 +180,7 @@ impl Source for Metrics {
         families.extend(shared.edge.live.media.families());
         families.extend(connections(shared));
         families.extend(origins(&shared.edge.policies().origins.snapshot()));
+        families.extend(peers(&shared.edge.policies().origins).iter().flat_map(of_region));
         families.extend(http3(shared));
         families.extend(quic(&shared.open_doors()));
         let dropped = shared.edge.policies().access_log.as_ref().map_or(0, |log| log.dropped());
@@ -152,21 +198,27 @@ fn labelled(name: &'static str, value: &str) -> Labels {
 
 fn cache(shared: &Shared) -> Vec<Family> {
     let usage = shared.edge.cache.usage();
-    let kinds = [
-        ("bodies", usage.bodies),
-        ("heads", usage.heads),
-        ("index", usage.index),
-        ("fills", usage.fills),
-        ("disk-index", usage.disk_index),
-    ];
-    let memory = Family::new("weir_memory_bytes", "Octets under the memory ceiling, by what holds them");
-    let memory = kinds
+    let memory = Family::new(
+        "weir_memory_bytes",
+        "Octets by what holds them: bodies, heads, index and fills are below the ceiling, the others are estimates",
+    );
+    let memory = memory::kinds(shared)
         .iter()
         .fold(memory, |memory, (kind, bytes)| memory.with(labelled("kind", kind), Value::Gauge(*bytes as f64)));
+    let resident = memory::resident().unwrap_or_default();
     let living = shared.living_tasks();
     let fills = living.get("fill").copied().unwrap_or_default();
+    let purges = shared.edge.cache.purges();
     vec![
+        Family::new("weir_purges", "Purges that were ordered, by mode")
+            .with(labelled("mode", "hard"), Value::Counter(purges.hard))
+            .with(labelled("mode", "soft"), Value::Counter(purges.soft)),
+        Family::new("weir_purged_objects", "What purges covered: objects in memory and on disk, fetches in progress")
+            .with(labelled("kind", "memory"), Value::Counter(purges.objects))
+            .with(labelled("kind", "disk"), Value::Counter(purges.disk))
+            .with(labelled("kind", "fills"), Value::Counter(purges.fills)),
         memory,
+        Family::gauge("weir_resident_bytes", "Octets of the process that are in memory", resident as f64),
         Family::new("weir_cache_bytes", "Octets of stored and arriving objects, by kind")
             .with(labelled("kind", "memory"), Value::Gauge(usage.total() as f64)),
         Family::gauge("weir_memory_ceiling_bytes", "The memory ceiling", usage.ceiling as f64),
@@ -176,6 +228,16 @@ fn cache(shared: &Shared) -> Vec<Family> {
             "weir_fill_readers",
             "Viewers who read, or wait for, a shared response that is still arriving",
             shared.edge.cache.fill_readers() as f64,
+        ),
+        Family::gauge(
+            "weir_uncacheable_keys",
+            "Keys under which no request waits for another's, after an answer that was for one viewer alone",
+            shared.edge.cache.apart().0 as f64,
+        ),
+        Family::counter(
+            "weir_uncacheable_keys_unplaced_total",
+            "Keys that could not be remembered so, as their table was full",
+            shared.edge.cache.apart().1,
         ),
         living.iter().fold(Family::new("weir_tasks", "Living tasks by name"), |family, (name, count)| {
             family.with(labelled("task", name), Value::Gauge(*count as f64))
@@ -239,6 +301,14 @@ fn origins(figures: &[OriginFigures]) -> Vec<Family> {
     let mut standing = Family::new("weir_origin_healthy", "Whether requests go to the origin in its place");
     let mut open = Family::new("weir_origin_connections", "Connections to origins");
     let mut waiting = Family::new("weir_origin_waiting", "Requests that wait for a place at an origin");
+    let mut extra =
+        Family::new("weir_origin_extra_requests", "Requests sent once more, not sent for want of budget, refused");
+    let mut flying = Family::new("weir_origin_in_flight", "Requests in flight at an origin");
+    let mut left = Family::new("weir_origin_retries_left", "Extra requests that may be sent now");
+    let mut streams = Family::new("weir_origin_streams", "Streams that are followed at an origin");
+    let mut stalled =
+        Family::new("weir_origin_stalled_streams", "Streams that stall at an origin, or did a moment ago");
+    let mut connect = Family::new("weir_origin_connect_seconds", "How long TCP and TLS took");
     let mut seconds = Family::new("weir_origin_seconds", "From a request to the head of the origin's answer");
     for one in figures {
         let name = one.name.as_ref();
@@ -246,13 +316,25 @@ fn origins(figures: &[OriginFigures]) -> Vec<Family> {
             let labels = vec![("origin", name.to_owned()), ("why", outcome.word().to_owned())];
             requests = requests.with(labels, Value::Counter(*count));
         }
-        let well = f64::from(u8::from(one.standing == Standing::Well));
+        let well = f64::from(u8::from(one.standing.is_well()));
         standing = standing.with(labelled("origin", name), Value::Gauge(well));
         open = open.with(labelled("origin", name), Value::Gauge(one.connections as f64));
         waiting = waiting.with(labelled("origin", name), Value::Gauge(one.waiting as f64));
+        let kinds =
+            [("retry", one.retries), ("failover", one.failovers), ("no-budget", one.spared), ("at-rest", one.refused)];
+        for (kind, count) in kinds {
+            extra = extra.with(vec![("origin", name.to_owned()), ("kind", kind.to_owned())], Value::Counter(count));
+        }
+        flying = flying.with(labelled("origin", name), Value::Gauge(one.in_flight as f64));
+        if let Some(retries) = one.retries_left {
+            left = left.with(labelled("origin", name), Value::Gauge(retries as f64));
+        }
+        streams = streams.with(labelled("origin", name), Value::Gauge(one.streams as f64));
+        stalled = stalled.with(labelled("origin", name), Value::Gauge(one.stalled.len() as f64));
+        connect = connect.with(labelled("origin", name), Value::Durations(one.connect.clone()));
         seconds = seconds.with(labelled("origin", name), Value::Durations(one.first_byte.clone()));
     }
-    vec![requests, standing, open, waiting, seconds]
+    vec![requests, standing, open, waiting, extra, flying, left, streams, stalled, connect, seconds]
 }
 
 fn http3(shared: &Shared) -> Vec<Family> {

@@ -5,6 +5,7 @@ mod control;
 mod disk;
 mod doors;
 mod facts;
+mod memory;
 mod numbers;
 mod process;
 mod streams;
@@ -12,12 +13,14 @@ mod worker;
 
 use std::fs::DirBuilder;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -27,10 +30,12 @@ use crate::admin::{self, AdminListener, BindError, Command, Guard};
 use crate::cache::spill::{SpillConfig, SpillError};
 use crate::cache::{Bells, Cache, CacheConfig};
 use crate::clock::{Clock, Tick};
-use crate::config::{Config, DiskEngine};
+use crate::config::{self, Config, DiskEngine};
 use crate::disk::Choice;
 use crate::live::{Live, LiveConfig};
+use crate::origin::peers::Peers;
 use crate::origin::{OriginSetupError, Origins};
+use crate::region::proof::Gate;
 use crate::request::{Edge, Policies, Refusal, warm};
 use crate::tasks::Tasks;
 use crate::telemetry::access_log::AccessLog;
@@ -46,7 +51,7 @@ use crate::transport::tls::{self, CertificateError, Certificates};
 pub use doors::Bound;
 pub use process::{ServeError, serve};
 
-use doors::{Doors, EdgeService, Hall, Sockets};
+use doors::{Doors, EdgeService, Hall, Region, Sockets};
 use worker::Worker;
 
 /// Why a node does not start.
@@ -105,6 +110,8 @@ pub struct Node {
 struct Shared {
     clock: Clock,
     started: Tick,
+    /// What was resident once it had started, in bytes.
+    resident_at_start: u64,
     /// Where the configuration was read from; `None`: it was made in this process, and is not read again.
     path: Option<PathBuf>,
     config: Mutex<Arc<Config>>,
@@ -137,7 +144,8 @@ impl Node {
             [] => None,
             pairs => Some(Certificates::load(pairs)?),
         };
-        let origins = Arc::new(Origins::new(&config.origins, &config.limits, clock.clone())?);
+        let origins = Arc::new(origins(&config, &clock)?);
+        let region = config.peers.as_ref().map(region).transpose()?;
         let access_log = open_access_log(&config, &tasks)?;
 
         let bells = Bells::new(config.node.workers);
@@ -155,7 +163,7 @@ impl Node {
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
         let edge = Edge::new(clock.clone(), (cache, live), traffic, policies, (worker_tasks, incarnation));
         let edge = Arc::new(edge);
-        let hall = hall(&config, &edge, certificates, incarnation as u8);
+        let hall = hall(&config, &edge, (certificates, region), incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;
         if let Some(certificates) = &hall.certificates {
             let watching = tls::watch(certificates.clone(), clock.clone(), tasks.clone());
@@ -166,6 +174,7 @@ impl Node {
         let admin_bound = admin_listeners.iter().map(|(kind, listener)| bound_admin(kind, listener)).collect();
         let shared = Arc::new(Shared {
             started: clock.now(),
+            resident_at_start: memory::resident().unwrap_or_default(),
             clock,
             path,
             config: Mutex::new(config.clone()),
@@ -179,10 +188,7 @@ impl Node {
             stopped: CancellationToken::new(),
         });
         shared.clone().open_admin(admin_listeners, &config, &commands)?;
-        let (stopped, warmth) = (shared.stopped.clone(), warm::keep_routes(shared.edge.clone()));
-        tasks.spawn("warmth", async move { _ = stopped.run_until_cancelled(warmth).await });
-        shared.clone().keep_numbers(&config);
-        shared.write_to_disk();
+        shared.keep_up(&config);
         let ended = tasks.spawn("control", control::run(shared.clone(), orders));
         Ok(Self { shared, commands, ended })
     }
@@ -193,7 +199,7 @@ impl Node {
         doors.bound.iter().chain(&self.shared.admin_bound).cloned().collect()
     }
 
-    /// The first address of a kind: `http`, `https`, `h3`, `admin` or `monitor`.
+    /// The first address of a kind: `http`, `https`, `h3`, `peers`, `admin` or `monitor`.
     pub fn address(&self, kind: &str) -> Option<SocketAddr> {
         self.bound().into_iter().find(|bound| bound.kind == kind).and_then(|bound| bound.socket)
     }
@@ -232,6 +238,7 @@ fn cache_bounds(config: &Config) -> CacheConfig {
         fills_per_group: config.limits.fills,
         fill_readers: config.limits.fill_readers,
         live_reserve: config.cache.live_reserve,
+        apart: config.cache.uncacheable_for,
     }
 }
 
@@ -279,7 +286,35 @@ fn start_workers(config: &Config, bells: &Arc<Bells>) -> Result<Vec<Worker>, Sta
     (0..config.node.workers).map(start).collect()
 }
 
-fn hall(config: &Config, edge: &Arc<Edge>, certificates: Option<Arc<Certificates>>, generation: u8) -> Hall {
+/// Where everything comes from: the region, and the origins.
+fn origins(config: &Config, clock: &Clock) -> Result<Origins, OriginSetupError> {
+    let peers = config.peers.as_ref().map(|peers| Peers::new(peers, &config.limits, clock.clone())).transpose()?;
+    Ok(Origins::new(&config.origins, &config.limits, clock.clone())?.with_peers(peers))
+}
+
+/// What the node knows of its region where others come in.
+fn region(peers: &config::Peers) -> Result<Arc<Region>, CertificateError> {
+    let tls = peers.tls.as_ref().map(|tls| tls::of_peers(&tls.ca, &tls.own)).transpose()?;
+    let settings = Arc::new(ArcSwap::default());
+    Ok(Arc::new(Region { gate: Gate::new(peers.secret.as_ref()), own: peers.own.clone(), tls, settings }))
+}
+
+/// Bounds of connections of other nodes, each of which says where a viewer comes from.
+fn peer_settings(config: &Config) -> tcp::Settings {
+    let everywhere = [(Ipv4Addr::UNSPECIFIED.into(), 0), (Ipv6Addr::UNSPECIFIED.into(), 0)];
+    let trusted_proxies = everywhere.map(|(address, length)| IpNet::new(address, length).expect("0 is a length"));
+    tcp::Settings { limits: config.limits.clone(), trusted_proxies: trusted_proxies.to_vec() }
+}
+
+fn hall(
+    config: &Config,
+    edge: &Arc<Edge>,
+    (certificates, region): (Option<Arc<Certificates>>, Option<Arc<Region>>),
+    generation: u8,
+) -> Hall {
+    if let Some(region) = &region {
+        region.settings.store(Arc::new(peer_settings(config)));
+    }
     let workers = config.node.workers;
     let settings =
         tcp::Settings { limits: config.limits.clone(), trusted_proxies: config.listen.trusted_proxies.clone() };
@@ -288,6 +323,7 @@ fn hall(config: &Config, edge: &Arc<Edge>, certificates: Option<Arc<Certificates
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         limits: Arc::new(ArcSwap::from_pointee(config.limits.clone())),
         admission: Admission::new(config.limits.connections, config.limits.connections_per_prefix),
+        region,
         certificates,
         tcp: (0..workers).map(|_| Arc::default()).collect(),
         h3: Arc::new(h3::counters::Shards::new(workers)),
@@ -311,18 +347,23 @@ fn bound_admin(kind: &'static str, listener: &AdminListener) -> Bound {
 }
 
 impl Shared {
-    /// Keeps the numbers of playlists for the next process, where there is a folder for them.
-    fn keep_numbers(self: Arc<Self>, config: &Config) {
-        let Some(folder) = config.node.state.clone() else { return };
-        let (stopped, keeping) = (self.stopped.clone(), numbers::keep(self.clone(), folder));
-        self.tasks.spawn("numbers", async move { _ = stopped.run_until_cancelled(keeping).await });
-    }
-
-    /// Writes what memory lets go of, where there is a disk for it.
-    fn write_to_disk(&self) {
-        let Some(spill) = self.edge.cache.spill().cloned() else { return };
-        let stopped = self.stopped.clone();
-        self.tasks.spawn("spill", async move { _ = stopped.run_until_cancelled(spill.write()).await });
+    /// Starts what keeps things up to date until the node has stopped.
+    fn keep_up(self: &Arc<Self>, config: &Config) {
+        self.edge.policies().origins.watch(&self.tasks, &self.stopped);
+        let keep = |name, keeping: Pin<Box<dyn Future<Output = ()> + Send>>| {
+            let stopped = self.stopped.clone();
+            self.tasks.spawn(name, async move { _ = stopped.run_until_cancelled(keeping).await });
+        };
+        keep("warmth", Box::pin(warm::keep_routes(self.edge.clone())));
+        if let Some(peers) = self.edge.policies().origins.peers() {
+            keep("peers", Box::pin(peers.clone().keep()));
+        }
+        if let Some(folder) = config.node.state.clone() {
+            keep("numbers", Box::pin(numbers::keep(self.clone(), folder)));
+        }
+        if let Some(spill) = self.edge.cache.spill().cloned() {
+            keep("spill", Box::pin(async move { spill.write().await }));
+        }
     }
 
     /// Serves the admin API and the monitor on the control thread.

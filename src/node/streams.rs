@@ -47,6 +47,7 @@ fn playlist(policies: &Policies, snapshot: Snapshot) -> PlaylistStatus {
         requests: snapshot.asked.into_iter().collect(),
         findings: snapshot.noticed.into_iter().collect(),
         last_error: snapshot.last_error,
+        origin: snapshot.origin,
     }
 }
 

@@ -26,11 +26,21 @@ pub(super) struct Status {
     cache: BTreeMap<String, Value>,
     /// Bytes by kind, and the `ceiling`.
     memory: BTreeMap<String, u64>,
+    resident: Option<Resident>,
+    disk: Option<DiskStatus>,
     origins: Vec<OriginStatus>,
     routes: Vec<RouteStatus>,
     streams: Vec<StreamStatus>,
     listeners: Vec<ListenerStatus>,
     live: LiveStatus,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Resident {
+    bytes: u64,
+    growth: u64,
+    share: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -42,6 +52,10 @@ struct OriginStatus {
     connections: u64,
     requests: u64,
     errors: u64,
+    standing: String,
+    why: Option<String>,
+    stalled: Vec<String>,
+    addresses: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -107,14 +121,26 @@ impl Status {
         let kinds = self.connections.iter().map(|(kind, number)| format!("{} {number}", plain(kind)));
         row(&mut text, "connections", &list(kinds));
         row(&mut text, "memory", &self.memory_text());
+        row(&mut text, "resident", &self.resident.as_ref().map(Resident::text).unwrap_or_default());
+        row(&mut text, "disk", &self.disk.as_ref().map(DiskStatus::text).unwrap_or_default());
         let cache = self.cache.iter().map(|(name, value)| format!("{} {}", plain(name), fact(name, value)));
         row(&mut text, "cache", &list(cache));
         let listeners = self.listeners.iter().map(|door| format!("{} {}", plain(&door.kind), plain(&door.address)));
         row(&mut text, "listeners", &list(listeners));
         for origin in &self.origins {
-            let health = if origin.healthy { "well" } else { "NOT WELL" };
+            let why = origin.why.as_deref().map(|why| format!(" ({})", plain(why))).unwrap_or_default();
+            let health = match (origin.healthy, origin.standing.as_str()) {
+                (true, "" | "well") => "well".to_owned(),
+                (true, standing) => plain(standing).to_string(),
+                (false, "") => "NOT WELL".to_owned(),
+                (false, standing) => format!("NOT WELL: {}{why}", plain(standing)),
+            };
+            let stalled = match origin.stalled.as_slice() {
+                [] => String::new(),
+                streams => format!(", stalled {}", list(streams.iter().map(|stream| plain(stream)))),
+            };
             let facts = format!(
-                "{health}, {} in flight on {}, {} in all, {}",
+                "{health}, {} in flight on {}, {} in all, {}{stalled}",
                 origin.in_flight,
                 count(origin.connections as usize, "connection"),
                 count(origin.requests as usize, "request"),
@@ -144,6 +170,35 @@ impl Status {
             Some(ceiling) => format!("{kinds}; ceiling {}", rough_size(*ceiling)),
             None => kinds,
         }
+    }
+}
+
+/// The disk under the memory.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DiskStatus {
+    engine: String,
+    path: String,
+    objects: u64,
+    bodies: u64,
+    bytes: u64,
+    size: u64,
+    state: String,
+}
+
+impl DiskStatus {
+    fn text(&self) -> String {
+        let objects = count(usize::try_from(self.objects).unwrap_or(usize::MAX), "object");
+        let (bodies, bytes, size) = (rough_size(self.bodies), rough_size(self.bytes), rough_size(self.size));
+        let (path, engine, state) = (plain(&self.path), plain(&self.engine), plain(&self.state));
+        format!("{objects} of {bodies}, {bytes} of {size} in {path} over {engine}, {state}")
+    }
+}
+
+impl Resident {
+    fn text(&self) -> String {
+        let share = self.share.map(|share| format!(", {:.0} % accounted for", share * 100.0)).unwrap_or_default();
+        format!("{}, {} since the start{share}", rough_size(self.bytes), rough_size(self.growth))
     }
 }
 
@@ -197,51 +252,6 @@ impl PlaylistStatus {
     }
 }
 
-/// `GET /explain`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Explanation {
-    url: String,
-    route: Option<String>,
-    class: Option<String>,
-    sharing: Option<String>,
-    key: Option<String>,
-    left_out: Vec<String>,
-    origin: Option<String>,
-    origin_url: Option<String>,
-    lifetime: Option<String>,
-    limits: Vec<String>,
-    verdict: String,
-    refusal: Option<String>,
-}
-
-impl Explanation {
-    /// Whether the node would answer with something else than a refusal.
-    pub(super) fn is_served(&self) -> bool {
-        self.refusal.is_none()
-    }
-
-    pub(super) fn text(&self) -> String {
-        let mut text = format!("{}\n", plain(&self.url));
-        for (name, fact) in [
-            ("route", &self.route),
-            ("class", &self.class),
-            ("sharing", &self.sharing),
-            ("key", &self.key),
-            ("origin", &self.origin),
-            ("asked for", &self.origin_url),
-            ("lifetime", &self.lifetime),
-        ] {
-            row(&mut text, name, &plain(fact.as_deref().unwrap_or_default()));
-        }
-        row(&mut text, "not in the key", &list(self.left_out.iter().map(|name| plain(name))));
-        row(&mut text, "limits", &list(self.limits.iter().map(|limit| plain(limit))));
-        row(&mut text, "verdict", &plain(&self.verdict));
-        row(&mut text, "refusal", &plain(self.refusal.as_deref().unwrap_or_default()));
-        text
-    }
-}
-
 /// `POST /warm`
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -254,6 +264,51 @@ impl Warmed {
     /// `time` says for how long.
     pub(super) fn text(&self, time: &str) -> String {
         format!("{} of route {} is followed {time}\n", plain(&self.playlist), plain(&self.route))
+    }
+}
+
+/// `POST /purge`
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Purged {
+    mode: String,
+    dry_run: bool,
+    objects: u64,
+    bytes: u64,
+    fills: u64,
+    playlists: u64,
+    disk: Option<GoneBelow>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct GoneBelow {
+    objects: u64,
+    bytes: u64,
+}
+
+impl Purged {
+    /// `what` says what was meant.
+    pub(super) fn text(&self, what: &str) -> String {
+        let becomes = match (self.dry_run, self.mode == "soft") {
+            (true, true) => "would be stale",
+            (true, false) => "would be gone",
+            (false, true) => "is stale",
+            (false, false) => "is gone",
+        };
+        let mut text = format!("{} {becomes}\n", plain(what));
+        row(&mut text, "memory", &format!("{}, {}", count(self.objects as usize, "object"), rough_size(self.bytes)));
+        if let Some(GoneBelow { objects, bytes }) = &self.disk {
+            row(&mut text, "disk", &format!("{}, {}", count(*objects as usize, "object"), rough_size(*bytes)));
+        }
+        if self.fills > 0 {
+            let fetches = if self.fills == 1 { "fetch" } else { "fetches" };
+            row(&mut text, "not stored", &format!("{} {fetches} in progress", self.fills));
+        }
+        if self.playlists > 0 {
+            row(&mut text, "asked for anew", &count(self.playlists as usize, "playlist"));
+        }
+        text
     }
 }
 
@@ -345,13 +400,13 @@ impl Refused {
     }
 }
 
-fn row(text: &mut String, name: &str, facts: &str) {
+pub(super) fn row(text: &mut String, name: &str, facts: &str) {
     if !facts.is_empty() {
         _ = writeln!(text, "  {name:<16} {facts}");
     }
 }
 
-fn list(items: impl Iterator<Item = String>) -> String {
+pub(super) fn list(items: impl Iterator<Item = String>) -> String {
     items.collect::<Vec<_>>().join(", ")
 }
 
@@ -373,7 +428,7 @@ fn up(seconds: u64) -> String {
 }
 
 /// The text without anything that a terminal would obey.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {
@@ -395,6 +450,8 @@ mod tests {
             r#"{"node":"edge-1","release":"0.1.0","uptime_seconds":7500,"draining":false,
                 "connections":{"h1":2,"h2":1,"h3":40},"cache":{"hits":12,"object_bytes":3145728},
                 "memory":{"bodies":1048576,"heads":2048,"ceiling":2147483648},
+                "resident":{"bytes":20971520,"at_start":10485760,"growth":10485760,"accounted":9437184,"share":0.9},
+                "disk":{"engine":"io_uring","path":"/c","objects":2,"bodies":3145728,"bytes":4194304,"size":8388608,"state":"good"},
                 "origins":[{"name":"primary","healthy":true,"in_flight":3,"connections":1,"requests":7,"errors":0}],
                 "routes":[{"name":"live","serves":"/live/","origins":["primary","backup"]}],
                 "streams":[{"name":"one\u001b[2J","requests":9,"bytes":2048}],
@@ -410,6 +467,8 @@ mod tests {
             "edge-1 (0.1.0), up 2 h 5 min, serving
   connections      h1 2, h2 1, h3 40
   memory           bodies 1 MiB, heads 2 KiB; ceiling 2 GiB
+  resident         20 MiB, 10 MiB since the start, 90 % accounted for
+  disk             2 objects of 3 MiB, 4 MiB of 8 MiB in /c over io_uring, good
   cache            hits 12, object_bytes 3 MiB
   listeners        http [::]:8080
   origin primary   well, 3 in flight on 1 connection, 7 requests in all, 0 errors
@@ -427,19 +486,23 @@ mod tests {
     }
 
     #[test]
-    fn an_explanation_leaves_out_what_is_not_known() {
-        let explanation: Explanation = serde_json::from_str(
-            r#"{"url":"http://a/x","route":"live","key":"k","left_out":["cookie"],"verdict":"would be served"}"#,
-        )
-        .unwrap();
+    fn a_purge_says_what_became_of_what() {
+        let text = |json: &str| serde_json::from_str::<Purged>(json).unwrap().text("stream o\u{1b}ne");
         assert_eq!(
-            explanation.text(),
-            "http://a/x
-  route            live
-  key              k
-  not in the key   cookie
-  verdict          would be served
+            text(
+                r#"{"mode":"hard","dry_run":false,"objects":12,"bytes":3145728,"fills":2,"playlists":4,
+                    "disk":{"objects":1,"bytes":2048}}"#
+            ),
+            "stream o\\u{1b}ne is gone
+  memory           12 objects, 3 MiB
+  disk             1 object, 2 KiB
+  not stored       2 fetches in progress
+  asked for anew   4 playlists
 "
+        );
+        assert_eq!(
+            text(r#"{"mode":"soft","dry_run":true,"disk":null,"later":1}"#),
+            "stream o\\u{1b}ne would be stale\n  memory           0 objects, 0 B\n"
         );
     }
 

@@ -1,4 +1,4 @@
-//! The admin API from outside: `explain`, `status`, `reload`, `warm`, `drain`.
+//! The admin API from outside: `explain`, `status`, `reload`, `warm`, `purge`, `origin`, `drain`.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,9 +11,13 @@ use http_body_util::Full;
 use rustls_pki_types::ServerName;
 use serde::de::DeserializeOwned;
 
-use super::answers::{Explanation, Refused, Reload, Status, Warmed};
+use super::answers::{Purged, Refused, Reload, Status, Warmed};
+use super::explained::Explanation;
 use super::wire::{self, Answer, AskError, Host, Peer, TrustError};
-use super::{DrainArguments, ExplainArguments, NodeArguments, Outcome, WarmArguments};
+use super::{
+    DrainArguments, ExplainArguments, NodeArguments, OriginAction, OriginArguments, Outcome, PurgeArguments,
+    WarmArguments,
+};
 use crate::clock::Clock;
 use crate::config::{Address, Config, Problems, value};
 
@@ -142,6 +146,56 @@ pub async fn warm(
     };
     let show = |answer: &Warmed| (answer.text(&time), Outcome::Good);
     shown(ask.await, &arguments.node, show, out, complaints)
+}
+
+/// `weir purge`
+///
+/// # Errors
+/// Where `out` or `complaints` cannot be written.
+pub async fn purge(
+    arguments: &PurgeArguments,
+    clock: &Clock,
+    out: &mut dyn Write,
+    complaints: &mut dyn Write,
+) -> io::Result<Outcome> {
+    let PurgeArguments { url, prefix, stream, tag, all, soft, dry_run, node } = arguments;
+    let named = [("url", url), ("prefix", prefix), ("stream", stream), ("tag", tag)];
+    let named = named.into_iter().find_map(|(kind, text)| Some((kind, text.as_ref()?)));
+    let mut body = serde_json::json!({ "mode": if *soft { "soft" } else { "hard" }, "dry_run": dry_run });
+    let what = match named {
+        Some((kind, text)) => {
+            body[kind] = text.as_str().into();
+            format!("{kind} {text}")
+        }
+        None => {
+            body["all"] = (*all).into();
+            "everything".to_owned()
+        }
+    };
+    let ask = async { Node::of(node, clock)?.ok(Method::POST, "/purge", &body.to_string()).await };
+    let show = |answer: &Purged| (answer.text(&what), Outcome::Good);
+    shown(ask.await, node, show, out, complaints)
+}
+
+/// `weir origin`
+///
+/// # Errors
+/// Where `out` or `complaints` cannot be written.
+pub async fn origin(
+    arguments: &OriginArguments,
+    clock: &Clock,
+    out: &mut dyn Write,
+    complaints: &mut dyn Write,
+) -> io::Result<Outcome> {
+    let name = &arguments.name;
+    let (action, said) = match arguments.action {
+        OriginAction::Rest => ("rest", format!("{name} rests: others are asked in its place\n")),
+        OriginAction::Return => ("return", format!("{name} is asked again, and its streams come back\n")),
+    };
+    let body = serde_json::json!({ "action": action }).to_string();
+    let target = format!("/origins/{}", escaped(name));
+    let ask = async { Node::of(&arguments.node, clock)?.ok::<serde_json::Value>(Method::POST, &target, &body).await };
+    shown(ask.await, &arguments.node, |_| (said, Outcome::Good), out, complaints)
 }
 
 /// `weir drain`

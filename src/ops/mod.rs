@@ -6,6 +6,8 @@
 mod answers;
 pub mod check;
 pub mod client;
+mod explained;
+mod init;
 mod picture;
 mod probe;
 mod summary;
@@ -57,6 +59,9 @@ pub enum Tool {
     /// Reports every problem of a configuration at once, and says what the node will do
     #[command(after_help = "Example: weir check --config edge.toml --strict")]
     Check(CheckArguments),
+    /// Asks an origin what it is, and writes a short configuration for it
+    #[command(after_help = "Example: weir init --origin https://packager.example/live/one/master.m3u8")]
+    Init(InitArguments),
     /// Says what a running node would do with a request, and why
     #[command(
         after_help = "Example: weir explain https://live.example.com/live/one/index.m3u8 -H 'Accept-Encoding: gzip'"
@@ -71,6 +76,14 @@ pub enum Tool {
     /// Lets a running node follow a stream before anybody watches
     #[command(after_help = "Example: weir warm https://live.example.com/live/one/index.m3u8 --for 10m")]
     Warm(WarmArguments),
+    /// Lets a running node forget what it has stored
+    #[command(after_help = "Example: weir purge --stream one\n         \
+                            weir purge --url https://live.example.com/live/one/index.m3u8 --soft\n         \
+                            weir purge --tag news --dry-run")]
+    Purge(PurgeArguments),
+    /// Takes an origin of a running node out of use, or brings it back
+    #[command(after_help = "Example: weir origin primary rest\n         weir origin primary return")]
+    Origin(OriginArguments),
     /// Lets viewers leave a running node
     #[command(after_help = "Example: weir drain --by 10m\n         weir drain --cancel")]
     Drain(DrainArguments),
@@ -120,6 +133,26 @@ pub struct CheckArguments {
     /// Count warnings as findings
     #[arg(long)]
     pub strict: bool,
+    /// Print facts as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `weir init`
+#[derive(Args, Clone, Debug)]
+pub struct InitArguments {
+    /// The origin, best as the URL of a playlist
+    #[arg(long, value_name = "URL")]
+    pub origin: String,
+    /// The file that is written
+    #[arg(long, default_value = "edge.toml", value_name = "FILE")]
+    pub out: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub force: bool,
+    /// Authorities (PEM) that the origin's certificate is judged by; default: the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Print facts as JSON
     #[arg(long)]
     pub json: bool,
@@ -181,6 +214,60 @@ pub struct WarmArguments {
     pub node: NodeArguments,
 }
 
+/// `weir purge`
+#[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+#[group(skip)]
+pub struct PurgeArguments {
+    /// A URL, as a viewer would ask for it: all variants and generations of it
+    #[arg(long, value_name = "URL", group = "meant", required_unless_present_any = ["prefix", "stream", "tag", "all"])]
+    pub url: Option<String>,
+    /// The beginning of URLs, or of paths on any host
+    #[arg(long, value_name = "URL", group = "meant")]
+    pub prefix: Option<String>,
+    /// A stream, as `weir status` names it
+    #[arg(long, value_name = "NAME", group = "meant")]
+    pub stream: Option<String>,
+    /// A tag that the origin wrote in Cache-Tag or Surrogate-Key
+    #[arg(long, value_name = "TAG", group = "meant")]
+    pub tag: Option<String>,
+    /// Everything
+    #[arg(long, group = "meant")]
+    pub all: bool,
+    /// Keep it, but as stale: it is sent where its windows allow that, else validated
+    #[arg(long)]
+    pub soft: bool,
+    /// Only count what would go
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Which node
+    #[command(flatten)]
+    pub node: NodeArguments,
+}
+
+/// `weir origin`
+#[derive(Args, Clone, Debug)]
+pub struct OriginArguments {
+    /// Its name in the configuration
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Whether it rests, or returns and gets its streams back
+    #[arg(value_enum)]
+    pub action: OriginAction,
+    /// Which node
+    #[command(flatten)]
+    pub node: NodeArguments,
+}
+
+/// What an origin is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum OriginAction {
+    /// Others are asked in its place
+    Rest,
+    /// It is asked again
+    Return,
+}
+
 /// `weir drain`
 #[derive(Args, Clone, Debug)]
 pub struct DrainArguments {
@@ -225,10 +312,13 @@ pub fn run(tool: Tool, out: &mut dyn Write, complaints: &mut dyn Write) -> io::R
     let clock = Clock::system();
     match tool {
         Tool::Check(arguments) => runtime.block_on(check::run(&arguments, &clock, out)),
+        Tool::Init(arguments) => runtime.block_on(init::run(&arguments, &clock, out, complaints)),
         Tool::Explain(arguments) => runtime.block_on(client::explain(&arguments, &clock, out, complaints)),
         Tool::Status(arguments) => runtime.block_on(client::status(&arguments, &clock, out, complaints)),
         Tool::Reload(arguments) => runtime.block_on(client::reload(&arguments, &clock, out, complaints)),
         Tool::Warm(arguments) => runtime.block_on(client::warm(&arguments, &clock, out, complaints)),
+        Tool::Purge(arguments) => runtime.block_on(client::purge(&arguments, &clock, out, complaints)),
+        Tool::Origin(arguments) => runtime.block_on(client::origin(&arguments, &clock, out, complaints)),
         Tool::Drain(arguments) => runtime.block_on(client::drain(&arguments, &clock, out, complaints)),
     }
 }
@@ -254,6 +344,8 @@ mod command_line {
         let code = |line: &[&str]| Arguments::try_parse_from(line).map_err(|error| error.exit_code()).err();
         assert_eq!(code(&["weir", "check", "--strict"]), None);
         assert_eq!(code(&["weir", "--help"]), Some(0));
+        assert_eq!(code(&["weir", "purge", "--all", "--soft", "--dry-run"]), None);
+        assert_eq!(code(&["weir", "purge", "--stream", "one"]), None);
         for line in [
             &["weir"][..],
             &["weir", "chek"],
@@ -264,6 +356,13 @@ mod command_line {
             &["weir", "explain", "/x", "-H", "no colon"],
             &["weir", "explain", "/x", "-H", "b d: x"],
             &["weir", "warm", "/x", "--for", "10"],
+            &["weir", "purge"],
+            &["weir", "purge", "--soft"],
+            &["weir", "purge", "/x"],
+            &["weir", "purge", "--url", "/x", "--all"],
+            &["weir", "purge", "--stream", "one", "--tag", "news"],
+            &["weir", "origin", "primary"],
+            &["weir", "origin", "primary", "sleep"],
             &["weir", "demo", "--http", "8080"],
         ] {
             assert_eq!(code(line), Some(2), "{line:?}");

@@ -53,7 +53,10 @@ pub(super) fn sentences(config: &Config, machine: &Machine) -> Vec<String> {
     let mut sentences = vec![node(config)];
     sentences.extend(listeners(config));
     sentences.push(admin(config));
-    sentences.extend(config.origins.iter().map(origin));
+    for asked in &config.origins {
+        sentences.push(origin(asked));
+        sentences.extend(asked.terms().into_iter().map(|term| format!("Origin `{}`: the node {term}.", asked.name)));
+    }
     for served in &config.routes {
         sentences.push(route(served));
         sentences.extend(treatment(served));

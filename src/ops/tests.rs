@@ -148,6 +148,37 @@ async fn a_playlist_is_kept_warm_for_a_time_or_for_good() {
 }
 
 #[tokio::test]
+async fn a_purge_is_ordered_as_it_was_typed() {
+    let good = r#"{"mode":"soft","dry_run":false,"objects":2,"bytes":2048,"fills":0,"playlists":0,"disk":null}"#;
+    let refused = r#"{"reason":"stream","detail":"a stream is named by one segment"}"#;
+    let (admin, asked) = node(&[("200 OK", good), ("200 OK", good), ("400 Bad Request", refused)]).await;
+    let all = PurgeArguments {
+        url: None,
+        prefix: None,
+        stream: None,
+        tag: None,
+        all: true,
+        soft: false,
+        dry_run: true,
+        node: arguments(&admin),
+    };
+    let stream = PurgeArguments { stream: Some("one".into()), all: false, soft: true, dry_run: false, ..all.clone() };
+    for (arguments, outcome, said) in [
+        (&stream, Outcome::Good, "stream one is stale\n  memory           2 objects, 2 KiB\n"),
+        (&all, Outcome::Good, "everything is stale\n  memory           2 objects, 2 KiB\n"),
+        (&stream, Outcome::Finding, ""),
+    ] {
+        let (mut out, mut complaints) = (Vec::new(), Vec::new());
+        let ended = client::purge(arguments, &Clock::system(), &mut out, &mut complaints).await.unwrap();
+        assert_eq!((ended, text(out).as_str()), (outcome, said), "{}", text(complaints));
+    }
+    let requests = asked.await.unwrap();
+    assert!(requests[0].starts_with("POST /purge HTTP/1.1\r\n"), "{}", requests[0]);
+    assert!(requests[0].ends_with(r#"{"dry_run":false,"mode":"soft","stream":"one"}"#), "{}", requests[0]);
+    assert!(requests[1].ends_with(r#"{"all":true,"dry_run":true,"mode":"hard"}"#), "{}", requests[1]);
+}
+
+#[tokio::test]
 async fn a_reload_that_is_refused_is_a_finding_and_prints_the_diagnostics() {
     let refused = r#"{"problems":[{"file":"edge.toml","line":2,"key":"listen.http","message":"needs a restart"}]}"#;
     let taken = r#"{"changed":["routes"],"warnings":[]}"#;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -44,6 +44,7 @@ pub(super) struct Host {
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
@@ -127,6 +128,13 @@ async fn connect(host: &Host) -> Result<TcpStream, AskError> {
     TcpStream::connect((host.name.as_str(), host.port)).await.map_err(AskError::Unreachable)
 }
 
+/// What a host agrees on where `config` offers protocols (ALPN).
+pub(super) async fn agreed(host: &Host, name: &ServerName<'static>, config: Arc<ClientConfig>) -> Option<Vec<u8>> {
+    let tcp = connect(host).await.ok()?;
+    let stream = TlsConnector::from(config).connect(name.clone(), tcp).await.ok()?;
+    stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec)
+}
+
 async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Result<Answer, AskError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -135,7 +143,7 @@ where
     let answer = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
         match Limited::new(body, LARGEST_ANSWER).collect().await {
-            Ok(body) => Ok(Answer { status: head.status, body: body.to_bytes() }),
+            Ok(body) => Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() }),
             Err(error) if error.is::<LengthLimitError>() => Err(AskError::TooLarge),
             Err(error) => Err(error.downcast::<hyper::Error>().map_or(AskError::TooLarge, |error| (*error).into())),
         }

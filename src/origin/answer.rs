@@ -41,6 +41,8 @@ pub struct Answer {
     pub framing: Framing,
     /// How long things took.
     pub timing: Timing,
+    /// Its URL, where redirects led away from what was asked for.
+    pub found_at: Option<String>,
 }
 
 /// How the end of a body shows.
@@ -92,7 +94,23 @@ pub struct AnswerBody {
     expected: Option<u64>,
     settles: Settles,
     phase: Phase,
+    instead: Option<Instead>,
 }
+
+type Hears = Box<dyn FnOnce(&[u8]) + Send>;
+
+/// What is said in place of the origin's octets, which are read all the same, so that the connection can be used again.
+struct Instead {
+    octets: Bytes,
+    /// Told the beginning of what the origin said.
+    hears: Hears,
+    heard: Vec<u8>,
+}
+
+/// So many octets of an answer that nobody reads are waited for.
+const UNREAD: u64 = 16 << 10;
+/// So many of them are told.
+const HEARD: usize = 1 << 10;
 
 /// Whether the end of a body waits for the connection to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +140,8 @@ pub(super) fn judge<B>(answer: &Response<B>, method: &Method, lease: &Lease) -> 
     if headers.len() > HEAD_FIELDS || size > HEAD_SIZE {
         return Err("its head is too large".into());
     }
-    if answer.status().is_informational() {
-        return Err(format!("status {} was not asked for", answer.status().as_u16()));
+    if !(200..600).contains(&answer.status().as_u16()) {
+        return Err(format!("status {} ends no exchange", answer.status().as_u16()));
     }
     let announced_length = content_length(headers)?;
     let chunked = chunked(headers)?;
@@ -174,7 +192,41 @@ impl AnswerBody {
             expected: expects.octets,
             settles: expects.settles,
             phase: Phase::Streaming,
+            instead: None,
         }
+    }
+
+    /// Says `octets` in place of the origin's, and tells `hears` how those began.
+    pub(super) fn says_instead(&mut self, octets: Bytes, hears: impl FnOnce(&[u8]) + Send + 'static) {
+        self.instead = Some(Instead { octets, hears: Box::new(hears), heard: Vec::new() });
+    }
+
+    /// Reads on without a reader, so far as that is worth a connection.
+    pub(super) async fn unread(mut self) {
+        if self.expected.is_some_and(|expected| expected > UNREAD) {
+            return;
+        }
+        while self.got <= UNREAD && std::future::poll_fn(|cx| self.poll_own(cx)).await.is_some_and(|next| next.is_ok())
+        {
+        }
+    }
+
+    fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        while self.got <= UNREAD {
+            let Some(Ok(frame)) = ready!(self.poll_own(cx)) else { break };
+            if let (Some(instead), Some(octets)) = (&mut self.instead, frame.data_ref()) {
+                let room = HEARD - instead.heard.len();
+                instead.heard.extend_from_slice(&octets[..octets.len().min(room)]);
+            }
+        }
+        self.phase = Phase::Done;
+        self.lease = None;
+        self.incoming = None;
+        let said = self.instead.take().map(|instead| {
+            (instead.hears)(&instead.heard);
+            Ok(Frame::data(instead.octets))
+        });
+        Poll::Ready(said)
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, FetchError>>> {
@@ -243,11 +295,37 @@ impl AnswerBody {
         Poll::Ready(FetchError::Timeout { origin: self.upstream.name.clone(), which: Wait::Idle })
     }
 
+    fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
+        if self.phase == Phase::Streaming {
+            match self.poll_data(cx) {
+                Poll::Ready(Some(Ok(octets))) => return Poll::Ready(Some(Ok(Frame::data(octets)))),
+                Poll::Ready(Some(Err(error))) => return self.fail(error),
+                Poll::Ready(None) => self.phase = Phase::Settling,
+                Poll::Pending => {}
+            }
+        }
+        if self.phase == Phase::Settling {
+            match self.poll_settled(cx) {
+                Poll::Ready(Ok(())) => self.phase = Phase::Done,
+                Poll::Ready(Err(error)) => return self.fail(error),
+                Poll::Pending => {}
+            }
+        }
+        if self.phase == Phase::Done {
+            return Poll::Ready(None);
+        }
+        let error = ready!(self.poll_silence(cx));
+        self.fail(error)
+    }
+
     fn fail(&mut self, error: FetchError) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         self.phase = Phase::Done;
         self.lease = None;
         self.incoming = None;
         self.upstream.figures.count(error.outcome());
+        if let Some(class) = error.class() {
+            self.upstream.memory.failed(self.clock.now(), class);
+        }
         Poll::Ready(Some(Err(error)))
     }
 }
@@ -258,34 +336,21 @@ impl Body for AnswerBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, FetchError>>> {
         let this = self.get_mut();
-        if this.phase == Phase::Streaming {
-            match this.poll_data(cx) {
-                Poll::Ready(Some(Ok(octets))) => return Poll::Ready(Some(Ok(Frame::data(octets)))),
-                Poll::Ready(Some(Err(error))) => return this.fail(error),
-                Poll::Ready(None) => this.phase = Phase::Settling,
-                Poll::Pending => {}
-            }
+        match this.instead {
+            Some(_) => this.poll_instead(cx),
+            None => this.poll_own(cx),
         }
-        if this.phase == Phase::Settling {
-            match this.poll_settled(cx) {
-                Poll::Ready(Ok(())) => this.phase = Phase::Done,
-                Poll::Ready(Err(error)) => return this.fail(error),
-                Poll::Pending => {}
-            }
-        }
-        if this.phase == Phase::Done {
-            return Poll::Ready(None);
-        }
-        let error = ready!(this.poll_silence(cx));
-        this.fail(error)
     }
 
     /// True beforehand only for answers without a body; else once the end was seen.
     fn is_end_stream(&self) -> bool {
-        self.phase == Phase::Done || (self.got == 0 && self.has_no_more())
+        self.instead.is_none() && (self.phase == Phase::Done || (self.got == 0 && self.has_no_more()))
     }
 
     fn size_hint(&self) -> SizeHint {
+        if let Some(instead) = &self.instead {
+            return SizeHint::with_exact(instead.octets.len() as u64);
+        }
         match self.expected {
             Some(expected) => SizeHint::with_exact(expected.saturating_sub(self.got)),
             None if self.is_end_stream() => SizeHint::with_exact(0),

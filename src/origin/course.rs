@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::outbound::interim::Interims;
+
 /// What tells streams apart at their origins. Two that look the same only share a place in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);
@@ -16,30 +18,39 @@ pub struct Course {
     pub stream: Option<StreamId>,
     /// The origin that alone knows what is asked for; `None`: any of the group does.
     pub only: Option<Arc<str>>,
+    /// On whose behalf.
+    pub whose: Whose,
+    /// Who hears what is said before the answer.
+    pub interims: Interims,
+}
+
+/// On whose behalf a request is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Whose {
+    /// All who wait: it is the node's own, and carries the node's cookies.
+    #[default]
+    Node,
+    /// One viewer, as whose it is passed on.
+    Viewer,
 }
 
 /// Who names something that is fetched. That may change while it is: another origin takes over the stream, and lists
 /// the same.
 #[derive(Clone)]
 pub struct Naming {
-    stream: Option<StreamId>,
     by: Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>,
     changes: watch::Receiver<u64>,
 }
 
 impl Naming {
     /// `by` says which origin alone knows it at a moment; `changes` is touched whenever that may have changed.
-    pub fn new(
-        stream: Option<StreamId>,
-        by: Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>,
-        changes: watch::Receiver<u64>,
-    ) -> Self {
-        Self { stream, by, changes }
+    pub fn new(by: Arc<dyn Fn() -> Option<Arc<str>> + Send + Sync>, changes: watch::Receiver<u64>) -> Self {
+        Self { by, changes }
     }
 
     /// The course of a request for it now.
     pub fn course(&self) -> Course {
-        Course { stream: self.stream, only: (self.by)() }
+        Course { only: (self.by)(), ..Course::default() }
     }
 
     /// Completes when another origin than `only` may be asked for it; never, where nobody is left to say so.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::outbound::dial::DialError;
 use crate::outbound::link::Broken;
+use crate::rules::upstream::health::Class;
 
 /// Why an origin gave no answer, or no whole one.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -68,6 +69,18 @@ pub enum FetchError {
         /// In which way.
         what: String,
     },
+    /// It has failed too often, and rests.
+    #[error("origin {origin} rests: it has failed too often")]
+    Resting {
+        /// Which one.
+        origin: Arc<str>,
+    },
+    /// It says that media or a playlist is elsewhere: at no declared origin, or after too many hops.
+    #[error("origin {origin} redirects to where it is not followed")]
+    Redirected {
+        /// Which one.
+        origin: Arc<str>,
+    },
     /// As many requests as may wait for it are waiting.
     #[error("origin {origin}: too many requests are waiting")]
     QueueFull {
@@ -128,13 +141,15 @@ pub enum Outcome {
     Malformed,
     /// See [`FetchError::QueueFull`].
     QueueFull,
+    /// See [`FetchError::Resting`].
+    Resting,
     /// The request itself failed: [`FetchError::Upload`], [`FetchError::Unaskable`], [`FetchError::NoOrigin`].
     Unsent,
 }
 
 impl Outcome {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Answered,
         Self::ServerError,
         Self::Connect,
@@ -144,6 +159,7 @@ impl Outcome {
         Self::CutShort,
         Self::Malformed,
         Self::QueueFull,
+        Self::Resting,
         Self::Unsent,
     ];
 
@@ -159,6 +175,7 @@ impl Outcome {
             Self::CutShort => "cut-short",
             Self::Malformed => "malformed",
             Self::QueueFull => "queue-full",
+            Self::Resting => "resting",
             Self::Unsent => "unsent",
         }
     }
@@ -169,6 +186,8 @@ impl FetchError {
     pub const fn outcome(&self) -> Outcome {
         match self {
             Self::NoOrigin | Self::Unaskable { .. } | Self::Upload { .. } => Outcome::Unsent,
+            // The answer that it was has been counted.
+            Self::Redirected { .. } => Outcome::Answered,
             Self::Connect { .. } => Outcome::Connect,
             Self::Tls { .. } => Outcome::Tls,
             Self::Timeout { .. } => Outcome::Timeout,
@@ -176,16 +195,44 @@ impl FetchError {
             Self::CutShort { .. } => Outcome::CutShort,
             Self::Malformed { .. } => Outcome::Malformed,
             Self::QueueFull { .. } => Outcome::QueueFull,
+            Self::Resting { .. } => Outcome::Resting,
         }
     }
 
-    /// Whether it speaks against the origin's health; a full queue and a viewer who leaves do not.
-    pub(super) const fn blames_origin(&self) -> bool {
+    /// In which way it speaks against the origin's health; a full queue and a viewer who leaves do not.
+    pub(super) const fn class(&self) -> Option<Class> {
         match self {
-            Self::Connect { .. } | Self::Tls { .. } | Self::Reset { .. } => true,
-            Self::CutShort { .. } | Self::Malformed { .. } => true,
-            Self::Timeout { which, .. } => !matches!(which, Wait::Place),
-            Self::NoOrigin | Self::Unaskable { .. } | Self::QueueFull { .. } | Self::Upload { .. } => false,
+            Self::Connect { .. } => Some(Class::Connect),
+            Self::Tls { .. } => Some(Class::Tls),
+            Self::Reset { .. } | Self::CutShort { .. } => Some(Class::Reset),
+            Self::Malformed { .. } => Some(Class::Malformed),
+            Self::Timeout { which: Wait::Place, .. } => None,
+            Self::Timeout { .. } => Some(Class::Timeout),
+            Self::NoOrigin | Self::Unaskable { .. } | Self::Upload { .. } => None,
+            Self::QueueFull { .. } | Self::Resting { .. } | Self::Redirected { .. } => None,
+        }
+    }
+
+    /// Whether the origin gave no sign of life: another one may be asked for a stream at once.
+    pub const fn is_dead(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Tls { .. } | Self::Reset { .. } | Self::Resting { .. })
+    }
+
+    /// The origin that it is about.
+    pub const fn origin(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::NoOrigin => None,
+            Self::Unaskable { origin }
+            | Self::Connect { origin, .. }
+            | Self::Tls { origin, .. }
+            | Self::Timeout { origin, .. }
+            | Self::Reset { origin, .. }
+            | Self::CutShort { origin, .. }
+            | Self::Malformed { origin, .. }
+            | Self::Resting { origin }
+            | Self::Redirected { origin }
+            | Self::QueueFull { origin }
+            | Self::Upload { origin } => Some(origin),
         }
     }
 

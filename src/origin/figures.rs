@@ -1,11 +1,13 @@
 //! What is counted of each origin: raw numbers, read at a scrape.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::clock::Tick;
 use crate::origin::failure::Outcome;
-use crate::rules::upstream::select::Standing;
+use crate::rules::upstream::health::Standing;
 use crate::telemetry::counters::{Durations, DurationsSum};
 
 /// Counters of one origin; they outlive a change of its configuration.
@@ -14,6 +16,8 @@ pub(super) struct Figures {
     outcomes: [AtomicU64; Outcome::ALL.len()],
     retries: AtomicU64,
     failovers: AtomicU64,
+    spared: AtomicU64,
+    refused: AtomicU64,
     connect: Durations,
     first_byte: Durations,
 }
@@ -31,6 +35,20 @@ pub struct OriginFigures {
     pub retries: u64,
     /// Requests that went on to the next origin from here.
     pub failovers: u64,
+    /// Requests that were not sent again because too many were.
+    pub spared: u64,
+    /// Requests that were refused while it rests.
+    pub refused: u64,
+    /// Since when it has been at rest, or has not.
+    pub since: Tick,
+    /// Extra requests that may still be sent, of the group in which the fewest may.
+    pub retries_left: Option<u64>,
+    /// The addresses of its name, as last resolved.
+    pub addresses: Vec<SocketAddr>,
+    /// Streams that are followed at it.
+    pub streams: usize,
+    /// Streams that stall, or stalled, at it.
+    pub stalled: Vec<String>,
     /// Connections, those being opened included.
     pub connections: usize,
     /// Requests that hold a place.
@@ -64,6 +82,14 @@ impl Figures {
         self.failovers.fetch_add(1, Relaxed);
     }
 
+    pub fn spared(&self) {
+        self.spared.fetch_add(1, Relaxed);
+    }
+
+    pub fn refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
     pub fn connected(&self, took: Duration) {
         self.connect.record(took);
     }
@@ -79,6 +105,13 @@ impl Figures {
             outcomes: Outcome::ALL.map(|outcome| (outcome, self.outcomes[outcome as usize].load(Relaxed))),
             retries: self.retries.load(Relaxed),
             failovers: self.failovers.load(Relaxed),
+            spared: self.spared.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            since: Tick::default(),
+            retries_left: None,
+            addresses: Vec::new(),
+            streams: 0,
+            stalled: Vec::new(),
             connections: taken.connections,
             in_flight: taken.in_flight,
             waiting: taken.waiting,

@@ -2,9 +2,10 @@
 //!
 //! A request holds one of `requests` places and a connection. It gets, in this order: a share of an HTTP/2 connection
 //! (the one with the fewest requests), the HTTP/1.1 connection that was idle for the shortest time, or leave to open
-//! one. Else it queues, first come, first served. Whatever frees something serves the queue.
+//! one. Else it queues: streams take turns, and within a stream the first comes first. Whatever frees something serves
+//! the queue.
 
-use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +15,14 @@ use crate::clock::Tick;
 use crate::origin::figures::Taken;
 use crate::outbound::dial::{DialError, Protocol};
 use crate::outbound::link::{ManyLink, OneLink};
+use crate::rules::upstream::fair::Fair;
 
 /// An idle connection is not used again after this long: servers close theirs after 60 s and more.
 const IDLE: Duration = Duration::from_secs(60);
 /// Requests in flight on one HTTP/2 connection, at most, whatever the peer allows.
 const STREAMS: usize = 100;
+/// Addresses that are remembered to have vanished; connections to older ones end as any other.
+const GONE: usize = 32;
 /// Requests that one HTTP/2 connection serves before it is replaced: some of a peer's counters never fall.
 const SERVED: u64 = 10_000;
 
@@ -40,10 +44,28 @@ pub struct Bounds {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Serial(u64);
 
+/// Which connection it is, and where it leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Birth {
+    /// Its place in the order of their opening.
+    pub serial: Serial,
+    /// The address.
+    pub peer: SocketAddr,
+}
+
+/// What a request wishes for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// A connection younger than this.
+    pub younger_than: Serial,
+    /// Whose it is: lanes take turns where requests wait.
+    pub lane: u64,
+}
+
 /// What a request gets. It holds a place from then on.
 pub enum Grant {
     /// An idle HTTP/1.1 connection.
-    Reuse(OneLink, Serial),
+    Reuse(OneLink, Birth),
     /// A share of an HTTP/2 connection.
     Share(Arc<ManyLink>),
     /// Leave to open a connection.
@@ -53,14 +75,14 @@ pub enum Grant {
 /// An HTTP/1.1 connection between two requests.
 struct Idle {
     link: OneLink,
-    serial: Serial,
+    birth: Birth,
     since: Tick,
 }
 
 /// An HTTP/2 connection that takes requests.
 struct Seat {
     link: Arc<ManyLink>,
-    serial: Serial,
+    birth: Birth,
     opened: Tick,
     last_used: Tick,
     load: usize,
@@ -87,7 +109,9 @@ pub struct Places {
     newest: Serial,
     idle: Vec<Idle>,
     shared: Vec<Seat>,
-    queue: VecDeque<Waiter>,
+    queue: Fair<Waiter>,
+    /// Addresses that the name has no longer.
+    gone: Vec<SocketAddr>,
 }
 
 struct Waiter {
@@ -122,12 +146,14 @@ impl Places {
             newest: Serial::default(),
             idle: Vec::new(),
             shared: Vec::new(),
-            queue: VecDeque::new(),
+            queue: Fair::default(),
+            gone: Vec::new(),
         }
     }
 
     /// Asks for a place, with a connection that is younger than a given one.
-    pub fn ask(&mut self, younger_than: Serial, now: Tick) -> Asked {
+    pub fn ask(&mut self, wish: Wish, now: Tick) -> Asked {
+        let Wish { younger_than, lane } = wish;
         if self.queue.is_empty()
             && let Some(grant) = self.grant(younger_than, now)
         {
@@ -140,7 +166,7 @@ impl Places {
             return Asked::Full;
         }
         let (hand, told) = oneshot::channel();
-        self.queue.push_back(Waiter { younger_than, hand });
+        self.queue.push(lane, Waiter { younger_than, hand });
         Asked::Queued(told)
     }
 
@@ -170,7 +196,7 @@ impl Places {
     }
 
     fn share(&mut self, younger_than: Serial) -> Option<Grant> {
-        let seats = self.shared.iter_mut().filter(|seat| seat.serial > younger_than && seat.has_room());
+        let seats = self.shared.iter_mut().filter(|seat| seat.birth.serial > younger_than && seat.has_room());
         let seat = seats.min_by_key(|seat| seat.load)?;
         seat.load += 1;
         seat.served += 1;
@@ -180,11 +206,11 @@ impl Places {
     /// Where only too old ones are idle and all connections are open, one of them makes room: the queue is served when
     /// it has ended.
     fn reuse(&mut self, younger_than: Serial) -> Option<Grant> {
-        let young = self.idle.iter().rposition(|idle| idle.serial > younger_than);
+        let young = self.idle.iter().rposition(|idle| idle.birth.serial > younger_than);
         match young {
             Some(index) => {
                 let idle = self.idle.remove(index);
-                return Some(Grant::Reuse(idle.link, idle.serial));
+                return Some(Grant::Reuse(idle.link, idle.birth));
             }
             None if self.open >= self.bounds.connections => _ = self.idle.pop(),
             None => {}
@@ -205,16 +231,16 @@ impl Places {
     }
 
     /// An opened HTTP/1.1 connection.
-    pub fn opened_one(&mut self, now: Tick) -> Serial {
-        let serial = self.opened(Protocol::H1);
+    pub fn opened_one(&mut self, peer: SocketAddr, now: Tick) -> Birth {
+        let birth = Birth { serial: self.opened(Protocol::H1), peer };
         self.serve(now);
-        serial
+        birth
     }
 
     /// An opened HTTP/2 connection, its first request on it.
-    pub fn opened_many(&mut self, link: &Arc<ManyLink>, now: Tick) {
-        let serial = self.opened(Protocol::H2);
-        self.shared.push(Seat { link: link.clone(), serial, opened: now, last_used: now, load: 1, served: 1 });
+    pub fn opened_many(&mut self, link: &Arc<ManyLink>, peer: SocketAddr, now: Tick) {
+        let birth = Birth { serial: self.opened(Protocol::H2), peer };
+        self.shared.push(Seat { link: link.clone(), birth, opened: now, last_used: now, load: 1, served: 1 });
         self.serve(now);
     }
 
@@ -232,7 +258,7 @@ impl Places {
         self.in_flight -= 1;
         match error {
             Some(error) if self.open == 1 => {
-                for waiter in self.queue.drain(..) {
+                for waiter in self.queue.drain() {
                     _ = waiter.hand.send(Err(error.clone()));
                 }
             }
@@ -249,10 +275,23 @@ impl Places {
     }
 
     /// A request ended and left its HTTP/1.1 connection ready for another one.
-    pub fn put_back_one(&mut self, link: OneLink, serial: Serial, now: Tick) {
+    pub fn put_back_one(&mut self, link: OneLink, birth: Birth, now: Tick) {
         self.in_flight -= 1;
-        self.idle.push(Idle { link, serial, since: now });
+        if !self.gone.contains(&birth.peer) {
+            self.idle.push(Idle { link, birth, since: now });
+        }
         self.serve(now);
+    }
+
+    /// The name has other addresses now: no further request goes to one that it has no longer, and what is open there
+    /// ends with its requests.
+    pub fn moved(&mut self, gone: &[SocketAddr], present: &[SocketAddr]) {
+        self.gone.retain(|address| !present.contains(address));
+        self.gone.extend(gone);
+        self.gone.drain(..self.gone.len().saturating_sub(GONE));
+        let Self { idle, shared, gone, .. } = self;
+        idle.retain(|idle| !gone.contains(&idle.birth.peer));
+        shared.retain(|seat| !gone.contains(&seat.birth.peer));
     }
 
     /// A request on a shared connection ended.
@@ -274,7 +313,7 @@ impl Places {
     /// What was granted is not wanted any more.
     pub fn take_back(&mut self, grant: Grant, now: Tick) {
         match grant {
-            Grant::Reuse(link, serial) => self.put_back_one(link, serial, now),
+            Grant::Reuse(link, birth) => self.put_back_one(link, birth, now),
             Grant::Share(link) => self.put_back_many(&link, now),
             Grant::Open => {
                 self.open -= 1;
@@ -296,12 +335,12 @@ impl Places {
     }
 
     fn serve(&mut self, now: Tick) {
-        while let Some(waiter) = self.queue.pop_front() {
+        while let Some((lane, waiter)) = self.queue.pop() {
             if waiter.hand.is_closed() {
                 continue;
             }
             let Some(grant) = self.grant(waiter.younger_than, now) else {
-                self.queue.push_front(waiter);
+                self.queue.put_back(lane, waiter);
                 return;
             };
             if let Err(Ok(unwanted)) = waiter.hand.send(Ok(grant)) {

@@ -9,11 +9,13 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use tracing::debug;
 
 use crate::clock::{Clock, Tick};
 use crate::origin::failure::Wait;
 use crate::origin::figures::{Figures, Taken};
-use crate::origin::places::{Asked, Bounds, Grant, Places, Serial};
+use crate::origin::places::{Asked, Birth, Bounds, Grant, Places, Serial, Wish};
+use crate::outbound::addresses::Addresses;
 use crate::outbound::dial::{Dial, DialError, Protocol};
 use crate::outbound::link::{self, Broken, Driver, Link, ManyLink, OneLink, Rest, SendError};
 use crate::outbound::payload::Payload;
@@ -58,7 +60,7 @@ pub struct Lease {
 }
 
 enum Held {
-    One(OneLink, Serial),
+    One(OneLink, Birth),
     Many(Arc<ManyLink>),
 }
 
@@ -90,21 +92,34 @@ impl Pool {
         self.places.lock().newest()
     }
 
+    /// The addresses of its name.
+    pub fn addresses(&self) -> &Arc<Addresses> {
+        &self.dial.addresses
+    }
+
+    /// Resolves the name anew, and lets connections to addresses that it has no longer end with their requests.
+    pub async fn resolve(&self) {
+        match self.dial.addresses.refresh(&self.clock).await {
+            Ok(gone) => self.places.lock().moved(&gone, &self.dial.addresses.all()),
+            Err(error) => debug!(%error, "a name could not be resolved anew; its last addresses stay"),
+        }
+    }
+
     /// A place for one request and a connection younger than a given one, within the pool's patience. A new connection
     /// runs on `driver`'s tasks.
     ///
     /// # Errors
     /// [`LeaseError`]; nothing of the request was sent.
-    pub async fn lease(self: &Arc<Self>, driver: Driver<'_>, younger_than: Serial) -> Result<Lease, LeaseError> {
+    pub async fn lease(self: &Arc<Self>, driver: Driver<'_>, wish: Wish) -> Result<Lease, LeaseError> {
         let now = self.clock.now();
-        let asked = self.places.lock().ask(younger_than, now);
+        let asked = self.places.lock().ask(wish, now);
         let grant = match asked {
             Asked::Granted(grant) => grant,
             Asked::Queued(told) => self.wait(told, now + self.patience.place).await?,
             Asked::Full => return Err(LeaseError::QueueFull),
         };
         match grant {
-            Grant::Reuse(link, serial) => Ok(self.leased(Held::One(link, serial))),
+            Grant::Reuse(link, birth) => Ok(self.leased(Held::One(link, birth))),
             Grant::Share(link) => Ok(self.leased(Held::Many(link))),
             Grant::Open => self.open(driver).await,
         }
@@ -138,6 +153,7 @@ impl Pool {
                 return Err(LeaseError::Dial(error));
             }
         };
+        let peer = wire.peer();
         let link = tokio::select! {
             biased;
             link = link::open(wire, driver, place) => link.map_err(LeaseError::Broken)?,
@@ -148,12 +164,12 @@ impl Pool {
         opening.settled = true;
         Ok(match link {
             Link::One(link) => {
-                let serial = self.places.lock().opened_one(now);
-                self.leased(Held::One(link, serial))
+                let birth = self.places.lock().opened_one(peer, now);
+                self.leased(Held::One(link, birth))
             }
             Link::Many(link) => {
                 let link = Arc::new(link);
-                self.places.lock().opened_many(&link, now);
+                self.places.lock().opened_many(&link, peer, now);
                 self.leased(Held::Many(link))
             }
         })
@@ -268,8 +284,8 @@ impl Lease {
     /// Gives it back after an answer that was wholly read; an HTTP/1.1 connection that is not ready is closed.
     pub fn give_back(mut self) {
         match self.held.take().expect("held until it is given back") {
-            Held::One(link, serial) if link.is_idle() => {
-                self.pool.places.lock().put_back_one(link, serial, self.pool.clock.now());
+            Held::One(link, birth) if link.is_idle() => {
+                self.pool.places.lock().put_back_one(link, birth, self.pool.clock.now());
             }
             held => self.held = Some(held),
         }

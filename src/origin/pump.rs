@@ -9,25 +9,32 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPIRES, SET_COOKIE, VARY};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE, VARY};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Body;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::cache::{FillFailure, FillWriter, Object, ResponseHead, Sharing};
 use crate::clock::{Clock, Tick};
+use crate::outbound::interim::Interims;
 use crate::rules::caching::control::TARGETS;
 use crate::rules::caching::freshness::{Policy, Received, Times};
-use crate::rules::caching::storable::{self, RequestFacts, SetCookie, Verdict};
+use crate::rules::caching::negative::{self, Asked, Errors};
+use crate::rules::caching::storable::{self, Credentials, RequestFacts, SetCookie, Verdict, WhyNot};
 use crate::rules::caching::validator::{self, Validators};
 use crate::rules::caching::{Control, Variant, media};
 use crate::rules::fields::{date, hop};
 use crate::tasks::Tasks;
 
+use super::course::Course;
+use super::peers::{Shared, is_peer};
 use super::promise::{Promise, Withdrawn};
+use super::redirect;
+use super::resume::{Broken, Pouring};
 use super::{Answer, AnswerBody, Ask, FetchError, Framing, Naming, Origins};
 
 /// What is to be fetched.
@@ -40,16 +47,36 @@ pub struct Fetching {
     pub target: PathAndQuery,
     /// The fields of the request.
     pub fields: HeaderMap,
-    /// Fields that no request for it carries, so that Vary on them means nothing.
-    pub unvaried: &'static [HeaderName],
+    /// Fields on which Vary means nothing: no request for it carries them, or the operator says so.
+    pub unvaried: Arc<[HeaderName]>,
+    /// What is done with Set-Cookie.
+    pub cookies: SetCookie,
     /// What the viewer called the edge, for origins that want to see it.
     pub viewer_authority: Option<String>,
     /// The stale object that the origin may confirm.
     pub validates: Option<Arc<Object>>,
+    /// What is stored for other requests, and the origin may choose in its place (RFC 9111 §4.3.1).
+    pub siblings: Vec<Arc<Object>>,
     /// By which rules the answer is judged.
     pub terms: Terms,
+    /// Who hears what its origin says before the answer.
+    pub interims: Interims,
+    /// For how long errors are kept that say nothing of it.
+    pub errors: Errors,
+    /// How the region's owner is asked before the origins; `None`: it is not.
+    pub shared: Option<Shared>,
     /// Who names it, where a stream of several origins does; `None`: any origin of the group is asked.
     pub naming: Option<Naming>,
+}
+
+impl Fetching {
+    /// Asks once: the region's owner first, where it is known to others.
+    ///
+    /// # Errors
+    /// As [`Origins::fetch`].
+    pub async fn fetch(&self, tasks: &Tasks, ask: Ask) -> Result<Answer, FetchError> {
+        self.origins.fetch_shared(tasks, &self.group, ask, (self.shared.as_ref(), None)).await
+    }
 }
 
 /// By which rules an answer is judged.
@@ -68,6 +95,9 @@ pub enum Terms {
 #[error("what came is a playlist of a live stream")]
 pub struct IsPlaylist;
 
+/// How long the next origin may take to be known to list the same as one that is dead.
+const SUCCESSION: Duration = Duration::from_millis(500);
+
 /// Types of playlists.
 const PLAYLISTS: [&str; 2] = ["application/vnd.apple.mpegurl", "audio/mpegurl"];
 
@@ -84,6 +114,9 @@ enum WhenUnread {
     Finish,
     Stop,
 }
+
+/// Another origin than the one that was asked lists the same.
+struct PassedOn;
 
 /// What became of a request whose answer is awaited.
 enum Came {
@@ -128,8 +161,33 @@ impl Pump {
                 (Ok(answer), _) if answer.status == StatusCode::NOT_MODIFIED => {
                     return self.confirm(answer, requested, writer).await;
                 }
+                // Where media is must not be each player's to find out: what is not followed is no answer.
+                (Ok(answer), _) if self.is_of_stream() && redirect::is_one(answer.status) => {
+                    return fail(writer, FetchError::Redirected { origin: answer.origin });
+                }
+                (Err(error), promise) => match self.passed_on(&error, promise.as_mut()).await {
+                    Some(PassedOn) => {}
+                    None => return self.fill(Err(error), requested, writer).await,
+                },
                 (outcome, _) => return self.fill(outcome, requested, writer).await,
             }
+        }
+    }
+
+    /// Keeps what somebody else has asked for: an answer to POST that stands for a GET.
+    pub async fn keep(self, answer: Answer, requested: Tick, writer: FillWriter) {
+        self.fill(Ok(answer), requested, writer).await;
+    }
+
+    /// The origin that alone knew it gives no sign of life: whether another one lists the same, within a while.
+    async fn passed_on(&self, error: &FetchError, promise: Option<&mut Promise>) -> Option<PassedOn> {
+        let mut naming = self.fetching.naming.clone()?;
+        let only = naming.course().only.filter(|only| error.is_dead() && error.origin() == Some(only))?;
+        tokio::select! {
+            biased;
+            () = naming.passed_on(&only) => Some(PassedOn),
+            () = Promise::withdrawn(promise) => None,
+            () = self.clock.sleep(SUCCESSION) => None,
         }
     }
 
@@ -142,7 +200,8 @@ impl Pump {
     ) -> Option<(Result<Answer, FetchError>, FillWriter)> {
         let finishes = self.fetching.validates.is_some() || self.is_named_as_media();
         let mut withdrawn = pin!(Promise::withdrawn(promise));
-        let mut fetch = pin!(self.fetch(self.fetching.validates.as_deref()));
+        let candidates = self.candidates();
+        let mut fetch = pin!(self.fetch(&candidates));
         loop {
             let outcome = poll_fn(|cx| {
                 if let Poll::Ready(outcome) = fetch.as_mut().poll(cx) {
@@ -168,10 +227,44 @@ impl Pump {
         }
     }
 
-    async fn fetch(&self, validates: Option<&Object>) -> Result<Answer, FetchError> {
+    /// The stored objects that the origin is asked about. A date says something of one alone, and a coding must be one
+    /// that the request accepts, whatever the origin takes for the same.
+    fn candidates(&self) -> Vec<&Arc<Object>> {
+        let has_tag = |object: &Arc<Object>| object.head.validators.entity_tag().is_some();
+        match &self.fetching.validates {
+            Some(own) if !has_tag(own) => vec![own],
+            own => {
+                let is_plain = |object: &&Arc<Object>| !object.head.headers.contains_key(CONTENT_ENCODING);
+                let is_whole = |object: &&Arc<Object>| object.head.status == StatusCode::OK && has_tag(object);
+                let others = self.fetching.siblings.iter().filter(is_whole).filter(is_plain);
+                own.iter().chain(others).collect()
+            }
+        }
+    }
+
+    async fn fetch(&self, validates: &[&Arc<Object>]) -> Result<Answer, FetchError> {
         let mut headers = self.fetching.fields.clone();
-        let condition = validates.and_then(|object| validator::conditional_request([&object.head.validators]));
-        headers.extend(condition);
+        headers.extend(validator::conditional_request(validates.iter().map(|object| &object.head.validators)));
+        let ask = Ask {
+            method: Method::GET,
+            path_and_query: self.fetching.target.clone(),
+            headers,
+            viewer_authority: self.fetching.viewer_authority.clone(),
+            body: None,
+            first_byte: self.promise().map(|promise| promise.patience),
+            course: Course {
+                interims: self.fetching.interims.clone(),
+                ..self.fetching.naming.as_ref().map(Naming::course).unwrap_or_default()
+            },
+        };
+        self.fetching.fetch(&self.tasks, ask).await
+    }
+
+    /// The rest of a body of which so many octets have come, from another one than `avoided`: its body, and how many
+    /// octets of that are known already.
+    async fn rest(&self, broken: &mut Broken, got: u64, avoided: &str) -> Option<(Answer, u64)> {
+        let mut headers = self.fetching.fields.clone();
+        headers.extend(broken.question(got)?);
         let ask = Ask {
             method: Method::GET,
             path_and_query: self.fetching.target.clone(),
@@ -181,28 +274,34 @@ impl Pump {
             first_byte: self.promise().map(|promise| promise.patience),
             course: self.fetching.naming.as_ref().map(Naming::course).unwrap_or_default(),
         };
-        self.fetching.origins.fetch(&self.tasks, &self.fetching.group, ask).await
+        let Fetching { origins, group, shared, .. } = &self.fetching;
+        let answer = origins.fetch_shared(&self.tasks, group, ask, (shared.as_ref(), Some(avoided))).await.ok()?;
+        let known = broken.continues(&answer, got)?;
+        Some((answer, known))
     }
 
-    /// The origin says that the stale object still holds (RFC 9111 §4.3.4). Where it speaks of another one, the whole
-    /// is fetched after all.
+    /// The origin says that a stored object still holds (RFC 9111 §4.3.4). Where it speaks of none that it was asked
+    /// about, the whole is fetched after all. What it forbids to keep is not refreshed: each asks for itself.
     async fn confirm(self, answer: Answer, requested: Tick, writer: FillWriter) {
-        let confirmed = self
-            .fetching
-            .validates
-            .as_ref()
-            .filter(|object| validator::select_for_304(&[&object.head.validators], &answer.headers).is_some());
-        let Some(object) = confirmed else {
-            let outcome = self.fetch(None).await;
+        let candidates = self.candidates();
+        let validators: Vec<_> = candidates.iter().map(|object| &object.head.validators).collect();
+        let Some(confirmed) = validator::select_for_304(&validators, &answer.headers) else {
+            let outcome = self.fetch(&[]).await;
             return self.fill(outcome, requested, writer).await;
         };
+        let object = candidates[confirmed];
         let times = self.times(requested);
         let mut headers = object.head.headers.clone();
         validator::update_from_304(&mut headers, &answer.headers, times.responded_wall);
         match self.head(object.head.status, headers, times) {
+            Some((_, Verdict { storable: Err(why), .. })) if forbids(why) => writer.fail_unshared(),
             Some((head, _)) => writer.refreshed(object.with_head(head)),
-            None => writer.refreshed(object.clone()),
+            None => writer.fail_unshared(),
         }
+    }
+
+    fn is_of_stream(&self) -> bool {
+        matches!(self.fetching.terms, Terms::Media(_))
     }
 
     fn promise(&self) -> Option<&Promise> {
@@ -218,22 +317,34 @@ impl Pump {
 
     /// The head as it is stored and shared, and what the rules say of it; `None` where it varies on everything.
     fn head(&self, status: StatusCode, mut headers: HeaderMap, times: Times) -> Option<(ResponseHead, Verdict)> {
-        let variant = Variant::ignoring(&headers, &self.fetching.fields, self.fetching.unvaried)?;
+        let variant = Variant::ignoring(&headers, &self.fetching.fields, &self.fetching.unvaried)?;
         let control = Control::of(&headers, &TARGETS);
-        let facts = RequestFacts {
-            method: Method::GET,
-            authorization: self.fetching.fields.contains_key(AUTHORIZATION),
-            no_store: false,
-        };
+        let facts =
+            RequestFacts { method: Method::GET, credentials: Credentials::of(&self.fetching.fields), no_store: false };
         let received = Received { status, headers: &headers, times };
         let verdict = match &self.fetching.terms {
             Terms::Plain | Terms::Unnamed => {
-                storable::verdict(&facts, &received, &control, &Policy::PLAIN, cookies(&headers, &control))
+                storable::verdict(&facts, &received, &control, &Policy::PLAIN, self.fetching.cookies)
             }
             Terms::Media(_) => media::verdict(&facts, &received, &control),
         };
+        let asked = match &self.fetching.terms {
+            Terms::Plain | Terms::Unnamed => Asked::Plain,
+            Terms::Media(_) => Asked::Media,
+        };
+        let verdict = match self.fetching.validates {
+            None => negative::verdict(verdict, (&facts, asked), &received, &control, &self.fetching.errors),
+            // An error that is kept would drive out what may stand in for it (RFC 5861 §4).
+            Some(_) => verdict,
+        };
         let variant = match &self.fetching.terms {
-            Terms::Plain | Terms::Unnamed => variant,
+            Terms::Plain | Terms::Unnamed => {
+                if self.fetching.cookies == SetCookie::Strip && !matches!(verdict.sharing, storable::Sharing::Nobody(_))
+                {
+                    headers.remove(SET_COOKIE);
+                }
+                variant
+            }
             // Nothing that differs between viewers was asked for.
             Terms::Media(_) => {
                 media::strip(&mut headers);
@@ -249,13 +360,15 @@ impl Pump {
             Ok(answer) => answer,
             Err(error) => return fail(writer, error),
         };
-        let Answer { status, mut headers, body, announced_length, framing, .. } = answer;
+        let Answer { status, mut headers, body, announced_length, framing, origin, .. } = answer;
+        let broken = is_peer(&origin).then(|| Broken::new(status, &headers, announced_length)).flatten();
         if matches!(self.fetching.terms, Terms::Unnamed) && status == StatusCode::OK && is_playlist(&headers) {
             return writer.fail(FillFailure::new(IsPlaylist));
         }
         let times = self.times(requested);
         complete(&mut headers, times);
         let (head, sharing) = match self.head(status, headers.clone(), times) {
+            Some((head, verdict)) if self.is_at_fault(status, &verdict) => (head, Sharing::AtFault),
             Some((head, verdict)) => (head, sharing(&verdict, framing)),
             None => {
                 // What varies on everything fits one request alone, whatever the others carry.
@@ -267,14 +380,26 @@ impl Pump {
         };
         let unread = match sharing {
             // What was stale is wanted again, also where its viewers were answered at once and have gone.
-            Sharing::Shared { store: true } if self.fetching.validates.is_some() || self.is_media(&head) => {
+            Sharing::Shared { store: true } | Sharing::Waiting { store: true }
+                if self.fetching.validates.is_some() || self.is_media(&head) =>
+            {
                 WhenUnread::Finish
             }
-            Sharing::Shared { .. } | Sharing::Private => WhenUnread::Stop,
+            Sharing::Shared { .. } | Sharing::Waiting { .. } | Sharing::Private | Sharing::AtFault => WhenUnread::Stop,
         };
         if writer.head(head, announced_length, sharing).is_ok() {
-            pour(body, unread, writer).await;
+            let pouring = Pouring { body, skip: 0, got: 0, from: origin, broken };
+            self.pour(pouring, unread, writer).await;
         }
+    }
+
+    /// Whether what came is about the fields of the request, which are those of whoever asked first.
+    fn is_at_fault(&self, status: StatusCode, verdict: &Verdict) -> bool {
+        let has_viewers_fields = match &self.fetching.terms {
+            Terms::Plain | Terms::Unnamed => true,
+            Terms::Media(_) => false,
+        };
+        has_viewers_fields && verdict.storable.is_err() && negative::is_about_the_request(status)
     }
 
     /// Whether the next viewer of a stream will want it: by its type, or by the name it was asked for under.
@@ -313,7 +438,7 @@ fn complete(headers: &mut HeaderMap, times: Times) {
 pub fn media_head(status: StatusCode, mut headers: HeaderMap, times: Times) -> (ResponseHead, Sharing) {
     complete(&mut headers, times);
     let control = Control::of(&headers, &TARGETS);
-    let facts = RequestFacts { method: Method::GET, authorization: false, no_store: false };
+    let facts = RequestFacts { method: Method::GET, credentials: Credentials::None, no_store: false };
     let verdict = media::verdict(&facts, &Received { status, headers: &headers, times }, &control);
     media::strip(&mut headers);
     let validators = Validators::of(&headers, times.responded_wall);
@@ -322,39 +447,57 @@ pub fn media_head(status: StatusCode, mut headers: HeaderMap, times: Times) -> (
     (head, sharing(&verdict, Framing::Delimited))
 }
 
-/// A cookie is shared only where the origin says for how long: a guess would hand one viewer's to others.
-fn cookies(headers: &HeaderMap, control: &Control) -> SetCookie {
-    let explicit = control.max_age.is_some() || control.s_maxage.is_some() || headers.contains_key(EXPIRES);
-    if headers.contains_key(SET_COOKIE) && !explicit { SetCookie::Bypass } else { SetCookie::Share }
+/// Whether a 304 that says so keeps what was stored from being used for others.
+const fn forbids(why: WhyNot) -> bool {
+    matches!(why, WhyNot::NoStore | WhyNot::Private | WhyNot::Authorization)
 }
 
 fn sharing(verdict: &Verdict, framing: Framing) -> Sharing {
+    // The end of a cleartext connection looks the same whether the body was cut or not.
+    let store = verdict.storable.is_ok() && framing != Framing::ClosedUnproven;
     match verdict.sharing {
         storable::Sharing::Nobody(_) => Sharing::Private,
-        storable::Sharing::Anyone | storable::Sharing::Waiting(_) => Sharing::Shared {
-            // The end of a cleartext connection looks the same whether the body was cut or not.
-            store: verdict.storable.is_ok() && framing != Framing::ClosedUnproven,
-        },
+        storable::Sharing::Waiting(_) => Sharing::Waiting { store },
+        storable::Sharing::Anyone => Sharing::Shared { store },
     }
 }
 
-async fn pour(body: AnswerBody, unread: WhenUnread, mut writer: FillWriter) {
-    let mut body = pin!(body);
-    loop {
-        match next(body.as_mut(), unread, &mut writer).await {
-            Next::Octets(octets) => {
-                if let Err(end) = writer.push(octets) {
-                    return debug!(%end, "fill ended early");
+impl Pump {
+    /// Copies a body into its fill. Where it breaks off, and another node or origin has the same, the rest comes from
+    /// there: nobody who reads it notices.
+    async fn pour(&self, mut pouring: Pouring, unread: WhenUnread, mut writer: FillWriter) {
+        loop {
+            match next(Pin::new(&mut pouring.body), unread, &mut writer).await {
+                Next::Octets(octets) => {
+                    let Some(octets) = pouring.unknown(octets) else { continue };
+                    if let Err(end) = writer.push(octets) {
+                        return debug!(%end, "fill ended early");
+                    }
                 }
+                Next::End => return writer.complete(),
+                Next::Failed(error) => {
+                    if !self.resume(&mut pouring).await {
+                        return fail(writer, error);
+                    }
+                    info!(cause = %error, got = pouring.got, to = &*pouring.from, "a body goes on from elsewhere");
+                }
+                Next::Unread => match writer.give_up() {
+                    Ok(()) => return,
+                    // Somebody came in the same moment.
+                    Err(kept) => writer = *kept,
+                },
             }
-            Next::End => return writer.complete(),
-            Next::Failed(error) => return fail(writer, error),
-            Next::Unread => match writer.give_up() {
-                Ok(()) => return,
-                // Somebody came in the same moment.
-                Err(kept) => writer = *kept,
-            },
         }
+    }
+
+    /// Whether a body that broke off goes on from elsewhere.
+    async fn resume(&self, pouring: &mut Pouring) -> bool {
+        let Some(broken) = &mut pouring.broken else { return false };
+        let Some((answer, known)) = self.rest(broken, pouring.got, &pouring.from).await else { return false };
+        pouring.skip = known;
+        pouring.from = answer.origin;
+        pouring.body = answer.body;
+        true
     }
 }
 

@@ -8,19 +8,29 @@ use http::uri::PathAndQuery;
 use crate::config::{HostHeader, Origin, OriginScheme, Route};
 use crate::rules::caching::Key;
 use crate::rules::caching::invalidate::Written;
-use crate::rules::uri::{self, Strictness, Target};
+use crate::rules::caching::purge::{Host, Space};
+use crate::rules::upstream::select::{self, Choice, hash};
+use crate::rules::uri::{self, PathPattern, Strictness, Target};
+
+use super::peers::Shared;
 
 /// Where a route's objects come from, and under which names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Supply {
     /// Names of its origins, in order of preference.
     pub origins: Vec<String>,
+    /// The same with their weights; empty: none has one.
+    choices: Vec<Choice>,
+    /// Which paths belong together, as they go upstream.
+    streams: Option<PathPattern>,
     /// The names together, the first part of every key.
     group: String,
     /// The first origin: its address is that of the key.
     first: Address,
     /// The prefix of public paths that no origin sees; empty for none.
     strip: String,
+    /// What viewers call the edge, for those who stand between.
+    host: String,
     /// What documents of the origins may call them; the longest base path comes first, for it says more.
     known: Vec<Known>,
 }
@@ -62,6 +72,8 @@ impl Supply {
         known.sort_by_key(|known| std::cmp::Reverse(known.base_path.len()));
         Self {
             origins: route.origins.clone(),
+            choices: choices(route),
+            streams: streams(route),
             group: route.origins.join(","),
             first: Address {
                 scheme: scheme(first.scheme),
@@ -70,6 +82,7 @@ impl Supply {
                 base_path: first.base_path.clone(),
             },
             strip: route.strip.clone(),
+            host: host(&route.hosts),
             known,
         }
     }
@@ -88,9 +101,37 @@ impl Supply {
         Some(Located { key: self.key(&whole, viewer), upstream })
     }
 
+    /// The names of the origins in the order in which they are asked for `upstream`: as the route lists them, but that
+    /// neighbours with weights share what they are asked for, by streams or folders.
+    pub fn order(&self, upstream: &PathAndQuery) -> Vec<String> {
+        if self.choices.is_empty() {
+            return self.origins.clone();
+        }
+        let path = upstream.path();
+        let folder = &path[..path.rfind('/').unwrap_or(0)];
+        let stream = self.streams.as_ref().and_then(|streams| streams.name_in(path));
+        let affinity = hash(stream.unwrap_or(folder).as_bytes());
+        select::arrange(&self.choices, affinity).into_iter().map(|index| self.origins[index].clone()).collect()
+    }
+
+    /// How other nodes are asked for the object of a key that viewers know as `target`.
+    pub fn shared(&self, key: &Key, target: &str, viewer: Option<&str>) -> Option<Shared> {
+        Shared::of(key, viewer.unwrap_or(&self.host), target)
+    }
+
     /// The key of a path and query with the first origin's base path.
     pub fn key(&self, target: &str, viewer: Option<&str>) -> Key {
         Key::new(&self.group, self.first.scheme, self.authority(viewer), target)
+    }
+
+    /// How the public paths of a route with this supply look in keys: `paths` are those that it serves, all of them in
+    /// `folder`.
+    pub fn space(&self, paths: &PathPattern, folder: &str) -> Space {
+        let start = match self.shows_viewer() {
+            true => (format!("{} {}://", self.group, self.first.scheme), Host::Viewer),
+            false => (self.key("", None).name().to_owned(), Host::Origin),
+        };
+        Space::new(start, (&self.first.base_path, &self.strip), paths, folder)
     }
 
     /// What a write to an object of this supply writes to.
@@ -143,6 +184,13 @@ impl Supply {
     }
 }
 
+/// A host that the route serves: one that it names, or one below a `*`.
+fn host(hosts: &[String]) -> String {
+    let named = hosts.iter().find(|host| !host.starts_with('*'));
+    let below = || hosts.first().map(|host| host.replacen('*', "any", 1));
+    named.cloned().or_else(below).unwrap_or_else(|| "localhost".to_owned())
+}
+
 impl Known {
     fn of(origin: &Origin) -> Self {
         let mut authorities = vec![bare(&origin.authority())];
@@ -166,6 +214,20 @@ impl Known {
             base => path.strip_prefix(base).filter(|rest| rest.starts_with('/')),
         }
     }
+}
+
+fn choices(route: &Route) -> Vec<Choice> {
+    let choice = |(name, weight): (&String, &Option<u32>)| Choice { name: name.clone(), weight: *weight };
+    match route.weights.iter().any(Option::is_some) {
+        true => route.origins.iter().zip(&route.weights).map(choice).collect(),
+        false => Vec::new(),
+    }
+}
+
+/// Where the route names streams: the pattern without what no origin sees.
+fn streams(route: &Route) -> Option<PathPattern> {
+    let upstream = route.path.strip_prefix(&route.strip).filter(|path| path.contains("{stream}"))?;
+    PathPattern::parse(upstream).ok()
 }
 
 const fn scheme(scheme: OriginScheme) -> &'static str {
@@ -244,6 +306,27 @@ mod tests {
         assert_eq!(two.locate("/live/a/x", None).unwrap().key.as_str(), "o0,o1 http://a/base/live/a/x");
         assert_eq!(two.url(&PathAndQuery::from_static("/live/a/x")), "http://a/base/live/a/x");
         assert_eq!(two.locate("/live/a b", None), None);
+    }
+
+    #[test]
+    fn a_stream_comes_from_one_of_those_that_share() {
+        let route =
+            "strip = \"/live\"\norigins = [{ name = \"o0\", weight = 1 }, { name = \"o1\", weight = 1 }, \"o2\"]";
+        let text = format!(
+            "[listen]\nhttp = [\"127.0.0.1:0\"]\n[[route]]\npath = \"/live/{{stream}}/\"\n{route}\n\
+             [origins.o0]\nurl = \"http://a\"\n[origins.o1]\nurl = \"http://b\"\n[origins.o2]\nurl = \"http://c\"\n"
+        );
+        let config = parsed(&text);
+        let supply = Supply::new(&config.routes[0], &config.origins.iter().collect::<Vec<_>>());
+        let order = |path: String| supply.order(&PathAndQuery::try_from(path).unwrap());
+        let mut firsts = std::collections::BTreeSet::new();
+        for stream in 0..32 {
+            let of_stream = order(format!("/{stream}/main.m3u8"));
+            assert_eq!(order(format!("/{stream}/v0/x/1.m4s?q")), of_stream);
+            assert_eq!(of_stream[2], "o2");
+            firsts.insert(of_stream[0].clone());
+        }
+        assert_eq!(firsts.len(), 2);
     }
 
     #[test]

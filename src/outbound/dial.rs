@@ -1,9 +1,10 @@
-//! From a name to a byte stream: resolve, connect, prove. The addresses of a name are tried one after another, each
-//! with an equal share of the time that is left, so that a dead first address cannot eat the whole deadline.
+//! From a name to a byte stream: resolve, connect, prove. The addresses of a name race (RFC 8305): the next one is
+//! tried when the one before has failed, or has not connected within a quarter of a second.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
@@ -16,10 +17,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::clock::{Clock, Tick};
+use crate::outbound::addresses::Addresses;
 use crate::outbound::tls::TlsClient;
 
-/// Addresses of one name that are tried, at most.
-const ADDRESSES: usize = 8;
+/// After this long the next address is tried beside the ones before (RFC 8305 §5).
+pub const STAGGER: Duration = Duration::from_millis(250);
 
 /// The kernel asks a silent peer for life after this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -27,10 +29,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Where a connection goes.
 #[derive(Clone)]
 pub struct Dial {
-    /// A name, or an address without brackets.
-    pub host: Arc<str>,
-    /// The port.
-    pub port: u16,
+    /// Those of a name, or one address.
+    pub addresses: Arc<Addresses>,
     /// `None`: cleartext.
     pub tls: Option<TlsClient>,
 }
@@ -65,6 +65,7 @@ pub enum Protocol {
 pub struct Wire {
     stream: Stream,
     heard: Heard,
+    peer: SocketAddr,
 }
 
 enum Stream {
@@ -97,7 +98,7 @@ impl Dial {
     }
 
     async fn connect(&self, clock: &Clock, deadline: Tick) -> Result<Wire, DialError> {
-        let socket = self.socket(clock, deadline).await?;
+        let (socket, peer) = self.socket(clock, deadline).await?;
         tune(&socket);
         let stream = match &self.tls {
             None => Stream::Clear(socket),
@@ -107,28 +108,53 @@ impl Dial {
                 Stream::Tls(Box::new(shaken.map_err(|error| DialError::Tls(Arc::new(error)))?))
             }
         };
-        Ok(Wire { stream, heard: Heard::default() })
+        Ok(Wire { stream, heard: Heard::default(), peer })
     }
 
-    async fn socket(&self, clock: &Clock, deadline: Tick) -> Result<TcpStream, DialError> {
-        let resolved = tokio::net::lookup_host((&*self.host, self.port)).await;
-        let addresses: Vec<SocketAddr> =
-            resolved.map_err(|error| DialError::Resolve(Arc::new(error)))?.take(ADDRESSES).collect();
+    async fn socket(&self, clock: &Clock, deadline: Tick) -> Result<(TcpStream, SocketAddr), DialError> {
+        let resolved = self.addresses.in_order(clock).await;
+        let addresses = resolved.map_err(|error| DialError::Resolve(Arc::new(error)))?;
+        let connect = |address: SocketAddr| async move { (address, TcpStream::connect(address).await) };
+        let mut waiting = addresses.into_iter();
+        let mut racing: Vec<Pin<Box<dyn Future<Output = _> + Send>>> = Vec::new();
         let mut last = DialError::Resolve(Arc::new(io::ErrorKind::NotFound.into()));
-        for (tried, address) in addresses.iter().enumerate() {
-            let now = clock.now();
-            let share = deadline.since(now) / (addresses.len() - tried) as u32;
-            tokio::select! {
-                biased;
-                connected = TcpStream::connect(address) => match connected {
-                    Ok(socket) => return Ok(socket),
-                    Err(error) => last = DialError::Connect(Arc::new(error)),
-                },
-                () = clock.sleep_until(now + share) => last = DialError::Timeout,
+        loop {
+            match waiting.next() {
+                Some(address) => racing.push(Box::pin(connect(address))),
+                None if racing.is_empty() => return Err(last),
+                None => {}
+            }
+            let next = if waiting.len() > 0 { clock.now() + STAGGER } else { deadline };
+            let mut patience = pin!(clock.sleep_until(next));
+            let came = poll_fn(|cx| match first(&mut racing, cx) {
+                Poll::Ready(came) => Poll::Ready(Some(came)),
+                Poll::Pending => patience.as_mut().poll(cx).map(|()| None),
+            });
+            match came.await {
+                Some((address, Ok(socket))) => {
+                    self.addresses.took(address);
+                    return Ok((socket, address));
+                }
+                Some((address, Err(error))) => {
+                    self.addresses.failed(address, clock.now());
+                    last = DialError::Connect(Arc::new(error));
+                }
+                None if clock.now() >= deadline => return Err(DialError::Timeout),
+                None => {}
             }
         }
-        Err(last)
     }
+}
+
+/// The first of those that race to come to an end; it leaves the race.
+fn first<T>(racing: &mut Vec<Pin<Box<dyn Future<Output = T> + Send>>>, cx: &mut Context<'_>) -> Poll<T> {
+    for index in 0..racing.len() {
+        if let Poll::Ready(came) = racing[index].as_mut().poll(cx) {
+            drop(racing.swap_remove(index));
+            return Poll::Ready(came);
+        }
+    }
+    Poll::Pending
 }
 
 /// Neither option is worth a failed connection.
@@ -144,6 +170,11 @@ impl Wire {
             Stream::Tls(tls) if tls.get_ref().1.alpn_protocol() == Some(b"h2") => Protocol::H2,
             Stream::Tls(_) | Stream::Clear(_) => Protocol::H1,
         }
+    }
+
+    /// Whom it leads to.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     /// Whether an end of the stream is told apart from a cut (TLS close_notify).
@@ -212,24 +243,73 @@ impl AsyncWrite for Wire {
 mod tests {
     use super::*;
     use crate::clock::WallTime;
+    use crate::outbound::addresses::System;
+    use crate::outbound::addresses::tests::Told;
+
+    async fn listener(address: &str) -> (tokio::net::TcpListener, SocketAddr) {
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    fn told(addresses: &[SocketAddr]) -> Dial {
+        let resolver = Arc::new(Told::default());
+        *resolver.0.lock() = Some(addresses.to_vec());
+        Dial { addresses: Addresses::new("origin.test", 1, resolver), tls: None }
+    }
 
     #[tokio::test]
     async fn the_addresses_of_a_name_are_tried_until_one_connects() {
         // `localhost` has an IPv6 address too on most machines; nobody listens there.
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let dial = Dial { host: "localhost".into(), port, tls: None };
+        let (_listener, address) = listener("127.0.0.1:0").await;
+        let addresses = Addresses::new("localhost", address.port(), Arc::new(System));
+        let dial = Dial { addresses, tls: None };
         let clock = Clock::manual(WallTime::default());
         let wire = dial.wire(&clock, clock.now() + Duration::from_secs(2)).await.unwrap();
-        assert_eq!(wire.protocol(), Protocol::H1);
+        assert_eq!((wire.protocol(), wire.peer()), (Protocol::H1, address));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_is_passed_over_at_once_and_tried_last_from_then_on() {
+        let (gone, dead) = listener("127.0.0.1:0").await;
+        drop(gone);
+        let (_listener, alive) = listener("127.0.0.1:0").await;
+        let dial = told(&[dead, alive]);
+        let clock = Clock::manual(WallTime::default());
+        let wire = dial.wire(&clock, clock.now() + Duration::from_secs(2)).await.unwrap();
+        assert_eq!(wire.peer(), alive);
+        assert_eq!(dial.addresses.in_order(&clock).await.unwrap(), [alive, dead]);
+    }
+
+    #[tokio::test]
+    async fn a_silent_address_delays_the_next_by_a_quarter_of_a_second() {
+        // A listener whose backlog is full answers no SYN.
+        let silent = tokio::net::TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = silent.listen(1).unwrap();
+        let address = full.local_addr().unwrap();
+        let mut fillers = Vec::new();
+        for _ in 0..16 {
+            let mut filler = Box::pin(TcpStream::connect(address));
+            _ = filler.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()));
+            fillers.push(filler);
+        }
+        let (_listener, alive) = listener("127.0.0.1:0").await;
+        let dial = told(&[address, alive]);
+        let clock = Clock::manual(WallTime::default());
+        let begun = clock.now();
+        let mut wire = pin!(dial.wire(&clock, begun + Duration::from_secs(2)));
+        assert!(wire.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
+        clock.advance(STAGGER);
+        assert_eq!(wire.await.unwrap().peer(), alive);
+        assert_eq!(clock.now().since(begun), STAGGER);
     }
 
     #[tokio::test]
     async fn a_port_where_nobody_listens_is_a_failure_to_connect() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let dial = Dial { host: "127.0.0.1".into(), port, tls: None };
+        let (gone, dead) = listener("127.0.0.1:0").await;
+        drop(gone);
+        let dial = told(&[dead]);
         let clock = Clock::manual(WallTime::default());
         let outcome = dial.wire(&clock, clock.now() + Duration::from_secs(2)).await;
         assert!(matches!(outcome, Err(DialError::Connect(_))));

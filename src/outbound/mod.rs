@@ -1,12 +1,14 @@
 //! Client connections with deadlines: TCP, TLS, HTTP/1.1 and HTTP/2. Origins use them, and whatever else a node asks of
 //! other machines. Nothing here knows what an origin is: who calls brings names, files and durations.
 //!
-//! `dial` makes a `Wire` (a byte stream whose protocol is settled), `guard` judges what comes over HTTP/1.1, `link` speaks
-//! HTTP over it, `payload` is what a
+//! `addresses` resolves names, `dial` makes a `Wire` (a byte stream whose protocol is settled), `guard` judges what comes
+//! over HTTP/1.1, `link` speaks HTTP over it, `payload` is what a
 //! request carries up, `tls` holds what a peer must prove, `rt` lends time and tasks to hyper.
 
+pub mod addresses;
 pub mod dial;
 mod guard;
+pub mod interim;
 pub mod link;
 pub mod payload;
 pub mod rt;

@@ -49,6 +49,8 @@ pub struct Provenance {
     pub ttl: Option<i64>,
     /// Where Age comes from.
     pub age: Age,
+    /// What else there is to say, in a word.
+    pub detail: Option<&'static str>,
 }
 
 /// The Age of an answer (RFC 9111 §5.1).

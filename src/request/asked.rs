@@ -6,17 +6,19 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::config::LiveMode;
 use crate::live::Asked;
+use crate::origin::peers::Shared;
 use crate::origin::supply::Located;
 use crate::rules::caching::Key;
 use crate::rules::fields::loops;
 use crate::rules::hls::directives::{BadDirectives, Directives};
 use crate::rules::hls::query;
+use crate::rules::upstream::rendezvous::Print;
 
-use super::Head;
 use super::cached;
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
+use super::{Caller, Head, Refusal};
 
 /// How the node calls itself where it asks for nobody in particular.
 const NODE: HeaderValue = HeaderValue::from_static(concat!("weir/", env!("CARGO_PKG_VERSION")));
@@ -65,8 +67,32 @@ impl Asking {
 
 /// What a shareable request asks for, if the live edge has a word in it.
 pub fn shared(edge: &Edge, head: &Head, resource: &Resource<'_>) -> Option<Asking> {
-    let is_live = resource.route.config.live == LiveMode::Auto && cached::is_shareable(head);
+    let is_live = resource.route.config.live == LiveMode::Auto && cached::names_nobody(head);
     is_live.then(|| playlist(edge, resource)).flatten()
+}
+
+/// Whether another node means the object that its request comes to here: else the two are configured otherwise, and one
+/// would have the other's object under its own name.
+///
+/// # Errors
+/// `PeersDisagree`.
+pub fn agree(edge: &Edge, head: &Head, resource: &Resource<'_>) -> Result<(), Refusal> {
+    let Caller::Node(Some(meant)) = head.caller else { return Ok(()) };
+    let is_meant = |key: &Key| Print::of(key.as_str()) == meant;
+    let is_same = is_meant(&resource.key) || playlist(edge, resource).is_some_and(|asking| is_meant(&asking.key));
+    if is_same { Ok(()) } else { Err(Refusal::PeersDisagree) }
+}
+
+/// How the region's owner of an object is asked before its origins are; a request that comes from another node goes to
+/// no third one.
+pub fn regional(head: &Head, resource: &Resource<'_>) -> Option<Shared> {
+    match head.caller {
+        Caller::Node(_) => None,
+        Caller::Viewer => {
+            let supply = &resource.route.supply;
+            supply.shared(&resource.key, &resource.target, resource.viewer_authority.as_deref())
+        }
+    }
 }
 
 /// Whether a canonical path is a playlist's by its ending: what comes without `#EXTM3U` is an error of the origin then.

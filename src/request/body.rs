@@ -29,6 +29,8 @@ pub enum Content {
     Chunks(Chunks),
     /// From a stored object, or a range of it.
     Stored(ObjectReader),
+    /// Several parts of a stored object, with what stands between them.
+    Several(Several),
     /// From an object that still arrives.
     Filling(Filling),
     /// Straight from the origin.
@@ -53,6 +55,44 @@ impl Chunks {
         self.next += 1;
         self.left -= chunk.len() as u64;
         Some(chunk)
+    }
+}
+
+/// Several parts of a stored object.
+pub struct Several {
+    pieces: std::vec::IntoIter<Piece>,
+    now: Option<ObjectReader>,
+    left: u64,
+}
+
+/// A piece of a body in several parts.
+pub enum Piece {
+    /// What stands before a part, or after the last.
+    Frame(Bytes),
+    /// A part.
+    Stored(ObjectReader),
+}
+
+impl Several {
+    /// Pieces of `length` octets together.
+    pub fn new(pieces: Vec<Piece>, length: u64) -> Self {
+        Self { pieces: pieces.into_iter(), now: None, left: length }
+    }
+
+    fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(octets) = self.now.as_mut().and_then(Iterator::next) {
+                self.left -= octets.len() as u64;
+                return Some(octets);
+            }
+            self.now = match self.pieces.next()? {
+                Piece::Stored(reader) => Some(reader),
+                Piece::Frame(octets) => {
+                    self.left -= octets.len() as u64;
+                    return Some(octets);
+                }
+            };
+        }
     }
 }
 
@@ -127,6 +167,7 @@ impl Content {
             Self::Full(bytes) => Some(bytes.len() as u64),
             Self::Chunks(chunks) => Some(chunks.left),
             Self::Stored(reader) => Some(reader.remaining()),
+            Self::Several(several) => Some(several.left),
             Self::Filling(filling) => filling.left,
             Self::Passing(body) => http_body::Body::size_hint(body).exact(),
         }
@@ -139,6 +180,7 @@ impl Content {
             Self::Full(bytes) => Some(Ok(std::mem::take(bytes))),
             Self::Chunks(chunks) => chunks.next().map(Ok),
             Self::Stored(reader) => reader.next().map(Ok),
+            Self::Several(several) => several.next().map(Ok),
             Self::Filling(filling) => ready!(filling.poll(cx)),
             Self::Passing(body) => {
                 let frame = ready!(http_body::Body::poll_frame(Pin::new(body), cx));

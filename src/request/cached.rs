@@ -4,36 +4,52 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
 
 use crate::cache::{FillAnswer, FillEnd, FillReader, Flight, Lead, Lookup, Object, ResponseHead};
 use crate::clock::Tick;
+use crate::origin::FetchError;
 use crate::origin::pump::IsPlaylist;
 use crate::rules::caching::control::{Wanted, Wish};
 use crate::rules::caching::freshness::Lifetime;
 use crate::rules::caching::range::{self, Ranged};
+use crate::rules::caching::validator::is_for_origin_alone;
 use crate::rules::caching::{Freshness, Key};
 use crate::rules::fields::cache_status::{Forward, Handling, Joined, Kept};
 use crate::telemetry::traffic::Origination;
 
 use super::answer::{Age, Answer, Provenance};
 use super::edge::Edge;
+use super::forward::Passing;
 use super::policies::Policies;
 use super::route::Resource;
 use super::{Head, Refusal, forward, playlist, represent, upstream};
 
+/// How often a request begins again where what it joined broke off before it got anything, or was about another
+/// viewer's request: further failures are its answer (HTTP semantics leave that to the viewer, RFC 9110 §9.2.2).
+const FRESH_STARTS: usize = 1;
+
 /// How often a request looks anew after what it joined did not fit it.
 const LOOKS: usize = 3;
 
-/// Whether the answer to this request may be shared at all: a safe retrieval that names no viewer.
+/// Whether the answer to this request may be shared at all: a retrieval whose conditions a cache can judge. Those that
+/// only the origin can are for it (RFC 9110 §13.1.1, §13.1.4).
 pub fn is_shareable(head: &Head) -> bool {
-    matches!(head.method, Method::GET | Method::HEAD) && !head.headers.contains_key(http::header::AUTHORIZATION)
+    matches!(head.method, Method::GET | Method::HEAD) && !is_for_origin_alone(&head.headers)
+}
+
+/// Whether it is, moreover, a request that anybody could have sent.
+pub fn names_nobody(head: &Head) -> bool {
+    is_shareable(head) && !head.headers.contains_key(AUTHORIZATION)
 }
 
 /// What is read while an object is fetched, and by whom it was asked for.
 struct Following {
     reader: FillReader,
     role: Role,
+    /// Why the origin is asked.
+    why: Forward,
     /// What may be sent where the origin cannot answer.
     fallback: Option<Fallback>,
     since: Tick,
@@ -51,6 +67,11 @@ impl Fallback {
     fn is_usable(&self) -> bool {
         !self.usable_for.is_zero()
     }
+
+    /// Whether it may stand in for the answer `status` (RFC 5861 §4).
+    fn stands_in(&self, status: StatusCode, manner: &impl Manner, now: Tick) -> bool {
+        is_outage(status) && manner.covers_errors(&self.object.head, now)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,6 +87,10 @@ enum Followed {
     Unfit,
     /// What arrived is for its first reader alone.
     NotShared,
+    /// What arrived is about the request of its first reader.
+    NotMeant,
+    /// It broke off before anything of it was sent.
+    Broken(FillEnd),
     /// What arrived is a playlist.
     Playlist,
 }
@@ -73,8 +98,8 @@ enum Followed {
 /// What looking for an object came to.
 enum Sought {
     Answer(Box<Answer>),
-    /// What came is for its first reader alone, or fits nobody's request.
-    Alone,
+    /// What came is for its first reader alone, or fits nobody's request: it was asked for because of this.
+    Alone(Forward, Joined),
     /// What came is a playlist.
     Playlist,
 }
@@ -92,6 +117,21 @@ pub trait Manner {
 
     /// What of an object that arrives must be there before a request can be answered.
     fn needs(&self, head: &Head) -> Needs;
+
+    /// Whether the request may have what another one brings.
+    fn may_share(&self, response: &ResponseHead, _: Tick) -> bool {
+        response.status != StatusCode::PARTIAL_CONTENT
+    }
+
+    /// Why what is stored is not used as it is.
+    fn why_asked(&self, _: &ResponseHead, _: Tick) -> Forward {
+        Forward::Stale
+    }
+
+    /// Whether a stale response may be sent in place of an error that the origin answers with.
+    fn covers_errors(&self, stored: &ResponseHead, now: Tick) -> bool {
+        stored.lifetime.covers_errors(now)
+    }
 
     /// Seconds for which a response is fresh from now on; negative where it is stale.
     fn ttl(&self, response: &ResponseHead, now: Tick) -> i64;
@@ -122,19 +162,25 @@ pub async fn answer(
     resource: &Resource<'_>,
     manner: &impl Manner,
 ) -> Result<Answer, Refusal> {
-    match seek(edge, head, manner).await? {
+    match seek(edge, policies, head, manner).await? {
         Sought::Answer(answer) => Ok(manner.finish(*answer, edge.clock.now())),
-        Sought::Alone => forward::pass(edge, policies, head, resource, Forward::UriMiss).await,
+        Sought::Alone(why, joined) => {
+            let mut passing = Passing::of(head, policies, why);
+            passing.joined = joined;
+            Box::pin(forward::send(edge, policies, (head, resource), passing)).await
+        }
         Sought::Playlist => Box::pin(playlist::answer_unnamed(edge, policies, head, resource)).await,
     }
 }
 
 /// Looks for the answer that many may share.
-async fn seek(edge: &Edge, head: &Head, manner: &impl Manner) -> Result<Sought, Refusal> {
+async fn seek(edge: &Edge, policies: &Policies, head: &Head, manner: &impl Manner) -> Result<Sought, Refusal> {
     let from_store = |object: &Arc<Object>, origination, now| {
         Ok(Sought::Answer(Box::new(from_store(head, object, (origination, now), manner))))
     };
     let stored_only = Wish::of(&head.headers).says(Wanted::OnlyIfCached);
+    let mut fresh_starts = FRESH_STARTS;
+    let mut why = Forward::UriMiss;
     for _ in 0..LOOKS {
         let now = edge.clock.now();
         let lookup = edge.cache.lookup(manner.key(), &head.headers, |stored| manner.freshness(stored, now));
@@ -142,12 +188,17 @@ async fn seek(edge: &Edge, head: &Head, manner: &impl Manner) -> Result<Sought, 
             Lookup::Hit(object, _) => return from_store(&object, Origination::Hit, now),
             _ if stored_only => return Err(Refusal::NotStored),
             Lookup::Stale { object, while_asking, usable_for, flight, .. } => {
+                why = manner.why_asked(&object.head, now);
                 (flight, Some(Fallback { object, while_asking, usable_for }))
             }
             Lookup::Join(reader) => (Flight::Join(reader), None),
             Lookup::Lead(lead) => (Flight::Lead(lead), None),
+            Lookup::Apart => return Ok(Sought::Alone(why_missed(edge, head, manner), Joined::Alone)),
             Lookup::Refused(refused) => (Flight::Refused(refused), None),
         };
+        if stale.is_none() {
+            why = why_missed(edge, head, manner);
+        }
         let (reader, role) = match flight {
             Flight::Join(reader) => (reader, Role::Joiner),
             Flight::Lead(lead) => {
@@ -165,15 +216,32 @@ async fn seek(edge: &Edge, head: &Head, manner: &impl Manner) -> Result<Sought, 
             // The origin is asked in the background (RFC 5861 §3); the reader that leaves here stops nothing.
             return from_store(&stale.object, Origination::Stale, now);
         }
-        let following = Following { reader, role, fallback: stale, since: now };
-        match follow(edge, head, following, manner).await? {
+        let patience = (role == Role::Joiner).then_some(policies.config.limits.fill_wait);
+        let following = Following { reader, role, why, fallback: stale, since: now };
+        match follow(edge, head, (following, patience), manner).await? {
             Followed::Answer(answer) => return Ok(Sought::Answer(answer)),
             Followed::Unfit => {}
-            Followed::NotShared => break,
+            Followed::NotMeant | Followed::Broken(_) if fresh_starts > 0 => fresh_starts -= 1,
+            Followed::Broken(end) => return Err(upstream::refusal(&end)),
+            Followed::NotShared | Followed::NotMeant => {
+                let joined = if role == Role::Joiner { Joined::Released } else { Joined::Alone };
+                return Ok(Sought::Alone(why, joined));
+            }
             Followed::Playlist => return Ok(Sought::Playlist),
         }
     }
-    Ok(Sought::Alone)
+    Ok(Sought::Alone(why, Joined::Released))
+}
+
+/// Why nothing that is stored was of use.
+fn why_missed(edge: &Edge, head: &Head, manner: &impl Manner) -> Forward {
+    let stored = edge.cache.variants(manner.key());
+    match stored.iter().any(|object| object.head.variant.matches(&head.headers)) {
+        _ if stored.is_empty() => Forward::UriMiss,
+        true if stored.iter().any(|object| object.head.status == StatusCode::PARTIAL_CONTENT) => Forward::Partial,
+        true => Forward::Miss,
+        false => Forward::VaryMiss,
+    }
 }
 
 /// The answer from a stored object without asking the origin.
@@ -184,47 +252,87 @@ fn from_store(
     manner: &impl Manner,
 ) -> Answer {
     let age = Age::Seconds(object.head.lifetime.age_seconds(now));
-    let provenance = Provenance { handling: Handling::Hit, ttl: Some(manner.ttl(&object.head, now)), age };
+    let ttl = Some(manner.ttl(&object.head, now));
+    let provenance = Provenance { handling: Handling::Hit, ttl, age, detail: None };
     represent::stored(head, object, origination, provenance)
 }
 
-async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Manner) -> Result<Followed, Refusal> {
-    let Following { mut reader, role, fallback, since } = following;
-    let needs = manner.needs(head);
+/// What is needed of an object that arrives, or its end; not for longer than a joiner's patience.
+async fn arrived(
+    edge: &Edge,
+    reader: &mut FillReader,
+    (needs, patience): (Needs, Option<Duration>),
+) -> Result<FillAnswer, FillEnd> {
     let arrived = std::future::poll_fn(|cx| match needs {
         Needs::Head => reader.poll_head(cx),
         Needs::Whole => reader.poll_whole(cx),
         Needs::Grown(octets) => reader.poll_reached(octets, cx),
     });
-    let arrived = arrived.await;
+    match patience {
+        None => arrived.await,
+        Some(patience) => tokio::select! {
+            biased;
+            arrived = arrived => arrived,
+            () = edge.clock.sleep(patience) => Err(FillEnd::TooLate),
+        },
+    }
+}
+
+async fn follow(
+    edge: &Edge,
+    head: &Head,
+    (following, patience): (Following, Option<Duration>),
+    manner: &impl Manner,
+) -> Result<Followed, Refusal> {
+    let Following { mut reader, role, why, fallback, since } = following;
+    let arrived = arrived(edge, &mut reader, (manner.needs(head), patience)).await;
     let now = edge.clock.now();
     let waited = now.since(since);
     let on_disk = arrived.as_ref().ok().filter(|_| reader.is_from_disk()).map(|answer| on_disk(answer, now, manner));
-    let answer = match arrived {
-        Ok(FillAnswer::Complete(object)) if !object.head.variant.matches(&head.headers) => return Ok(Followed::Unfit),
-        Ok(FillAnswer::Complete(object)) => whole(head, &object, (role, fallback.is_some(), now), manner),
-        Ok(FillAnswer::Arriving(response, _)) if !response.variant.matches(&head.headers) => {
-            return Ok(Followed::Unfit);
+    let is_anothers = role == Role::Joiner || reader.is_from_disk();
+    let admits = |response: &ResponseHead| {
+        if !response.variant.matches(&head.headers) {
+            return Some(Followed::Unfit);
         }
-        Ok(FillAnswer::Arriving(response, length)) => match fallback {
-            Some(stale) if stale.is_usable() && is_outage(response.status) => {
+        (is_anothers && !manner.may_share(response, now)).then_some(Followed::NotShared)
+    };
+    let told = Told { role, why, now };
+    let answer = match arrived {
+        Ok(FillAnswer::Complete(object)) => match (admits(&object.head), fallback) {
+            (Some(unfit), _) => return Ok(unfit),
+            (None, Some(stale)) if stale.stands_in(object.head.status, manner, now) => {
                 from_store(head, &stale.object, (Origination::Stale, now), manner)
             }
-            _ if passes_range(edge, head, &response, length) => {
-                return Ok(Followed::NotShared);
-            }
-            fallback => {
-                let why = if fallback.is_some() { Forward::Stale } else { Forward::UriMiss };
-                arriving(head, (&response, reader), (role, why, now), manner)
+            (None, fallback) => {
+                let stored = fallback.map_or_else(|| edge.cache.variants(manner.key()), |stale| vec![stale.object]);
+                let is_confirmed = |other: &Arc<Object>| !Arc::ptr_eq(other, &object) && other.has_body_of(&object);
+                let came = if stored.iter().any(is_confirmed) {
+                    Came::Confirmed
+                } else {
+                    Came::Whole { kept: reader.will_be_stored() }
+                };
+                whole(head, &object, (told, came), manner)
             }
         },
+        Ok(FillAnswer::Arriving(response, length)) => match (admits(&response), fallback) {
+            (Some(unfit), _) => return Ok(unfit),
+            (None, Some(stale)) if stale.stands_in(response.status, manner, now) => {
+                from_store(head, &stale.object, (Origination::Stale, now), manner)
+            }
+            (None, _) if passes_range(edge, head, &response, length) => {
+                return Ok(Followed::NotShared);
+            }
+            (None, _) => arriving(head, (&response, reader), told, manner),
+        },
         Err(FillEnd::NotShared) => return Ok(Followed::NotShared),
+        Err(FillEnd::NotMeant) => return Ok(Followed::NotMeant),
         Err(FillEnd::Gone) => return Ok(Followed::Unfit),
         Err(FillEnd::Failed(failure)) if failure.downcast_ref::<IsPlaylist>().is_some() => {
             return Ok(Followed::Playlist);
         }
         Err(end) => match fallback {
             Some(stale) if stale.is_usable() => from_store(head, &stale.object, (Origination::Stale, now), manner),
+            _ if reader.has_begun() && broke_off(&end) => return Ok(Followed::Broken(end)),
             _ => return Err(upstream::refusal(&end)),
         },
     };
@@ -242,7 +350,18 @@ fn on_disk(answer: &FillAnswer, now: Tick, manner: &impl Manner) -> Provenance {
         FillAnswer::Arriving(response, _) => response,
     };
     let age = Age::Seconds(response.lifetime.age_seconds(now));
-    Provenance { handling: Handling::HitOnDisk, ttl: Some(manner.ttl(response, now)), age }
+    Provenance { handling: Handling::Hit, ttl: Some(manner.ttl(response, now)), age, detail: Some("disk") }
+}
+
+/// Whether a body ended early on its way, so that asking again may bring it whole.
+fn broke_off(end: &FillEnd) -> bool {
+    match end {
+        FillEnd::CutShort { .. } => true,
+        FillEnd::Failed(failure) => {
+            matches!(failure.downcast_ref(), Some(FetchError::Reset { .. } | FetchError::CutShort { .. }))
+        }
+        _ => false,
+    }
 }
 
 /// Statuses for which a stale response may be sent instead (RFC 5861 §4).
@@ -257,36 +376,52 @@ fn passes_range(edge: &Edge, head: &Head, response: &ResponseHead, length: Optio
     matches!(ranged, Ranged::Part(part) if part.first > 0)
 }
 
-/// The answer from an object that was whole by the time its head was looked at: what was stale has been confirmed, or
-/// the fetch is over already.
-fn whole(
-    head: &Head,
-    object: &Arc<Object>,
-    (role, was_stale, now): (Role, bool, Tick),
-    manner: &impl Manner,
-) -> Answer {
-    let (why, status, origination) = if was_stale {
-        (Forward::Stale, Some(StatusCode::NOT_MODIFIED), Origination::Revalidated)
-    } else {
-        (Forward::UriMiss, None, origination(role))
+/// How a request came to its answer.
+#[derive(Clone, Copy)]
+struct Told {
+    role: Role,
+    why: Forward,
+    now: Tick,
+}
+
+/// How an object came to be whole.
+#[derive(Clone, Copy)]
+enum Came {
+    /// What was stored has been confirmed.
+    Confirmed,
+    /// All of it has been fetched.
+    Whole {
+        /// Whether it is stored.
+        kept: bool,
+    },
+}
+
+/// The answer from an object that was whole by the time its head was looked at.
+fn whole(head: &Head, object: &Arc<Object>, (told, came): (Told, Came), manner: &impl Manner) -> Answer {
+    let Told { role, why, now } = told;
+    let (status, origination, stores) = match came {
+        Came::Confirmed => (Some(StatusCode::NOT_MODIFIED), Origination::Revalidated, true),
+        Came::Whole { kept } => (None, origination(role), kept),
     };
-    let handling = Handling::Forwarded { why, status, kept: kept(role), joined: joined(role) };
+    let kept = if stores { kept(role) } else { Kept::Passed };
+    let handling = Handling::Forwarded { why, status, kept, joined: joined(role) };
     let age = age(&object.head.lifetime, role, now);
-    let provenance = Provenance { handling, ttl: Some(manner.ttl(&object.head, now)), age };
+    let ttl = stores.then(|| manner.ttl(&object.head, now));
+    let provenance = Provenance { handling, ttl, age, detail: None };
     represent::stored(head, object, origination, provenance)
 }
 
 fn arriving(
     head: &Head,
     (response, reader): (&ResponseHead, FillReader),
-    (role, why, now): (Role, Forward, Tick),
+    Told { role, why, now }: Told,
     manner: &impl Manner,
 ) -> Answer {
     let stores = reader.will_be_stored();
     let kept = if stores { kept(role) } else { Kept::Passed };
     let handling = Handling::Forwarded { why, status: None, kept, joined: joined(role) };
     let ttl = stores.then(|| manner.ttl(response, now));
-    let provenance = Provenance { handling, ttl, age: age(&response.lifetime, role, now) };
+    let provenance = Provenance { handling, ttl, age: age(&response.lifetime, role, now), detail: None };
     let grown = match manner.needs(head) {
         Needs::Grown(_) => Some(reader.arrived()),
         Needs::Head | Needs::Whole => None,

@@ -12,10 +12,16 @@ use crate::config::{Keys, LiveMode, Playlists};
 use crate::live::media::{Kind, Named};
 use crate::live::playlist::Playlist;
 use crate::live::state::{Failure, State};
+use crate::origin::peers::Owner;
+use crate::outbound::interim::Interims;
+use crate::rules::caching::Key;
+use crate::rules::hls::directives::Directives;
+use crate::rules::upstream::health::Standing;
 
 use super::asked::{self, Asking};
+use super::held::{self, Judge, Stored};
 use super::route::{self, Resource, Target};
-use super::{Edge, Head, Protocol, Scheme, Viewer, cached};
+use super::{Caller, Edge, Head, Protocol, Scheme, Viewer, cached};
 
 /// What the node would do with a GET of a URL.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -33,12 +39,24 @@ pub struct Explanation {
     pub key: Option<String>,
     /// What the key leaves out of the request.
     pub left_out: Vec<String>,
-    /// The origins in order of preference.
+    /// Parameters of the query that nothing keeps: neither in the key nor asked for upstream.
+    pub dropped: Vec<String>,
+    /// The delivery directives (RFC 8216bis §6.2.5) that were found in the query.
+    pub directives: Option<String>,
+    /// Why it is what it is.
+    pub because: Option<&'static str>,
+    /// The origins in order of preference, and how each is.
     pub origin: Option<String>,
+    /// Which node of the region asks the origin: `this node`, or another one that is asked; `None`: there is no other.
+    pub owner: Option<String>,
     /// What the first origin would be asked for.
     pub origin_url: Option<String>,
+    /// What is particular about those origins: signatures, cookies, redirects, what counts as absent.
+    pub origin_terms: Vec<String>,
     /// Where the lifetime comes from.
     pub lifetime: Option<&'static str>,
+    /// What is stored under the key, and what is under way.
+    pub stored: Stored,
     /// Bounds that would apply.
     pub limits: Vec<String>,
     /// What would happen, and why.
@@ -83,8 +101,9 @@ pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation,
 fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut Explanation) {
     let route = resource.route;
     told.route = Some(route.name.to_string());
-    told.origin = Some(route.supply.origins.join(", then "));
+    told.origin = Some(origins(edge, &route.supply.origins));
     told.origin_url = Some(route.supply.url(&resource.upstream));
+    told.origin_terms = origin_terms(edge, &route.supply.origins);
     told.limits = vec![
         format!("objects over {} octets pass and are not stored", edge.cache.max_object()),
         format!("request bodies up to {} octets", route.config.max_body),
@@ -97,20 +116,51 @@ fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut
     if !cached::is_shareable(head) {
         told.class = Some("plain");
         told.sharing = Some("per-viewer");
-        told.verdict = format!("passed to the origin for this viewer alone, for it carries Authorization; {because}");
+        told.verdict =
+            format!("passed to the origin for this viewer alone, for it has conditions of its own; {because}");
         return;
     }
     let asking = match route.config.live {
+        LiveMode::Auto if !cached::names_nobody(head) => None,
         LiveMode::Auto => asked::playlist(edge, resource),
         LiveMode::Off => None,
     };
+    told.owner = owner(edge, asking.as_ref().map_or(&resource.key, |asking| &asking.key));
+    if resource.viewer_authority.is_some() {
+        told.left_out = vec!["the viewer's scheme and address".to_owned()];
+    }
     let said = match asking.map(|asking| (class(edge, resource, &asking), asking)) {
         Some((Class::Playlist(known), asking)) => of_playlist((resource, &asking), known.as_deref(), told),
         Some((Class::PerViewer(whose), _)) => of_per_viewer(whose, told),
-        Some((Class::Media(named), asking)) => of_media(edge, (resource, &asking), &named, told),
+        Some((Class::Media(named), asking)) => of_media(edge, (head, resource, &asking), &named, told),
         Some((Class::Plain, _)) | None => of_plain(edge, (head, resource), told),
     };
-    told.verdict = format!("{said}; {because}");
+    told.verdict = match cached::names_nobody(head) {
+        true => format!("{said}; {because}"),
+        false => {
+            told.sharing = Some("per-viewer");
+            format!(
+                "{said}; with Authorization only what says public, s-maxage or must-revalidate is shared; {because}"
+            )
+        }
+    };
+}
+
+/// Who asks the origin for the region, as far as is known who lives.
+fn owner(edge: &Edge, key: &Key) -> Option<String> {
+    let policies = edge.policies();
+    Some(match policies.origins.peers()?.owner(key) {
+        Owner::Own => "this node".to_owned(),
+        Owner::Peer(name) => name.to_string(),
+    })
+}
+
+/// What is particular about origins, in the order in which they are asked.
+fn origin_terms(edge: &Edge, names: &[String]) -> Vec<String> {
+    let policies = edge.policies();
+    let named = names.iter().filter_map(|name| policies.config.origins.iter().find(|origin| origin.name == *name));
+    let terms = named.flat_map(|origin| origin.terms().into_iter().map(|term| format!("{} {term}", origin.name)));
+    terms.collect()
 }
 
 /// What a resource is to the live edge.
@@ -149,7 +199,8 @@ fn of_playlist(
     told.class = Some("playlist");
     told.sharing = Some("shared");
     told.lifetime = Some("until its next version");
-    leave_out(asking, told);
+    told.because = Some("its path ends like a playlist's, or it has turned out to be one");
+    leave_out((resource, asking), told);
     told.key = Some(asking.key.as_str().to_owned());
     told.origin_url = Some(resource.route.supply.url(&asking.upstream));
     told.limits = vec!["a reload is held for three target durations, then refused with 503".to_owned()];
@@ -174,6 +225,8 @@ fn of_playlist(
 fn of_per_viewer(whose: &str, told: &mut Explanation) -> String {
     told.class = Some("playlist");
     told.sharing = Some("per-viewer");
+    told.because = Some("each viewer has one of their own");
+    told.lifetime = Some("none: it is not stored");
     format!(
         "passed to the origin for each viewer, with query, cookies, User-Agent and address, and not stored: {whose} \
          says that each gets their own"
@@ -191,15 +244,16 @@ fn fault(failure: &Failure) -> String {
 
 fn of_media(
     edge: &Edge,
-    (resource, asking): (&Resource<'_>, &Asking),
+    (head, resource, asking): (&Head, &Resource<'_>, &Asking),
     named: &Named,
     told: &mut Explanation,
 ) -> String {
     told.class = Some("media");
+    told.because = Some("a followed playlist names it");
     told.key = Some(named.key.as_str().to_owned());
     told.origin_url = Some(resource.route.supply.url(&asking.upstream));
     told.lifetime = Some("as long as a playlist can name it, whatever the origin says");
-    leave_out(asking, told);
+    leave_out((resource, asking), told);
     let kind = match named.kind {
         Kind::Init => "an initialisation section",
         Kind::Segment => "a segment",
@@ -212,6 +266,13 @@ fn of_media(
         return "a decryption key of a followed playlist: fetched anew for each viewer, and not stored".to_owned();
     }
     told.sharing = Some("shared");
+    let now = edge.clock.now();
+    let judge = Judge {
+        freshness: &|head| named.freshness(head, now),
+        lifetime: Some("the stream's word: as long as a playlist can name it"),
+        left: i64::try_from(named.left(now).as_secs()).ok(),
+    };
+    told.stored = held::under(&edge.cache, (&named.name, &head.headers), &judge, now);
     let stored = edge.cache.peek(&named.key, &HeaderMap::new());
     let what = match stored {
         Some(object) => format!("all {} octets are stored", object.length()),
@@ -224,10 +285,21 @@ fn of_plain(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut Ex
     told.class = Some("plain");
     told.sharing = Some("shared");
     told.key = Some(resource.key.as_str().to_owned());
-    told.left_out = NEVER_IN_A_KEY.map(str::to_owned).to_vec();
+    told.because = Some(match resource.route.config.live {
+        LiveMode::Off => "the route knows no playlists",
+        LiveMode::Auto => "it is no playlist, and none that is followed names it",
+    });
+    let never = NEVER_IN_A_KEY.map(str::to_owned);
+    told.left_out.extend(never.into_iter().skip(told.left_out.len()));
     told.lifetime = Some("the origin's Weir-Cache-Control, CDN-Cache-Control, Cache-Control or Expires");
     let now = edge.clock.now();
+    let judge = Judge { freshness: &|head| head.lifetime.freshness(now), lifetime: None, left: None };
+    told.stored = held::under(&edge.cache, (&resource.key, &head.headers), &judge, now);
     match edge.cache.peek(&resource.key, &head.headers) {
+        None if told.stored.hit_for_miss => {
+            "each request asks the origin for itself: what came last was one viewer's alone".to_owned()
+        }
+        None if !told.stored.fills.is_empty() => "joins what is being fetched".to_owned(),
         None => "fetched once for all who ask: nothing is stored".to_owned(),
         Some(object) => format!(
             "{} of {} octets is stored, {} s old and fresh for {} s",
@@ -242,11 +314,44 @@ fn of_plain(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut Ex
 const NEVER_IN_A_KEY: [&str; 4] =
     ["the viewer's scheme, host and address", "Cookie", "Origin", "fields that Vary does not name"];
 
-fn leave_out(asking: &Asking, told: &mut Explanation) {
-    told.left_out = NEVER_IN_A_KEY[..3].iter().map(|what| (*what).to_owned()).collect();
+fn leave_out((resource, asking): (&Resource<'_>, &Asking), told: &mut Explanation) {
+    let never = NEVER_IN_A_KEY[..3].iter().map(|what| (*what).to_owned());
+    told.left_out.extend(never.skip(told.left_out.len()));
+    told.directives = match &asking.directives {
+        Ok(directives) if *directives == Directives::default() => None,
+        Ok(directives) => Some(directives.to_string()),
+        Err(bad) => Some(bad.to_string()),
+    };
     if asking.dropped > 0 {
         told.left_out.push(format!("{} parameters of the query that nothing keeps", asking.dropped));
+        told.dropped = dropped(&resource.target, &asking.target);
     }
+}
+
+/// The names of parameters that `target` has and `kept` has not, directives left out.
+fn dropped(target: &str, kept: &str) -> Vec<String> {
+    let parameters = |target: &str| -> Vec<String> {
+        let query = target.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').filter(|parameter| !parameter.is_empty()).map(str::to_owned).collect()
+    };
+    let kept = parameters(kept);
+    let name = |parameter: &String| parameter.split('=').next().unwrap_or_default().to_owned();
+    let gone = parameters(target).into_iter().filter(|parameter| !kept.contains(parameter));
+    gone.map(|parameter| name(&parameter)).filter(|name| !name.starts_with("_HLS_")).collect()
+}
+
+/// The origins in order, and how each is.
+fn origins(edge: &Edge, names: &[String]) -> String {
+    let policies = edge.policies();
+    let figures = policies.origins.snapshot();
+    let how = |name: &String| {
+        let standing = figures.iter().find(|figures| *figures.name == **name).map(|figures| figures.standing);
+        match standing {
+            Some(Standing::Well | Standing::Returning) | None => name.clone(),
+            Some(_) => format!("{name} (not well)"),
+        }
+    };
+    names.iter().map(how).collect::<Vec<_>>().join(", then ")
 }
 
 fn url_path(head: &Head) -> String {
@@ -278,8 +383,10 @@ pub(super) fn head(url: &str, mut fields: HeaderMap) -> Result<Head, &'static st
         path: path.to_owned(),
         query: uri.query().map(str::to_owned),
         headers: fields,
+        caller: Caller::Viewer,
         viewer: Viewer { peer: nobody, address: nobody },
         protocol: Protocol::Http11,
         received: Tick::default(),
+        interims: Interims::default(),
     })
 }

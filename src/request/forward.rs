@@ -10,10 +10,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use http_body::{Body as _, Frame, SizeHint};
 
-use crate::origin::{Ask, Course};
+use crate::origin::{Ask, Course, Whose};
 use crate::rules::caching::invalidate::invalidated;
 use crate::rules::fields::cache_status::{Forward, Handling, Joined, Kept};
-use crate::rules::fields::hop;
+use crate::rules::fields::{date, hop};
 use crate::telemetry::traffic::Origination;
 
 use super::answer::{Access, Age, Answer, Provenance};
@@ -21,7 +21,7 @@ use super::body::Content;
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
-use super::{Head, Refusal, Upload, UploadError, upstream};
+use super::{Head, Refusal, Upload, UploadError, posted, upstream};
 
 /// Passes a request without a body.
 ///
@@ -68,6 +68,8 @@ pub async fn pass_with_body(
 pub struct Passing {
     /// Why it is.
     why: Forward,
+    /// Whether it waited for another's answer first.
+    pub joined: Joined,
     /// Its fields.
     pub headers: HeaderMap,
     /// The deadline for the head of the answer, where it is longer than the origin's own.
@@ -78,7 +80,8 @@ pub struct Passing {
 impl Passing {
     /// A request passed as it came, without a body.
     pub fn of(head: &Head, policies: &Policies, why: Forward) -> Self {
-        Self { why, headers: upstream::passed_fields(head, policies), first_byte: None, body: None }
+        let headers = upstream::passed_fields(head, policies);
+        Self { why, joined: Joined::Alone, headers, first_byte: None, body: None }
     }
 }
 
@@ -93,7 +96,7 @@ pub async fn send(
     (head, resource): (&Head, &Resource<'_>),
     passing: Passing,
 ) -> Result<Answer, Refusal> {
-    let Passing { why, headers, first_byte, body } = passing;
+    let Passing { why, joined, headers, first_byte, body } = passing;
     let began = edge.clock.now();
     let ask = Ask {
         method: head.method.clone(),
@@ -102,17 +105,27 @@ pub async fn send(
         headers,
         viewer_authority: head.authority.clone(),
         body: body.map(|body| Box::pin(body) as _),
-        course: Course::default(),
+        course: Course { whose: Whose::Viewer, interims: head.interims.clone(), ..Course::default() },
     };
-    let fetched = policies.origins.fetch(edge.tasks(), &resource.route.supply.origins, ask).await;
+    let fetched = policies.origins.fetch(edge.tasks(), &resource.route.supply.order(&resource.upstream), ask).await;
     let answer = fetched.map_err(|error| upstream::of_fetch(&error))?;
     for target in invalidated(&resource.written(), &head.method, answer.status, &answer.headers) {
-        edge.cache.remove(&resource.sibling(&target));
+        let key = resource.sibling(&target);
+        edge.cache.remove(&key);
+        // A stream that began anew keeps it under another key.
+        if let Some(named) = edge.live.media.find(&key) {
+            edge.cache.remove(&named.key);
+        }
     }
+    let answer = match posted::keep(edge, policies, (head, resource), (answer, began)).await? {
+        Ok(kept) => return Ok(Answer { origin_wait: Some(edge.clock.now().since(began)), ..kept }),
+        Err(answer) => answer,
+    };
     let mut headers = answer.headers;
     hop::strip_hop_by_hop(&mut headers);
-    let handling = Handling::Forwarded { why, status: None, kept: Kept::Passed, joined: Joined::Alone };
-    let provenance = Provenance { handling, ttl: None, age: Age::AsReceived };
+    date::ensure_date(&mut headers, edge.clock.wall());
+    let handling = Handling::Forwarded { why, status: None, kept: Kept::Passed, joined };
+    let provenance = Provenance { handling, ttl: None, age: Age::AsReceived, detail: None };
     let silent = head.method == Method::HEAD;
     Ok(Answer {
         status: answer.status,

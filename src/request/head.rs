@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use http::{HeaderMap, Method};
 
 use crate::clock::Tick;
+use crate::outbound::interim::Interims;
+use crate::rules::upstream::rendezvous::Print;
 
 /// The head of one request.
 #[derive(Clone, Debug)]
@@ -25,10 +27,14 @@ pub struct Head {
     pub headers: HeaderMap,
     /// Who asks.
     pub viewer: Viewer,
+    /// As what it came: by which listener, and what that one asks for.
+    pub caller: Caller,
     /// What carried it.
     pub protocol: Protocol,
     /// When its head was complete.
     pub received: Tick,
+    /// Who hears interim answers.
+    pub interims: Interims,
 }
 
 impl Head {
@@ -40,6 +46,17 @@ impl Head {
             _ => authority,
         }
     }
+}
+
+/// As what a request came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Caller {
+    /// As one of a viewer, by a listener for viewers.
+    #[default]
+    Viewer,
+    /// As one of another node, which has proven itself, by the listener for those. It may name what it means by the
+    /// print of its key.
+    Node(Option<Print>),
 }
 
 /// Who sent a request.
@@ -124,9 +141,11 @@ mod tests {
                 path: "/".to_owned(),
                 query: None,
                 headers: HeaderMap::new(),
+                caller: Caller::Viewer,
                 viewer: Viewer { peer: ([127, 0, 0, 1], 1).into(), address: ([127, 0, 0, 1], 1).into() },
                 protocol: Protocol::Http11,
                 received: Tick::default(),
+                interims: Interims::default(),
             };
             assert_eq!(head.host(), host);
         }

@@ -10,6 +10,7 @@ use crate::cache::{FillReader, Lead, Object, ResponseHead};
 use crate::clock::Tick;
 use crate::config::Keys;
 use crate::live::media::{Kind, Named, PartAnswer, Source};
+use crate::rules::caching::control::CDN_CACHE_CONTROL;
 use crate::rules::caching::range::{self, RangeSet};
 use crate::rules::caching::{Freshness, Key, freshness};
 use crate::rules::fields::cache_status::Forward;
@@ -21,12 +22,14 @@ use super::answer::{Age, Answer};
 use super::cached::{self, Manner, Needs};
 use super::edge::Edge;
 use super::policies::Policies;
+use super::refusal::Fault;
 use super::route::Resource;
 use super::{Head, Refusal, asked, forward, plain};
 
 struct Media<'a> {
     edge: &'a Edge,
     policies: &'a Policies,
+    head: &'a Head,
     resource: &'a Resource<'a>,
     named: &'a Named,
 }
@@ -49,8 +52,18 @@ pub async fn answer(
     if named.marks.is_large() && head.headers.contains_key(RANGE) {
         return forward::pass(edge, policies, head, resource, Forward::UriMiss).await;
     }
-    let media = Media { edge, policies, resource, named };
-    let mut answer = cached::answer(edge, policies, head, resource, &media).await?;
+    let media = Media { edge, policies, head, resource, named };
+    let mut answer = match cached::answer(edge, policies, head, resource, &media).await {
+        // Nothing of it was sent: where another origin has the same, the viewer sees nothing of one that broke off.
+        Err(refusal) if named.kind == Kind::Part && refusal.fault() == Fault::Origin => {
+            let places = &resource.route.supply.origins;
+            if !edge.live.media.is_passed_on(named, places).await {
+                return Err(refusal);
+            }
+            cached::answer(edge, policies, head, resource, &media).await?
+        }
+        answered => answered?,
+    };
     answer.urgency = Some(urgency(named.kind, named.role));
     answer.headers.remove(SET_COOKIE);
     if answer.origination == Origination::Pass
@@ -101,10 +114,13 @@ impl Manner for Media<'_> {
 
     fn fetch(&self, lead: Lead, validates: Option<Arc<Object>>) -> FillReader {
         let source = Source {
-            group: self.resource.route.supply.origins.clone(),
+            group: self.resource.route.supply.order(&self.resource.upstream),
+            places: self.resource.route.supply.origins.clone(),
             target: self.resource.upstream.clone(),
             fields: asked::fields(self.policies),
             viewer_authority: self.resource.viewer_authority.clone(),
+            errors: self.resource.route.config.errors.clone(),
+            shared: asked::regional(self.head, self.resource),
         };
         self.edge.live.media.fetch(lead, self.named, source, validates)
     }
@@ -117,7 +133,10 @@ impl Manner for Media<'_> {
         }
     }
 
-    fn ttl(&self, _: &ResponseHead, now: Tick) -> i64 {
+    fn ttl(&self, response: &ResponseHead, now: Tick) -> i64 {
+        if response.status != StatusCode::OK {
+            return response.lifetime.ttl(now);
+        }
         i64::try_from(self.named.left(now).as_secs()).unwrap_or(i64::MAX)
     }
 
@@ -127,7 +146,7 @@ impl Manner for Media<'_> {
         if !is_media {
             return answer;
         }
-        for name in [EXPIRES, PRAGMA, VARY] {
+        for name in [EXPIRES, PRAGMA, VARY, CDN_CACHE_CONTROL] {
             answer.headers.remove(name);
         }
         // From its birth on: whoever reads it takes off its age.

@@ -9,11 +9,15 @@ pub mod edge;
 pub mod explain;
 mod forward;
 pub mod head;
+pub mod held;
 mod media;
+mod outward;
 mod page;
 mod plain;
 mod playlist;
 pub mod policies;
+mod posted;
+pub mod purge;
 pub mod refusal;
 mod represent;
 mod respond;
@@ -27,7 +31,7 @@ use http::Response;
 pub use answer::Answer;
 pub use body::Body;
 pub use edge::Edge;
-pub use head::{Head, Protocol, Scheme, Viewer};
+pub use head::{Caller, Head, Protocol, Scheme, Viewer};
 pub use page::Readiness;
 pub use policies::{Advertised, Policies};
 pub use refusal::Refusal;
@@ -50,6 +54,11 @@ pub fn serve(edge: &Edge, head: Head, upload: Upload) -> impl Future<Output = Re
     }
 }
 
+/// The answer to a request that is refused before anything else is looked at.
+pub fn refuse(edge: &Edge, head: &Head, refusal: Refusal) -> Response<Body> {
+    respond::finish(edge, &edge.policies(), head, None, Err(refusal))
+}
+
 async fn journey(
     edge: &Edge,
     policies: &std::sync::Arc<Policies>,
@@ -62,6 +71,7 @@ async fn journey(
         Target::Resource(resource) => resource,
     };
     route::refuse_loops(policies, head)?;
+    asked::agree(edge, head, &resource)?;
     if let Some(asking) = asked::shared(edge, head, &resource) {
         if let Some(named) = edge.live.media.find(&asking.key) {
             let resource = asking.resource(&resource);

@@ -301,7 +301,7 @@ impl Viewer<'_> {
             headers,
             content,
             origination,
-            provenance: Some(Provenance { handling, ttl: None, age: Age::Seconds(age.as_secs()) }),
+            provenance: Some(Provenance { handling, ttl: None, age: Age::Seconds(age.as_secs()), detail: None }),
             origin_wait: self.waited.first.map(|(since, _)| now.since(since).saturating_sub(held.unwrap_or_default())),
             held,
             urgency: Some(URGENCY),

@@ -8,6 +8,7 @@ use crate::config::{self, Config, Route};
 use crate::live::Rules;
 use crate::origin::Origins;
 use crate::origin::supply::Supply;
+use crate::rules::caching::purge::Space;
 use crate::rules::cors::{Cors, Credentials, Permission};
 use crate::rules::fields::loops::Pseudonym;
 use crate::rules::uri::{self, PathPattern};
@@ -145,6 +146,9 @@ impl RoutePolicy {
             keys: route.keys,
             query_keep: route.query_keep.clone(),
             stale_playlist_for: route.stale_playlist_for,
+            failover_after: route.failover_after,
+            failback: route.failback,
+            errors: route.errors.clone(),
         };
         Self {
             name,
@@ -176,7 +180,13 @@ impl RoutePolicy {
         format!("{scheme}://{}{target}", exact.or(any).unwrap_or_else(|| "localhost".to_owned()))
     }
 
-    fn serves_host(&self, host: &str) -> bool {
+    /// How its public paths look in keys.
+    pub fn space(&self) -> Space {
+        self.supply.space(&self.path, &self.config.path)
+    }
+
+    /// Whether it serves a host.
+    pub fn serves_host(&self, host: &str) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
     }
 

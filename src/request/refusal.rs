@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::{ALLOW, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
+use crate::region::proof::Unproven;
 use crate::rules::hls::directives::BadDirectives;
 use crate::rules::hls::reload::TooFar;
 use crate::rules::uri::BadTarget;
@@ -73,6 +74,9 @@ pub enum Refusal {
     /// Too many viewers wait for one object.
     #[error("too many viewers are reading this object while it arrives")]
     TooManyReaders,
+    /// What another viewer's request brings did not come in time.
+    #[error("what another viewer's request brings did not come in time")]
+    FillWait,
     /// The origin cannot be reached.
     #[error("the origin cannot be reached")]
     OriginUnreachable,
@@ -91,6 +95,9 @@ pub enum Refusal {
     /// The origin's answer breaks a rule of HTTP.
     #[error("the origin's answer is malformed")]
     OriginMalformed,
+    /// The origin says that media or a playlist is where this node does not follow.
+    #[error("the origin redirects to where this node does not follow")]
+    OriginRedirect,
     /// As many requests as allowed are in flight to the origin, and as many wait.
     #[error("too many requests wait for the origin")]
     OriginBusy,
@@ -127,6 +134,12 @@ pub enum Refusal {
     /// A version of HTTP that this node does not speak (RFC 9110 §15.6.6).
     #[error("this version of HTTP is not spoken here")]
     VersionUnknown,
+    /// Whoever came to the listener for nodes has not proven to be one.
+    #[error("only nodes of this region are served here: {0}")]
+    NotAPeer(Unproven),
+    /// Another node knows this one, or the object, by another name than this one does.
+    #[error("the two nodes are configured otherwise")]
+    PeersDisagree,
     /// The origin answered with a status of its own, which is passed on.
     #[error("the origin answered with {status}")]
     OriginStatus {
@@ -139,7 +152,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The stable words, for metrics.
-    pub const WORDS: [&'static str; 31] = [
+    pub const WORDS: [&'static str; 35] = [
         "bad-request",
         "head-too-large",
         "body-too-large",
@@ -171,6 +184,10 @@ impl Refusal {
         "no-longer-named",
         "coding-unknown",
         "version-unknown",
+        "fill-wait",
+        "not-a-peer",
+        "peers-disagree",
+        "origin-redirect",
     ];
 
     /// Position in [`Refusal::WORDS`].
@@ -207,6 +224,10 @@ impl Refusal {
             Self::NoLongerNamed => 28,
             Self::CodingUnknown => 29,
             Self::VersionUnknown => 30,
+            Self::FillWait => 31,
+            Self::NotAPeer(_) => 32,
+            Self::PeersDisagree => 33,
+            Self::OriginRedirect => 34,
         }
     }
 
@@ -226,7 +247,8 @@ impl Refusal {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
-            Self::MisdirectedHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::NotAPeer(_) => StatusCode::FORBIDDEN,
+            Self::MisdirectedHost | Self::PeersDisagree => StatusCode::MISDIRECTED_REQUEST,
             Self::NoRoute | Self::NoLongerNamed => StatusCode::NOT_FOUND,
             Self::CodingUnknown => StatusCode::NOT_IMPLEMENTED,
             Self::VersionUnknown => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
@@ -235,6 +257,7 @@ impl Refusal {
             Self::MemoryFull
             | Self::TooManyFills
             | Self::TooManyReaders
+            | Self::FillWait
             | Self::TooManyHeld
             | Self::TooManyPlaylists
             | Self::HoldTimeout { .. }
@@ -245,6 +268,7 @@ impl Refusal {
             | Self::OriginReset
             | Self::OriginCutShort
             | Self::NotAPlaylist(_)
+            | Self::OriginRedirect
             | Self::OriginMalformed => StatusCode::BAD_GATEWAY,
             Self::OriginStatus { status, .. } => *status,
         }
@@ -266,6 +290,8 @@ impl Refusal {
             | Self::PositionTooFar(_)
             | Self::CodingUnknown
             | Self::VersionUnknown
+            | Self::NotAPeer(_)
+            | Self::PeersDisagree
             | Self::NotStored => Fault::Viewer,
             Self::LoopDetected
             | Self::MemoryFull
@@ -280,7 +306,9 @@ impl Refusal {
             | Self::OriginReset
             | Self::OriginCutShort
             | Self::OriginMalformed
+            | Self::OriginRedirect
             | Self::HoldTimeout { .. }
+            | Self::FillWait
             | Self::NotAPlaylist(_)
             | Self::NoLongerNamed
             | Self::OriginStatus { .. }
@@ -324,7 +352,7 @@ mod tests {
 
     #[test]
     fn an_overloaded_node_says_when_to_come_back() {
-        for refusal in [Refusal::MemoryFull, Refusal::TooManyFills, Refusal::OriginBusy] {
+        for refusal in [Refusal::MemoryFull, Refusal::TooManyFills, Refusal::FillWait, Refusal::OriginBusy] {
             assert_eq!(refusal.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert!(refusal.retry_after().is_some());
         }

@@ -10,7 +10,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use serde::Serialize;
 
 use crate::config::LiveMode;
-use crate::rules::caching::control::{self, Downstream};
+use crate::region::proof::{BUSY, REFUSED, WEIR_PEER};
+use crate::rules::caching::control;
+use crate::rules::caching::purge;
 use crate::rules::fields::cache_status::CacheStatus;
 use crate::rules::fields::loops;
 use crate::rules::priority::{self, Priority};
@@ -22,7 +24,8 @@ use super::answer::{Access, Age, Answer, Provenance};
 use super::body::{Body, Content};
 use super::edge::Edge;
 use super::policies::{Policies, RoutePolicy};
-use super::{Head, Protocol, Refusal, Scheme};
+use super::refusal::Fault;
+use super::{Caller, Head, Protocol, Refusal, Scheme, outward};
 
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
 const PRIORITY: HeaderName = HeaderName::from_static("priority");
@@ -47,7 +50,13 @@ pub fn finish(
     };
     let Answer { status, mut headers, content, origination, provenance, origin_wait, held, urgency, access } = answer;
     if let Some(provenance) = &provenance {
-        trace(policies, provenance, &mut headers);
+        trace(policies, head.caller, provenance, &mut headers);
+        if let Some(route) = route {
+            outward::relocate(route, head, &mut headers);
+        }
+    }
+    if let Some(route) = route {
+        outward::dress(route, &mut headers);
     }
     match route {
         Some(route) => {
@@ -65,7 +74,11 @@ pub fn finish(
         prioritise(head, urgency, &mut headers);
     }
     headers.insert(X_REQUEST_ID, HeaderValue::try_from(&*id).expect("hexadecimal digits are a field value"));
-    advertise(policies, head, &mut headers);
+    match head.caller {
+        Caller::Viewer => advertise(policies, head, &mut headers),
+        // It would keep it, and say it to each of its viewers.
+        Caller::Node(_) => _ = headers.remove(SERVER_TIMING),
+    }
     let passage = Passage {
         protocol: head.protocol.label(),
         origination,
@@ -89,12 +102,16 @@ pub fn finish(
 }
 
 /// Age, Cache-Status and Via: what this node did with an answer of the origin's.
-fn trace(policies: &Policies, provenance: &Provenance, headers: &mut HeaderMap) {
-    control::strip_targeted(headers, Downstream::Viewer);
+fn trace(policies: &Policies, caller: Caller, provenance: &Provenance, headers: &mut HeaderMap) {
+    control::strip_targeted(headers);
+    if caller == Caller::Viewer {
+        purge::strip_tags(headers);
+    }
     if let Age::Seconds(age) = provenance.age {
         headers.insert(AGE, age.into());
     }
-    let status = CacheStatus { handling: provenance.handling, ttl: provenance.ttl, detail: None, key: None };
+    let status =
+        CacheStatus { handling: provenance.handling, ttl: provenance.ttl, detail: provenance.detail, key: None };
     status.append(headers, policies.pseudonym.as_str());
     loops::append_via(headers, "1.1", &policies.pseudonym);
 }
@@ -137,6 +154,16 @@ fn advertise(policies: &Policies, head: &Head, headers: &mut HeaderMap) {
     }
 }
 
+/// Another node learns whether it is worth while to ask elsewhere: not where the origin is to blame.
+fn tell_peer(refusal: &Refusal, headers: &mut HeaderMap) {
+    let word = match refusal.fault() {
+        Fault::Origin => return,
+        Fault::Node => HeaderValue::from_static(BUSY),
+        Fault::Viewer => HeaderValue::from_static(REFUSED),
+    };
+    headers.insert(WEIR_PEER, word);
+}
+
 /// A refusal as JSON, with its stable word. Never cached; scripts may read it.
 fn refused(refusal: &Refusal, head: &Head, id: &str) -> Answer {
     #[derive(Serialize)]
@@ -146,6 +173,9 @@ fn refused(refusal: &Refusal, head: &Head, id: &str) -> Answer {
         request: &'a str,
     }
     let mut headers = refusal.fields();
+    if head.caller != Caller::Viewer || matches!(refusal, Refusal::NotAPeer(_) | Refusal::PeersDisagree) {
+        tell_peer(refusal, &mut headers);
+    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(after) = refusal.retry_after() {

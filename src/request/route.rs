@@ -13,7 +13,10 @@ use crate::rules::uri;
 use super::answer::{Access, Answer};
 use super::page::Page;
 use super::policies::{NoRoute, Policies, RoutePolicy};
-use super::{Head, Refusal, Scheme};
+use super::{Caller, Head, Refusal, Scheme};
+
+/// How often a request from another node may have passed nodes of this name: once, in another tier or the same region.
+const PASSES_OF_TIERS: usize = 1;
 
 /// What the node keeps for itself on every viewers' listener.
 const RESERVED: &str = "/.weir";
@@ -99,10 +102,13 @@ pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Ref
 /// `LoopDetected`.
 pub fn refuse_loops(policies: &Policies, head: &Head) -> Result<(), Refusal> {
     let own = &policies.pseudonym;
-    match loops::passes_in_cdn_loop(&head.headers, own) + loops::passes_in_via(&head.headers, own) {
-        0 => Ok(()),
-        _ => Err(Refusal::LoopDetected),
-    }
+    let passes = loops::passes_in_cdn_loop(&head.headers, own).max(loops::passes_in_via(&head.headers, own));
+    // Tiers and regions may share a name. Only another node is believed how often the name was written.
+    let most = match head.caller {
+        Caller::Viewer => 0,
+        Caller::Node(_) => PASSES_OF_TIERS,
+    };
+    if passes <= most { Ok(()) } else { Err(Refusal::LoopDetected) }
 }
 
 /// The one canonical form of the path and query of `head` (RFC 3986 §6.2.2).
@@ -124,7 +130,7 @@ fn resource<'a>(route: &'a RoutePolicy, head: &Head, canonical: &uri::Target<'_>
 }
 
 fn redirect_to_https(policies: &Policies, route: &RoutePolicy, head: &Head) -> Option<Answer> {
-    if !route.config.https_only || head.scheme == Scheme::Https {
+    if !route.config.https_only || head.scheme == Scheme::Https || head.caller != Caller::Viewer {
         return None;
     }
     let query = head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();

@@ -1,8 +1,8 @@
 //! What of a request goes to the origin, and what an origin's failure means to the viewer.
 
-use http::header::{
-    COOKIE, EXPECT, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, ORIGIN, RANGE,
-};
+use std::sync::Arc;
+
+use http::header::{EXPECT, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, ORIGIN, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::cache::{FillEnd, Refused};
@@ -20,21 +20,25 @@ const OF_ONE_VIEWER: [HeaderName; 7] =
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The fields of a request whose answer many may share: nothing that tells who asked first.
+/// The fields of a request whose answer many may share: nothing of what its viewer has already, and none of where they
+/// are. Cookies and Authorization go along, as the standard has it: what comes back says whose it is.
 pub fn shared_fields(head: &Head, policies: &Policies, route: &RoutePolicy) -> HeaderMap {
     let mut fields = end_to_end(head, policies);
-    for name in OF_ONE_VIEWER.iter().chain(unvaried(route)) {
+    for name in OF_ONE_VIEWER {
         fields.remove(name);
+    }
+    if route.cors.is_some() {
+        fields.remove(ORIGIN);
     }
     encoding::normalise_accept_encoding(&mut fields);
     fields
 }
 
-/// Fields that a shared request never carries, so that its answer cannot depend on them whatever Vary says. Where the
-/// origin speaks CORS itself, it must see who asks.
-pub fn unvaried(route: &RoutePolicy) -> &'static [HeaderName] {
-    const ALL: [HeaderName; 2] = [COOKIE, ORIGIN];
-    if route.cors.is_some() { &ALL } else { &ALL[..1] }
+/// Fields on which Vary does not count: Origin, which no shared request carries unless the origin speaks CORS itself and
+/// must see who asks, and those that the operator names.
+pub fn unvaried(route: &RoutePolicy) -> Arc<[HeaderName]> {
+    let own = route.cors.is_some().then_some(ORIGIN);
+    own.into_iter().chain(route.config.sharing.ignore_vary.iter().cloned()).collect()
 }
 
 /// The fields of a request that is passed on for its viewer alone.
@@ -46,6 +50,11 @@ pub fn passed_fields(head: &Head, policies: &Policies) -> HeaderMap {
     }
     fields.insert(X_FORWARDED_PROTO, HeaderValue::from_static(head.scheme.as_str()));
     fields
+}
+
+/// Whether a request has conditions, or asks for a part.
+pub fn is_conditional(head: &Head) -> bool {
+    OF_ONE_VIEWER.iter().any(|name| *name != EXPECT && head.headers.contains_key(name))
 }
 
 fn end_to_end(head: &Head, policies: &Policies) -> HeaderMap {
@@ -62,10 +71,12 @@ pub fn refusal(end: &FillEnd) -> Refusal {
         FillEnd::Failed(failure) if failure.downcast_ref::<Withdrawn>().is_some() => Refusal::NoLongerNamed,
         FillEnd::Failed(failure) => failure.downcast_ref().map_or(Refusal::OriginReset, of_fetch),
         FillEnd::Refused(refused) => refused_by_cache(*refused),
+        FillEnd::TooLate => Refusal::FillWait,
         FillEnd::CutShort { .. }
         | FillEnd::TooLong { .. }
         | FillEnd::Abandoned
         | FillEnd::NotShared
+        | FillEnd::NotMeant
         | FillEnd::TooSlow
         | FillEnd::Gone => Refusal::OriginCutShort,
     }
@@ -90,7 +101,9 @@ pub fn of_fetch(error: &FetchError) -> Refusal {
         FetchError::Reset { .. } => Refusal::OriginReset,
         FetchError::CutShort { .. } => Refusal::OriginCutShort,
         FetchError::Malformed { .. } => Refusal::OriginMalformed,
+        FetchError::Redirected { .. } => Refusal::OriginRedirect,
         FetchError::QueueFull { .. } => Refusal::OriginBusy,
+        FetchError::Resting { .. } => Refusal::OriginUnreachable,
         FetchError::Upload { .. } => Refusal::BadRequest("the request body broke off or is too large"),
     }
 }

@@ -1,11 +1,18 @@
-//! Where the heads are in what a viewer sends over HTTP/2, so that one that never ends can have a deadline. Frames are
-//! walked over, never judged: that is the work of whoever parses them (RFC 9113 §4.1, §6.2, §6.10).
+//! Where the heads are in what a viewer sends over HTTP/2, so that one that never ends can have a deadline, and how many
+//! frames carry nothing (RFC 9113 §10.5). Frames are walked over, never judged: that is the work of whoever parses them
+//! (RFC 9113 §4.1, §6.2, §6.10).
+
+use super::flood::Allowance;
+use crate::clock::Tick;
 
 /// The first octets of a connection (RFC 9113 §3.4).
 const PREFACE: usize = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
 /// Octets before a frame's payload.
 const FRAME_HEAD: usize = 9;
+const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const RST_STREAM: u8 = 0x3;
+const WINDOW_UPDATE: u8 = 0x8;
 const CONTINUATION: u8 = 0x9;
 const END_HEADERS: u8 = 0x4;
 
@@ -20,6 +27,8 @@ pub struct HeadWatch {
     /// What `left` belongs to.
     piece: Piece,
     heads: u64,
+    allowance: Allowance,
+    floods: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,19 +43,27 @@ enum Piece {
 
 impl Default for HeadWatch {
     fn default() -> Self {
-        Self { left: PREFACE, frame: [0; FRAME_HEAD], have: 0, piece: Piece::Other, heads: 0 }
+        Self {
+            left: PREFACE,
+            frame: [0; FRAME_HEAD],
+            have: 0,
+            piece: Piece::Other,
+            heads: 0,
+            allowance: Allowance::default(),
+            floods: false,
+        }
     }
 }
 
 impl HeadWatch {
-    /// Takes the next octets.
-    pub fn feed(&mut self, mut octets: &[u8]) {
+    /// Takes the next octets, which came now.
+    pub fn feed(&mut self, mut octets: &[u8], now: Tick) {
         while !octets.is_empty() {
             let step = self.left.min(octets.len());
             self.left -= step;
             octets = &octets[step..];
             if self.left == 0 {
-                octets = self.between(octets);
+                octets = self.between(octets, now);
             }
         }
     }
@@ -56,13 +73,18 @@ impl HeadWatch {
         self.piece != Piece::Other
     }
 
+    /// Whether more frames came that carry nothing than any honest viewer needs.
+    pub fn floods(&self) -> bool {
+        self.floods
+    }
+
     /// Heads that have ended.
     pub fn heads(&self) -> u64 {
         self.heads
     }
 
     /// Takes what there is of the next frame's head; what remains of `octets`.
-    fn between<'a>(&mut self, octets: &'a [u8]) -> &'a [u8] {
+    fn between<'a>(&mut self, octets: &'a [u8], now: Tick) -> &'a [u8] {
         if self.piece == Piece::LastOfHead {
             self.piece = Piece::Other;
             self.heads += 1;
@@ -72,14 +94,21 @@ impl HeadWatch {
         self.have += step;
         if self.have == FRAME_HEAD {
             self.have = 0;
-            self.begin();
+            self.begin(now);
         }
         &octets[step..]
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self, now: Tick) {
         let [high, middle, low, kind, flags, ..] = self.frame;
         self.left = u32::from_be_bytes([0, high, middle, low]) as usize;
+        let carries_nothing = match kind {
+            DATA | CONTINUATION => self.left == 0,
+            // Resets are counted with the requests that they end, windows belong to octets on their way.
+            HEADERS | RST_STREAM | WINDOW_UPDATE => false,
+            _ => true,
+        };
+        self.floods |= carries_nothing && !self.allowance.take(now);
         self.piece = match kind {
             HEADERS | CONTINUATION if flags & END_HEADERS != 0 => Piece::LastOfHead,
             HEADERS | CONTINUATION => Piece::Head,
@@ -107,11 +136,11 @@ mod tests {
     /// After each octet, whether a head is open; and the heads that ended.
     fn walked(frames: &[Vec<u8>]) -> (Vec<bool>, u64) {
         let mut watch = HeadWatch::default();
-        watch.feed(&[b'P'; PREFACE]);
+        watch.feed(&[b'P'; PREFACE], Tick::default());
         assert!(!watch.in_head());
         let mut open = Vec::new();
         for octet in frames.concat() {
-            watch.feed(&[octet]);
+            watch.feed(&[octet], Tick::default());
             open.push(watch.in_head());
         }
         (open, watch.heads())
@@ -145,8 +174,25 @@ mod tests {
         .concat();
         for size in [1, 2, 7, 9, 24, 100, octets.len()] {
             let mut watch = HeadWatch::default();
-            octets.chunks(size).for_each(|piece| watch.feed(piece));
+            octets.chunks(size).for_each(|piece| watch.feed(piece, Tick::default()));
             assert_eq!((watch.in_head(), watch.heads()), (true, 2), "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn frames_that_carry_nothing_are_counted_and_others_are_not() {
+        let floods = |frame: Vec<u8>| {
+            let mut watch = HeadWatch::default();
+            watch.feed(&[b'P'; PREFACE], Tick::default());
+            watch.feed(&frame.repeat(301), Tick::default());
+            watch.floods()
+        };
+        for kind in [2, 4, 6, 7, 99] {
+            assert!(floods(frame(kind, 0, 8)), "{kind}");
+        }
+        assert!(floods(frame(DATA, 0, 0)) && floods(frame(CONTINUATION, 0, 0)));
+        for kind in [DATA, HEADERS, RST_STREAM, WINDOW_UPDATE, CONTINUATION] {
+            assert!(!floods(frame(kind, 0, 8)), "{kind}");
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod caching;
 pub mod cors;
 pub mod fields;
+pub mod flood;
 pub mod forwarded;
 pub mod hls;
 pub mod http1;

@@ -18,8 +18,8 @@ use smallvec::SmallVec;
 use crate::clock::Tick;
 use crate::transport::stream::{Blocking, Socket};
 
-/// Writes up to this are gathered.
-const SMALL: usize = 4 << 10;
+/// Writes up to this are gathered: taken whole or not at all.
+pub(super) const SMALL: usize = 4 << 10;
 /// The largest TLS record.
 const RECORD: usize = 16 << 10;
 /// The size of a gathering buffer.

@@ -36,16 +36,16 @@ thread_local! {
 pub(super) enum Reader {
     /// HTTP/1.x: judged before hyper sees them.
     Http1(Guard),
-    /// HTTP/2: they pass unseen, but for where heads begin and end.
+    /// HTTP/2: they pass unseen, but for where heads begin and end, and for floods.
     Http2(HeadWatch),
 }
 
 impl Reader {
-    fn feed(&mut self, octets: &[u8]) -> Step {
+    fn feed(&mut self, octets: &[u8], now: Tick) -> Step {
         match self {
             Self::Http1(guard) => guard.feed(octets),
             Self::Http2(watch) => {
-                watch.feed(octets);
+                watch.feed(octets, now);
                 Step::Pass
             }
         }
@@ -127,6 +127,11 @@ impl Inlet {
     /// Whether the viewer has closed its side and nothing of the present request is left to read.
     pub(super) fn has_left(&self) -> bool {
         self.state == Input::Ended && (self.ahead.is_empty() || self.ahead_is_next)
+    }
+
+    /// Whether the viewer sends frames that carry nothing faster than it may.
+    pub(super) fn floods(&self) -> bool {
+        matches!(&self.reader, Reader::Http2(watch) if watch.floods())
     }
 
     /// Whether the viewer has closed its side.
@@ -226,7 +231,7 @@ impl Inlet {
         }
         self.last_read = Some(now);
         let heads = self.reader.heads();
-        let step = self.reader.feed(octets);
+        let step = self.reader.feed(octets, now);
         if self.reader.heads() != heads {
             self.head_since = None;
         }

@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 use ipnet::IpNet;
 
 use crate::clock::Tick;
-use crate::request::{Head, Protocol, Refusal, Scheme, Viewer};
+use crate::outbound::interim::Interims;
+use crate::request::{Caller, Head, Protocol, Refusal, Scheme, Viewer};
 use crate::rules::forwarded::{self, Said};
 use crate::rules::http1::Fault;
 
@@ -26,6 +27,8 @@ pub enum BadRequest {
     HostsDiffer,
     /// A target that is no path, or holds octets that a URI may not hold.
     Target,
+    /// A value that begins or ends with a blank (RFC 9113 §8.2.1).
+    FieldValue,
     /// Content-Length twice (RFC 9112 §6.3; what came in HTTP/2 was only compared).
     Lengths,
     /// More fields than the bound.
@@ -45,6 +48,7 @@ impl BadRequest {
             Self::HostMalformed => "the request names its host wrongly",
             Self::HostsDiffer => ":authority and Host differ",
             Self::Target => "the request target is malformed",
+            Self::FieldValue => "a field value begins or ends with a blank",
             Self::Lengths => Fault::ContentLength.detail(),
             Self::TooManyFields => "the request has too many fields",
             Self::Expectation => "the expectation is not known",
@@ -71,7 +75,7 @@ impl BadRequest {
         match self {
             Self::Octets(Fault::TargetTooLong) => 1,
             Self::Octets(Fault::HeadTooLarge) => 2,
-            Self::Octets(_) | Self::Lengths => 0,
+            Self::Octets(_) | Self::FieldValue | Self::Lengths => 0,
             Self::HostMissing => 3,
             Self::HostMalformed => 4,
             Self::HostsDiffer => 5,
@@ -93,6 +97,7 @@ impl From<BadRequest> for Refusal {
             BadRequest::Expectation => Self::ExpectationFailed,
             BadRequest::Connect => Self::MethodNotAllowed,
             BadRequest::Octets(_)
+            | BadRequest::FieldValue
             | BadRequest::Lengths
             | BadRequest::HostMissing
             | BadRequest::HostMalformed
@@ -143,11 +148,14 @@ pub fn read(parts: request::Parts, arrival: &Arrival<'_>) -> Result<Head, BadReq
     if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
         return Err(BadRequest::Lengths);
     }
+    if arrival.protocol == Protocol::Http2 && headers.values().any(has_blank_edge) {
+        return Err(BadRequest::FieldValue);
+    }
     expectation(&headers)?;
     let authority = authority(&uri, &headers, arrival.protocol)?;
     let (path, query) = target(&method, &uri)?;
     let origin = origin(&headers, arrival);
-    strip(&mut headers);
+    strip(&method, &mut headers);
     join_cookies(&mut headers);
     Ok(Head {
         method,
@@ -160,10 +168,18 @@ pub fn read(parts: request::Parts, arrival: &Arrival<'_>) -> Result<Head, BadReq
         path,
         query,
         headers,
+        caller: Caller::Viewer,
         viewer: Viewer { peer: arrival.peer, address: origin.address },
         protocol: arrival.protocol,
         received: arrival.received,
+        interims: Interims::default(),
     })
+}
+
+/// HTTP/1 strips blanks round a value, so that no value that came by it has any.
+pub(super) fn has_blank_edge(value: &HeaderValue) -> bool {
+    let blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
+    blank(value.as_bytes().first()) || blank(value.as_bytes().last())
 }
 
 pub(super) fn expectation(headers: &HeaderMap) -> Result<(), BadRequest> {
@@ -260,14 +276,38 @@ fn origin(headers: &HeaderMap, arrival: &Arrival<'_>) -> forwarded::Origin {
     forwarded::viewer(arrival.address, &said, arrival.trusted)
 }
 
-/// Removes what belongs to the connection or to proxies: Host is in the authority, trailers are not passed on, and what a viewer says of proxies
-/// and certificates is nobody's business below (RFC 7239 §8.1, RFC 9440 §2.4).
-pub fn strip(headers: &mut HeaderMap) {
-    headers.remove(HOST);
-    headers.remove(TRAILER);
-    headers.remove(FORWARDED);
-    headers.remove(CLIENT_CERT);
-    headers.remove(CLIENT_CERT_CHAIN);
+/// What proxies and frameworks take for another host, path or address. None of it is in the key, so what it changes
+/// would be stored for all.
+const OVERRIDES: [HeaderName; 9] = [
+    HeaderName::from_static("x-host"),
+    HeaderName::from_static("x-original-host"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-original-uri"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("x-cluster-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+];
+
+/// The same for methods: a matter of the viewer and the origin, but where the answer is shared.
+const METHOD_OVERRIDES: [HeaderName; 3] = [
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+];
+
+/// Removes what belongs to the connection or to proxies: Host is in the authority, trailers are not passed on, and what
+/// a viewer says of proxies and certificates is nobody's business below (RFC 7239 §8.1, RFC 9440 §2.4).
+pub fn strip(method: &Method, headers: &mut HeaderMap) {
+    for name in [HOST, TRAILER, FORWARDED, CLIENT_CERT, CLIENT_CERT_CHAIN].iter().chain(&OVERRIDES) {
+        headers.remove(name);
+    }
+    if method.is_safe() {
+        for name in &METHOD_OVERRIDES {
+            headers.remove(name);
+        }
+    }
     let forwarded: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with(X_FORWARDED)).cloned().collect();
     for name in forwarded {

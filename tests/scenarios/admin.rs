@@ -8,10 +8,11 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weir_loadtest::client::{Client, Network, Server, Way};
 
+use crate::script::{Pen, Script, reply, written};
 use crate::stage::{Setup, Stage, fresh_blob, tell};
 
 /// The metrics of the contract that exist by now, as they are written: a counter's samples end in `_total`.
-const METRICS: [&str; 19] = [
+const METRICS: [&str; 21] = [
     "weir_requests_total",
     "weir_response_bytes_total",
     "weir_request_seconds_count",
@@ -28,6 +29,8 @@ const METRICS: [&str; 19] = [
     "weir_cache_objects",
     "weir_tasks",
     "weir_fills",
+    "weir_purges_total",
+    "weir_purged_objects_total",
     "weir_held_requests",
     "weir_hold_seconds_count",
     "weir_playlist_requests_total",
@@ -55,6 +58,13 @@ async fn health_and_status_tell_how_the_node_is() {
         assert_eq!(status["routes"][0]["name"], "all");
         assert_eq!((&status["origins"][0]["name"], &status["origins"][0]["requests"]), (&"main".into(), &1.into()));
         assert!(status["memory"]["bodies"].as_u64().unwrap() >= 1_000, "{status}");
+        for kind in ["heads", "index", "fills", "playlists", "names", "held", "connections", "ceiling"] {
+            assert!(status["memory"][kind].is_u64(), "{kind}: {status}");
+        }
+        assert!(status["memory"]["connections"].as_u64().unwrap() > 0, "{status}");
+        let resident = &status["resident"];
+        assert!(resident["bytes"].as_u64() >= resident["at_start"].as_u64() && resident["growth"].is_u64(), "{status}");
+        assert_eq!(status["disk"], Value::Null);
     })
     .await;
 }
@@ -116,11 +126,14 @@ async fn the_api_describes_every_route_of_its_own() {
         let api: Value = serde_json::from_str(&text).unwrap();
         assert!(api["openapi"].as_str().unwrap().starts_with("3."), "{api}");
         let paths = api["paths"].as_object().unwrap();
-        for path in ["/healthz", "/readyz", "/metrics", "/status", "/explain", "/reload", "/warm", "/drain"] {
+        for path in ["/healthz", "/readyz", "/metrics", "/status", "/explain", "/reload", "/warm", "/purge", "/drain"] {
             let methods = paths[path].as_object().unwrap();
             for (method, described) in methods {
                 assert!(!described["responses"].as_object().unwrap().is_empty(), "{path}");
-                assert_eq!(method, if ["/reload", "/warm", "/drain"].contains(&path) { "post" } else { "get" });
+                assert_eq!(
+                    method,
+                    if ["/reload", "/warm", "/purge", "/drain"].contains(&path) { "post" } else { "get" }
+                );
             }
         }
         for path in paths.keys() {
@@ -156,6 +169,79 @@ async fn explain_walks_the_way_of_a_request_without_taking_it() {
             let explained: Value = serde_json::from_str(&text).unwrap();
             assert_eq!(explained[told.0], told.1, "{headers}: {text}");
         }
+    })
+    .await;
+}
+
+/// An origin whose answers vary on `x-kind`, with one that is slow and one that is private.
+async fn varied() -> (Pen, Script) {
+    let (pen, held) = written(&[("content-length", "4"), ("cache-control", "max-age=60")]);
+    let held = std::sync::Mutex::new(Some(held));
+    let origin = Script::start(move |seen| match seen.target.as_str() {
+        "/slow" => held.lock().unwrap().take().unwrap(),
+        "/private" => reply(200, &[("cache-control", "private")], "mine"),
+        _ => {
+            let zipped = seen.field("accept-encoding").contains("gzip");
+            let life = if zipped { "max-age=600" } else { "s-maxage=60" };
+            let tag = if zipped { "\"z\"" } else { "\"p\"" };
+            let fields = [("cache-control", life), ("vary", "x-kind"), ("etag", tag), ("surrogate-key", "a b")];
+            reply(200, &fields, "12345")
+        }
+    })
+    .await;
+    (pen, origin)
+}
+
+#[tokio::test]
+async fn explain_tells_what_is_stored_and_what_is_under_way() {
+    let (pen, origin) = varied().await;
+    let setup = Setup { upstream: Some(origin.addr), ..Setup::default() };
+    tell(Way::H1, setup, async |stage: &Stage| {
+        let explained = async |rest: &str| -> Value {
+            let (_, text) = stage.admin(Method::GET, &format!("/explain?url={rest}"), "").await;
+            serde_json::from_str(&text).unwrap()
+        };
+        for kind in ["one", "two"] {
+            stage.get_with("/x", &[("x-kind", kind), ("accept-encoding", "identity")]).await.bytes().await.unwrap();
+        }
+        stage.settled().await;
+        let told = explained("/x").await;
+        let variants = told["stored"]["variants"].as_array().unwrap();
+        assert_eq!(variants.len(), 2, "{told}");
+        let newest = &variants[0];
+        assert_eq!((&newest["vary"][0], &newest["octets"]), (&"x-kind: two".into(), &5.into()), "{told}");
+        assert_eq!((&newest["lifetime"], &newest["fresh"]), (&"s-maxage=60 in cache-control".into(), &true.into()));
+        assert_eq!((&newest["validators"][0], &newest["tags"][0]), (&"\"p\"".into(), &"a b".into()), "{told}");
+        assert!(newest["ttl_seconds"].as_i64().unwrap() > 50 && newest["bytes"].as_u64().unwrap() > 5, "{told}");
+        assert_eq!((&told["stored"]["on_disk"], &told["stored"]["purge"]), (&Value::Null, &Value::Null));
+
+        let viewer = stage.viewer().await;
+        pen.send(Ok(Bytes::from_static(b"12"))).await.unwrap();
+        let mut slow = viewer.get("/slow", &[]).await.unwrap();
+        let told = explained("/slow").await;
+        let fill = &told["stored"]["fills"][0];
+        assert_eq!(
+            (&fill["readers"], &fill["length"], &fill["stores"]),
+            (&1.into(), &4.into(), &true.into()),
+            "{told}"
+        );
+        assert!(told["verdict"].as_str().unwrap().starts_with("joins"), "{told}");
+        pen.send(Ok(Bytes::from_static(b"34"))).await.unwrap();
+        slow.bytes().await.unwrap();
+
+        stage.get("/private").await.bytes().await.unwrap();
+        let told = explained("/private").await;
+        assert_eq!(told["stored"]["hit_for_miss"], true, "{told}");
+        let told = explained("/live/v1.m3u8%3FCMCD=x%26_HLS_msn=7%26start=1").await;
+        assert_eq!(
+            (&told["dropped"], &told["directives"]),
+            (&serde_json::json!(["CMCD"]), &"_HLS_msn=7".into()),
+            "{told}"
+        );
+        stage.admin(Method::POST, "/purge", r#"{"url": "/x", "mode": "soft"}"#).await;
+        let told = explained("/x").await;
+        let newest = &told["stored"]["variants"][0];
+        assert_eq!((&newest["lifetime"], &newest["fresh"]), (&"a purge made it stale".into(), &false.into()), "{told}");
     })
     .await;
 }
@@ -214,12 +300,13 @@ async fn a_unix_socket_serves_whoever_may_open_it() {
 #[tokio::test]
 async fn elsewhere_a_token_with_the_fitting_role_is_asked_for() {
     let tokens = "[[admin.tokens]]\nfile = \"viewer.token\"\nroles = [\"view\"]\n\
-                  [[admin.tokens]]\nfile = \"operator.token\"\nroles = [\"view\", \"operate\"]\n";
+                  [[admin.tokens]]\nfile = \"operator.token\"\nroles = [\"view\", \"operate\"]\n\
+                  [[admin.tokens]]\nfile = \"purger.token\"\nroles = [\"purge\"]\n";
     let setup = Setup {
         listen: "admin = \"0.0.0.0:0\"\n".to_owned(),
         tables: tokens.to_owned(),
         prepare: Some(|folder, _| {
-            for name in ["viewer", "operator"] {
+            for name in ["viewer", "operator", "purger"] {
                 let token = format!("{name}-{}", "0123456789abcdef".repeat(3));
                 std::fs::write(folder.join(format!("{name}.token")), token).unwrap();
             }
@@ -238,6 +325,9 @@ async fn elsewhere_a_token_with_the_fitting_role_is_asked_for() {
             (Method::GET, "/status", bearer("viewer"), 200),
             (Method::POST, "/reload", bearer("viewer"), 403),
             (Method::POST, "/reload", bearer("operator"), 200),
+            (Method::POST, "/purge", bearer("operator"), 403),
+            (Method::POST, "/purge", bearer("purger"), 400),
+            (Method::POST, "/reload", bearer("purger"), 403),
         ] {
             let json = ("content-type", "application/json");
             let fields = if token.is_empty() { vec![json] } else { vec![json, ("authorization", &*token)] };

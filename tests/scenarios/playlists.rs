@@ -18,16 +18,16 @@ const LIST: (&str, &str) = ("content-type", "application/vnd.apple.mpegurl");
 
 /// How far the origin has come: complete segments, parts of the next one, and whether nothing follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Edge {
-    end: u64,
-    parts: u64,
-    ended: bool,
+pub struct Edge {
+    pub end: u64,
+    pub parts: u64,
+    pub ended: bool,
 }
 
 /// An origin that holds reloads, and whose parts come when told to.
-struct Stream {
+pub struct Stream {
     edge: watch::Sender<Edge>,
-    origin: Script,
+    pub origin: Script,
 }
 
 const FIRST: u64 = 100;
@@ -35,13 +35,14 @@ const ENDED: Edge = Edge { end: FIRST + 12, parts: 0, ended: true };
 
 impl Stream {
     /// `target` is the target duration in seconds; twelve segments, and one part of the next.
-    async fn start(target: u64) -> Self {
+    pub async fn start(target: u64) -> Self {
         let (edge, seen) = watch::channel(Edge { end: FIRST + 12, parts: 1, ended: false });
         let origin = Script::start_with(move |request| Box::pin(answer(request, seen.clone(), target))).await;
         Self { edge, origin }
     }
 
-    fn publish(&self, change: impl FnOnce(&mut Edge)) {
+    /// The origin comes further.
+    pub fn publish(&self, change: impl FnOnce(&mut Edge)) {
         self.edge.send_modify(change);
     }
 
@@ -50,7 +51,7 @@ impl Stream {
     }
 
     /// Requests for a position.
-    fn asked_for(&self, position: &str) -> usize {
+    pub fn asked_for(&self, position: &str) -> usize {
         self.origin.seen().iter().filter(|seen| seen.target.contains(position)).count()
     }
 }
@@ -93,7 +94,8 @@ fn text(edge: Edge, target: u64) -> String {
     }
 }
 
-async fn body(answer: &mut Response) -> String {
+/// The whole body as text.
+pub async fn body(answer: &mut Response) -> String {
     String::from_utf8(answer.bytes().await.unwrap().to_vec()).unwrap()
 }
 

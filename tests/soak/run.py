@@ -29,7 +29,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/foreign"))
 os.environ.setdefault("WEIR_BINARIES", str(ROOT / "target/release"))
 
-from kit import network, processes, weir  # noqa: E402
+from kit import network, processes, resident, weir  # noqa: E402
+
+import region  # noqa: E402
 
 MIB = 1 << 20
 WAYS = ("h1", "h1s", "h2", "h3")
@@ -113,8 +115,8 @@ def ended(process, seconds=180):
 class Origin(weir.Origin):
     """With its control port."""
 
-    def __init__(self, folder):
-        super().__init__(folder)
+    def __init__(self, folder, *arguments):
+        super().__init__(folder, *arguments)
         self.control = self.process.child.stdout.readline().split()[1].decode().removesuffix("/__stats")
 
     @property
@@ -253,6 +255,60 @@ def judge_viewers(report):
         yield f"{report['started']} started, {report['stalls']}, {report['errors']}"
 
 
+def fifty_viewers_of_each_protocol_outlive_their_origin(stage):
+    """The origin of a stream is killed in mid-part again and again, and another goes on in other numbers: no viewer with
+    three parts of buffer stalls, and no sequence goes back."""
+    count, kills = ("4", 2) if stage.short else ("50", 20)
+    pause = 6
+    with core(1):
+        # A thousand segments behind the other: its numbers, and what its names stand for, are others.
+        backup = Origin(stage.folder, "--epoch-ms", str(int(time.time() * 1000) - 2_000_000))
+    text = stage.toml().replace('origins = ["origin"]', 'origins = ["origin", "backup"]')
+    text = text.replace("[[route]]", f'[origins.backup]\nurl = "{backup.url}"\n[[route]]')
+    stage.count += 1
+    with core(0):
+        node = weir.Node(stage.folder, f"node-{stage.count}", text)
+    seconds = 14 + kills * 2 * pause + 8
+    playing = {way: stage.begin(node, way, "viewers", "/live/master.m3u8", "--viewers", count, "--arrive-over", "5s",
+                                "--seconds", str(seconds)) for way in ("h1", "h2", "h3")}
+    time.sleep(14)
+    took = []
+
+    def comes_from(name):
+        renditions = node.api("/status")["live"]["renditions"]
+        followed = [one for one in renditions if one["state"] == "live"]
+        return followed and all(one["origin"] == name for one in followed)
+
+    for turn in range(kills):
+        assert comes_from("origin"), f"before kill {turn}: {node.api('/status')['live']}"
+        # At another moment within a part each time.
+        time.sleep(turn * 0.037 % 0.333)
+        begun = time.monotonic()
+        stage.origin.ask("POST", "/__faults", {"id": "killed", "action": "die"})
+        processes.until(lambda: comes_from("backup"), "the other origin is followed", 10)
+        took.append(time.monotonic() - begun)
+        time.sleep(max(0, begun + pause - time.monotonic()))
+        stage.origin.ask("DELETE", "/__faults/killed")
+        time.sleep(0.3)
+        said = weir.weir("origin", "origin", "return", "--admin", node.admin)
+        assert said.returncode == 0, said.stdout + said.stderr
+        processes.until(lambda: comes_from("origin"), "the stream is back", 10)
+        time.sleep(max(0, begun + 2 * pause - time.monotonic()))
+    wrong = []
+    counted = node.metrics()
+    noticed = {name: counted.get(f'weir_playlist_findings_total{{finding="{name}"}}', 0) for name in ("restart", "failover")}
+    say("failover", "all", f"{kills} kills; followed elsewhere after p50 {sorted(took)[len(took) // 2] * 1e3:.0f} ms, at most "
+        f"{max(took) * 1e3:.0f} ms; bridges {noticed['restart']:.0f}")
+    for way, process in playing.items():
+        report = ended(process, seconds + 120)
+        say("failover", way, f"{viewers(report)}; jumps {report.get('jumps')}; longest stall {report['stalls']['longest_ms']:.0f} ms")
+        if report["started"] != report["viewers"] or report["stalls"]["count"] or report["errors"]["counts"]:
+            wrong.append(f"{way}: {report['started']} started, {report['stalls']}, {report['errors']}")
+    node.end()
+    backup.process.end()
+    assert not wrong, "; ".join(wrong)
+
+
 def memory_stays_below_its_ceiling(stage):
     """10 GB of distinct objects through a cache of 256 MiB, one of them of 3 GB, by several clients at once."""
     node, each = stage.node("256MiB"), 60 if stage.short else 875
@@ -280,6 +336,30 @@ def memory_stays_below_its_ceiling(stage):
     say("memory", "all", f"{got / 1e9:.2f} GB in {seconds:.0f} s, {odd} odd answers; resident {rest / MIB:.0f} MiB at rest, "
         f"{peak / MIB:.0f} at most, {now / MIB:.0f} at the end; limit {limit / MIB:.0f}")
     assert got == large + 4 * each * 2_000_000 and not odd and peak <= limit
+
+
+def what_is_resident_is_accounted(stage):
+    """After ten seconds of rest `/status` explains 85 % of what the process has grown by since its start."""
+    wrong, part = [], 4 if stage.short else 1
+    for size, count in ((1_000, 40_000), (40_000, 4_000), (240_000, 2_000), (2_000_000, 200)):
+        node = stage.node("2GiB")
+        resident.fetch(node, "warm", 20, 1_000)
+        before = resident.Figures(node)
+        odd = resident.fetch(node, "one", count // part, size)
+        wrong += resident.judge(node, before, f"{count // part} of {size} bytes", odd, say)
+        node.end()
+    node, ceiling = stage.node("512MiB"), 512 * MIB
+    resident.fetch(node, "warm", 20, 1_000)
+    before = resident.Figures(node)
+    # Several times the ceiling, of sizes that share no pages, the last as the first.
+    for turn, (size, count) in enumerate(((240_000, 6_000), (2_000_000, 800), (40_000, 20_000), (1_000, 80_000), (240_000, 6_000))):
+        node.process.forget_memory_peak()
+        odd = resident.fetch(node, f"scan-{turn}", count // part, size)
+        peak = node.process.memory_peak() - before.resident
+        wrong += resident.judge(node, before, f"then {count // part} of {size} bytes", odd, say)
+        if peak > 1.1 * ceiling:
+            wrong.append(f"{peak / MIB:.0f} MiB at most below a ceiling of {ceiling / MIB:.0f}")
+    assert not wrong, "; ".join(wrong)
 
 
 def certificates_and_routes_change_under_200_viewers(stage):
@@ -504,6 +584,10 @@ def forty_channels_with_four_hours_each(stage):
     assert all(name in after for name in [f"/dvr/0/0/{name}" for name in newest[-5:]]) and before == after
 
 
+def three_nodes_fetch_once_and_one_is_killed(stage):
+    region.thousand_objects(stage, say)
+
+
 STORIES = [
     herd_of_200_at_one_cold_object,
     herd_whose_first_client_leaves_in_mid_body,
@@ -515,9 +599,12 @@ STORIES = [
     five_hundred_viewers_of_four_renditions,
     plain_hls_is_discovered_early,
     forty_channels_with_four_hours_each,
+    fifty_viewers_of_each_protocol_outlive_their_origin,
     memory_stays_below_its_ceiling,
+    what_is_resident_is_accounted,
     certificates_and_routes_change_under_200_viewers,
     two_hundred_who_never_read_cost_little,
+    three_nodes_fetch_once_and_one_is_killed,
 ]
 
 

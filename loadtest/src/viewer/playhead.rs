@@ -184,6 +184,11 @@ impl Playhead {
         }
     }
 
+    /// Where what is buffered of `track` ends.
+    pub fn buffered(&self, track: usize) -> Option<Micros> {
+        self.buffers[track].map(|(_, end)| end)
+    }
+
     /// How much of `track` lies ahead at `now`.
     pub fn ahead(&self, track: usize, now: Instant) -> Micros {
         let position = self.position(now).unwrap_or(self.setup.start);

@@ -294,6 +294,11 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Where what is buffered of the track ends.
+    pub(super) fn buffered(&self, track: usize) -> Option<Micros> {
+        self.playhead().as_ref().and_then(|head| head.buffered(track))
+    }
+
     /// How much of the track lies ahead.
     pub(super) fn ahead(&self, track: usize) -> Duration {
         let playhead = self.playhead();

@@ -164,10 +164,16 @@ impl<'a> Track<'a> {
                     None => drop(news.changed().await),
                 },
                 Found::Gone => {
-                    let target = self.session.own_start(&playlist);
-                    self.session.jump(self.place.index, target + feed.shift);
                     feed.continuity.forget();
-                    cursor = next::begin(&playlist, target, latency);
+                    cursor = match self.covered(&playlist) {
+                        // As hls.js does: it goes on by time where the playlist has what follows its buffer.
+                        Some(end) => next::begin(&playlist, end - feed.shift, latency),
+                        None => {
+                            let target = self.session.own_start(&playlist);
+                            self.session.jump(self.place.index, target + feed.shift);
+                            next::begin(&playlist, target, latency)
+                        }
+                    };
                 }
                 Found::End => {
                     self.session.end(self.place.index);
@@ -175,6 +181,14 @@ impl<'a> Track<'a> {
                 }
             }
         }
+    }
+
+    /// The end of what is buffered, if a playlist with dates goes on there.
+    fn covered(&self, playlist: &MediaPlaylist) -> Option<Micros> {
+        let first = playlist.segments.first().filter(|_| playlist.dated && !playlist.ended)?;
+        // Another origin may be a little behind the one before.
+        let latest = playlist.edge() + playlist.target_duration;
+        self.session.buffered(self.place.index).filter(|end| (first.start..=latest).contains(end))
     }
 
     /// Loads a piece, its initialization section first where it is another than before.

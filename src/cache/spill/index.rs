@@ -9,6 +9,7 @@ use http::HeaderMap;
 
 use crate::cache::memory::{Charge, Kind, Memory};
 use crate::cache::object::{Object, ResponseHead};
+use crate::cache::purges::Removed;
 use crate::rules::caching::{Key, Variant};
 
 use super::record::Card;
@@ -57,15 +58,6 @@ pub(super) enum Found {
     OnDisk(Located),
 }
 
-/// Octets and objects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Removed {
-    /// Objects.
-    pub objects: u64,
-    /// Octets of their bodies.
-    pub bytes: u64,
-}
-
 #[derive(Default)]
 struct Shelf {
     segment: Option<Arc<Segment>>,
@@ -107,6 +99,11 @@ impl Index {
             bytes: 0,
             weight: 0,
         }
+    }
+
+    /// The keys of all that is on disk.
+    pub fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.entries.keys()
     }
 
     /// The newest object that fits the request.

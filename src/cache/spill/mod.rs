@@ -35,9 +35,9 @@ use crate::rules::caching::{Freshness, Key};
 
 use super::memory::Memory;
 use super::object::{Object, ResponseHead};
+use super::purges::Removed;
 
 pub use figures::{Figures, READ_BOUNDS, Standing, Usage};
-pub use index::Removed;
 
 use figures::Health;
 use index::Index;
@@ -245,6 +245,11 @@ impl Spill {
         self.bury_soon(&old);
     }
 
+    /// Passes over the keys of all that is on disk.
+    pub(super) fn each_key(&self, note: impl FnMut(&Key)) {
+        self.index.lock().keys().for_each(note);
+    }
+
     /// Whether there is something for a request.
     pub fn holds(&self, key: &Key, request: &HeaderMap) -> bool {
         self.index.lock().find(key, request).is_some()
@@ -253,10 +258,10 @@ impl Spill {
     /// Lets go of everything under `key`; how many objects that was. In force at once, and after a restart too, however
     /// the process ends: blocks until that is on disk, for those who have nobody else to serve. Nothing under `key` may
     /// still be in memory when this is called.
-    pub fn remove(&self, key: &Key) -> u64 {
+    pub fn remove(&self, key: &Key) -> Removed {
         let (numbers, removed) = self.take_out(key);
         self.bury(&numbers);
-        removed.objects
+        removed
     }
 
     /// As [`Spill::remove`], without waiting for the disk: for workers. A process that ends within the next moment may

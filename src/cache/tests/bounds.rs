@@ -5,7 +5,7 @@ use super::*;
 use crate::clock::Tick;
 
 fn emptied(cache: &Cache) {
-    cache.clear_by(|_| true);
+    cache.purge(&Selector::All, Act::Purge(Mode::Hard));
     cache.run_pending();
     let usage = cache.usage();
     assert_eq!((usage.bodies, usage.heads, usage.fills), (0, 0, 0));
@@ -50,7 +50,7 @@ fn an_object_that_is_let_go_is_counted_until_its_last_reader_has_left() {
 }
 
 fn emptied_but(cache: &Cache, bytes: u64) {
-    cache.clear_by(|_| true);
+    cache.purge(&Selector::All, Act::Purge(Mode::Hard));
     let bodies = cache.usage().bodies;
     assert!((bytes..bytes + KIB).contains(&bodies), "{bodies}");
 }

@@ -2,6 +2,8 @@
 
 mod bounds;
 mod interleavings;
+mod purges;
+mod sharing;
 mod workers;
 
 use std::future::poll_fn;
@@ -49,6 +51,7 @@ pub(super) fn config() -> CacheConfig {
         fills_per_group: 4,
         fill_readers: 8,
         live_reserve: Duration::from_secs(60),
+        apart: Duration::from_secs(10),
     }
 }
 
@@ -124,6 +127,7 @@ fn said(lookup: &Lookup) -> &'static str {
         Lookup::Stale { .. } => "stale",
         Lookup::Join(_) => "a flight",
         Lookup::Lead(_) => "the lead",
+        Lookup::Apart => "apart",
         Lookup::Refused(_) => "a refusal",
     }
 }
@@ -422,7 +426,8 @@ fn what_was_asked_for_before_a_purge_is_not_stored_after_it() {
     store(&cache, "/stored", 10);
     let (mut writer, mut leader) = lead(look(&cache, "/a"));
     writer.head(head(), None, STORED).unwrap();
-    cache.clear_by(|key| key.as_str().ends_with("/a") || key.as_str().ends_with("/stored"));
+    let purged = cache.purge(&Selector::Objects(vec![key("/a"), key("/stored")]), Act::Purge(Mode::Hard));
+    assert_eq!((purged.memory.objects, purged.fills), (1, 1));
     let (_other, _) = lead(look(&cache, "/a"));
     writer.push(Bytes::from_static(b"old")).unwrap();
     writer.complete();

@@ -122,7 +122,7 @@ fn threads_that_fetch_join_hit_and_purge_at_once_see_right_octets_below_the_ceil
             scope.spawn(move || worker(bells, index, async |_| visits(cache, index as u64).await));
         }
     });
-    cache.clear_by(|_| true);
+    cache.purge(&Selector::All, Act::Purge(Mode::Hard));
     cache.run_pending();
     let usage = cache.usage();
     assert_eq!((usage.bodies, usage.heads, usage.fills), (0, 0, 0));

@@ -14,7 +14,7 @@ use crate::rules::hls::variables::Variables;
 
 use super::growing::Extent;
 use super::listing::{self, Item, Namer};
-use super::names::{Fingerprint, Listing};
+use super::names::{Author, Fingerprint, Listing};
 use super::promises::Manners;
 use super::{Kind, Media};
 
@@ -26,7 +26,6 @@ const PART_AFTER_ITS_TAG: u32 = 3;
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// What is remembered of a playlist between two versions.
-#[derive(Default)]
 pub(super) struct Feed {
     /// The duration of its longest version.
     longest: Duration,
@@ -35,12 +34,19 @@ pub(super) struct Feed {
     imported: Arc<Variables>,
     in_force: InForce,
     growing: Vec<(Fingerprint, Box<str>)>,
+    /// Who knows what its newest generation of names stands for.
+    author: Author,
+    generation: u32,
+    /// Another origin lists the same as the one before.
+    is_passed_on: bool,
 }
 
 /// A hint of the last version.
 pub(super) struct Hinted {
     pub print: Fingerprint,
     pub located: Located,
+    /// As viewers ask for it.
+    pub target: String,
 }
 
 /// Initialisation sections and keys, and from which segment on: those before the last change in front of the window
@@ -65,6 +71,7 @@ struct Turn<'a> {
     role: Option<Role>,
     longest: Duration,
     now: Tick,
+    author: Author,
 }
 
 impl InForce {
@@ -95,7 +102,31 @@ impl InForce {
     }
 }
 
+impl Default for Feed {
+    fn default() -> Self {
+        Self {
+            longest: Duration::ZERO,
+            imported: Arc::default(),
+            in_force: InForce::default(),
+            growing: Vec::new(),
+            author: Author::ANYONE,
+            generation: 0,
+            is_passed_on: false,
+        }
+    }
+}
+
 impl Feed {
+    /// The next version comes from there. Where another origin goes on with the same names, all know them.
+    pub fn comes_from(&mut self, author: Author, generation: u32) {
+        let is_known = self.longest > Duration::ZERO;
+        if !is_known || generation != self.generation {
+            (self.author, self.generation) = (author, generation);
+        } else if self.author != author && self.author != Author::ANYONE {
+            (self.author, self.is_passed_on) = (Author::ANYONE, true);
+        }
+    }
+
     /// A feed of a playlist whose multivariant playlist has these variables.
     pub fn new(imported: Arc<Variables>) -> Self {
         Self { imported, ..Self::default() }
@@ -112,11 +143,15 @@ impl Feed {
         self.longest = self.longest.max(now.playlist.duration());
         let tick = media.clock.now();
         let imported = self.imported.clone();
-        let turn = |published| Turn::new(media, (asked, &imported), published, (role, self.longest, tick));
+        let author = self.author;
+        let turn = |published| Turn::new(media, (asked, &imported), published, (role, self.longest, tick), author);
         let (new, old) = (turn(now), before.map(turn));
         self.segments(old.as_ref(), &new);
         let hinted = self.tail(old.as_ref(), &new);
         self.grow(media, &new);
+        if std::mem::take(&mut self.is_passed_on) {
+            new.pass_on();
+        }
         for (print, kind) in self.in_force.retire(now.playlist.msn(0)) {
             media.names.unlist(print, (new.life(kind, Duration::ZERO), tick));
         }
@@ -127,7 +162,8 @@ impl Feed {
     pub fn retire(&mut self, media: &Media, asked: &Asked, last: &Published, margin: Duration) {
         let now = media.clock.now();
         let imported = self.imported.clone();
-        let turn = Turn::new(media, (asked, &imported), last, (None, self.longest.max(margin), now));
+        let facts = (None, self.longest.max(margin), now);
+        let turn = Turn::new(media, (asked, &imported), last, facts, self.author);
         for segment in &last.playlist.segments {
             turn.unlist_segment(segment);
         }
@@ -218,7 +254,8 @@ impl Feed {
                 new.media.promises.hint(print, new.manners());
                 new.media.names.hint(print);
             }
-            Some(Hinted { print, located })
+            let target = new.namer.target(item.uri)?;
+            Some(Hinted { print, located, target })
         });
         let hinted: Vec<_> = hinted.collect();
         let Some(old) = old else { return hinted };
@@ -267,8 +304,24 @@ impl<'a> Turn<'a> {
         (asked, imported): (&'a Asked, &Variables),
         published: &'a Published,
         (role, longest, now): (Option<Role>, Duration, Tick),
+        author: Author,
     ) -> Self {
-        Self { media, namer: Namer::new(asked, &published.playlist, imported), published, role, longest, now }
+        Self { media, namer: Namer::new(asked, &published.playlist, imported), published, role, longest, now, author }
+    }
+
+    /// All that this generation lists and hints is known to all origins.
+    fn pass_on(&self) {
+        let playlist = &self.published.playlist;
+        let segments = playlist.segments[self.published.first_of_generation.min(playlist.segments.len())..].iter();
+        let closed = segments.flat_map(|segment| listing::of_segment(segment).chain(listing::inits_and_keys(segment)));
+        let open = listing::open_parts(playlist).chain(listing::open_inits_and_keys(playlist));
+        let hinted = listing::hints(playlist).map(|(item, _)| item);
+        for item in closed.chain(open).chain(hinted) {
+            if let Some((print, _)) = self.locate(item) {
+                self.media.names.anyone(print);
+            }
+        }
+        self.media.passed_on.send_modify(|times| *times += 1);
     }
 
     /// Until when what stands at the live edge is near it.
@@ -322,7 +375,7 @@ impl<'a> Turn<'a> {
     ) -> Option<(Fingerprint, Located)> {
         let (print, located) = self.locate(item)?;
         let life = self.life(item.kind, duration);
-        let listing = Listing { kind: item.kind, role: self.role, generation, near_until, life };
+        let listing = Listing { kind: item.kind, role: self.role, generation, near_until, life, author: self.author };
         self.media.names.list(print, &listing, self.now);
         if item.kind == Kind::Part {
             self.media.names.need(print, self.now + self.target_duration() * PART_AFTER_PUBLICATION);

@@ -20,6 +20,7 @@ use crate::cache::{FillFailure, FillWriter, Sharing};
 use crate::clock::{Clock, Tick};
 use crate::origin::promise::Withdrawn;
 use crate::origin::pump::{self, Fetching};
+use crate::origin::redirect;
 use crate::origin::{Answer, AnswerBody, Ask, FetchError, Framing, Naming};
 use crate::rules::caching::freshness::Times;
 use crate::rules::caching::range::{self, OPEN_END};
@@ -173,7 +174,7 @@ impl Grower {
         };
         let requested = self.clock.now();
         let answer = {
-            let fetch = pin!(self.fetching.origins.fetch(&self.tasks, &self.fetching.group, ask));
+            let fetch = pin!(self.fetching.fetch(&self.tasks, ask));
             let mut extent = self.growth.extent.clone();
             tokio::select! {
                 biased;
@@ -186,6 +187,7 @@ impl Grower {
             (StatusCode::OK, _) => from,
             (StatusCode::PARTIAL_CONTENT, Some(first)) if first <= from => from - first,
             (StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE, _) => return Ok(Ended::NotYet),
+            (status, _) if redirect::is_one(status) => return Err(FetchError::Redirected { origin }.into()),
             (status, _) => {
                 let what = format!("it answers the range from {from} on with {status} and another one, or none");
                 return Err(FetchError::Malformed { origin, what }.into());

@@ -73,11 +73,33 @@ pub(super) struct Listing {
     pub near_until: Option<Tick>,
     /// For how long it is still needed once no version lists it.
     pub life: Duration,
+    /// Who alone knows what it stands for.
+    pub author: Author,
+}
+
+/// Who knows what a name stands for: the origin at a place of its route's list, or all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Author(u8);
+
+impl Author {
+    /// All origins mean the same by it.
+    pub const ANYONE: Self = Self(u8::MAX);
+
+    /// The origin at a place; places that cannot be told apart are any.
+    pub fn at(place: usize) -> Self {
+        u8::try_from(place).map_or(Self::ANYONE, Self)
+    }
+
+    /// The place.
+    pub fn place(self) -> Option<usize> {
+        (self != Self::ANYONE).then_some(self.0.into())
+    }
 }
 
 /// What is known of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Known {
+    pub author: Author,
     pub kind: Kind,
     pub role: Option<Role>,
     pub generation: u32,
@@ -101,6 +123,7 @@ struct Entry {
     kind: Kind,
     role: Option<Role>,
     marks: Marks,
+    author: Author,
 }
 
 /// What is remembered of a name beside what versions say.
@@ -139,6 +162,7 @@ impl Entry {
             until: (self.listed == 0).then(|| self.until.tick()),
             life: Duration::from_secs(self.life.into()),
             marks: self.marks,
+            author: self.author,
         }
     }
 
@@ -150,6 +174,7 @@ impl Entry {
     fn take(&mut self, listing: &Listing, now: Moment) {
         if listing.generation > self.generation || self.is_over(now) {
             self.since = now;
+            self.author = listing.author;
         }
         self.generation = self.generation.max(listing.generation);
         self.near_until = self.near_until.max(listing.near_until.map(Moment::of).unwrap_or_default());
@@ -286,12 +311,20 @@ impl Names {
             kind: listing.kind,
             role: listing.role,
             marks: Marks::default(),
+            author: listing.author,
         };
         entry.take(listing, moment);
         entry.since = moment;
         then(&mut entry);
         self.count.fetch_add(1, Relaxed);
         shard.names.insert(print, entry);
+    }
+
+    /// Another origin lists the same: all mean the same by the name.
+    pub fn anyone(&self, print: Fingerprint) {
+        if let Some(entry) = self.shard(print).lock().names.get_mut(&print) {
+            entry.author = Author::ANYONE;
+        }
     }
 
     /// The name is fetched before anybody asked for it.
@@ -332,10 +365,9 @@ impl Names {
     }
 }
 
-#[cfg(test)]
+/// What one name takes.
 pub(super) const ENTRY: usize = size_of::<(Fingerprint, Entry)>();
 
-#[cfg(test)]
 impl Names {
     /// What the table takes, with a control octet for each place.
     pub fn octets(&self) -> usize {

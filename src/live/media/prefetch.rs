@@ -11,8 +11,10 @@ use parking_lot::Mutex;
 use crate::cache::{FillReader, Flight, Lead, Lookup, Object};
 use crate::clock::Tick;
 use crate::live::Asked;
+use crate::origin::Interims;
 use crate::origin::pump::{Fetching, Pump, Terms};
 use crate::rules::caching::Key;
+use crate::rules::caching::storable::SetCookie;
 use crate::rules::fields::loops::CDN_LOOP;
 
 use super::feed::Hinted;
@@ -70,7 +72,7 @@ impl Unread {
 impl Media {
     /// Asks for what was hinted, unless somebody does so already.
     pub(super) fn prefetch(self: &Arc<Self>, asked: &Asked, hinted: Hinted) {
-        let Hinted { print, located, .. } = hinted;
+        let Hinted { print, located, target } = hinted;
         let Some(named) = self.known(print, &located.key) else { return };
         if named.kind == Kind::DecryptionKey || !self.cache.is_at_ease(&named.key) {
             return;
@@ -78,14 +80,18 @@ impl Media {
         let now = self.clock.now();
         let lead = match self.cache.lookup(&named.key, &HeaderMap::new(), |stored| named.freshness(stored, now)) {
             Lookup::Lead(lead) | Lookup::Stale { flight: Flight::Lead(lead), .. } => lead,
-            Lookup::Hit(..) | Lookup::Join(_) | Lookup::Refused(_) | Lookup::Stale { .. } => return,
+            Lookup::Hit(..) | Lookup::Join(_) | Lookup::Apart | Lookup::Refused(_) | Lookup::Stale { .. } => return,
         };
         self.names.prefetched(print);
+        let supply = &asked.rules.supply;
         let source = Source {
-            group: asked.rules.supply.origins.clone(),
+            shared: supply.shared(&located.key, &target, asked.viewer_authority.as_deref()),
+            group: supply.order(&located.upstream),
+            places: supply.origins.clone(),
             target: located.upstream,
             fields: asked.fields.clone(),
             viewer_authority: asked.viewer_authority.clone(),
+            errors: asked.rules.errors.clone(),
         };
         self.begin(lead, (&named, print), source, Purpose::Prefetch);
     }
@@ -122,16 +128,22 @@ impl Media {
         // Nothing that differs between viewers, so that what comes fits them all.
         let fields = source.fields.iter().filter(|(name, _)| [VIA, CDN_LOOP].contains(name));
         let fields = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let naming = self.naming(print, &source);
         let fetching = Fetching {
             origins: self.origins.load_full(),
             group: source.group,
             target: source.target,
             fields,
-            unvaried: &[],
+            unvaried: [].into(),
+            cookies: SetCookie::Strip,
+            siblings: Vec::new(),
+            interims: Interims::default(),
             viewer_authority: source.viewer_authority,
             validates,
             terms: Terms::Media(self.promises.find(print)),
-            naming: None,
+            errors: source.errors,
+            shared: source.shared,
+            naming,
         };
         let tasks = self.home(print).clone();
         let (clock, media, key) = (self.clock.clone(), self.clone(), named.key.clone());

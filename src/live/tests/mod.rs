@@ -25,6 +25,7 @@ use crate::clock::{Clock, Tick, WallTime};
 use crate::config::{self, HostHeader, Keys, Limits, LiveMode, OriginScheme, OriginTls, Playlists, Route};
 use crate::origin::Origins;
 use crate::origin::supply::Supply;
+use crate::rules::caching::negative::Errors;
 use crate::rules::hls::reload::{Reload, Wanted};
 use crate::rules::hls::{Position, Published};
 use crate::tasks::Tasks;
@@ -89,6 +90,7 @@ impl Stage {
             fills_per_group: 100,
             fill_readers: 100,
             live_reserve: SECOND,
+            apart: Duration::from_secs(10),
         };
         let cache = Arc::new(Cache::new(bounds, bells.clone(), clock.clone()));
         let live = Live::new(config, cache, Arc::new(origins), bells, (clock.clone(), vec![tasks]));
@@ -99,6 +101,9 @@ impl Stage {
             keys: Keys::NoStore,
             query_keep: Vec::new(),
             stale_playlist_for: 3,
+            failover_after: 1,
+            failback: config::Failback::Auto,
+            errors: Errors::default(),
         };
         Self { live, clock, rules, requests, count, most }
     }
@@ -253,6 +258,12 @@ fn origin_at(port: u16) -> config::Origin {
         idle: 10 * SECOND,
         connections: 64,
         requests: 512,
+        health: None,
+        proof: None,
+        aws: None,
+        missing: Vec::new(),
+        redirects: 0,
+        cookies: false,
     }
 }
 
@@ -272,6 +283,13 @@ fn route() -> Route {
         query_keep: Vec::new(),
         warm: Vec::new(),
         stale_playlist_for: 3,
+        weights: vec![None],
+        failover_after: 1,
+        failback: config::Failback::Auto,
+        sharing: crate::config::Sharing::default(),
+        errors: Errors::default(),
+        set_headers: Vec::new(),
+        remove_headers: Vec::new(),
     }
 }
 

@@ -1,6 +1,12 @@
 //! How many connections, requests and waiters an origin has at most.
 
 use super::*;
+use crate::origin::places::{Bounds, Serial, Wish};
+use crate::origin::pool::{Patience, Pool};
+use crate::outbound::addresses::Addresses;
+use crate::outbound::addresses::tests::Told;
+use crate::outbound::dial::Dial;
+use crate::outbound::link::Driver;
 
 const EMPTY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
@@ -141,4 +147,58 @@ async fn nothing_is_lost_where_many_come_and_some_leave() {
     assert!(edge.figures("primary").connections <= 6);
     stop.send(()).unwrap();
     serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_with_many_requests_delays_another_by_one() {
+    let origin = ByHand::new().await;
+    let edge = Edge::new(&[Origin { requests: 1, ..origin_at(origin.port) }]);
+    let of = |path, stream| Ask { course: Course { stream: Some(StreamId(stream)), ..Course::default() }, ..get(path) };
+    let first = edge.reading(of("/busy", 1));
+    let (mut hand, _) = origin.asked().await;
+    let busy: Vec<_> = (0..10).map(|_| edge.reading(of("/busy", 1))).collect();
+    edge.until(|figures| figures.waiting == 10).await;
+    let quiet = edge.reading(of("/quiet", 2));
+    edge.until(|figures| figures.waiting == 11).await;
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    hand.say(answer).await;
+    first.await.unwrap().unwrap();
+    let mut heads = Vec::new();
+    for _ in 0..11 {
+        heads.push(hand.head().await.unwrap());
+        hand.say(answer).await;
+    }
+    assert!(heads[1].starts_with("GET /quiet "), "{heads:?}");
+    quiet.await.unwrap().unwrap();
+    for fetch in busy {
+        fetch.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn connections_to_an_address_that_vanished_are_not_used_again() {
+    let (old, new) = (ByHand::new().await, ByHand::new().await);
+    let told = Arc::new(Told::default());
+    let clock = Clock::manual(WallTime::default());
+    let tasks = Tasks::current();
+    let at = |origin: &ByHand| format!("127.0.0.1:{}", origin.port);
+    told.say(Some(&[&at(&old)]));
+    let dial = Dial { addresses: Addresses::new("origin.test", 1, told.clone()), tls: None };
+    let patience = Patience { place: Duration::from_secs(5), connect: Duration::from_secs(2) };
+    let bounds = Bounds { connections: 4, requests: 4, queue: 4, age: Duration::from_secs(3_600) };
+    let pool = Pool::new(dial, patience, bounds, clock.clone(), Arc::default());
+    let wish = Wish { younger_than: Serial::default(), lane: 0 };
+    let lease = || pool.lease(Driver { clock: &clock, tasks: &tasks }, wish);
+
+    let one = lease().await.unwrap();
+    let (mut first, _) = tokio::join!(old.accept(), std::future::ready(()));
+    told.say(Some(&[&at(&new)]));
+    pool.resolve().await;
+    let other = lease().await.unwrap();
+    let _second = new.accept().await;
+    drop((one, other));
+    first.closed().await;
+    told.say(None);
+    pool.resolve().await;
+    assert_eq!(pool.addresses().all(), [at(&new).parse().unwrap()], "the last good one stays");
 }

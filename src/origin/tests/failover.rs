@@ -1,7 +1,7 @@
 //! Second chances: a fresh connection, another origin, and when there is none.
 
 use super::*;
-use crate::rules::upstream::select::{FIRST_REST, Standing};
+use crate::rules::upstream::health::{Cause, Class, FIRST_REST, Standing};
 
 const EMPTY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
@@ -161,7 +161,7 @@ async fn an_origin_that_keeps_failing_rests_and_is_tried_again() {
         whole(fetch.await.unwrap().unwrap()).await.unwrap();
         assert_eq!(edge.counted(Outcome::Connect), u64::min(round + 1, 3));
     }
-    assert_eq!(edge.figures("primary").standing, Standing::Resting);
+    assert_eq!(edge.figures("primary").standing, Standing::Resting(Cause::Failures(Class::Connect)));
 
     edge.clock.advance(FIRST_REST);
     let primary = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
@@ -170,7 +170,7 @@ async fn an_origin_that_keeps_failing_rests_and_is_tried_again() {
     hand.head().await.unwrap();
     hand.say(EMPTY).await;
     assert_eq!(&*fetch.await.unwrap().unwrap().origin, "primary");
-    assert_eq!(edge.figures("primary").standing, Standing::Well);
+    assert_eq!(edge.figures("primary").standing, Standing::Returning);
 }
 
 #[tokio::test]
@@ -190,4 +190,67 @@ async fn a_reload_that_was_held_in_vain_says_nothing_of_the_origins_health() {
         fetch.await.unwrap().unwrap();
     }
     assert_eq!(edge.figures("primary").standing, Standing::Well);
+}
+
+#[tokio::test]
+async fn what_one_origin_alone_knows_is_asked_of_no_other() {
+    let (primary, _backup, edge) = two().await;
+    let only = |name: &str| Ask { course: Course { only: Some(name.into()), ..Course::default() }, ..get("/part") };
+    let fetch = edge.fetching(only("primary"));
+    let (mut hand, _) = primary.asked().await;
+    hand.say("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!((fetch.await.unwrap().unwrap().status.as_u16(), edge.figures("primary").failovers), (503, 0));
+    assert!(matches!(edge.fetch(only("none")).await, Err(FetchError::NoOrigin)));
+}
+
+#[tokio::test]
+async fn what_a_dead_origin_alone_knows_is_refused_at_once() {
+    let backup = ByHand::new().await;
+    let edge = Edge::new(&[origin_at(dead().await), Origin { name: "backup".into(), ..origin_at(backup.port) }]);
+    let only = || Ask { course: Course { only: Some("primary".into()), ..Course::default() }, ..get("/part") };
+    for _ in 0..3 {
+        assert!(matches!(edge.fetch(only()).await, Err(FetchError::Connect { .. })));
+    }
+    assert!(matches!(edge.fetch(only()).await, Err(FetchError::Resting { .. })));
+    assert_eq!(edge.figures("primary").refused, 1);
+}
+
+#[tokio::test]
+async fn extra_requests_are_a_tenth_of_all_and_a_few() {
+    let origin = ByHand::new().await;
+    let edge = Edge::new(&[origin_at(origin.port)]);
+    let mut seen = 0;
+    for _ in 0..30 {
+        let fetch = edge.fetching(get("/"));
+        // Each connection is closed after the request was read: it may have been taken.
+        let (mut hand, _) = origin.asked().await;
+        seen += 1;
+        hand.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+        whole(fetch.await.unwrap().unwrap()).await.unwrap();
+        let fetch = edge.fetching(get("/"));
+        hand.head().await.unwrap();
+        drop(hand);
+        let left = edge.figures("primary").retries_left.unwrap();
+        if left > 0 {
+            let (mut hand, _) = origin.asked().await;
+            seen += 1;
+            hand.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").await;
+            assert!(fetch.await.unwrap().is_ok());
+        } else {
+            assert!(matches!(fetch.await.unwrap(), Err(FetchError::Reset { .. })));
+        }
+    }
+    let figures = edge.figures("primary");
+    assert_eq!((figures.retries, figures.spared), (16, 14), "ten, and a tenth of sixty: {seen}");
+}
+
+#[tokio::test]
+async fn an_origin_at_rest_is_sent_a_few_requests_and_no_more() {
+    let origin = ByHand::new().await;
+    let edge = Edge::new(&[origin_at(origin.port)]);
+    edge.origins.order("primary", crate::origin::Order::Rest).unwrap();
+    let held: Vec<_> = (0..16).map(|_| edge.fetching(get("/"))).collect();
+    edge.until(|figures| figures.in_flight == 16).await;
+    assert!(matches!(edge.fetch(get("/")).await, Err(FetchError::Resting { .. })));
+    held.into_iter().for_each(|fetch| fetch.abort());
 }

@@ -16,56 +16,14 @@ async fn said(answer: impl AsRef<[u8]>) -> Result<(http::StatusCode, Bytes), Fet
 
 #[tokio::test]
 async fn a_malformed_answer_is_refused() {
+    // All the others are in `tests/safety/answers.toml`; here are the places at which they show.
     let table = [
-        ("two lengths that differ", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
-        ("two lengths that agree", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
-        ("a list of lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\nhello"),
-        ("a signed length", "HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello"),
-        ("a negative length", "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello"),
-        ("a hexadecimal length", "HTTP/1.1 200 OK\r\nContent-Length: 0x5\r\n\r\nhello"),
-        ("an empty length", "HTTP/1.1 200 OK\r\nContent-Length:\r\n\r\nhello"),
-        ("a length beyond 64 bits", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\nhello"),
-        (
-            "a length beside chunks",
-            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        ),
-        ("an unknown coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: x-chunked\r\n\r\nhello"),
-        ("identity", "HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\nhello"),
-        ("two codings", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
-        (
-            "chunked twice",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-        ),
-        ("chunks in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
-        ("a folded field", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: 1\r\n  2\r\n\r\nhello"),
-        ("a blank before the colon", "HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\nhello"),
-        ("a blank before the first field", "HTTP/1.1 200 OK\r\n Content-Length: 5\r\n\r\nhello"),
-        ("a field without a name", "HTTP/1.1 200 OK\r\n: 5\r\n\r\nhello"),
-        ("a NUL in a value", "HTTP/1.1 200 OK\r\nX-A: a\0b\r\nContent-Length: 5\r\n\r\nhello"),
-        ("a bare CR in a value", "HTTP/1.1 200 OK\r\nX-A: a\rb\r\nContent-Length: 5\r\n\r\nhello"),
-        ("no version", "hello"),
-        ("HTTP/2 in letters", "HTTP/2 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
-        ("a status of two digits", "HTTP/1.1 20 OK\r\nContent-Length: 5\r\n\r\nhello"),
-        ("a protocol switch unasked", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhello"),
-        (
-            "a chunk size that is no number",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nhello\r\n0\r\n\r\n",
-        ),
-        ("a signed chunk size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+5\r\nhello\r\n0\r\n\r\n"),
-        (
-            "a chunk size beyond 64 bits",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n11111111111111111\r\nhello\r\n0\r\n\r\n",
-        ),
-        (
-            "a chunk longer than it says",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello!\r\n0\r\n\r\n",
-        ),
+        ("its first line", "hello"),
+        ("its fields", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
+        ("a switch of protocols", "HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhello"),
+        ("its chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n"),
         ("octets after the body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello!"),
         ("octets after the last body", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello!"),
-        (
-            "a second answer",
-            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-        ),
     ];
     for (what, answer) in table {
         let outcome = said(answer).await;

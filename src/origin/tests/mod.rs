@@ -6,6 +6,7 @@ mod deadlines;
 mod failover;
 mod heads;
 mod secure;
+mod storages;
 mod streams;
 
 use std::future::Future;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, WallTime};
 use crate::config::{HostHeader, Limits, Origin, OriginScheme, OriginTls};
-use crate::origin::{Answer, Ask, Course, FetchError, OriginFigures, Origins, Outcome};
+use crate::origin::{Answer, Ask, Course, FetchError, OriginFigures, Origins, Outcome, StreamId};
 use crate::tasks::Tasks;
 
 /// A cleartext origin on this port of loopback.
@@ -45,6 +46,12 @@ pub(super) fn origin_at(port: u16) -> Origin {
         idle: Duration::from_secs(10),
         connections: 64,
         requests: 512,
+        health: None,
+        proof: None,
+        aws: None,
+        missing: Vec::new(),
+        redirects: 0,
+        cookies: false,
     }
 }
 

@@ -15,26 +15,14 @@ use crate::rules::fields::structured::{self, Bare, Dictionary, Item, Member};
 
 /// Caching directives for Weir alone; never passed on (RFC 9213 §2.2).
 pub const WEIR_CACHE_CONTROL: HeaderName = HeaderName::from_static("weir-cache-control");
-/// Caching directives for every edge cache (RFC 9213 §3); passed on to other Weir nodes, not to viewers.
+/// Caching directives for every edge cache (RFC 9213 §3); passed on, for there may be another one below.
 pub const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 /// The targeted fields that this cache obeys, the strongest first.
 pub const TARGETS: [HeaderName; 2] = [WEIR_CACHE_CONTROL, CDN_CACHE_CONTROL];
 
-/// Who gets a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Downstream {
-    /// A viewer, whose caches are not of the edge.
-    Viewer,
-    /// Another Weir node.
-    Node,
-}
-
-/// Removes the targeted fields that are not for those who get `response` (RFC 9213 §2.2, §3).
-pub fn strip_targeted(response: &mut HeaderMap, downstream: Downstream) {
+/// Removes the targeted field that is for this cache alone (RFC 9213 §2.2).
+pub fn strip_targeted(response: &mut HeaderMap) {
     response.remove(WEIR_CACHE_CONTROL);
-    if downstream == Downstream::Viewer {
-        response.remove(CDN_CACHE_CONTROL);
-    }
 }
 
 /// Larger numbers of seconds mean this one (RFC 9111 §1.2.2).
@@ -117,6 +105,11 @@ impl Control {
             && !self.says(Directive::ProxyRevalidate)
             && !self.says(Directive::NoCache)
             && self.s_maxage.is_none()
+    }
+
+    /// Whether a shared cache may keep what says so.
+    pub const fn permits_keeping(&self) -> bool {
+        !self.says(Directive::NoStore) && !self.says(Directive::Private)
     }
 
     /// Whether a request with Authorization may be answered from it, and its answer be stored (§3.5).
@@ -432,12 +425,10 @@ mod tests {
     #[test]
     fn targeted_fields_go_no_further_than_they_are_meant() {
         let both = [("cdn-cache-control", "max-age=2"), ("weir-cache-control", "max-age=1"), ("cache-control", "a")];
-        for (downstream, left) in [(Downstream::Viewer, 1), (Downstream::Node, 2)] {
-            let mut response = headers(&both);
-            strip_targeted(&mut response, downstream);
-            assert_eq!(response.len(), left);
-            assert!(!response.contains_key(WEIR_CACHE_CONTROL));
-        }
+        let mut response = headers(&both);
+        strip_targeted(&mut response);
+        assert_eq!(response.len(), 2);
+        assert!(!response.contains_key(WEIR_CACHE_CONTROL));
     }
 
     #[test]

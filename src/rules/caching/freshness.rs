@@ -68,8 +68,8 @@ pub struct Received<'h> {
 pub struct Policy {
     /// What to do without an explicit lifetime (§4.2.2).
     pub heuristics: Heuristics,
-    /// For how long a stale response may stand in for an origin that cannot answer, where the response says nothing of
-    /// it (§4.2.4); zero: not at all.
+    /// For how long a response that was fresh may stand in, stale, for an origin that cannot be reached, where it says
+    /// nothing of it (§4.2.4); zero: not at all.
     pub disconnected: Duration,
 }
 
@@ -83,9 +83,10 @@ pub enum Heuristics {
 }
 
 impl Policy {
-    /// For plain responses: guesses up to a day, no answer in place of an origin that is away.
+    /// For plain responses: guesses up to a day, and what was fresh stands in for an origin that is away, as the
+    /// standard lets a disconnected cache do.
     pub const PLAIN: Self =
-        Self { heuristics: Heuristics::AtMost(Duration::from_hours(24)), disconnected: Duration::ZERO };
+        Self { heuristics: Heuristics::AtMost(Duration::from_hours(24)), disconnected: Duration::from_mins(10) };
     /// For media: no guesses.
     pub const MEDIA: Self = Self { heuristics: Heuristics::Off, disconnected: Duration::ZERO };
 }
@@ -99,7 +100,10 @@ pub struct Lifetime {
     /// Age at which it is stale.
     fresh_for: Duration,
     while_asking: Duration,
+    /// Where the origin answers with an error.
     if_error: Duration,
+    /// Where it does not answer.
+    disconnected: Duration,
     standing: Standing,
     outdated: bool,
 }
@@ -109,6 +113,8 @@ pub struct Lifetime {
 enum Standing {
     /// It has no validator: once its windows are over it is of no use.
     Unidentified,
+    /// Its lifetime is not its origin's word, and once that is over it is of no use.
+    Granted,
     /// It can be validated.
     Identified,
     /// It can be validated, and while fresh is not, even where a viewer reloads (RFC 8246).
@@ -126,13 +132,18 @@ impl Lifetime {
             false => lifetime(response, date, control, policy),
         };
         let window = |own: Option<Duration>| own.filter(|_| control.permits_stale()).unwrap_or_default();
-        let disconnected = Some(control.stale_if_error.unwrap_or(policy.disconnected));
+        let initial_age = initial_age(headers, times, date);
+        let if_error = window(control.stale_if_error);
+        // What was never fresh is nobody's but of those who asked for it.
+        let was_fresh = fresh_for > initial_age;
         Self {
             responded: times.responded,
-            initial_age: initial_age(headers, times, date),
+            initial_age,
             fresh_for,
             while_asking: window(control.stale_while_revalidate),
-            if_error: window(disconnected),
+            if_error,
+            // What the origin says of errors holds for its absence too.
+            disconnected: window(control.stale_if_error.or(was_fresh.then_some(policy.disconnected))),
             standing: match super::validator::has_validator(headers) {
                 false => Standing::Unidentified,
                 true if control.says(Directive::Immutable) => Standing::Immutable,
@@ -165,12 +176,17 @@ impl Lifetime {
         }
         let stale_for = age.saturating_sub(self.fresh_for);
         let while_asking = self.while_asking.saturating_sub(stale_for);
-        let usable_for = self.if_error.saturating_sub(stale_for);
+        let usable_for = self.disconnected.saturating_sub(stale_for);
         let is_lost = while_asking.is_zero() && usable_for.is_zero();
-        if is_lost && self.standing == Standing::Unidentified {
+        if is_lost && matches!(self.standing, Standing::Unidentified | Standing::Granted) {
             return Freshness::Unusable;
         }
         Freshness::Stale { age: stale_for, while_asking, usable_for }
+    }
+
+    /// Whether it may be sent, stale, in place of an error that the origin answers with (RFC 5861 §4).
+    pub fn covers_errors(&self, now: Tick) -> bool {
+        self.age(now) < self.fresh_for.saturating_add(self.if_error)
     }
 
     /// Remaining freshness in whole seconds, negative where stale: `ttl` of Cache-Status (RFC 9211 §2.4).
@@ -187,6 +203,8 @@ impl Lifetime {
     /// Stale from `at` on at the latest: a purge wants it validated. Its windows are what they were, and begin then.
     pub fn outdate(&mut self, at: Tick) {
         self.fresh_for = self.fresh_for.min(self.age(at));
+        // What nobody but us allows ends here.
+        self.disconnected = self.disconnected.min(self.if_error);
         self.outdated = true;
     }
 
@@ -195,12 +213,24 @@ impl Lifetime {
         self.outdated
     }
 
+    /// The same with a lifetime that an operator gives it, for want of the origin's word.
+    #[must_use]
+    pub const fn granted(self, fresh_for: Duration) -> Self {
+        Self { fresh_for, standing: Standing::Granted, ..self }
+    }
+
+    /// Whether the lifetime is an operator's.
+    pub const fn is_granted(&self) -> bool {
+        matches!(self.standing, Standing::Granted)
+    }
+
     /// Stale from now on, whatever it was: a HEAD or a purge has shown that the stored response is out of date.
     /// Validation is still possible; the windows are over.
     pub fn expire(&mut self) {
         self.fresh_for = Duration::ZERO;
         self.while_asking = Duration::ZERO;
         self.if_error = Duration::ZERO;
+        self.disconnected = Duration::ZERO;
     }
 }
 
@@ -329,7 +359,7 @@ mod tests {
         life.outdate(after(50));
         assert_eq!(life.ttl(after(30)), 0, "it never gets fresher");
         assert!(life.is_outdated());
-        let mut unidentified = lifetime(&[cc("max-age=100")]);
+        let mut unidentified = lifetime_with(200, &[cc("max-age=100")], &Policy::MEDIA);
         unidentified.outdate(after(1));
         assert_eq!(unidentified.freshness(after(1)), Freshness::Unusable, "nothing could confirm it");
     }
@@ -521,6 +551,21 @@ mod tests {
                 assert!(usable > 0 || line.contains("stale-if-error") || while_asking.is_zero(), "{line} {extra}");
             }
         }
+    }
+
+    #[test]
+    fn what_was_fresh_stands_in_for_an_origin_that_is_away_but_not_for_its_errors() {
+        let window = Policy::PLAIN.disconnected;
+        for (line, is_usable) in [("max-age=2", true), ("max-age=0", false), ("", false), ("s-maxage=2", false)] {
+            let lifetime = lifetime(&[cc(line), ("etag", Text("\"a\""))]);
+            let Freshness::Stale { usable_for, .. } = lifetime.freshness(after(3)) else { panic!("{line} is stale") };
+            assert_eq!(!usable_for.is_zero(), is_usable, "{line}");
+            assert!(!lifetime.covers_errors(after(3)), "{line}");
+            let Freshness::Stale { usable_for, .. } = lifetime.freshness(after(3) + window) else { panic!("{line}") };
+            assert!(usable_for.is_zero(), "{line}");
+        }
+        let said = lifetime(&[cc("max-age=2, stale-if-error=8")]);
+        assert!(said.covers_errors(after(9)) && !said.covers_errors(after(10)));
     }
 
     #[test]

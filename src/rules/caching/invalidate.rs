@@ -4,9 +4,10 @@
 
 use std::borrow::Cow;
 
-use http::header::{CONTENT_LOCATION, LOCATION};
+use http::header::{CONTENT_LOCATION, EXPIRES, LOCATION};
 use http::{HeaderMap, Method, StatusCode};
 
+use super::control::{Control, Source, TARGETS};
 use crate::rules::uri::{Strictness, Target};
 
 /// The address that was written to, as it was asked for upstream.
@@ -36,6 +37,20 @@ pub fn invalidated(written: &Written<'_>, method: &Method, status: StatusCode, r
         }
     }
     targets
+}
+
+/// Whether the answer to a POST is also what a GET of the same target would bring (RFC 9110 §9.3.3): it says so by
+/// Content-Location, and for how long.
+pub fn stands_for_get(written: &Written<'_>, method: &Method, status: StatusCode, response: &HeaderMap) -> bool {
+    if *method != Method::POST || status != StatusCode::OK {
+        return false;
+    }
+    let mut named = response.get_all(CONTENT_LOCATION).iter();
+    let (Some(location), None) = (named.next(), named.next()) else { return false };
+    let target = location.to_str().ok().and_then(|reference| on_same_origin(written, reference));
+    let control = Control::of(response, &TARGETS);
+    let expires = control.source != Source::Targeted && response.contains_key(EXPIRES);
+    target.as_deref() == Some(written.target) && (control.max_age.is_some() || control.s_maxage.is_some() || expires)
 }
 
 /// The target of `reference`, if it lies on the origin that was written to.
@@ -79,6 +94,30 @@ fn after_authority<'r>(written: &Written<'_>, rest: &'r str) -> Option<&'r str> 
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn an_answer_to_post_stands_for_get_where_it_says_so() {
+        let written = Written { scheme: "http", authority: "o", target: "/a?b" };
+        let judge = |method: &Method, status: u16, lines: &[(&'static str, &'static str)]| {
+            let fields = lines
+                .iter()
+                .map(|(name, value)| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value)));
+            stands_for_get(&written, method, StatusCode::from_u16(status).unwrap(), &fields.collect())
+        };
+        let life = ("cache-control", "max-age=60");
+        for location in ["/a?b", "http://o/a?b", "http://O:80/a?b", "?b"] {
+            assert!(judge(&Method::POST, 200, &[life, ("content-location", location)]), "{location}");
+        }
+        let own = ("content-location", "/a?b");
+        assert!(judge(&Method::POST, 200, &[own, ("expires", "Thu, 18 Aug 2050 02:01:18 GMT")]));
+        assert!(!judge(&Method::POST, 200, &[own]), "no lifetime");
+        assert!(!judge(&Method::POST, 200, &[own, ("cache-control", "public")]), "none that is said");
+        assert!(!judge(&Method::POST, 201, &[life, own]));
+        assert!(!judge(&Method::PUT, 200, &[life, own]));
+        assert!(!judge(&Method::POST, 200, &[life, ("content-location", "/other")]));
+        assert!(!judge(&Method::POST, 200, &[life, ("content-location", "http://other/a?b")]));
+        assert!(!judge(&Method::POST, 200, &[life]));
+    }
+
     use http::{HeaderName, HeaderValue};
     use proptest::prelude::*;
 

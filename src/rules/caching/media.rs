@@ -28,6 +28,11 @@ pub fn verdict(request: &RequestFacts, response: &Received<'_>, control: &Contro
         let is_missing = matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE);
         return match is_missing {
             true => Verdict { storable: Err(WhyNot::NotFresh), ..plain },
+            // A part is no medium that a stream names.
+            false if response.status == StatusCode::PARTIAL_CONTENT => {
+                let reason = WhyNot::NotWhole;
+                Verdict { storable: Err(reason), sharing: Sharing::Nobody(reason), ..plain }
+            }
             false => plain,
         };
     }
@@ -40,8 +45,15 @@ pub fn verdict(request: &RequestFacts, response: &Received<'_>, control: &Contro
 /// Whether a stored response may be used: as long as the stream needs it. What came before the name stood for it may be
 /// another stream's, whatever lifetime it had, and is to be validated.
 pub fn freshness(status: StatusCode, lifetime: &Lifetime, word: &Word, now: Tick) -> Freshness {
-    if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+    if status == StatusCode::PARTIAL_CONTENT {
         return Freshness::Unusable;
+    }
+    if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+        // As long as the route grants it, and never from before the name stood for anything.
+        return match lifetime.freshness(now) {
+            fresh @ Freshness::Fresh { .. } if lifetime.is_granted() && lifetime.responded() >= word.since => fresh,
+            Freshness::Fresh { .. } | Freshness::Stale { .. } | Freshness::Unusable => Freshness::Unusable,
+        };
     }
     if lifetime.responded() < word.since {
         let mut expired = *lifetime;
@@ -70,8 +82,9 @@ mod tests {
     use crate::clock::WallTime;
     use crate::rules::caching::control::TARGETS;
     use crate::rules::caching::freshness::Times;
+    use crate::rules::caching::storable::Credentials;
 
-    const GET: RequestFacts = RequestFacts { method: Method::GET, authorization: false, no_store: false };
+    const GET: RequestFacts = RequestFacts { method: Method::GET, credentials: Credentials::None, no_store: false };
 
     fn at(seconds: u64) -> Tick {
         Tick::at(Duration::from_secs(seconds))
@@ -126,6 +139,9 @@ mod tests {
         let unidentified = judged(200, &[("cache-control", "max-age=31536000")]).lifetime;
         assert_eq!(fresh(200, &unidentified, 101), Freshness::Unusable);
         assert_eq!(fresh(404, &long, 100), Freshness::Unusable);
+        let granted = long.granted(Duration::from_secs(25));
+        assert_eq!(fresh(404, &granted, 100), Freshness::Fresh { left: Duration::from_secs(5) });
+        assert_eq!(fresh(404, &granted, 101), Freshness::Unusable, "it may be there since");
         assert!(matches!(fresh(301, &long, 100), Freshness::Fresh { left } if left > Duration::from_secs(1_000)));
     }
 

@@ -228,6 +228,14 @@ pub fn first_of(response: &HeaderMap) -> Option<u64> {
     position(&rest[..memchr::memchr(b'-', rest)?])
 }
 
+/// The last octet that a 206 says it sends (RFC 9110 §14.4).
+pub fn last_of(response: &HeaderMap) -> Option<u64> {
+    let value = response.get(CONTENT_RANGE)?.as_bytes();
+    let dash = memchr::memchr(b'-', value)?;
+    let slash = memchr::memchr(b'/', value).filter(|slash| *slash > dash)?;
+    position(&value[dash + 1..slash])
+}
+
 /// The length of all of what a 206 sends a part of, where it says so.
 pub fn total_of(response: &HeaderMap) -> Option<u64> {
     let value = response.get(CONTENT_RANGE)?.as_bytes();

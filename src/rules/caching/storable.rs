@@ -3,11 +3,12 @@
 //! The two questions differ: a response that no cache may keep can still answer those who were waiting when it began,
 //! as long as nothing in it is meant for one of them alone.
 
-use http::header::{EXPIRES, SET_COOKIE, VARY};
+use http::header::{AUTHORIZATION, COOKIE, EXPIRES, SET_COOKIE, VARY};
 use http::{HeaderMap, Method, StatusCode};
 
-use super::control::{Control, Directive, Source};
+use super::control::{Control, Directive, Source, TARGETS};
 use super::freshness::{Freshness, Lifetime, Policy, Received};
+use super::partial::Held;
 use crate::rules::fields::list;
 
 /// What matters of the request that a response answers.
@@ -15,21 +16,61 @@ use crate::rules::fields::list;
 pub struct RequestFacts {
     /// Its method, as the origin saw it.
     pub method: Method,
-    /// Whether the origin saw Authorization (RFC 9111 §3.5).
-    pub authorization: bool,
+    /// What the origin saw of whoever asked.
+    pub credentials: Credentials,
     /// Whether the viewer said `no-store` and is heard (§5.2.1.5).
     pub no_store: bool,
 }
 
-/// What is done with Set-Cookie in a response that could be shared.
+/// What a request says of the one who sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// Nothing.
+    None,
+    /// Cookies, to which an answer may be fitted though no Vary says so: only what is fresh is another's as well.
+    Cookie,
+    /// Authorization: only what the response opens is another's as well (RFC 9111 §3.5).
+    Authorization,
+}
+
+impl Credentials {
+    /// Those in `request`.
+    pub fn of(request: &HeaderMap) -> Self {
+        match (request.contains_key(AUTHORIZATION), request.contains_key(COOKIE)) {
+            (true, _) => Self::Authorization,
+            (false, true) => Self::Cookie,
+            (false, false) => Self::None,
+        }
+    }
+
+    /// Whether a request with these may be answered from `response`, whoever asked for it (RFC 9111 §3.5).
+    pub fn may_be_answered_from(self, response: &HeaderMap) -> bool {
+        self != Self::Authorization || Control::of(response, &TARGETS).permits_authorized()
+    }
+}
+
+/// What is done with Set-Cookie in a response that could be shared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SetCookie {
-    /// It is stored like any other field, as the standard has it.
+    /// It is stored like any other field, as the standard has it, where the origin says for how long: a guess would hand
+    /// one viewer's cookie to others.
+    #[default]
     Share,
     /// It is removed first: an object that many see carries none.
     Strip,
     /// A response that has it is neither stored nor shared.
     Bypass,
+}
+
+impl SetCookie {
+    /// Whether a response with Set-Cookie may be kept for others.
+    fn allows(self, has_explicit_lifetime: bool) -> bool {
+        match self {
+            Self::Share => has_explicit_lifetime,
+            Self::Strip => true,
+            Self::Bypass => false,
+        }
+    }
 }
 
 /// Why a response is not stored, or not shared.
@@ -38,7 +79,7 @@ pub enum WhyNot {
     /// Answers to this method are not kept.
     #[error("only answers to GET are kept")]
     Method,
-    /// It is interim, partial or an answer to a condition.
+    /// It is interim, an answer to a condition, or a part of which no other request could get anything.
     #[error("this status is no whole answer of its own")]
     NotWhole,
     /// RFC 6585 forbids it.
@@ -56,6 +97,9 @@ pub enum WhyNot {
     /// The request had Authorization, and nothing in the response allows sharing.
     #[error("authorized, and neither public, must-revalidate nor s-maxage allows it")]
     Authorization,
+    /// The request had cookies, and the response is not fresh for anybody else.
+    #[error("asked for with cookies, and not fresh")]
+    Cookie,
     /// It varies on everything.
     #[error("Vary is *")]
     VaryAll,
@@ -127,12 +171,11 @@ pub fn storable(
     cookies: SetCookie,
 ) -> Result<(), WhyNot> {
     prohibition(request, response, control)?;
-    if cookies == SetCookie::Bypass && response.headers.contains_key(SET_COOKIE) {
+    let is_explicit = has_explicit_lifetime(response.headers, control);
+    if response.headers.contains_key(SET_COOKIE) && !cookies.allows(is_explicit) {
         return Err(WhyNot::SetCookie);
     }
-    let has_lifetime = has_explicit_lifetime(response.headers, control)
-        || control.says(Directive::Public)
-        || is_heuristically_cacheable(response.status);
+    let has_lifetime = is_explicit || control.says(Directive::Public) || is_heuristically_cacheable(response.status);
     if has_lifetime { Ok(()) } else { Err(WhyNot::NoLifetime) }
 }
 
@@ -152,11 +195,17 @@ pub fn shareable_in_flight(
             _ => Sharing::Nobody(reason),
         };
     }
-    if cookies != SetCookie::Strip && response.headers.contains_key(SET_COOKIE) {
-        return Sharing::Nobody(WhyNot::SetCookie);
-    }
     let has_lifetime = has_explicit_lifetime(response.headers, control);
     let is_fresh = matches!(lifetime.freshness(response.times.responded), Freshness::Fresh { .. });
+    // A cookie that is not to be stored for others is not handed to those who wait either.
+    let sets_cookie = cookies != SetCookie::Strip && response.headers.contains_key(SET_COOKIE);
+    if sets_cookie && !(is_fresh && cookies.allows(has_lifetime)) {
+        return Sharing::Nobody(WhyNot::SetCookie);
+    }
+    // What an error says is of the origin and not of one viewer.
+    if request.credentials == Credentials::Cookie && !is_fresh && !response.status.is_server_error() {
+        return Sharing::Nobody(WhyNot::Cookie);
+    }
     if control.says(Directive::NoCache) || (has_lifetime && !is_fresh) {
         return Sharing::Waiting(WhyNot::NotFresh);
     }
@@ -173,6 +222,7 @@ pub(super) fn prohibition(request: &RequestFacts, response: &Received<'_>, contr
         return Err(WhyNot::Method);
     }
     match status.as_u16() {
+        206 if Held::of(headers).is_some() => {}
         0..=199 | 206 | 304 => return Err(WhyNot::NotWhole),
         428 | 429 | 431 | 511 => return Err(WhyNot::Status),
         _ => {}
@@ -187,7 +237,7 @@ pub(super) fn prohibition(request: &RequestFacts, response: &Received<'_>, contr
     if control.says(Directive::Private) {
         return Err(WhyNot::Private);
     }
-    if request.authorization && !control.permits_authorized() {
+    if request.credentials == Credentials::Authorization && !control.permits_authorized() {
         return Err(WhyNot::Authorization);
     }
     if list::field(headers, &VARY).any(|name| name == b"*") {
@@ -196,7 +246,7 @@ pub(super) fn prohibition(request: &RequestFacts, response: &Received<'_>, contr
     Ok(())
 }
 
-fn has_explicit_lifetime(headers: &HeaderMap, control: &Control) -> bool {
+pub(super) fn has_explicit_lifetime(headers: &HeaderMap, control: &Control) -> bool {
     control.max_age.is_some()
         || control.s_maxage.is_some()
         || (control.source != Source::Targeted && headers.contains_key(EXPIRES))
@@ -213,11 +263,11 @@ mod tests {
 
     use super::*;
     use crate::clock::{Tick, WallTime};
-    use crate::rules::caching::control::TARGETS;
     use crate::rules::caching::freshness::Times;
 
-    const GET: RequestFacts = RequestFacts { method: Method::GET, authorization: false, no_store: false };
-    const AUTHORIZED: RequestFacts = RequestFacts { authorization: true, ..GET };
+    const GET: RequestFacts = RequestFacts { method: Method::GET, credentials: Credentials::None, no_store: false };
+    const AUTHORIZED: RequestFacts = RequestFacts { credentials: Credentials::Authorization, ..GET };
+    const WITH_COOKIES: RequestFacts = RequestFacts { credentials: Credentials::Cookie, ..GET };
 
     fn judged(request: &RequestFacts, status: u16, lines: &[(&'static str, &'static str)]) -> Verdict {
         judged_with(request, status, lines, SetCookie::Share)
@@ -346,13 +396,54 @@ mod tests {
     fn cookies_follow_the_route() {
         let lines = [("cache-control", "max-age=60"), ("set-cookie", "a=b")];
         for (cookies, storable, sharing) in [
-            (SetCookie::Share, Ok(()), Sharing::Nobody(WhyNot::SetCookie)),
+            (SetCookie::Share, Ok(()), Sharing::Anyone),
             (SetCookie::Strip, Ok(()), Sharing::Anyone),
             (SetCookie::Bypass, Err(WhyNot::SetCookie), Sharing::Nobody(WhyNot::SetCookie)),
         ] {
             let verdict = judged_with(&GET, 200, &lines, cookies);
             assert_eq!((verdict.storable, verdict.sharing), (storable, sharing), "{cookies:?}");
         }
+        for (line, sharing) in [
+            ("", Sharing::Nobody(WhyNot::SetCookie)),
+            ("public", Sharing::Nobody(WhyNot::SetCookie)),
+            ("max-age=0", Sharing::Nobody(WhyNot::SetCookie)),
+        ] {
+            let lines = [("cache-control", line), ("set-cookie", "a=b"), ("etag", "\"a\"")];
+            let verdict = judged(&GET, 200, &lines);
+            let guessed = if line == "max-age=0" { Ok(()) } else { Err(WhyNot::SetCookie) };
+            assert_eq!((verdict.storable, verdict.sharing), (guessed, sharing), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_with_cookies_is_others_only_while_it_is_fresh() {
+        for (status, line, sharing) in [
+            (200, "max-age=60", Sharing::Anyone),
+            (200, "", Sharing::Nobody(WhyNot::Cookie)),
+            (200, "no-cache", Sharing::Nobody(WhyNot::Cookie)),
+            (404, "", Sharing::Nobody(WhyNot::Cookie)),
+            (503, "", Sharing::Waiting(WhyNot::NoLifetime)),
+            (200, "private", Sharing::Nobody(WhyNot::Private)),
+        ] {
+            assert_eq!(judged(&WITH_COOKIES, status, &[("cache-control", line)]).sharing, sharing, "{status} {line}");
+        }
+    }
+
+    #[test]
+    fn who_asks_decides_what_may_answer() {
+        let lines =
+            |line: &'static str| HeaderMap::from_iter([(http::header::CACHE_CONTROL, HeaderValue::from_static(line))]);
+        for (line, opens) in [("max-age=60", false), ("public", true), ("s-maxage=1", true), ("must-revalidate", true)]
+        {
+            assert_eq!(Credentials::Authorization.may_be_answered_from(&lines(line)), opens, "{line}");
+            assert!(Credentials::Cookie.may_be_answered_from(&lines(line)));
+        }
+        let both = HeaderMap::from_iter([
+            (COOKIE, HeaderValue::from_static("a=b")),
+            (AUTHORIZATION, HeaderValue::from_static("x")),
+        ]);
+        assert_eq!(Credentials::of(&both), Credentials::Authorization);
+        assert_eq!(Credentials::of(&HeaderMap::new()), Credentials::None);
     }
 
     #[test]

@@ -295,8 +295,9 @@ pub fn conditional_request<'s>(
 }
 
 /// Which of the stored responses a 304 speaks of (RFC 9111 §4.3.4): that with its strong tag; else the most recent one
-/// with its weak tag or its Last-Modified; else, where it names nothing, the only one, if that has no validator
-/// either. `None`: nothing is updated, and the response is to be fetched whole.
+/// with its weak tag or its Last-Modified; else, where it names nothing, the only one that was asked about: an origin that
+/// leaves its validator out (RFC 9110 §15.4.5 wants it there) has answered a condition that named no other. `None`:
+/// nothing is updated, and the response is to be fetched whole.
 pub fn select_for_304(stored: &[&Validators], from_304: &HeaderMap) -> Option<usize> {
     let most_recent = |fits: &dyn Fn(&Validators) -> bool| {
         let fitting = stored.iter().enumerate().filter(|(_, one)| fits(one));
@@ -315,7 +316,7 @@ pub fn select_for_304(stored: &[&Validators], from_304: &HeaderMap) -> Option<us
         return most_recent(&|one| one.modified.as_ref().is_some_and(|own| own.written == *modified));
     }
     match stored {
-        [only] if only.etag.is_none() && only.modified.is_none() => Some(0),
+        [_] => Some(0),
         _ => None,
     }
 }
@@ -558,7 +559,8 @@ mod tests {
         assert_eq!(select(&[&[weak], &[weak, old[0]]], &[weak]), Some(0), "the most recent");
         assert_eq!(select(&[&[a]], &[weak]), Some(0));
         assert_eq!(select(&[&[("last-modified", MODIFIED)]], &[("last-modified", MODIFIED)]), Some(0));
-        assert_eq!(select(&[&[a]], &[]), None);
+        assert_eq!(select(&[&[a]], &[]), Some(0), "only one was asked about");
+        assert_eq!(select(&[&[a], &[b]], &[]), None);
         assert_eq!(select(&[&[]], &[]), Some(0));
         assert_eq!(select(&[&[], &[]], &[]), None);
         assert_eq!(select(&[], &[a]), None);

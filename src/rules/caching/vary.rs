@@ -1,12 +1,14 @@
 //! Which of several responses under one key fits a request (RFC 9111 §4.1).
 //!
-//! A request field is compared member by member, so that white space and the split into lines do not count; the case of
-//! Accept-Language does not either. Accept-Encoding counts in its normal form, unless the response has a coding that the
+//! A request field is compared member by member, so that white space and the split into lines do not count; the case and
+//! the order of Accept-Language do not either, for its weights say what is wanted more (RFC 9110 §12.5.4). Accept-Encoding counts in its normal form, unless the response has a coding that the
 //! form does not tell apart: then as it was written.
 
 mod written;
 
-use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, VARY};
+use std::fmt;
+
+use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LANGUAGE, VARY};
 use http::{HeaderMap, HeaderName};
 
 use crate::clock::WallTime;
@@ -26,9 +28,11 @@ enum Selector {
     Absent,
     /// The members of all lines.
     Members(Box<[Box<[u8]>]>),
-    /// The same, without letter case.
+    /// The same, in lower case and in order.
     Caseless(Box<[Box<[u8]>]>),
     Encoding(Accepted),
+    /// Members of Accept-Language as above, and the language that was chosen: it is also for those who want it most.
+    Language(Box<[Box<[u8]>]>, Box<[u8]>),
 }
 
 impl Variant {
@@ -68,9 +72,36 @@ impl Variant {
         self.0.is_empty()
     }
 
+    /// The fields that select, with what a request must say in them, for explanations.
+    pub fn fields(&self) -> impl Iterator<Item = (&HeaderName, String)> {
+        self.0.iter().map(|(name, selector)| (name, selector.to_string()))
+    }
+
     /// The names of the fields that select: a validation carries them as the stored request had them (RFC 9111 §4.3.1).
     pub fn names(&self) -> impl Iterator<Item = &HeaderName> {
         self.0.iter().map(|(name, _)| name)
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("(absent)"),
+            Self::Members(members) | Self::Caseless(members) => {
+                let members: Vec<_> = members.iter().map(|member| String::from_utf8_lossy(member)).collect();
+                f.write_str(&members.join(", "))
+            }
+            Self::Language(members, language) => {
+                let members: Vec<_> = members.iter().map(|member| String::from_utf8_lossy(member)).collect();
+                write!(f, "{}, or {} above all", members.join(", "), String::from_utf8_lossy(language))
+            }
+            Self::Encoding(accepted) => f.write_str(match accepted {
+                Accepted::Identity => "no coding",
+                Accepted::Gzip => "gzip",
+                Accepted::Brotli => "br",
+                Accepted::Both => "gzip and br",
+            }),
+        }
     }
 }
 
@@ -82,8 +113,13 @@ impl Selector {
         if !request.contains_key(name) {
             return Self::Absent;
         }
-        let members = list::field(request, name).map(Box::from).collect();
-        if *name == ACCEPT_LANGUAGE { Self::Caseless(members) } else { Self::Members(members) }
+        match *name == ACCEPT_LANGUAGE {
+            true => match chosen_language(response) {
+                Some(language) => Self::Language(caseless(request, name).into(), language),
+                None => Self::Caseless(caseless(request, name).into()),
+            },
+            false => Self::Members(list::field(request, name).map(Box::from).collect()),
+        }
     }
 
     fn matches(&self, name: &HeaderName, request: &HeaderMap) -> bool {
@@ -92,15 +128,58 @@ impl Selector {
             Self::Members(own) => {
                 request.contains_key(name) && own.iter().map(AsRef::as_ref).eq(list::field(request, name))
             }
-            Self::Caseless(own) => {
-                let mut theirs = list::field(request, name);
+            Self::Caseless(own) => request.contains_key(name) && own.iter().eq(caseless(request, name).iter()),
+            Self::Language(own, language) => {
                 request.contains_key(name)
-                    && own.iter().all(|own| theirs.next().is_some_and(|their| own.eq_ignore_ascii_case(their)))
-                    && theirs.next().is_none()
+                    && (own.iter().eq(caseless(request, name).iter())
+                        || favourite(&caseless(request, name)) == Some(&**language))
             }
             Self::Encoding(own) => Accepted::of(request) == *own,
         }
     }
+}
+
+/// The members of a field without their case and their order.
+fn caseless(request: &HeaderMap, name: &HeaderName) -> Vec<Box<[u8]>> {
+    let lower = |member: &[u8]| member.to_ascii_lowercase().into_boxed_slice();
+    let mut members: Vec<_> = list::field(request, name).map(lower).collect();
+    members.sort_unstable();
+    members
+}
+
+/// The one language that a response says it is in.
+fn chosen_language(response: &HeaderMap) -> Option<Box<[u8]>> {
+    let mut languages = list::field(response, &CONTENT_LANGUAGE);
+    let only = languages.next()?.to_ascii_lowercase();
+    languages.next().is_none().then(|| only.into())
+}
+
+/// The language that is wanted more than every other, among members of Accept-Language (RFC 9110 §12.5.4).
+fn favourite(members: &[Box<[u8]>]) -> Option<&[u8]> {
+    let weighed = members.iter().map(|member| {
+        let mut parts = member.split(|byte| *byte == b';').map(list::trim);
+        let tag = parts.next().unwrap_or_default();
+        (thousandths(parts.next()), tag)
+    });
+    let mut best: Option<(u32, &[u8])> = None;
+    let mut is_shared = false;
+    for (weight, tag) in weighed {
+        match best {
+            Some((most, _)) if weight < most => {}
+            Some((most, _)) if weight == most => is_shared = true,
+            _ => (best, is_shared) = (Some((weight, tag)), false),
+        }
+    }
+    best.filter(|(weight, tag)| *weight > 0 && !is_shared && *tag != b"*").map(|(_, tag)| tag)
+}
+
+/// A weight in thousandths (RFC 9110 §12.4.2); one that breaks the grammar counts for nothing.
+fn thousandths(weight: Option<&[u8]>) -> u32 {
+    let Some(weight) = weight else { return 1_000 };
+    let value = weight.strip_prefix(b"q=").and_then(|value| std::str::from_utf8(value).ok());
+    let is_written = |value: &&str| value.len() <= 5 && value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let number: f32 = value.filter(is_written).and_then(|value| value.parse().ok()).unwrap_or(0.0);
+    (number.clamp(0.0, 1.0) * 1_000.0).round() as u32
 }
 
 /// Whether the coding of a response is one that [`Accepted`] tells apart.
@@ -122,11 +201,43 @@ pub fn select<'v>(
         let is_outdated = variant.is_universal() && latest.is_some_and(|latest| latest > *made);
         !is_outdated && variant.matches(request)
     });
-    fitting.max_by_key(|(_, (_, made))| *made).map(|(index, _)| index)
+    // Of several of one second, that which comes first.
+    fitting.max_by_key(|(index, (_, made))| (*made, std::cmp::Reverse(*index))).map(|(index, _)| index)
 }
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_language_that_was_chosen_is_for_all_who_want_it_most() {
+        let fields = |lines: &[(&'static str, &'static str)]| -> HeaderMap {
+            let named = |(name, value): &(&'static str, &'static str)| {
+                (HeaderName::from_static(name), http::HeaderValue::from_static(value))
+            };
+            lines.iter().map(named).collect()
+        };
+        let response = fields(&[("vary", "accept-language"), ("content-language", "DE")]);
+        let variant = Variant::of(&response, &fields(&[("accept-language", "en, de")])).unwrap();
+        for (wanted, is_for) in [
+            ("de, EN", true),
+            ("de", true),
+            ("fr;q=0.5, de;q=1.0", true),
+            ("fr;q=0.5, de;q=0.7", true),
+            ("en;q=0.9, de;q=0.8", false),
+            ("fr, de", false),
+            ("de;q=0", false),
+            ("de;q=x", false),
+            ("*", false),
+            ("de-AT", false),
+            ("", false),
+        ] {
+            assert_eq!(variant.matches(&fields(&[("accept-language", wanted)])), is_for, "{wanted}");
+        }
+        assert!(!variant.matches(&HeaderMap::new()));
+        let mut octets = Vec::new();
+        variant.write(&mut octets);
+        assert_eq!(Variant::read(&mut &*octets), Some(variant));
+    }
+
     use std::time::Duration;
 
     use http::HeaderValue;

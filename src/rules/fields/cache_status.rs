@@ -30,8 +30,6 @@ pub struct CacheStatus<'s> {
 pub enum Handling {
     /// From the store, without going forward; stale answers too.
     Hit,
-    /// The same, and it lay on disk.
-    HitOnDisk,
     /// From the next hop.
     Forwarded {
         /// Why.
@@ -109,10 +107,6 @@ impl CacheStatus<'_> {
         let mut set = |name: &str, value: Bare| item.parameters.set(name, value);
         match self.handling {
             Handling::Hit => set("hit", Bare::Boolean(true)),
-            Handling::HitOnDisk => {
-                set("hit", Bare::Boolean(true));
-                set("detail", Bare::Token("disk".to_owned()));
-            }
             Handling::Forwarded { why, status, kept, joined } => {
                 set("fwd", Bare::Token(why.as_str().to_owned()));
                 if let Some(status) = status {

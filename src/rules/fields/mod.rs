@@ -8,4 +8,5 @@ pub mod encoding;
 pub mod hop;
 pub mod list;
 pub mod loops;
+pub mod set_cookie;
 pub mod structured;

@@ -1,5 +1,7 @@
 //! Delivery directives: `_HLS_msn`, `_HLS_part`, `_HLS_skip` (§6.2.5).
 
+use std::fmt;
+
 use super::query;
 
 /// What a request asks of a media playlist.
@@ -20,6 +22,18 @@ pub enum Skipping {
     Segments,
     /// `v2`: date ranges too.
     SegmentsAndDateRanges,
+}
+
+impl fmt::Display for Directives {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let skip = self.skip.map(|skip| match skip {
+            Skipping::Segments => "_HLS_skip=YES".to_owned(),
+            Skipping::SegmentsAndDateRanges => "_HLS_skip=v2".to_owned(),
+        });
+        let number = |name: &str, value: Option<u64>| value.map(|value| format!("{name}={value}"));
+        let all = [number("_HLS_msn", self.msn), number("_HLS_part", self.part), skip];
+        f.write_str(&all.into_iter().flatten().collect::<Vec<_>>().join("&"))
+    }
 }
 
 /// Why directives are refused.

@@ -36,6 +36,32 @@ pub fn rewrite(text: &str, mut node: impl FnMut(&str) -> Option<String>) -> Cow<
     Cow::Owned(rewritten)
 }
 
+/// Makes the relative URIs of a playlist absolute that was found at `url`, which is not where it was asked for. Those
+/// with variables stay: what they come to is not known here.
+pub fn rebase<'t>(text: &'t str, url: &str) -> Cow<'t, str> {
+    let Some(start) = url.find("://").and_then(|scheme| Some(scheme + 3 + url.get(scheme + 3..)?.find('/')?)) else {
+        return Cow::Borrowed(text);
+    };
+    let (site, base) = url.split_at(start);
+    let (mut rewritten, mut copied) = (String::new(), 0);
+    for line in lines(text) {
+        for uri in uris(text, line) {
+            let written = &text[uri.clone()];
+            let is_fixed = written.is_empty() || written.contains("{$");
+            let Some(seen) = Some(written).filter(|_| !is_fixed).and_then(|written| resolve(base, written)) else {
+                continue;
+            };
+            rewritten.extend([&text[copied..uri.start], site, &seen]);
+            copied = uri.end;
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    rewritten.push_str(&text[copied..]);
+    Cow::Owned(rewritten)
+}
+
 /// `uri` as seen from `base`, an absolute path with or without a query (RFC 3986 §5.2): an absolute path with its
 /// query, canonical; `None` for a URI of another authority, another scheme (`data:`, `skd:`), or one that is malformed.
 pub fn resolve(base: &str, uri: &str) -> Option<String> {

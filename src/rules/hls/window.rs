@@ -100,6 +100,15 @@ pub struct Window {
     advanced_at: Tick,
 }
 
+/// How the origin was that a stream has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It does not answer.
+    Silent,
+    /// It answers.
+    Talking,
+}
+
 /// An origin's list behind what viewers have: since when, and how far.
 #[derive(Clone, Copy, Debug)]
 struct Lag {
@@ -168,6 +177,29 @@ impl Window {
         }
     }
 
+    /// Takes on a version of another origin, to which the stream has moved. Where it is not evidently the same list, it
+    /// is bridged: at once where it comes as far as that of the origin before, or where there is nothing to compare and
+    /// that one is silent; else as soon as it is seen to advance.
+    pub fn take_over(&mut self, ingested: MediaPlaylist, from: Left, now: Tick) -> Advance {
+        let Some(last) = self.ingested.clone() else { return self.take(ingested, now) };
+        if let Err(finding) = self.check(&ingested) {
+            return Advance::Refused(finding);
+        }
+        self.upstream = Upstream::behind(&ingested);
+        self.layout = self.layout.of(&ingested, self.ingested.as_ref());
+        let target = ingested.facts.target_duration;
+        match relation::across(&last, &ingested) {
+            Relation::Follows => self.follow(ingested, now),
+            Relation::Behind => self.fall_behind(ingested, target * 3 / 2, now),
+            Relation::Below | Relation::Other => {
+                match relation::is_as_late(&last, &ingested).unwrap_or(from == Left::Silent) {
+                    true => self.replace(ingested, now),
+                    false => self.fall_behind(ingested, Duration::ZERO, now),
+                }
+            }
+        }
+    }
+
     /// The version that viewers see.
     pub fn published(&self) -> Option<&Arc<Published>> {
         self.published.as_ref()
@@ -189,6 +221,11 @@ impl Window {
         let facts = &self.ingested.as_ref().filter(|ingested| view::is_live(ingested))?.facts;
         let patience = facts.part_target.map_or(facts.target_duration * 3 / 2, |target| target * 2);
         (!patience.is_zero()).then(|| self.advanced_at + patience)
+    }
+
+    /// When a stall has lasted so long that another origin is asked, `wait` after it last advanced at the earliest.
+    pub fn given_up_from(&self, wait: Duration) -> Option<Tick> {
+        self.stalled_from().map(|stalled| stalled.max(self.advanced_at + wait))
     }
 
     fn check(&self, new: &MediaPlaylist) -> Result<(), Finding> {

@@ -297,7 +297,7 @@ mod tests {
             assert_eq!(fault(octets), Some(expected), "{octets}");
         }
         for (chunks, expected) in
-            [("5\nhello", Fault::LineEnd), ("5\r\nhello!", Fault::Chunk), ("-5\r\n", Fault::Chunk)]
+            [("5\nhello", Fault::LineEnd), ("5\r\nhello!\r\n", Fault::Chunk), ("-5\r\n", Fault::Chunk)]
         {
             assert_eq!(fault(&[CHUNKED, chunks].concat()), Some(expected), "{chunks}");
         }

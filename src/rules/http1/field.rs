@@ -142,15 +142,14 @@ fn trim(value: &[u8]) -> &[u8] {
     &value[start..=end]
 }
 
-/// Digits alone; no sign, no list, no more than 64 bits.
+/// Digits alone; no sign, no list, and no more than 63 bits: beyond them others read negative numbers.
 fn number(digits: &[u8]) -> Result<u64, Fault> {
     if digits.is_empty() {
         return Err(Fault::ContentLength);
     }
-    digits.iter().try_fold(0u64, |sum, octet| match octet {
-        b'0'..=b'9' => {
-            sum.checked_mul(10).and_then(|sum| sum.checked_add(u64::from(octet - b'0'))).ok_or(Fault::ContentLength)
-        }
-        _ => Err(Fault::ContentLength),
-    })
+    let number = digits.iter().try_fold(0i64, |sum, octet| match octet {
+        b'0'..=b'9' => sum.checked_mul(10)?.checked_add(i64::from(octet - b'0')),
+        _ => None,
+    });
+    number.map(i64::unsigned_abs).ok_or(Fault::ContentLength)
 }

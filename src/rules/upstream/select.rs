@@ -1,163 +1,144 @@
-//! A simple memory of health, and the order in which the origins of a group are asked.
+//! Which origin of a group is asked next: by preference and weight, then by health.
 //!
-//! An origin that failed [`STREAK`] times in a row, each failure within [`MEMORY`] of the one before, rests for a
-//! while that doubles with each further failure. A resting origin is asked last. When the rest is over, one request
-//! tries it in its old place; the others go on as if it rested until that one has shown something.
+//! Origins with a weight that stand side by side in the list are one preference. Which of them comes first is the same
+//! for all that belongs together (a stream, a folder) and spreads by weight over the rest (rendezvous hashing): where one
+//! goes, only what it had moves.
 
-use std::time::Duration;
+use crate::rules::upstream::health::Standing;
 
-use crate::clock::Tick;
-
-/// Failures in a row that send an origin to rest.
-pub const STREAK: u32 = 3;
-/// A failure is forgotten after this long.
-pub const MEMORY: Duration = Duration::from_secs(10);
-/// The first rest.
-pub const FIRST_REST: Duration = Duration::from_secs(1);
-/// The longest rest.
-pub const LONGEST_REST: Duration = Duration::from_secs(30);
-/// A trial that has shown nothing after this long is given up, and another request may try.
-pub const TRIAL: Duration = Duration::from_secs(10);
-
-/// What is remembered of one origin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Health {
-    failures: u32,
-    last_failure: Tick,
-    rests_until: Tick,
-    tried_at: Option<Tick>,
+/// An origin of a group as the route names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The origin.
+    pub name: String,
+    /// Its share among its neighbours with weights; `None`: a preference of its own.
+    pub weight: Option<u32>,
 }
 
-/// How an origin stands at one moment.
+/// The order of `choices` for what belongs together under `affinity`, as indices.
+pub fn arrange(choices: &[Choice], affinity: u64) -> Vec<usize> {
+    let mut order = Vec::with_capacity(choices.len());
+    let mut first = 0;
+    while first < choices.len() {
+        let is_alone = choices[first].weight.is_none();
+        let tier = choices[first..].iter().take_while(|choice| choice.weight.is_some()).count();
+        let end = first + if is_alone { 1 } else { tier };
+        let mut tier: Vec<_> = (first..end).map(|index| (score(&choices[index], affinity), index)).collect();
+        tier.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
+        order.extend(tier.into_iter().map(|(_, index)| index));
+        first = end;
+    }
+    order
+}
+
+/// Weighted rendezvous hashing: the highest score wins, with a chance in proportion to the weight.
+fn score(choice: &Choice, affinity: u64) -> f64 {
+    let mixed = mix(hash(choice.name.as_bytes()) ^ mix(affinity));
+    // From just above 0 to just below 1.
+    let unit = ((mixed >> 12) as f64 + 0.5) / (1_u64 << 52) as f64;
+    -f64::from(choice.weight.unwrap_or(1)) / unit.ln()
+}
+
+/// What stands for a text that belongs together: the same on every node and in every run (FNV-1a).
+pub fn hash(octets: &[u8]) -> u64 {
+    octets.iter().fold(0xcbf2_9ce4_8422_2325, |sum, octet| (sum ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The finaliser of SplitMix64.
+const fn mix(value: u64) -> u64 {
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// The order in which a group's origins are asked: as arranged; those that were away and whose turn it is not yet come
+/// after, and the resting ones last.
+pub fn order(standings: impl IntoIterator<Item = (Standing, Turn)>) -> impl Iterator<Item = usize> {
+    let rank = |(standing, turn): (Standing, Turn)| match (standing, turn) {
+        (Standing::Well | Standing::OnTrial, _) | (Standing::Returning, Turn::Taken) => 0,
+        (Standing::Returning, Turn::Left) => 1,
+        (Standing::Resting(_), _) => 2,
+    };
+    let mut ranked: Vec<_> = standings.into_iter().map(rank).enumerate().collect();
+    ranked.sort_by_key(|(_, rank)| *rank);
+    ranked.into_iter().map(|(index, _)| index)
+}
+
+/// Whether an origin that returns is given a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Asked in its place.
-    Well,
-    /// Its rest is over: one request may try it in its place.
-    OnTrial,
-    /// Asked when nothing else is left.
-    Resting,
-}
-
-impl Health {
-    /// How it stands at `now`.
-    pub fn standing(&self, now: Tick) -> Standing {
-        let trial_runs = self.tried_at.is_some_and(|at| now < at + TRIAL);
-        match self.failures {
-            ..STREAK => Standing::Well,
-            _ if now < self.rests_until || trial_runs => Standing::Resting,
-            _ => Standing::OnTrial,
-        }
-    }
-
-    /// A request tries it.
-    pub fn tried(&mut self, now: Tick) {
-        self.tried_at = Some(now);
-    }
-
-    /// It answered.
-    pub fn succeeded(&mut self) {
-        *self = Self::default();
-    }
-
-    /// It failed. Failures while it rests say nothing new, except that of the trial.
-    pub fn failed(&mut self, now: Tick) {
-        let resting = self.failures >= STREAK && now < self.rests_until;
-        if resting {
-            return;
-        }
-        let remembered = self.failures >= STREAK || now < self.last_failure + MEMORY;
-        self.failures = if remembered { self.failures.saturating_add(1) } else { 1 };
-        self.last_failure = now;
-        self.tried_at = None;
-        if let Some(doublings) = self.failures.checked_sub(STREAK) {
-            self.rests_until = now + (FIRST_REST * 2_u32.pow(doublings.min(5))).min(LONGEST_REST);
-        }
-    }
-}
-
-/// The order in which a group's origins are asked: as configured, the resting ones last.
-pub fn order(standings: impl IntoIterator<Item = Standing>) -> impl Iterator<Item = usize> {
-    let (resting, others): (Vec<_>, Vec<_>) =
-        standings.into_iter().enumerate().partition(|(_, standing)| *standing == Standing::Resting);
-    others.into_iter().chain(resting).map(|(index, _)| index)
+pub enum Turn {
+    /// It is one of its share.
+    Taken,
+    /// It is not.
+    Left,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::upstream::health::{Cause, Class};
     use proptest::prelude::*;
 
-    const START: Tick = Tick::at(Duration::from_secs(100));
-
-    fn failing(times: u32) -> Health {
-        let mut health = Health::default();
-        (0..times).for_each(|_| health.failed(START));
-        health
+    fn choices(weights: &[(&str, Option<u32>)]) -> Vec<Choice> {
+        weights.iter().map(|(name, weight)| Choice { name: (*name).to_owned(), weight: *weight }).collect()
     }
 
     #[test]
-    fn an_origin_rests_after_a_streak_of_failures() {
-        assert_eq!(failing(STREAK - 1).standing(START), Standing::Well);
-        assert_eq!(failing(STREAK).standing(START), Standing::Resting);
-    }
-
-    #[test]
-    fn a_success_ends_the_streak() {
-        let mut health = failing(STREAK - 1);
-        health.succeeded();
-        health.failed(START);
-        assert_eq!(health.standing(START), Standing::Well);
-    }
-
-    #[test]
-    fn failures_far_apart_are_no_streak() {
-        let mut health = Health::default();
-        for round in 0..10 {
-            health.failed(START + MEMORY * round);
+    fn the_resting_ones_are_asked_last_and_the_returning_ones_in_their_turn() {
+        let resting = Standing::Resting(Cause::Failures(Class::Connect));
+        for (standings, expected) in [
+            (vec![(resting, Turn::Left), (Standing::Well, Turn::Left), (Standing::OnTrial, Turn::Left)], vec![1, 2, 0]),
+            (
+                vec![(Standing::Returning, Turn::Left), (Standing::Well, Turn::Left), (resting, Turn::Left)],
+                vec![1, 0, 2],
+            ),
+            (vec![(Standing::Returning, Turn::Taken), (Standing::Well, Turn::Left)], vec![0, 1]),
+            (vec![(resting, Turn::Left), (resting, Turn::Left)], vec![0, 1]),
+        ] {
+            assert_eq!(order(standings).collect::<Vec<_>>(), expected);
         }
-        assert_eq!(health.standing(START + MEMORY * 9), Standing::Well);
     }
 
     #[test]
-    fn after_its_rest_one_request_tries_it() {
-        let mut health = failing(STREAK);
-        let later = START + FIRST_REST;
-        assert_eq!(health.standing(later), Standing::OnTrial);
-        health.tried(later);
-        assert_eq!(health.standing(later), Standing::Resting);
-        assert_eq!(health.standing(later + TRIAL), Standing::OnTrial, "a trial that was lost is given up");
-        health.succeeded();
-        assert_eq!(health.standing(later), Standing::Well);
+    fn without_weights_the_list_is_the_order() {
+        let group = choices(&[("a", None), ("b", None), ("c", None)]);
+        assert!((0..100).all(|affinity| arrange(&group, affinity) == [0, 1, 2]));
     }
 
     #[test]
-    fn a_failed_trial_doubles_the_rest() {
-        let mut health = failing(STREAK);
-        let trial = START + FIRST_REST;
-        health.tried(trial);
-        health.failed(trial);
-        assert_eq!(health.standing(trial + FIRST_REST), Standing::Resting);
-        assert_eq!(health.standing(trial + FIRST_REST * 2), Standing::OnTrial);
-    }
-
-    #[test]
-    fn the_resting_ones_are_asked_last() {
-        use Standing::{OnTrial, Resting, Well};
-        let order: Vec<_> = order([Resting, Well, OnTrial, Resting]).collect();
-        assert_eq!(order, [1, 2, 0, 3]);
+    fn neighbours_with_weights_share_by_them() {
+        let group = choices(&[("a", Some(3)), ("b", Some(1)), ("backup", None), ("c", Some(1)), ("d", Some(1))]);
+        let (mut firsts, mut lasts) = ([0; 5], [0; 5]);
+        for affinity in 0..10_000 {
+            let order = arrange(&group, affinity);
+            assert_eq!(order[2], 2, "preferences keep their places");
+            firsts[order[0]] += 1;
+            lasts[order[4]] += 1;
+        }
+        assert!((7_300..7_700).contains(&firsts[0]) && firsts[0] + firsts[1] == 10_000, "{firsts:?}");
+        assert!((4_800..5_200).contains(&lasts[3]), "{lasts:?}");
     }
 
     proptest! {
         #[test]
-        fn a_rest_always_ends(failures in 0_u32..100, wait in 0_u64..5) {
-            let mut health = Health::default();
-            let mut now = START;
-            for _ in 0..failures {
-                health.failed(now);
-                now = now + Duration::from_secs(wait);
-            }
-            prop_assert_ne!(health.standing(now + LONGEST_REST), Standing::Resting);
+        fn where_one_goes_only_what_it_had_moves(affinity in any::<u64>(), gone in 0_usize..4) {
+            let all = choices(&[("a", Some(1)), ("b", Some(5)), ("c", Some(2)), ("d", Some(2))]);
+            let mut rest = all.clone();
+            rest.remove(gone);
+            let names = |group: &[Choice]| -> Vec<String> {
+                arrange(group, affinity).into_iter().map(|index| group[index].name.clone()).collect()
+            };
+            let without: Vec<_> = names(&all).into_iter().filter(|name| *name != all[gone].name).collect();
+            prop_assert_eq!(names(&rest), without);
+        }
+
+        #[test]
+        fn every_origin_is_in_the_order_once(weights in prop::collection::vec(prop::option::of(1_u32..100), 0..8), affinity in any::<u64>()) {
+            let group: Vec<_> =
+                weights.iter().enumerate().map(|(index, weight)| Choice { name: index.to_string(), weight: *weight }).collect();
+            let mut order = arrange(&group, affinity);
+            order.sort_unstable();
+            prop_assert_eq!(order, (0..weights.len()).collect::<Vec<_>>());
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::code::{self, ConnectionError};
 use crate::clock::Tick;
+use crate::rules::flood::Allowance;
 
 /// Requests given up, or ended for the client's fault, in [`WINDOW`].
 const GIVEN_UP: u32 = 200;
@@ -14,9 +15,6 @@ const SLOTS: usize = 10;
 const SHORT: Duration = Duration::from_millis(100);
 /// Short-lived streams from which on the share of those given up counts.
 const SHORT_STREAMS: u32 = 100;
-/// Control frames a second, sustained and at once.
-const CONTROL_RATE: u64 = 100;
-const CONTROL_BURST: u64 = 300;
 /// Empty DATA frames of one connection.
 const EMPTY_DATA: u32 = 1_000;
 
@@ -36,15 +34,21 @@ pub struct Account {
     slot: u64,
     short: u32,
     short_given_up: u32,
-    /// The moment at which the bucket of control frames is full again.
-    control_full: Tick,
+    control: Allowance,
     empty_data: u32,
 }
 
 impl Account {
     /// A new connection.
-    pub fn new(now: Tick) -> Self {
-        Self { given_up: [0; SLOTS], slot: 0, short: 0, short_given_up: 0, control_full: now, empty_data: 0 }
+    pub fn new() -> Self {
+        Self {
+            given_up: [0; SLOTS],
+            slot: 0,
+            short: 0,
+            short_given_up: 0,
+            control: Allowance::default(),
+            empty_data: 0,
+        }
     }
 
     /// A stream that was opened at `opened` has ended.
@@ -92,11 +96,9 @@ impl Account {
     /// # Errors
     /// They come faster than any client needs.
     pub fn control_frame(&mut self, now: Tick) -> Result<(), ConnectionError> {
-        const EACH: Duration = Duration::from_nanos(1_000_000_000 / CONTROL_RATE);
-        self.control_full = self.control_full.max(now) + EACH;
-        match self.control_full.since(now) > EACH * CONTROL_BURST as u32 {
-            true => excessive("too many control frames"),
-            false => Ok(()),
+        match self.control.take(now) {
+            true => Ok(()),
+            false => excessive("too many control frames"),
         }
     }
 
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn more_than_two_hundred_requests_given_up_in_ten_seconds_are_too_many() {
-        let mut account = Account::new(seconds(0.0));
+        let mut account = Account::new();
         for _ in 0..200 {
             assert_eq!(account.stream_ended(End::GivenUp, seconds(1.0), seconds(2.0)), Ok(()));
         }
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn half_of_the_short_lived_may_be_given_up_and_no_more() {
-        let mut account = Account::new(seconds(0.0));
+        let mut account = Account::new();
         for second in 0..100 {
             let at = seconds(f64::from(second));
             assert_eq!(account.stream_ended(End::Answered, at, at), Ok(()));
@@ -184,15 +186,6 @@ mod tests {
             last = account.stream_ended(End::GivenUp, at, at);
         }
         assert!(last.is_err());
-    }
-
-    #[test]
-    fn control_frames_have_a_burst_and_then_a_rate() {
-        let mut account = Account::new(seconds(0.0));
-        let burst = (0..1_000).take_while(|_| account.control_frame(seconds(1.0)).is_ok()).count();
-        assert_eq!(burst as u64, CONTROL_BURST);
-        let later = (0..1_000).take_while(|_| account.control_frame(seconds(2.0)).is_ok()).count();
-        assert!((90..=100).contains(&later), "{later}");
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl<S: Service> Connection<S> {
     /// The connection that has arrived. Who asks is its peer: no proxy in between can be trusted to say otherwise.
     pub fn new(service: S, arrival: &Arrival, limits: Arc<Limits>, clock: Clock, counters: Arc<Shards>) -> Self {
         let viewer = Viewer { peer: arrival.peer, address: arrival.peer };
-        let account = Account::new(clock.now());
+        let account = Account::new();
         Self {
             shared: Shared { service, viewer, limits, clock, counters },
             account,

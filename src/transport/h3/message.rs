@@ -10,9 +10,10 @@ use super::code::{self, ConnectionError};
 use super::counters::Malformed;
 use super::qpack::{self, Bounds, DecodeError, Name, static_table};
 use crate::clock::Tick;
-use crate::request::{Head, Protocol, Scheme, Viewer};
+use crate::outbound::interim::Interims;
+use crate::request::{Caller, Head, Protocol, Scheme, Viewer};
 use crate::rules::http1::Fault;
-use crate::transport::head::{BadRequest, expectation, normal_authority, strip};
+use crate::transport::head::{BadRequest, expectation, has_blank_edge, normal_authority, strip};
 
 /// What a header section turned out to be.
 #[derive(Debug)]
@@ -166,7 +167,7 @@ impl Fields {
         if expectation(&self.headers).is_err() {
             return Ok(Request::Refuse(BadRequest::Expectation, Some(method)));
         }
-        strip(&mut self.headers);
+        strip(&method, &mut self.headers);
         let query = path.find('?').map(|mark| path.split_off(mark + 1));
         if query.is_some() {
             path.pop();
@@ -178,9 +179,11 @@ impl Fields {
             path,
             query,
             headers: self.headers,
+            caller: Caller::Viewer,
             viewer,
             protocol: Protocol::Http3,
             received,
+            interims: Interims::default(),
         };
         Ok(Request::Serve(Box::new(head), self.length))
     }
@@ -209,11 +212,8 @@ fn header_name(name: Name<'_>) -> Result<HeaderName, Malformed> {
 }
 
 fn header_value(value: &[u8]) -> Result<HeaderValue, Malformed> {
-    let blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
-    if blank(value.first()) || blank(value.last()) {
-        return Err(Malformed::FieldValue);
-    }
-    HeaderValue::from_bytes(value).map_err(|_| Malformed::FieldValue)
+    let value = HeaderValue::from_bytes(value).map_err(|_| Malformed::FieldValue)?;
+    if has_blank_edge(&value) { Err(Malformed::FieldValue) } else { Ok(value) }
 }
 
 /// Fields that speak of one HTTP/1.1 connection (§4.2).

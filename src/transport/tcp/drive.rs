@@ -28,6 +28,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Octets read meanwhile.
 const LINGER_OCTETS: usize = 256 << 10;
 
+/// GOAWAY with that code, for whatever streams there were (RFC 9113 §6.8, §10.5).
+const ENHANCE_YOUR_CALM: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0xb];
+
 /// A connection of hyper's.
 pub(super) trait Connection: Future<Output = hyper::Result<()>> {
     /// Ends after what is going on.
@@ -47,7 +50,7 @@ pub(super) enum Ending {
     Gone,
     /// A deadline passed.
     Late(Deadline),
-    /// The viewer opens streams only to cancel them.
+    /// The viewer opens streams only to cancel them, or floods the connection.
     Abusive,
     /// The node ends.
     Cut,
@@ -145,7 +148,7 @@ impl Driver {
             if let Poll::Ready(result) = finished {
                 return Poll::Ready(self.ending(&wire, result));
             }
-            if self.spoken == Spoken::H2 && self.exchanges.is_abusive() {
+            if self.spoken == Spoken::H2 && (self.exchanges.is_abusive() || wire.inlet.floods()) {
                 return Poll::Ready(Ending::Abusive);
             }
             let out = match wire.poll_out(cx) {
@@ -213,7 +216,8 @@ impl Driver {
     /// Says the last word that fits and closes.
     async fn close(&self, ending: Ending) {
         let clean = match ending {
-            Ending::Gone | Ending::Abusive | Ending::Cut => return,
+            Ending::Gone | Ending::Cut => return,
+            Ending::Abusive => return self.calm(),
             Ending::Late(Deadline::Write) => return,
             // Without an end of its own a body ends with the connection; only a reset shows that it is cut.
             Ending::Broken if self.exchanges.last_is_http10() => return,
@@ -239,6 +243,16 @@ impl Driver {
         .await;
         if closed && !matches!(ending, Ending::Late(_)) {
             self.linger(&mut alarm).await;
+        }
+    }
+
+    /// Tells an abusive viewer so if the socket takes it at once; nobody waits for it.
+    fn calm(&self) {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut wire = self.wire.lock();
+        let said = wire.poll_write(&mut cx, &[IoSlice::new(ENHANCE_YOUR_CALM)]);
+        if matches!(said, Poll::Ready(Ok(_))) {
+            _ = wire.poll_close(&mut cx);
         }
     }
 

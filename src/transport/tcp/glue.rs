@@ -18,9 +18,11 @@ use super::answer;
 use super::body::{Arriving, Cut, Outgoing};
 use super::counters::{Counters, Deadline};
 use super::exchange::{Exchange, Exchanges, Waiting};
+use super::interim::Interlude;
+use super::wire::Wire;
 use super::{Settings, Spoken};
 use crate::clock::Clock;
-use crate::request::{Scheme, Upload};
+use crate::request::{Protocol, Scheme, Upload};
 use crate::tasks::Tasks;
 use crate::transport::Service;
 use crate::transport::alarm::Alarm;
@@ -41,6 +43,8 @@ pub(super) struct Glue<S> {
     pub(super) address: SocketAddr,
     pub(super) scheme: Scheme,
     pub(super) spoken: Spoken,
+    /// Where interim answers are written.
+    pub(super) wire: Arc<Mutex<Wire>>,
     /// Where the next stream that hyper starts finds what to watch.
     pub(super) next_stream: NextStream,
 }
@@ -63,14 +67,19 @@ impl<S: Service> Glue<S> {
             fields: self.settings.limits.head_fields,
             received: exchange.began(),
         };
+        let is_told = arrival.protocol == Protocol::Http11;
+        let interlude = is_told.then(|| Interlude::new(self.wire.clone()));
         let answer = match head::read(parts, &arrival) {
-            Ok(head) => Answer::Service(self.service.serve(head, self.upload(body))),
+            Ok(mut head) => {
+                head.interims = interlude.as_ref().map(Interlude::interims).unwrap_or_default();
+                Answer::Service(self.service.serve(head, self.upload(body)))
+            }
             Err(bad) => Answer::Bad(bad),
         };
         if let Answer::Bad(bad) = &answer {
             self.counters.bad_request(*bad);
         }
-        Answering { answer, rest: Some((cut, exchange)) }
+        Answering { answer, interlude, rest: Some((cut, exchange)) }
     }
 
     fn cut(&self) -> Cut {
@@ -115,6 +124,7 @@ impl<S: Service> hyper::service::Service<Request<Incoming>> for Glue<S> {
 /// A request on its way to its answer.
 pub(super) struct Answering<B> {
     answer: Answer<B>,
+    interlude: Option<Interlude>,
     rest: Option<(Cut, Exchange)>,
 }
 
@@ -128,9 +138,13 @@ impl<B: http_body::Body> Future for Answering<B> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = match &mut self.answer {
-            Answer::Service(serving) => Ok(ready!(serving.as_mut().poll(cx))),
-            Answer::Bad(bad) => Err(*bad),
+            Answer::Service(serving) => serving.as_mut().poll(cx).map(Ok),
+            Answer::Bad(bad) => Poll::Ready(Err(*bad)),
         };
+        if let Some(interlude) = &self.interlude {
+            interlude.write(cx);
+        }
+        let answer = ready!(answer);
         let (cut, exchange) = self.rest.take().expect("an answer is given once");
         Poll::Ready(Ok(match answer {
             Ok(response) => response.map(|body| Outgoing::service(body, cut, exchange)),

@@ -12,6 +12,7 @@ mod counters;
 mod drive;
 mod exchange;
 mod glue;
+mod interim;
 mod wire;
 
 use std::io;
@@ -269,6 +270,9 @@ impl Known {
         };
         let exchanges = Exchanges::new(context.clock.clone());
         let next_stream = NextStream::default();
+        let wire =
+            Wire::new(self.socket, self.session, Inlet::new(reader, exchanges.malformed().clone()), &context.clock);
+        let wire = Arc::new(Mutex::new(wire));
         let glue = Glue {
             service: context.service.clone(),
             settings: self.settings.clone(),
@@ -279,11 +283,9 @@ impl Known {
             address: self.address,
             scheme,
             spoken: self.spoken,
+            wire: wire.clone(),
             next_stream: next_stream.clone(),
         };
-        let wire =
-            Wire::new(self.socket, self.session, Inlet::new(reader, exchanges.malformed().clone()), &context.clock);
-        let wire = Arc::new(Mutex::new(wire));
         let io = Io(wire.clone());
         let timer = ClockTimer::new(context.clock.clone());
         let driver = Driver {

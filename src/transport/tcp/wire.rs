@@ -22,13 +22,15 @@ pub(super) struct Wire {
     pub(super) outlet: Outlet,
     /// The time of the present poll.
     pub(super) now: Tick,
+    /// hyper has written all it had.
+    pub(super) is_flushed: bool,
     /// The viewer closed its side and was given a turn since.
     pub(super) leaving: bool,
 }
 
 impl Wire {
     pub(super) fn new(socket: Socket, session: Session, inlet: Inlet, clock: &Clock) -> Self {
-        Self { socket, session, inlet, outlet: Outlet::default(), now: clock.now(), leaving: false }
+        Self { socket, session, inlet, outlet: Outlet::default(), now: clock.now(), is_flushed: true, leaving: false }
     }
 
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -67,7 +69,9 @@ impl hyper::rt::Read for Io {
 
 impl hyper::rt::Write for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.lock().poll_write(cx, &[IoSlice::new(octets)])
+        let mut wire = self.0.lock();
+        wire.is_flushed = false;
+        wire.poll_write(cx, &[IoSlice::new(octets)])
     }
 
     fn poll_write_vectored(
@@ -75,15 +79,18 @@ impl hyper::rt::Write for Io {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.lock().poll_write(cx, slices)
+        let mut wire = self.0.lock();
+        wire.is_flushed = false;
+        wire.poll_write(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    /// Nothing: the driver flushes once per poll of the connection.
+    /// Nothing but a note, for hyper asks once it has nothing left: the driver flushes once per poll of the connection.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.lock().is_flushed = true;
         Poll::Ready(Ok(()))
     }
 

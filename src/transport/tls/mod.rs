@@ -14,10 +14,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::server::{ClientHello, NoServerSessionStorage, ProducesTickets, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tracing::{info, warn};
@@ -194,6 +194,31 @@ impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.table.load().choose(hello.server_name(), hello.signature_schemes())
     }
+}
+
+/// TLS for other nodes of a region: whoever has no certificate of its authority does not get in.
+///
+/// # Errors
+/// What of the files cannot be used.
+pub fn of_peers(ca: &Path, own: &Certificate) -> Result<Arc<ServerConfig>, CertificateError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let loaded = load_pair(own, &provider)?;
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_slice_iter(&read(ca)?) {
+        let authority =
+            authority.map_err(|_| CertificateError::NotPem { path: ca.to_owned(), wanted: "CERTIFICATE" })?;
+        roots.add(authority).map_err(|source| CertificateError::Certificate { path: ca.to_owned(), source })?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|_| CertificateError::NotPem { path: ca.to_owned(), wanted: "CERTIFICATE" })?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .expect("the provider has suites of TLS 1.3")
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(loaded)));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }
 
 fn load_all(certificates: &[Certificate], provider: &CryptoProvider) -> Result<Vec<Source>, CertificateError> {

@@ -54,10 +54,10 @@ class Demo:
 class Origin:
     """`weir-origin` in a process of its own, so that the memory of a node is the node's alone."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *arguments):
         any_port = "127.0.0.1:0"
         self.process = Process(
-            [BINARIES / "weir-origin", "--http", any_port, "--control", any_port], folder, "origin", subprocess.PIPE)
+            [BINARIES / "weir-origin", "--http", any_port, "--control", any_port, *arguments], folder, "origin", subprocess.PIPE)
         self.url = _first_line(self.process).split()[1].decode().removesuffix("/live/master.m3u8")
 
 

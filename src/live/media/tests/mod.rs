@@ -28,6 +28,7 @@ use crate::clock::WallTime;
 use crate::config::{Config, Machine};
 use crate::live::Rules;
 use crate::origin::supply::Supply;
+use crate::rules::caching::negative::Errors;
 use crate::rules::hls::{Published, parse};
 
 const TD: Duration = Duration::from_secs(2);
@@ -120,6 +121,7 @@ impl Stage {
             fills_per_group: 64,
             fill_readers: 64,
             live_reserve: Duration::from_secs(60),
+            apart: Duration::from_secs(10),
         };
         let cache = Arc::new(Cache::new(bounds, Bells::new(1), clock.clone()));
         let origins = Arc::new(Origins::new(&config.origins, &config.limits, clock.clone()).unwrap());
@@ -134,6 +136,9 @@ impl Stage {
             keys: crate::config::Keys::NoStore,
             query_keep: Vec::new(),
             stale_playlist_for: 3,
+            failover_after: 1,
+            failback: crate::config::Failback::Auto,
+            errors: Errors::default(),
         };
         let asked = Asked {
             key: located.key,
@@ -196,16 +201,19 @@ impl Stage {
             Lookup::Stale { flight: Flight::Lead(lead), object, .. } => {
                 Got::Lead(self.media.fetch(lead, &named, self.source(leaf), Some(object)))
             }
-            Lookup::Stale { .. } | Lookup::Refused(_) => panic!("refused"),
+            Lookup::Stale { .. } | Lookup::Apart | Lookup::Refused(_) => panic!("refused"),
         }
     }
 
     fn source(&self, leaf: &str) -> Source {
         Source {
+            places: vec!["o".into()],
             group: self.asked.rules.supply.origins.clone(),
             target: format!("/live/v/{leaf}").parse().unwrap(),
             fields: HeaderMap::new(),
             viewer_authority: None,
+            errors: Errors::default(),
+            shared: None,
         }
     }
 

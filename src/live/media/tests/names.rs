@@ -172,7 +172,8 @@ async fn what_a_viewers_own_playlist_lists_is_named_for_as_long_as_it_lasts() {
 fn a_name_takes_about_sixty_octets() {
     const NAMES: usize = 500_000;
     let names = crate::live::media::names::Names::new(NAMES);
-    let listing = Listing { kind: Kind::Segment, role: None, generation: 0, near_until: None, life: TD };
+    let listing =
+        Listing { kind: Kind::Segment, role: None, generation: 0, near_until: None, life: TD, author: Author::ANYONE };
     for number in 0..NAMES {
         let key = Key::new("o", "http", "origin", &format!("/live/channel/{number}.m4s"));
         names.list(names.fingerprint(&key), &listing, Tick::default());

@@ -7,7 +7,7 @@ use super::{Lifetime, Standing};
 use crate::clock::Tick;
 
 /// Octets of a written lifetime.
-pub const WRITTEN: usize = 25;
+pub const WRITTEN: usize = 33;
 
 /// In the last octet: it was said to be stale before its time.
 const OUTDATED: u8 = 4;
@@ -16,7 +16,8 @@ impl Lifetime {
     /// As octets, without its age.
     pub fn write(&self) -> [u8; WRITTEN] {
         let mut octets = [0; WRITTEN];
-        for (place, duration) in octets.chunks_mut(8).zip([self.fresh_for, self.while_asking, self.if_error]) {
+        let windows = [self.fresh_for, self.while_asking, self.if_error, self.disconnected];
+        for (place, duration) in octets.chunks_mut(8).zip(windows) {
             let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
             place.copy_from_slice(&millis.to_le_bytes());
         }
@@ -24,6 +25,7 @@ impl Lifetime {
             Standing::Unidentified => 0,
             Standing::Identified => 1,
             Standing::Immutable => 2,
+            Standing::Granted => 3,
         } | if self.outdated { OUTDATED } else { 0 };
         octets
     }
@@ -42,11 +44,13 @@ impl Lifetime {
             fresh_for: duration(0),
             while_asking: duration(8),
             if_error: duration(16),
+            disconnected: duration(24),
             outdated: octets[WRITTEN - 1] & OUTDATED != 0,
             standing: match octets[WRITTEN - 1] & !OUTDATED {
                 0 => Standing::Unidentified,
                 1 => Standing::Identified,
                 2 => Standing::Immutable,
+                3 => Standing::Granted,
                 _ => return None,
             },
         })

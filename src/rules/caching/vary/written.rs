@@ -11,6 +11,7 @@ const ABSENT: u8 = 0;
 const MEMBERS: u8 = 1;
 const CASELESS: u8 = 2;
 const ENCODING: u8 = 3;
+const LANGUAGE: u8 = 4;
 
 impl Variant {
     /// As octets, behind what `out` has.
@@ -22,6 +23,10 @@ impl Variant {
                 Selector::Absent => out.push(ABSENT),
                 Selector::Members(members) => list(MEMBERS, members, out),
                 Selector::Caseless(members) => list(CASELESS, members, out),
+                Selector::Language(members, language) => {
+                    list(LANGUAGE, members, out);
+                    text(language, out);
+                }
                 Selector::Encoding(accepted) => {
                     let form = FORMS.iter().position(|form| form == accepted).expect("one of four");
                     out.extend([ENCODING, form as u8]);
@@ -42,6 +47,7 @@ impl Variant {
                 ABSENT => Selector::Absent,
                 MEMBERS => Selector::Members(read_list(octets)?),
                 CASELESS => Selector::Caseless(read_list(octets)?),
+                LANGUAGE => Selector::Language(read_list(octets)?, read_text(octets)?.into()),
                 ENCODING => Selector::Encoding(*FORMS.get(usize::from(octet(octets)?))?),
                 _ => return None,
             };

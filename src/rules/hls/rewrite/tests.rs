@@ -264,3 +264,13 @@ proptest! {
         _ = resolve(&base, &text);
     }
 }
+
+#[test]
+fn what_was_found_elsewhere_is_read_from_there() {
+    let text = "#EXTM3U\n#EXT-X-MAP:URI=\"init.mp4\"\na.ts?x=1\n../b.ts\n/c.ts\nhttp://o/d.ts\n{$v}.ts\n#EXT-X-KEY:URI=\"skd://k\"\n";
+    let seen = "#EXTM3U\n#EXT-X-MAP:URI=\"http://p:8/s/live/init.mp4\"\nhttp://p:8/s/live/a.ts?x=1\nhttp://p:8/s/b.ts\n\
+                http://p:8/c.ts\nhttp://o/d.ts\n{$v}.ts\n#EXT-X-KEY:URI=\"skd://k\"\n";
+    assert_eq!(rebase(text, "http://p:8/s/live/v.m3u8?q"), seen);
+    assert_eq!(rebase(text, "http://p"), text);
+    assert_eq!(rebase("#EXTM3U\n", "http://p/"), "#EXTM3U\n");
+}

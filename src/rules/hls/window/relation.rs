@@ -52,6 +52,28 @@ pub(super) fn of(last: &MediaPlaylist, new: &MediaPlaylist) -> Relation {
     }
 }
 
+/// How `new`, which another origin published, stands to `last`. Names say little then: packagers like the same ones. It
+/// is the same list only where both list the same segments at the same times under the same numbers.
+pub(super) fn across(last: &MediaPlaylist, new: &MediaPlaylist) -> Relation {
+    let (first, end) = (last.msn(0).max(new.msn(0)), last.open_msn().min(new.open_msn()));
+    let of = |playlist: &MediaPlaylist| (first.saturating_sub(playlist.msn(0))) as usize;
+    let is_twin = first < end && {
+        let mut pairs = last.segments[of(last)..].iter().zip(&new.segments[of(new)..]);
+        pairs.all(|(old, now)| is_same(old, now) && is_same_in_time(old, now))
+    };
+    match is_twin && has_same_parts(last, new) {
+        false => Relation::Other,
+        true if goes_less_far(last, new) => Relation::Behind,
+        true => Relation::Follows,
+    }
+}
+
+/// Whether `new` comes as far as `last`, by dates, but for a target duration; `None`: they cannot be compared.
+pub(super) fn is_as_late(last: &MediaPlaylist, new: &MediaPlaylist) -> Option<bool> {
+    let target = new.facts.target_duration.as_millis() as i64;
+    Some(end_date(new)? >= end_date(last)? - target)
+}
+
 fn goes_less_far(last: &MediaPlaylist, new: &MediaPlaylist) -> bool {
     // The end may come without the parts of a segment that was never closed.
     let ends = new.facts.is_ended && new.open_msn() == last.open_msn();

@@ -15,6 +15,8 @@ fn word(status: &str) -> &str {
         "414" => "target-too-long",
         "417" => "expectation-failed",
         "431" => "head-too-large",
+        "501" => "coding-unknown",
+        "505" => "version-unknown",
         _ => "bad-request",
     }
 }
@@ -26,32 +28,24 @@ fn statuses(answers: &str) -> Vec<&str> {
 #[tokio::test]
 async fn bad_requests_are_answered_in_json_and_the_connection_ends() {
     let stage = Stage::clear();
-    let fields = "a: b\r\n".repeat(101);
     let large = "a".repeat(33 << 10);
+    // All the others are in `tests/safety/http1.toml`; here is one for each status.
     for (request, status) in [
         ("GET / HTTP/1.1\nHost: x\n\n".to_owned(), "400"),
-        ("GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n".to_owned(), "400"),
-        ("GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n".to_owned(), "400"),
-        ("GET / HTTP/1.1\r\n\r\n".to_owned(), "400"),
         ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(), "400"),
-        ("GET / HTTP/1.1\r\nHost: user@x\r\n\r\n".to_owned(), "400"),
-        ("GET / HTTP/1.1\r\nHost:\r\n\r\n".to_owned(), "400"),
-        ("GET http://user@x/ HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "400"),
-        ("GET /#part HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "400"),
-        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), "400"),
-        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(), "400"),
-        ("GET / HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\n\r\n".to_owned(), "417"),
         ("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n".to_owned(), "405"),
-        (format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n"), "431"),
-        (format!("GET / HTTP/1.1\r\nHost: x\r\na: {large}\r\n\r\n"), "431"),
         (format!("GET /{large} HTTP/1.1\r\nHost: x\r\n\r\n"), "414"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\n\r\n".to_owned(), "417"),
+        (format!("GET / HTTP/1.1\r\nHost: x\r\na: {large}\r\n\r\n"), "431"),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_owned(), "501"),
+        ("GET / HTTP/2.0\r\nHost: x\r\n\r\n".to_owned(), "505"),
     ] {
         let answer = stage.say(&request).await;
         assert!(is_refusal(&answer, status), "{:.60} -> {answer}", request);
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
     }
     let told: u64 = stage.counters.snapshot().bad_requests.iter().sum();
-    assert_eq!(told, 16);
+    assert_eq!(told, 8);
 }
 
 #[tokio::test]
@@ -137,25 +131,4 @@ async fn http_2_requests_that_contradict_themselves_are_refused() {
     let large = Request::get("http://example.com/").header("a", "b".repeat(33 << 10));
     let answer = h2.send(large.body(Empty::new().boxed()).unwrap()).await;
     assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 431));
-    // Connection-specific fields are malformed (RFC 9113 §8.2.2): hyper's client would drop them, so raw frames.
-    let mut raw = stage.raw().await;
-    raw.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
-    let block = [&[0x82, 0x86, 0x84, 0x41, 1, b'x'][..], b"\0\x0aconnection\x05close"].concat();
-    let frame = [&[0, 0, block.len() as u8, 1, 5, 0, 0, 0, 1][..], &block].concat();
-    raw.write_all(&frame).await.unwrap();
-    let reset = next_frame(&mut raw, 3).await;
-    assert_eq!(reset, [0, 0, 0, 1], "PROTOCOL_ERROR");
-}
-
-/// The payload of the next frame of a kind.
-async fn next_frame(stream: &mut TcpStream, kind: u8) -> Vec<u8> {
-    loop {
-        let mut head = [0; 9];
-        stream.read_exact(&mut head).await.unwrap();
-        let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
-        stream.read_exact(&mut payload).await.unwrap();
-        if head[3] == kind {
-            return payload;
-        }
-    }
 }

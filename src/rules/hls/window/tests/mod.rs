@@ -273,7 +273,7 @@ fn a_restart_under_other_names_is_bridged_and_the_bridge_leaves_with_its_number(
     assert_eq!((numbers(&published), published.first_of_generation), ((4, 0), 0));
     let published = story.wait(2.0).shows(&plain("b", 1..5));
     assert_eq!(numbers(&published), (5, 1));
-    assert_eq!(published.playlist.segments[0].text, "#EXTINF:2.000,\nb1.ts\n".into());
+    assert_eq!(&*published.playlist.segments[0].text, "#EXTINF:2.000,\nb1.ts\n");
     assert_consistent(&published);
 }
 
