@@ -332,6 +332,7 @@ impl Edge {
                     terms: Terms::Plain,
                     errors: Errors::default(),
                     naming: None,
+                    interims: weir::outbound::interim::Interims::default(),
                 };
                 let pump = Pump::new(fetching, self.clock.clone(), self.tasks.clone());
                 self.tasks.spawn("fill", pump.run(writer));

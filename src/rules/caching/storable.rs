@@ -64,9 +64,9 @@ pub enum SetCookie {
 
 impl SetCookie {
     /// Whether a response with Set-Cookie may be kept for others.
-    fn allows(self, has_explicit_lifetime: bool) -> bool {
+    fn allows(self, response: &HeaderMap, control: &Control) -> bool {
         match self {
-            Self::Share => has_explicit_lifetime,
+            Self::Share => has_explicit_lifetime(response, control),
             Self::Strip => true,
             Self::Bypass => false,
         }
@@ -172,7 +172,7 @@ pub fn storable(
 ) -> Result<(), WhyNot> {
     prohibition(request, response, control)?;
     let is_explicit = has_explicit_lifetime(response.headers, control);
-    if response.headers.contains_key(SET_COOKIE) && !cookies.allows(is_explicit) {
+    if response.headers.contains_key(SET_COOKIE) && !cookies.allows(response.headers, control) {
         return Err(WhyNot::SetCookie);
     }
     let has_lifetime = is_explicit || control.says(Directive::Public) || is_heuristically_cacheable(response.status);
@@ -199,7 +199,7 @@ pub fn shareable_in_flight(
     let is_fresh = matches!(lifetime.freshness(response.times.responded), Freshness::Fresh { .. });
     // A cookie that is not to be stored for others is not handed to those who wait either.
     let sets_cookie = cookies != SetCookie::Strip && response.headers.contains_key(SET_COOKIE);
-    if sets_cookie && !(is_fresh && cookies.allows(has_lifetime)) {
+    if sets_cookie && !(is_fresh && cookies.allows(response.headers, control)) {
         return Sharing::Nobody(WhyNot::SetCookie);
     }
     // What an error says is of the origin and not of one viewer.
