@@ -98,6 +98,21 @@ async fn reads(folder: &Path, blocks: u64) {
     }
 }
 
+/// Reads blocks in order, a few of them ahead.
+async fn read_object(engine: &Engine, file: &File, blocks: std::ops::Range<u64>) {
+    let mut asked = VecDeque::new();
+    for block in blocks {
+        asked.push_back(engine.read(file, block * BUFFER as u64, BUFFER));
+        if asked.len() == AHEAD {
+            let octets = asked.pop_front().expect("not empty").await.expect("read");
+            assert_eq!(octets.len(), BUFFER);
+        }
+    }
+    for read in asked {
+        read.await.expect("read");
+    }
+}
+
 /// So many readers at once, each reading objects of so many blocks, one after the other.
 async fn round_of(
     engine: &Engine,
@@ -115,17 +130,7 @@ async fn round_of(
             for _ in 0..(800 / readers / object).max(20) {
                 let first = chance.below(blocks - object);
                 let began = clock.now();
-                let mut asked = VecDeque::new();
-                for block in first..first + object {
-                    asked.push_back(engine.read(&file, block * BUFFER as u64, BUFFER));
-                    if asked.len() == AHEAD {
-                        let octets = asked.pop_front().expect("not empty").await.expect("read");
-                        assert_eq!(octets.len(), BUFFER);
-                    }
-                }
-                for read in asked {
-                    read.await.expect("read");
-                }
+                read_object(&engine, &file, first..first + object).await;
                 took.push(clock.now().since(began));
             }
             took

@@ -34,7 +34,7 @@ pub enum Content {
     /// From an object that still arrives.
     Filling(Filling),
     /// Straight from the origin.
-    Passing(AnswerBody),
+    Passing(Box<AnswerBody>),
 }
 
 /// Shared octets, sent piece by piece.

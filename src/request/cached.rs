@@ -259,6 +259,11 @@ fn from_store(
     represent::stored(head, object, origination, provenance)
 }
 
+/// Whether an object is one of those that were stored, under a head of today.
+fn is_confirmed(object: &Arc<Object>, stored: &[Arc<Object>]) -> bool {
+    stored.iter().any(|other| !Arc::ptr_eq(other, object) && other.has_body_of(object))
+}
+
 async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Manner) -> Result<Followed, Refusal> {
     let Following { mut reader, role, why, fallback, since, patience } = following;
     let arrived = arrival(&mut reader, manner.needs(head));
@@ -286,12 +291,8 @@ async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Ma
             }
             (None, fallback) => {
                 let stored = fallback.map_or_else(|| edge.cache.variants(manner.key()), |stale| vec![stale.object]);
-                let is_confirmed = |other: &Arc<Object>| !Arc::ptr_eq(other, &object) && other.has_body_of(&object);
-                let came = if stored.iter().any(is_confirmed) {
-                    Came::Confirmed
-                } else {
-                    Came::Whole { kept: reader.will_be_stored() }
-                };
+                let kept = reader.will_be_stored();
+                let came = if is_confirmed(&object, &stored) { Came::Confirmed } else { Came::Whole { kept } };
                 whole(head, &object, (told, came), manner)
             }
         },

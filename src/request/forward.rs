@@ -130,7 +130,7 @@ pub async fn send(
     Ok(Answer {
         status: answer.status,
         headers,
-        content: if silent { Content::Empty } else { Content::Passing(answer.body) },
+        content: if silent { Content::Empty } else { Content::Passing(Box::new(answer.body)) },
         origination: Origination::Pass,
         provenance: Some(provenance),
         origin_wait: Some(edge.clock.now().since(began)),

@@ -190,7 +190,7 @@ pub(super) fn region_length(octets: &[u8], place: Place) -> Option<usize> {
     let length = usize::try_from(prefix.u32()?).ok()?;
     let (_table_at, _body) = (prefix.u32()?, prefix.u64()?);
     let stands_here = prefix.u64()? == place.nonce && prefix.u64()? == place.offset;
-    let fits = length >= ALIGNMENT && length <= BUFFER && length.is_multiple_of(ALIGNMENT);
+    let fits = (ALIGNMENT..=BUFFER).contains(&length) && length.is_multiple_of(ALIGNMENT);
     (is_record && stands_here && fits).then_some(length)
 }
 

@@ -145,7 +145,7 @@ impl Spill {
             loop {
                 let more = piece.split_to(piece.len().min(BLOCK - block.len()));
                 block.extend_from_slice(&more);
-                if block.len() < BLOCK && !(is_last && !block.is_empty()) {
+                if block.len() < BLOCK && (!is_last || block.is_empty()) {
                     break;
                 }
                 table.push(crc32fast::hash(&block));
@@ -182,11 +182,11 @@ impl Spill {
         let cards = log.active.as_ref().map_or(0, |active| active.cards) + 4 * EDGE + BUFFER as u64;
         let first = if log.active.is_none() { EDGE } else { 0 };
         self.make_room(log, (first + bytes, cards)).await?;
-        if log.active.is_none() {
-            if let Err(error) = self.begin(log).await {
-                self.space.give_back(first + bytes);
-                return Err(error.into());
-            }
+        if log.active.is_none()
+            && let Err(error) = self.begin(log).await
+        {
+            self.space.give_back(first + bytes);
+            return Err(error.into());
         }
         Ok(())
     }

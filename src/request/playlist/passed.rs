@@ -70,7 +70,7 @@ pub async fn answer(
         return Ok(answer);
     }
     let Content::Passing(body) = answer.content else { return Ok(answer) };
-    let text = read(body).await?;
+    let text = read(*body).await?;
     if parse::kind(&text).is_none() {
         return Err(Refusal::NotAPlaylist("it does not begin with #EXTM3U"));
     }

@@ -58,6 +58,13 @@ struct Model {
     next_seed: u64,
 }
 
+/// Whether any process has died.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Past {
+    Peaceful,
+    Deadly,
+}
+
 fn name(number: u64) -> String {
     format!("/{number}")
 }
@@ -70,7 +77,8 @@ impl Model {
         process.put(&name(number), &body(seed, length)).await;
     }
 
-    async fn check(&self, process: &Process, number: u64, exact: bool) {
+    async fn check(&self, process: &Process, number: u64, past: Past) {
+        let exact = past == Past::Peaceful;
         let got = process.read(&name(number), &HeaderMap::new()).await.map(|(_, octets)| octets);
         process.cache.parts.store.remove(&key(&name(number)));
         let versions = self.versions.get(&number).cloned().unwrap_or_default();
@@ -89,11 +97,11 @@ async fn tell(steps: Vec<Step>) {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(folder.path(), 64 * MIB, 0);
     let mut model = Model::default();
-    let mut has_died = false;
+    let mut past = Past::Peaceful;
     for step in steps {
         match step {
             Step::Put { name, length } => model.put(&mut process, name, length).await,
-            Step::Read { name } => model.check(&process, name, !has_died).await,
+            Step::Read { name } => model.check(&process, name, past).await,
             Step::Remove { name: number } => {
                 process.spill.remove(&key(&name(number)));
                 model.versions.remove(&number);
@@ -108,7 +116,7 @@ async fn tell(steps: Vec<Step>) {
                 for (name, length) in meanwhile {
                     model.put(&mut process, name, length).await;
                 }
-                has_died = true;
+                past = Past::Deadly;
                 drop(process);
                 process = Process::start(folder.path(), 64 * MIB, 0);
             }
@@ -119,7 +127,7 @@ async fn tell(steps: Vec<Step>) {
         }
     }
     for number in 0..NAMES {
-        model.check(&process, number, !has_died).await;
+        model.check(&process, number, past).await;
     }
 }
 
