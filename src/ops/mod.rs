@@ -218,9 +218,10 @@ pub struct WarmArguments {
 #[derive(Args, Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[group(skip)]
+#[command(group = clap::ArgGroup::new("meant").required(true))]
 pub struct PurgeArguments {
     /// A URL, as a viewer would ask for it: all variants and generations of it
-    #[arg(long, value_name = "URL", group = "meant", required_unless_present_any = ["prefix", "stream", "tag", "all"])]
+    #[arg(long, value_name = "URL", group = "meant")]
     pub url: Option<String>,
     /// The beginning of URLs, or of paths on any host
     #[arg(long, value_name = "URL", group = "meant")]
