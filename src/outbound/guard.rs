@@ -28,6 +28,11 @@ impl SharedAnswers {
     pub(super) fn ask(&self, asked: Asked) {
         self.0.lock().ask(asked);
     }
+
+    /// Whether octets came that nobody asked for.
+    pub(super) fn has_surplus(&self) -> bool {
+        self.0.lock().has_surplus()
+    }
 }
 
 impl<W> Guarded<W> {

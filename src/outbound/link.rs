@@ -214,6 +214,8 @@ impl OneLink {
     pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Rest> {
         match self.sender.poll_ready(cx) {
             Poll::Pending => Poll::Pending,
+            // hyper is ready for the next request a moment before it looks at what else it has read.
+            Poll::Ready(Ok(())) if self.answers.has_surplus() => Poll::Ready(Rest::Surplus),
             Poll::Ready(Ok(())) => Poll::Ready(Rest::Reusable),
             Poll::Ready(Err(_)) => Pin::new(&mut self.ending).poll(cx).map(|ending| match ending {
                 Ok(Ending::Surplus) => Rest::Surplus,

@@ -76,6 +76,11 @@ impl Answers {
         }
     }
 
+    /// Whether octets came that nobody asked for.
+    pub const fn has_surplus(&self) -> bool {
+        matches!(self.state, State::Surplus)
+    }
+
     /// Judges the next octets of the connection.
     pub fn feed(&mut self, octets: &[u8]) -> Step {
         let mut at = 0;
@@ -269,7 +274,7 @@ mod tests {
         answers.ask(Asked::Other);
         assert_eq!(answers.feed(b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\n"), Step::Pass);
         answers.ask(Asked::Other);
-        assert!(matches!(answers.state, State::Surplus));
+        assert!(answers.has_surplus());
         assert_eq!(answers.feed(b"\0"), Step::Pass);
     }
 
