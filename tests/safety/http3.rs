@@ -62,9 +62,30 @@ fn trusting(authority: &CertificateDer<'static>) -> ClientConfig {
     ClientConfig::new(Arc::new(QuicClientConfig::try_from(client).unwrap()))
 }
 
+/// What a viewer sees whose datagram with the close was lost and who asked again too late: nothing is known of the case
+/// then. A busy machine drops datagrams of loopback too.
+const CLOSE_WAS_LOST: &str = "reset by peer";
+/// How often a case is told where the close is lost.
+const TELLINGS: usize = 5;
+
 async fn tell(endpoint: &Endpoint, address: SocketAddr, case: &Case<Told>) -> Result<(), String> {
+    let expected = case.told.expect.clone().unwrap_or_else(|| "200".to_owned());
+    let mut outcome = String::new();
+    for _ in 0..TELLINGS {
+        outcome = outcome_of(endpoint, address, case).await?;
+        if outcome != CLOSE_WAS_LOST {
+            break;
+        }
+    }
+    match expected.split(" or ").any(|expected| expected == outcome) {
+        true => Ok(()),
+        false => Err(format!("{outcome:?}, not {expected:?}")),
+    }
+}
+
+/// How `case` ends on a connection of its own.
+async fn outcome_of(endpoint: &Endpoint, address: SocketAddr, case: &Case<Told>) -> Result<String, String> {
     let told = &case.told;
-    let expected = told.expect.clone().unwrap_or_else(|| "200".to_owned());
     let connection = endpoint.connect(address, "localhost").unwrap().await.map_err(|error| error.to_string())?;
     let control = told.control.as_ref().map_or_else(|| CONTROL.to_vec(), |text| octets(text, &case.id));
     let mut one_way = Vec::new();
@@ -74,7 +95,7 @@ async fn tell(endpoint: &Endpoint, address: SocketAddr, case: &Case<Told>) -> Re
         _ = stream.write_all(&send).await;
         one_way.push(stream);
     }
-    let outcome = match told.stays {
+    Ok(match told.stays {
         true => closed(&connection.closed().await),
         false => match connection.open_bi().await {
             Err(error) => closed(&error),
@@ -85,11 +106,7 @@ async fn tell(endpoint: &Endpoint, address: SocketAddr, case: &Case<Told>) -> Re
                 heard(receive).await
             }
         },
-    };
-    if expected.split(" or ").any(|expected| expected == outcome) {
-        return Ok(());
-    }
-    Err(format!("{outcome:?}, not {expected:?}"))
+    })
 }
 
 /// How a request stream ended: with a status, a reset, or the connection.

@@ -32,7 +32,7 @@ use corpus::Case;
 /// A case that is not over by then never will be.
 const LAST_DEADLINE: Duration = Duration::from_secs(30);
 /// Cases at once.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 16;
 
 /// Tells all cases, many at once; the faults of those that did not end as they should.
 async fn all<T, F>(cases: &[Case<T>], tell: impl Fn(Case<T>) -> F) -> Vec<String>
