@@ -1,6 +1,7 @@
 //! What an `edge.toml` means. `file` is what was typed; between the two everything is checked once and all problems
 //! are reported together. A `Config` cannot hold nonsense: whoever has one need not check it again.
 
+pub mod access;
 pub mod aws;
 mod checks;
 mod file;

@@ -11,5 +11,7 @@ pub mod http2;
 pub mod priority;
 pub mod proxy_protocol;
 pub mod resets;
+pub mod session;
+pub mod token;
 pub mod upstream;
 pub mod uri;
