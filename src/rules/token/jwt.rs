@@ -11,6 +11,7 @@ use super::json::{BadJson, Object};
 use super::jws::{Compact, Header, media_type};
 use super::key::{Key, KeySet};
 use super::reason::{Reason, Rejection};
+use super::steps::Checked;
 
 mod names;
 mod reading;
@@ -45,6 +46,15 @@ pub struct Unverified<'t> {
 /// Takes a token apart, verifies its signature with one of `keys`, and reads its claims.
 pub fn verify<'k>(token: &str, keys: &'k KeySet, terms: &JwtTerms) -> Result<Verified<'k>, Rejection> {
     Unverified::read(token)?.verify(keys, terms)
+}
+
+/// The same, with what is needed to explain the verdict step by step.
+pub fn check(token: &str, keys: &KeySet, terms: &JwtTerms) -> Checked {
+    match Unverified::read(token).map(|token| token.verify(keys, terms).map(|verified| verified.claims)) {
+        Err(rejection) => Checked::Unreadable(rejection),
+        Ok(Err(rejection)) => Checked::Refused(rejection),
+        Ok(Ok(claims)) => Checked::Verified(Box::new(claims)),
+    }
 }
 
 impl<'t> Unverified<'t> {

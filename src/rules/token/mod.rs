@@ -10,10 +10,12 @@ pub mod jwk;
 pub mod jws;
 pub mod jwt;
 pub mod key;
+pub mod mint;
 pub mod reason;
 pub mod renewal;
 pub mod scope;
 mod spki;
+pub mod steps;
 pub mod uri_signing;
 pub mod verdict;
 
