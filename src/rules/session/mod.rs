@@ -2,6 +2,9 @@
 
 mod grant;
 mod identity;
+pub mod revocation;
+pub mod standing;
 
 pub use grant::Grant;
 pub use identity::SessionId;
+pub use revocation::{Revocation, What};
