@@ -1,6 +1,7 @@
 //! Tokens: where they travel, what they say, and whether that opens what is asked for. Every format becomes the same
 //! [`Claims`]; [`verdict`] judges them.
 
+pub mod carrier;
 pub mod cat;
 pub mod claims;
 pub mod hdnts;
