@@ -2,6 +2,10 @@
 
 mod grant;
 mod identity;
+mod reach;
+mod support;
 
 pub use grant::Grant;
 pub use identity::SessionId;
+pub use reach::{Gated, Reach};
+pub use support::support_code;
