@@ -2,6 +2,7 @@
 //! [`Claims`]; [`verdict`] judges them.
 
 pub mod algorithm;
+pub mod carrier;
 pub mod cat;
 pub mod claims;
 pub mod hdnts;
