@@ -6,6 +6,7 @@ pub mod aws;
 mod checks;
 mod file;
 mod finding;
+mod issuer;
 mod limits;
 mod listen;
 mod live;
@@ -67,6 +68,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// The other nodes of the region, and how they prove themselves; `None`: this node stands alone.
     pub peers: Option<Peers>,
+    /// Who sees what is gated.
+    pub accesses: Vec<access::Access>,
 }
 
 /// `[node]`
@@ -376,6 +379,10 @@ pub struct Route {
     pub cors: Cors,
     /// Only TLS and QUIC; cleartext requests are redirected.
     pub https_only: bool,
+    /// The access that its viewers need; `None`: it is open to all.
+    pub access: Option<String>,
+    /// How much ambiguity of paths is accepted.
+    pub strict_paths: crate::rules::uri::Strictness,
     /// Largest request body that is forwarded, in bytes.
     pub max_body: u64,
     /// Whether playlists are understood.
