@@ -72,6 +72,11 @@ impl<'t> Unverified<'t> {
         self.issuer.as_deref()
     }
 
+    /// The octets of its payload.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.compact.payload
+    }
+
     /// The identifier of the key that it names.
     pub fn kid(&self) -> Option<&str> {
         self.header.kid.as_deref()
