@@ -126,6 +126,7 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
         admin,
         metrics,
         peers: typed_peers.as_ref().map(|typed| typed.peers.clone()),
+        accesses: Vec::new(),
     };
     peers::together(&config, report, typed_peers.as_ref(), &addresses);
     checks::whole(&config, report, &addresses, &origins, &routes);
