@@ -6,6 +6,7 @@ pub mod aws;
 mod checks;
 mod file;
 mod finding;
+mod issuer;
 mod limits;
 mod listen;
 mod live;
