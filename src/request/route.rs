@@ -71,13 +71,13 @@ pub struct Entered<'a> {
     /// What it asks for.
     pub target: Result<Target<'a>, Refusal>,
     /// What it presents, where its route asks for it.
-    pub presented: Presented,
+    pub presented: Option<Box<Presented>>,
 }
 
 /// What `head` asks for. Carriers are cut first; the lenient form of what is left picks the route, and the route says
 /// how strictly it is to be judged.
 pub fn enter<'a>(policies: &'a Policies, head: &mut Head) -> Entered<'a> {
-    let mut entered = Entered { route: None, target: Err(Refusal::NoRoute), presented: Presented::default() };
+    let mut entered = Entered { route: None, target: Err(Refusal::NoRoute), presented: None };
     entered.target = target(policies, head, (&mut entered.route, &mut entered.presented));
     entered
 }
@@ -87,7 +87,7 @@ pub fn enter<'a>(policies: &'a Policies, head: &mut Head) -> Entered<'a> {
 fn target<'a>(
     policies: &'a Policies,
     head: &mut Head,
-    (found, presented): (&mut Option<&'a RoutePolicy>, &mut Presented),
+    (found, presented): (&mut Option<&'a RoutePolicy>, &mut Option<Box<Presented>>),
 ) -> Result<Target<'a>, Refusal> {
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::MethodNotAllowed);
@@ -115,7 +115,8 @@ fn target<'a>(
     let redirect = redirect_to_https(policies, route, head, sent.as_deref());
     if let Some(gated) = gated {
         let Head { path, query, headers, .. } = head;
-        *presented = carrier::cut(carrier::Request { path, query, headers }, carried, &gated.carriers())?;
+        let cut = carrier::cut(carrier::Request { path, query, headers }, carried, &gated.carriers())?;
+        *presented = Some(Box::new(cut));
     }
     let canonical = strictly(route, head)?;
     if gated.is_some() && canonical.path.contains("/.weir/") {
