@@ -158,3 +158,23 @@ fn the_steps_end_where_the_verdict_does_and_say_why() {
         }
     });
 }
+
+/// One octet of a token is one of its signature, or of what is signed.
+#[test]
+fn no_octet_of_a_token_can_be_another() {
+    let mut seen = std::collections::BTreeSet::new();
+    for_each(|case, keys| {
+        let token = case.token();
+        let algorithm = jwt::verify(token, keys, &case.jwt_terms).map(|verified| verified.key.algorithm().name());
+        let Ok(algorithm) = algorithm else { return };
+        if token.len() > 1_000 || !seen.insert(algorithm) {
+            return;
+        }
+        for (at, octet) in token.bytes().enumerate() {
+            let other = if octet == b'A' { "B" } else { "A" };
+            let changed = format!("{}{other}{}", &token[..at], &token[at + 1..]);
+            assert!(jwt::verify(&changed, keys, &case.jwt_terms).is_err(), "{algorithm}, octet {at}: {changed}");
+        }
+    });
+    assert!(seen.len() >= 8, "{seen:?}");
+}

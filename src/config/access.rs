@@ -256,3 +256,6 @@ impl TypedNames {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
