@@ -1,0 +1,5 @@
+//! Who may see what is gated: keys, verdicts and sealed sessions of each access.
+
+mod gate;
+
+pub use gate::{Accesses, Gate};
