@@ -11,6 +11,7 @@ use super::json::{BadJson, Object};
 use super::jws::{Compact, Header, media_type};
 use super::key::{Key, KeySet};
 use super::reason::{Reason, Rejection};
+use super::steps::Checked;
 
 mod names;
 mod reading;
@@ -47,6 +48,15 @@ pub fn verify<'k>(token: &str, keys: &'k KeySet, terms: &JwtTerms) -> Result<Ver
     Unverified::read(token)?.verify(keys, terms)
 }
 
+/// The same, with what is needed to explain the verdict step by step.
+pub fn check(token: &str, keys: &KeySet, terms: &JwtTerms) -> Checked {
+    match Unverified::read(token).map(|token| token.verify(keys, terms).map(|verified| verified.claims)) {
+        Err(rejection) => Checked::Unreadable(rejection),
+        Ok(Err(rejection)) => Checked::Refused(rejection),
+        Ok(Ok(claims)) => Checked::Verified(Box::new(claims)),
+    }
+}
+
 impl<'t> Unverified<'t> {
     /// Takes a token apart.
     pub fn read(token: &'t str) -> Result<Self, Rejection> {
@@ -61,6 +71,11 @@ impl<'t> Unverified<'t> {
     pub fn issuer(&self) -> Option<Cow<'_, str>> {
         let payload = Object::read(&self.compact.payload).ok()?;
         Some(Cow::Owned(payload.member("iss")?.text()?.to_owned()))
+    }
+
+    /// The octets of its payload.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.compact.payload
     }
 
     /// The identifier of the key that it names.

@@ -190,11 +190,18 @@ fn certificate(octets: &[u8]) -> Result<PublicKey, BadKey> {
     spki(der.take(SEQUENCE).ok_or(BadKey::Form)?)
 }
 
-/// The kind of a private key in PKCS #8 (RFC 5208 §5).
-pub(super) fn private_kind(octets: &[u8]) -> Result<Kind, BadKey> {
+/// A private key in PKCS #8 (RFC 5208 §5).
+pub(super) struct PrivateKey<'d> {
+    pub(super) kind: Kind,
+    /// The key in the form of its own kind.
+    pub(super) octets: &'d [u8],
+}
+
+/// Looks at a private key in PKCS #8, without judging its numbers.
+pub(super) fn private_key(octets: &[u8]) -> Result<PrivateKey<'_>, BadKey> {
     let mut der = Der(Der(octets).only()?);
     der.take(INTEGER).ok_or(BadKey::Form)?;
     let algorithm = der.take(SEQUENCE).ok_or(BadKey::Form)?;
-    der.take(OCTET_STRING).ok_or(BadKey::Form)?;
-    kind(algorithm)
+    let octets = der.take(OCTET_STRING).ok_or(BadKey::Form)?;
+    Ok(PrivateKey { kind: kind(algorithm)?, octets })
 }

@@ -53,19 +53,64 @@ pub fn judge(claims: &Claims, terms: &Terms<'_>, facts: &Facts<'_>, now: u64) ->
 
 /// Whether a token holds at this moment, comes from a known issuer, and is for this node.
 pub fn of_time_and_party(claims: &Claims, terms: &Terms<'_>, now: u64) -> Result<(), Rejection> {
-    of_time(claims, terms, now)?;
-    of_issuer(claims, terms)?;
-    of_audience(claims, terms)
+    of_time_and_party_asks().iter().try_for_each(|question| (question.judge)(claims, terms, now))
 }
 
 /// Whether a token covers this request.
 pub fn of_request(claims: &Claims, facts: &Facts<'_>) -> Result<(), Rejection> {
-    of_scope(&claims.scope, facts)?;
-    of_method(claims, facts)?;
-    of_address(claims.networks.as_deref(), facts)?;
-    of_protocol(claims, facts)?;
-    of_country(claims.countries.as_deref(), facts)?;
-    of_fields(claims, facts)
+    of_request_asks().iter().try_for_each(|question| (question.judge)(claims, facts, 0))
+}
+
+/// A question, and who answers it.
+pub(super) struct Question<T> {
+    pub(super) name: &'static str,
+    pub(super) question: &'static str,
+    pub(super) judge: fn(&Claims, &T, u64) -> Result<(), Rejection>,
+}
+
+/// What [`of_time_and_party`] asks, one by one.
+pub(super) const fn of_time_and_party_asks<'a>() -> [Question<Terms<'a>>; 3] {
+    [
+        Question { name: "time", question: "does it hold now, and not for too long?", judge: of_time },
+        Question { name: "issuer", question: "is its issuer one that is configured?", judge: of_issuer },
+        Question { name: "audience", question: "is it for this service?", judge: of_audience },
+    ]
+}
+
+/// What [`of_request`] asks, one by one.
+pub(super) const fn of_request_asks<'a>() -> [Question<Facts<'a>>; 6] {
+    [
+        Question {
+            name: "uri",
+            question: "does it cover the URI?",
+            judge: |claims, facts, _| of_scope(&claims.scope, facts),
+        },
+        Question {
+            name: "method",
+            question: "does it allow the method?",
+            judge: |claims, facts, _| of_method(claims, facts),
+        },
+        Question {
+            name: "address",
+            question: "may this address use it?",
+            judge: |claims, facts, _| of_address(claims.networks.as_deref(), facts),
+        },
+        Question {
+            name: "protocol",
+            question: "may this connection's protocol carry it?",
+            judge: |claims, facts, _| of_protocol(claims, facts),
+        },
+        Question {
+            name: "country",
+            question: "does it hold in the viewer's country?",
+            judge: |claims, facts, _| of_country(claims.countries.as_deref(), facts),
+        },
+        Question {
+            name: "fields",
+            question: "are the request's fields what it asks for?",
+            judge: |claims, facts, _| of_fields(claims, facts),
+        },
+    ]
 }
 
 /// Whether a session may go on with this request: what its grant says of time, URI, address and country.
@@ -113,7 +158,7 @@ fn of_time(claims: &Claims, terms: &Terms<'_>, now: u64) -> Result<(), Rejection
     }
 }
 
-fn of_issuer(claims: &Claims, terms: &Terms<'_>) -> Result<(), Rejection> {
+fn of_issuer(claims: &Claims, terms: &Terms<'_>, _now: u64) -> Result<(), Rejection> {
     let unknown = |detail| Err(Rejection::new(Reason::IssuerUnknown, detail));
     match &claims.issuer {
         _ if terms.issuers.is_empty() => Ok(()),
@@ -124,7 +169,7 @@ fn of_issuer(claims: &Claims, terms: &Terms<'_>) -> Result<(), Rejection> {
 }
 
 /// A token that names nobody is not for us where we have a name: its issuer has other consumers (RFC 8725 §3.9).
-fn of_audience(claims: &Claims, terms: &Terms<'_>) -> Result<(), Rejection> {
+fn of_audience(claims: &Claims, terms: &Terms<'_>, _now: u64) -> Result<(), Rejection> {
     let mismatch = |detail| Err(Rejection::new(Reason::AudienceMismatch, detail));
     match terms.audience {
         None => Ok(()),
@@ -196,9 +241,8 @@ fn of_country(countries: Option<&[Box<str>]>, facts: &Facts<'_>) -> Result<(), R
     })
 }
 
-/// What fields must be like is not read yet: a token that asks for it is refused.
-fn of_fields(claims: &Claims, _facts: &Facts<'_>) -> Result<(), Rejection> {
-    match claims.fields.is_empty() {
+fn of_fields(claims: &Claims, facts: &Facts<'_>) -> Result<(), Rejection> {
+    match claims.fields.iter().all(|field| field.matches(facts.headers)) {
         true => Ok(()),
         false => Err(Rejection::new(Reason::ClaimUnknown, "the token asks for fields that the request does not have")),
     }
