@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::rules::token::Format;
 
 use super::Secret;
+use super::webhook::Webhook;
 
 /// `[access.NAME]`
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +35,8 @@ pub struct Access {
     pub session_limit: SessionLimit,
     /// What becomes of bodies that are being sent when their session is revoked.
     pub revoked_bodies: RevokedBodies,
+    /// Whom it tells what happens to its sessions.
+    pub webhook: Option<Webhook>,
 }
 
 /// An issuer of tokens, and its keys.

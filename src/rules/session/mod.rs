@@ -1,7 +1,9 @@
 //! Sessions: one viewer's play on one device, and what it may go on doing.
 
+mod event;
 mod grant;
 mod identity;
 
+pub use event::{Event, EventKind, Theirs};
 pub use grant::Grant;
 pub use identity::SessionId;
