@@ -19,6 +19,7 @@ pub mod outbound;
 pub mod region;
 pub mod request;
 pub mod rules;
+pub mod sessions;
 pub mod tasks;
 pub mod telemetry;
 pub mod transport;

@@ -3,7 +3,10 @@
 mod event;
 mod grant;
 mod identity;
+pub mod revocation;
+pub mod standing;
 
 pub use event::{Event, EventKind, Theirs};
 pub use grant::Grant;
 pub use identity::SessionId;
+pub use revocation::{Revocation, What};
