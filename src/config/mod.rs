@@ -6,6 +6,7 @@ pub mod aws;
 mod checks;
 mod file;
 mod finding;
+mod issuer;
 mod limits;
 mod listen;
 mod live;
@@ -73,6 +74,8 @@ pub struct Config {
     pub peers: Option<Peers>,
     /// How the nodes of the region tell each other what happens; `None`: this one tells nobody.
     pub nats: Option<Nats>,
+    /// Who sees what is gated.
+    pub accesses: Vec<access::Access>,
 }
 
 /// `[node]`
@@ -382,6 +385,10 @@ pub struct Route {
     pub cors: Cors,
     /// Only TLS and QUIC; cleartext requests are redirected.
     pub https_only: bool,
+    /// The access that its viewers need; `None`: it is open to all.
+    pub access: Option<String>,
+    /// How much ambiguity of paths is accepted.
+    pub strict_paths: crate::rules::uri::Strictness,
     /// Largest request body that is forwarded, in bytes.
     pub max_body: u64,
     /// Whether playlists are understood.

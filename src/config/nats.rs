@@ -1,6 +1,5 @@
 //! `[nats]`: how the nodes of a region tell each other what happens.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -115,8 +114,7 @@ fn server(value: &Value<'_>, has_tls: bool) -> Option<NatsServer> {
     let port = authority.port_u16().or((!explicit).then_some(PORT)).filter(|port| *port > 0);
     let Some(port) = port else { return refuse("the URL's port is not one", None) };
     let host = authority.host().trim_matches(['[', ']']).to_ascii_lowercase();
-    let is_loopback = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    if !is_tls && !is_loopback {
+    if !is_tls && !material::is_this_machine(&host) {
         let complaint = Complaint::new("anybody on the way can read who is revoked and what is purged");
         value.place.warn(complaint.found(value.place.typed()).remedy("use tls://"));
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::file::Section;
 use super::finding::{Complaint, Finding, Problems, Report};
 use super::machine::Machine;
-use super::{Address, Config, checks, limits, listen, material, nats, origin, peers, route, syntax, tables};
+use super::{Address, Config, access, checks, limits, listen, material, nats, origin, peers, route, syntax, tables};
 
 impl Config {
     /// Reads a file. Relative names in it start at its folder. Warnings come with a configuration that works.
@@ -111,6 +111,7 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
     let shutdown = tables::shutdown(whole.table("shutdown"));
     let admin = tables::admin(whole.table("admin"), base);
     let metrics = tables::metrics(whole.table("metrics"));
+    let accesses = access::accesses(whole.table("access"), base);
     let typed_peers = whole.table("peers").map(|section| peers::peers(section, base));
     let nats = whole.table("nats").and_then(|section| nats::nats(section, base));
     whole.finish();
@@ -129,8 +130,9 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
         metrics,
         peers: typed_peers.as_ref().map(|typed| typed.peers.clone()),
         nats,
+        accesses: accesses.iter().filter_map(|typed| typed.access.clone()).collect(),
     };
     peers::together(&config, report, typed_peers.as_ref(), &addresses);
-    checks::whole(&config, report, &addresses, &origins, &routes);
+    checks::whole(&config, report, &addresses, (&origins, &accesses, &routes));
     Some(config)
 }

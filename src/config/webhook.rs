@@ -104,9 +104,7 @@ fn address(value: &Value<'_>) -> Option<Uri> {
         value.place.refuse(complaint.accepted("\"https://HOST[:PORT]/PATH\", without credentials"));
         return None;
     };
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let is_loopback = host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-    if uri.scheme_str() == Some("http") && !is_loopback {
+    if uri.scheme_str() == Some("http") && !material::is_this_machine(uri.host().unwrap_or_default()) {
         let complaint = Complaint::new("events name subjects, and anybody on the way can read them");
         value.place.warn(complaint.found(value.place.typed()).remedy("use https"));
     }

@@ -339,6 +339,19 @@ impl PathPattern {
         let fits = after.is_empty() || is_under(rest, after);
         (fits && !name.is_empty()).then_some(name)
     }
+
+    /// What is left of `path` below the pattern, beginning with `/`; `None` where the path is not of the pattern.
+    pub fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let Some(after) = &self.after else { return strip(path, &self.before) };
+        let rest = path.strip_prefix(&*self.before)?;
+        let (name, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        match (name, &**after) {
+            ("", _) => None,
+            (_, "") if rest.is_empty() => Some("/"),
+            (_, "") => Some(rest),
+            (_, after) => strip(rest, after),
+        }
+    }
 }
 
 #[cfg(test)]
