@@ -261,3 +261,6 @@ impl TypedNames {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

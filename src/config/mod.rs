@@ -17,6 +17,7 @@ mod origin;
 mod peers;
 mod read;
 mod route;
+mod secrets;
 mod sharing;
 mod suggest;
 mod syntax;
@@ -40,6 +41,7 @@ pub use limits::Limits;
 pub use machine::Machine;
 pub use material::Secret;
 pub use nats::{Nats, NatsLogin, NatsServer, NatsTls};
+pub use secrets::{BadSecrets, Secrets};
 pub use sharing::{Sharing, Wishes};
 pub use webhook::Webhook;
 
@@ -89,6 +91,8 @@ pub struct Node {
     pub workers: usize,
     /// The folder of what must survive a restart; `None`: nothing does.
     pub state: Option<PathBuf>,
+    /// What keys are derived from that nodes of the region share; `None`: a secret of its own, kept in `state`.
+    pub secrets: Option<Secrets>,
 }
 
 /// `[listen]`
