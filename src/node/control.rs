@@ -20,7 +20,7 @@ use crate::transport::tcp;
 
 use super::doors::{Bound, Doors};
 use super::worker::Worker;
-use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings};
+use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, region};
 
 /// Between two rounds of the cache's housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -68,6 +68,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
         numbers::write(&shared, &folder).await;
     }
     shared.edge.live.close();
+    let until = shared.clock.now() + region::FAREWELL;
+    shared.edge.webhooks.flush(until).await;
+    shared.edge.bus.leave(&shared.clock, until).await;
     shared.bells.close();
     shared.stopped.cancel();
     shared.workers.iter().for_each(Worker::stop);
@@ -151,6 +154,10 @@ impl Shared {
                 .replace(&config.tls.certificates)
                 .map_err(|error| (error.to_string(), "put a fitting pair in place and reload"))?;
         }
+        self.edge
+            .webhooks
+            .follow(&config.accesses)
+            .map_err(|error| (error.to_string(), "make the file readable and reload"))?;
         self.edge.cache.reconfigure(cache_bounds(&config));
         self.hall.settings.store(Arc::new(tcp::Settings {
             limits: config.limits.clone(),

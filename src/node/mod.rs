@@ -8,6 +8,7 @@ mod facts;
 mod memory;
 mod numbers;
 mod process;
+mod region;
 mod streams;
 mod worker;
 
@@ -26,6 +27,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::webhooks::Webhooks;
 use crate::admin::{self, AdminListener, BindError, Command, Guard};
 use crate::cache::spill::{SpillConfig, SpillError};
 use crate::cache::{Bells, Cache, CacheConfig};
@@ -35,6 +37,7 @@ use crate::disk::Choice;
 use crate::live::{Live, LiveConfig};
 use crate::origin::peers::Peers;
 use crate::origin::{OriginSetupError, Origins};
+use crate::outbound::tls::TlsSetupError;
 use crate::region::proof::Gate;
 use crate::request::edge::Parts;
 use crate::request::{Edge, Policies, Refusal, warm};
@@ -78,6 +81,13 @@ pub enum StartError {
     /// An origin's TLS cannot be set up.
     #[error(transparent)]
     Origin(#[from] OriginSetupError),
+    /// A webhook's TLS cannot be set up.
+    #[error("a webhook cannot be told: {0}")]
+    Webhook(#[from] TlsSetupError),
+    /// The other nodes can never be told.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Region(#[from] crate::region::nats::NatsError),
     /// The admin API cannot listen.
     #[error(transparent)]
     Admin(#[from] BindError),
@@ -146,7 +156,7 @@ impl Node {
             pairs => Some(Certificates::load(pairs)?),
         };
         let origins = Arc::new(origins(&config, &clock)?);
-        let region = config.peers.as_ref().map(region).transpose()?;
+        let peers = config.peers.as_ref().map(of_peers).transpose()?;
         let access_log = open_access_log(&config, &tasks)?;
 
         let bells = Bells::new(config.node.workers);
@@ -167,10 +177,15 @@ impl Node {
             sessions: 200_000,
             revocations: 1_000_000,
         }));
-        let parts = Parts { cache, live, accesses, sessions };
+        let webhooks = Webhooks::new(&config.node.name, clock.clone(), tasks.clone());
+        webhooks.follow(&config.accesses)?;
+        let voice = region::voice(&config);
+        region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
+        let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone() };
         let edge = Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation));
         let edge = Arc::new(edge);
-        let hall = hall(&config, &edge, (certificates, region), incarnation as u8);
+        voice.speak(&config, &edge, &tasks).await?;
+        let hall = hall(&config, &edge, (certificates, peers), incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;
         if let Some(certificates) = &hall.certificates {
             let watching = tls::watch(certificates.clone(), clock.clone(), tasks.clone());
@@ -300,7 +315,7 @@ fn origins(config: &Config, clock: &Clock) -> Result<Origins, OriginSetupError> 
 }
 
 /// What the node knows of its region where others come in.
-fn region(peers: &config::Peers) -> Result<Arc<Region>, CertificateError> {
+fn of_peers(peers: &config::Peers) -> Result<Arc<Region>, CertificateError> {
     let tls = peers.tls.as_ref().map(|tls| tls::of_peers(&tls.ca, &tls.own)).transpose()?;
     let settings = Arc::new(ArcSwap::default());
     Ok(Arc::new(Region { gate: Gate::new(peers.secret.as_ref()), own: peers.own.clone(), tls, settings }))

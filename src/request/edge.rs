@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use arc_swap::ArcSwap;
 
 use crate::access::Accesses;
+use crate::access::webhooks::Webhooks;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::live::Live;
+use crate::region::bus::Bus;
 use crate::rules::caching::Key;
 use crate::sessions::Sessions;
 use crate::tasks::Tasks;
@@ -33,6 +35,10 @@ pub struct Parts {
     pub accesses: Arc<Accesses>,
     /// Who is watching.
     pub sessions: Arc<Sessions>,
+    /// The backends that are told of it.
+    pub webhooks: Arc<Webhooks>,
+    /// The other nodes that are told of it.
+    pub bus: Bus,
 }
 
 /// What every worker shares.
@@ -47,6 +53,10 @@ pub struct Edge {
     pub accesses: Arc<Accesses>,
     /// Who is watching.
     pub sessions: Arc<Sessions>,
+    /// The backends that are told of it.
+    pub webhooks: Arc<Webhooks>,
+    /// The other nodes that are told of it.
+    pub bus: Bus,
     /// What passed.
     pub traffic: Arc<Traffic>,
     policies: ArcSwap<Policies>,
@@ -61,7 +71,7 @@ impl Edge {
     /// process from those of earlier ones.
     pub fn new(
         clock: Clock,
-        Parts { cache, live, accesses, sessions }: Parts,
+        Parts { cache, live, accesses, sessions, webhooks, bus }: Parts,
         traffic: Arc<Traffic>,
         policies: Policies,
         (workers, incarnation): (Vec<Tasks>, u32),
@@ -72,6 +82,8 @@ impl Edge {
             live,
             accesses,
             sessions,
+            webhooks,
+            bus,
             traffic,
             policies: ArcSwap::from_pointee(policies),
             workers,

@@ -24,6 +24,7 @@ pub mod refusal;
 mod represent;
 mod respond;
 mod route;
+mod tell;
 pub mod upload;
 mod upstream;
 pub mod warm;

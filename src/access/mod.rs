@@ -1,0 +1,3 @@
+//! Who sees what is gated, and who is told of it.
+
+pub mod webhooks;
