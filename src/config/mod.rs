@@ -12,6 +12,7 @@ mod listen;
 mod live;
 mod machine;
 mod material;
+mod nats;
 mod origin;
 mod peers;
 mod read;
@@ -25,6 +26,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 pub mod value;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,8 +40,10 @@ pub use finding::{Finding, Problems};
 pub use limits::Limits;
 pub use machine::Machine;
 pub use material::Secret;
+pub use nats::{Nats, NatsLogin, NatsServer, NatsTls};
 pub use secrets::{BadSecrets, Secrets};
 pub use sharing::{Sharing, Wishes};
+pub use webhook::Webhook;
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +74,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// The other nodes of the region, and how they prove themselves; `None`: this node stands alone.
     pub peers: Option<Peers>,
+    /// How the nodes of the region tell each other what happens; `None`: this one tells nobody.
+    pub nats: Option<Nats>,
     /// Who sees what is gated.
     pub accesses: Vec<access::Access>,
 }
