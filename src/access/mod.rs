@@ -1,3 +1,6 @@
 //! Who sees what is gated, and who is told of it.
 
+mod gate;
 pub mod webhooks;
+
+pub use gate::{Accesses, Gate};
