@@ -148,8 +148,12 @@ mod tests {
     #[test]
     fn elsewhere_a_token_with_the_fitting_role_is_asked_for() {
         let tokens = [
-            AdminToken { secret: "viewer".to_owned().into(), roles: vec![Role::View] },
-            AdminToken { secret: "operator".to_owned().into(), roles: vec![Role::View, Role::Operate] },
+            AdminToken { secret: "viewer".to_owned().into(), roles: vec![Role::View], access: Vec::new() },
+            AdminToken {
+                secret: "operator".to_owned().into(),
+                roles: vec![Role::View, Role::Operate],
+                access: Vec::new(),
+            },
         ];
         let table = [
             (Method::GET, None, Err(Denial::NoToken)),

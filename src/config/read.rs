@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::file::Section;
 use super::finding::{Complaint, Finding, Problems, Report};
 use super::machine::Machine;
-use super::{Address, Config, checks, limits, listen, material, origin, peers, route, syntax, tables};
+use super::{Address, Config, capacity, checks, limits, listen, material, origin, peers, route, syntax, tables};
 
 impl Config {
     /// Reads a file. Relative names in it start at its folder. Warnings come with a configuration that works.
@@ -111,6 +111,8 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
     let admin = tables::admin(whole.table("admin"), base);
     let metrics = tables::metrics(whole.table("metrics"));
     let typed_peers = whole.table("peers").map(|section| peers::peers(section, base));
+    let capacity = capacity::capacity(whole.table("capacity"), machine);
+    let geo = capacity::geo(whole.table("geo"), base);
     whole.finish();
     let config = Config {
         node,
@@ -119,15 +121,18 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
         tls,
         cache,
         origins: origins.iter().filter_map(|typed| typed.origin.clone()).collect(),
-        routes: routes.iter().map(|typed| typed.route.clone()).collect(),
+        routes: routes.iter().map(|typed| geo.applied(typed.route.clone())).collect(),
         access_log,
         limits,
         shutdown,
         admin,
         metrics,
         peers: typed_peers.as_ref().map(|typed| typed.peers.clone()),
+        capacity,
+        geo,
     };
     peers::together(&config, report, typed_peers.as_ref(), &addresses);
+    capacity::together(&config, report, &routes);
     checks::whole(&config, report, &addresses, &origins, &routes);
     Some(config)
 }

@@ -7,7 +7,7 @@ use http::Uri;
 
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
-use super::{Cors, CorsRules, Route, live, origin, sharing};
+use super::{Cors, CorsRules, Route, capacity, live, origin, sharing};
 use crate::rules::caching::negative::{Errors, Statuses};
 
 /// Paths that the node answers itself.
@@ -26,6 +26,8 @@ pub(super) struct Typed<'a> {
     pub(super) path: Option<Place<'a>>,
     /// Its `warm`, where it was typed.
     pub(super) warm: Option<Place<'a>>,
+    /// Its `countries`, where they were typed.
+    pub(super) countries: Option<Place<'a>>,
     /// The names of its origins.
     pub(super) origins: Vec<Value<'a>>,
     /// Whether host and path are as typed, so that routes can be compared.
@@ -57,6 +59,8 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let (set_headers, remove_headers) = headers.unwrap_or_default();
     let treatment = live::treatment(&mut section, &path);
     let sharing = sharing::sharing(&mut section);
+    let (countries, countries_place) = capacity::countries(section.value("countries"));
+    let promise = capacity::promise(&mut section);
     let place = section.place.clone();
     section.finish();
     let origins: Vec<(Value<'_>, Option<u32>)> = origins
@@ -96,9 +100,11 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
         errors,
         set_headers,
         remove_headers,
+        countries,
+        promise,
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
-    Typed { route, place, name, path, warm: treatment.warm_place, origins, comparable }
+    Typed { route, place, name, path, warm: treatment.warm_place, countries: countries_place, origins, comparable }
 }
 
 /// An entry of `origins`: a name, or `{ name, weight }`.

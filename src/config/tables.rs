@@ -183,20 +183,44 @@ pub(super) fn admin(section: Option<Section<'_>>, base: &Path) -> Admin {
     admin
 }
 
+/// What roles are called.
+const ROLES: [(&str, Role); 5] = [
+    ("view", Role::View),
+    ("revoke", Role::Revoke),
+    ("purge", Role::Purge),
+    ("operate", Role::Operate),
+    ("release", Role::Release),
+];
+
 fn admin_token(mut section: Section<'_>, base: &Path) -> Option<AdminToken> {
     let file = section.required("file", "\"admin.token\"");
     let roles = section.required("roles", "[\"view\"]");
+    let access = section.value("access");
     section.finish();
     let secret = file.and_then(|value| material::secret(&value, base));
-    let words = [("view", Role::View), ("operate", Role::Operate), ("purge", Role::Purge)];
     let roles = roles?;
     let list = roles.list()?;
     if list.is_empty() {
+        let words: Vec<_> = ROLES.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let complaint = Complaint::new("a token without a role can do nothing");
-        roles
-            .place
-            .refuse(complaint.accepted("\"view\", \"operate\", \"purge\"").remedy("name a role, or remove the token"));
+        roles.place.refuse(complaint.accepted(words.join(", ")).remedy("name a role, or remove the token"));
     }
-    let roles = list.iter().filter_map(|role| role.choice(&words)).collect();
-    Some(AdminToken { secret: secret?, roles })
+    let typed = list.len();
+    let roles: Vec<Role> = list.iter().filter_map(|role| role.choice(&ROLES)).collect();
+    if let Some(value) = access.as_ref().filter(|_| !roles.contains(&Role::Revoke) && roles.len() == typed) {
+        let complaint = Complaint::new("`access` says whose sessions a token may end, and this one may end none");
+        value.place.warn(complaint.remedy("add the role \"revoke\", or leave the key out"));
+    }
+    let access = access.map(|value| accesses(&value));
+    Some(AdminToken { secret: secret?, roles, access: access.unwrap_or_default() })
+}
+
+/// Names of accesses. Whether there are such is judged with the rest of the file.
+fn accesses(value: &Value<'_>) -> Vec<String> {
+    let list = value.one_or_many().unwrap_or_default();
+    if list.is_empty() {
+        let complaint = Complaint::new("the token may end no session").remedy("name an access, or leave the key out");
+        value.place.refuse(complaint);
+    }
+    list.iter().filter_map(Value::text).map(str::to_owned).collect()
 }

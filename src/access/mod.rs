@@ -1,0 +1,3 @@
+//! Who sees what is gated, and from where.
+
+pub mod countries;
