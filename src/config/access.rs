@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::rules::token::Format;
+pub use crate::rules::token::carrier::{Carrier, CarrierNames, CarrierPosition};
 
 use super::Secret;
 
@@ -70,30 +71,6 @@ pub enum KeySource {
     Hmac(Secret),
 }
 
-/// Where a token may travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Carrier {
-    /// `/.weir/t/TOKEN/…`; and `/.weir/s/SESSION/…`, which always counts.
-    Path,
-    /// `Authorization`, `CTA-Common-Access-Token`.
-    Header,
-    /// A cookie.
-    Cookie,
-    /// A parameter of the query.
-    Query,
-}
-
-/// What carriers are called.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CarrierNames {
-    /// Parameters of the query.
-    pub query: Vec<String>,
-    /// Cookies.
-    pub cookie: Vec<String>,
-    /// Fields, beside `Authorization`.
-    pub header: Vec<http::HeaderName>,
-}
-
 /// How what a playlist names inherits the viewer's right to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inherit {
@@ -105,15 +82,6 @@ pub enum Inherit {
     Cookie,
     /// Not at all: every request brings its token.
     None,
-}
-
-/// Where a session stands in a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CarrierPosition {
-    /// Right after the host.
-    Root,
-    /// After the route's path.
-    Route,
 }
 
 /// Who loses where a subject has too many sessions.

@@ -18,6 +18,7 @@ pub(super) fn whole<'a>(
 ) {
     doors(config, report, addresses);
     names(report, origins, routes);
+    accesses(config, routes);
     routes.iter().for_each(|route| warmth(route, origins));
     for (index, later) in routes.iter().enumerate() {
         if let Some(earlier) = routes[..index].iter().find(|earlier| takes_all(earlier, later)) {
@@ -119,7 +120,7 @@ fn names<'a>(report: &Report, origins: &[origin::Typed<'a>], routes: &[Typed<'a>
                     None => format!("add `[origins.{name}]`, or name another"),
                 };
                 let complaint = Complaint::new(format!("there is no origin `{name}`"));
-                value.place.refuse(complaint.accepted(known(&defined)).remedy(remedy));
+                value.place.refuse(complaint.accepted(known("origins", &defined)).remedy(remedy));
             }
             seen.push(name);
             unused.remove(name);
@@ -140,6 +141,23 @@ fn names<'a>(report: &Report, origins: &[origin::Typed<'a>], routes: &[Typed<'a>
     }
 }
 
+/// A route that names an access that is not there would be open, or closed to all.
+fn accesses(config: &Config, routes: &[Typed<'_>]) {
+    let defined: Vec<&str> = config.accesses.iter().map(|access| access.name.as_str()).collect();
+    for value in routes.iter().filter_map(|typed| typed.access.as_ref()) {
+        let name = value.as_text().unwrap_or_default();
+        if defined.contains(&name) {
+            continue;
+        }
+        let remedy = match nearest(name, defined.iter().copied()) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => format!("add `[access.{name}]`, or name another"),
+        };
+        let complaint = Complaint::new(format!("there is no access `{name}`"));
+        value.place.refuse(complaint.accepted(known("access", &defined)).remedy(remedy));
+    }
+}
+
 /// Where an origin sees the viewer's Host, a playlist is another for each: one that is to be followed needs a Host.
 fn warmth(typed: &Typed<'_>, origins: &[origin::Typed<'_>]) {
     let first = typed.route.origins.first().and_then(|name| origins.iter().find(|origin| origin.name == *name));
@@ -152,9 +170,9 @@ fn warmth(typed: &Typed<'_>, origins: &[origin::Typed<'_>]) {
     }
 }
 
-fn known(names: &[&str]) -> String {
+fn known(table: &str, names: &[&str]) -> String {
     if names.is_empty() {
-        return "a name under `[origins.NAME]`; there is none yet".to_owned();
+        return format!("a name under `[{table}.NAME]`; there is none yet");
     }
     names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }

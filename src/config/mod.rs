@@ -74,6 +74,8 @@ pub struct Config {
     pub capacity: Option<Capacity>,
     /// Who says where viewers are.
     pub geo: Geo,
+    /// Who sees what is gated.
+    pub accesses: Vec<access::Access>,
 }
 
 /// `[node]`
@@ -383,6 +385,10 @@ pub struct Route {
     pub cors: Cors,
     /// Only TLS and QUIC; cleartext requests are redirected.
     pub https_only: bool,
+    /// The access that its viewers need; `None`: it is open to all.
+    pub access: Option<String>,
+    /// How much ambiguity of paths is accepted.
+    pub strict_paths: crate::rules::uri::Strictness,
     /// Largest request body that is forwarded, in bytes.
     pub max_body: u64,
     /// Whether playlists are understood.

@@ -130,6 +130,7 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
         peers: typed_peers.as_ref().map(|typed| typed.peers.clone()),
         capacity,
         geo,
+        accesses: Vec::new(),
     };
     peers::together(&config, report, typed_peers.as_ref(), &addresses);
     capacity::together(&config, report, &routes);

@@ -36,6 +36,7 @@ use crate::live::{Live, LiveConfig};
 use crate::origin::peers::Peers;
 use crate::origin::{OriginSetupError, Origins};
 use crate::region::proof::Gate;
+use crate::request::edge::Parts;
 use crate::request::{Edge, Policies, Refusal, warm};
 use crate::tasks::Tasks;
 use crate::telemetry::access_log::AccessLog;
@@ -161,7 +162,13 @@ impl Node {
             live.restore_numbers(numbers::read(folder));
         }
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
-        let edge = Edge::new(clock.clone(), (cache, live), traffic, policies, (worker_tasks, incarnation));
+        let accesses = Arc::new(crate::access::Accesses);
+        let sessions = Arc::new(crate::sessions::Sessions::new(crate::sessions::Bounds {
+            sessions: 200_000,
+            revocations: 1_000_000,
+        }));
+        let parts = Parts { cache, live, accesses, sessions };
+        let edge = Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation));
         let edge = Arc::new(edge);
         let hall = hall(&config, &edge, (certificates, region), incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 
+use crate::access::Accesses;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::live::Live;
 use crate::rules::caching::Key;
+use crate::sessions::Sessions;
 use crate::tasks::Tasks;
 use crate::telemetry::counters;
 use crate::telemetry::traffic::Traffic;
@@ -21,6 +23,18 @@ thread_local! {
     static REQUESTS: Cell<u32> = const { Cell::new(0) };
 }
 
+/// What a node is made of, as far as requests use it.
+pub struct Parts {
+    /// What was fetched.
+    pub cache: Arc<Cache>,
+    /// Live streams, followed at their edge.
+    pub live: Arc<Live>,
+    /// Who judges tokens.
+    pub accesses: Arc<Accesses>,
+    /// Who is watching.
+    pub sessions: Arc<Sessions>,
+}
+
 /// What every worker shares.
 pub struct Edge {
     /// Time.
@@ -29,6 +43,10 @@ pub struct Edge {
     pub cache: Arc<Cache>,
     /// Live streams, followed at their edge.
     pub live: Arc<Live>,
+    /// Who judges tokens.
+    pub accesses: Arc<Accesses>,
+    /// Who is watching.
+    pub sessions: Arc<Sessions>,
     /// What passed.
     pub traffic: Arc<Traffic>,
     policies: ArcSwap<Policies>,
@@ -43,7 +61,7 @@ impl Edge {
     /// process from those of earlier ones.
     pub fn new(
         clock: Clock,
-        (cache, live): (Arc<Cache>, Arc<Live>),
+        Parts { cache, live, accesses, sessions }: Parts,
         traffic: Arc<Traffic>,
         policies: Policies,
         (workers, incarnation): (Vec<Tasks>, u32),
@@ -52,6 +70,8 @@ impl Edge {
             clock,
             cache,
             live,
+            accesses,
+            sessions,
             traffic,
             policies: ArcSwap::from_pointee(policies),
             workers,

@@ -3,6 +3,7 @@
 mod account;
 mod answer;
 mod asked;
+mod authorize;
 pub mod body;
 mod cached;
 pub mod edge;
@@ -10,6 +11,7 @@ pub mod explain;
 mod forward;
 pub mod head;
 pub mod held;
+mod inherit;
 mod media;
 mod outward;
 mod page;
@@ -26,6 +28,8 @@ pub mod upload;
 mod upstream;
 pub mod warm;
 
+use std::sync::Arc;
+
 use http::Response;
 
 pub use answer::Answer;
@@ -37,52 +41,67 @@ pub use policies::{Advertised, Policies};
 pub use refusal::Refusal;
 pub use upload::{Upload, UploadError};
 
-use route::Target;
+use authorize::Admission;
+use route::{Entered, Resource, Target};
 
-/// The life of one request. Nothing from here on knows which protocol carried it.
+/// The life of one request. Nothing from here on knows which protocol carried it, and nothing below `enter` sees a token.
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice, and thousands wait in this one")]
-pub fn serve(edge: &Edge, head: Head, upload: Upload) -> impl Future<Output = Response<Body>> + Send {
+pub fn serve(edge: &Edge, mut head: Head, upload: Upload) -> impl Future<Output = Response<Body>> + Send {
     async move {
         let policies = edge.policies(); // kept to the end: a request never sees two of them
-        let target = route::target(&policies, &head);
-        let route = target.as_ref().ok().and_then(Target::route);
-        let outcome = match target {
-            Ok(target) => journey(edge, &policies, &head, (target, upload)).await,
-            Err(refusal) => Err(refusal),
-        };
-        respond::finish(edge, &policies, &head, route, outcome)
+        let entered = route::enter(&policies, &mut head);
+        let (route, mut admission) = (entered.route, None);
+        let outcome = journey(edge, &policies, (&head, upload), (entered, &mut admission)).await;
+        respond::finish(edge, &policies, &head, (route, admission.as_deref()), outcome)
     }
 }
 
 /// The answer to a request that is refused before anything else is looked at.
 pub fn refuse(edge: &Edge, head: &Head, refusal: Refusal) -> Response<Body> {
-    respond::finish(edge, &edge.policies(), head, None, Err(refusal))
+    respond::finish(edge, &edge.policies(), head, (None, None), Err(refusal))
 }
 
 async fn journey(
     edge: &Edge,
-    policies: &std::sync::Arc<Policies>,
-    head: &Head,
-    (target, upload): (Target<'_>, Upload),
+    policies: &Arc<Policies>,
+    (head, upload): (&Head, Upload),
+    (entered, admission): (Entered<'_>, &mut Option<Arc<Admission>>),
 ) -> Result<Answer, Refusal> {
-    let resource = match target {
+    let mut resource = match entered.target? {
         Target::Page(page) => return Ok(page.answer(edge.readiness())),
-        Target::Answered(_, answer) => return Ok(*answer),
+        Target::Answered(answer) => return Ok(*answer),
         Target::Resource(resource) => resource,
     };
     route::refuse_loops(policies, head)?;
+    *admission = authorize::admit(edge, head, &resource, &entered.presented)?;
+    resource.admission.clone_from(admission);
     asked::agree(edge, head, &resource)?;
-    if let Some(asking) = asked::shared(edge, head, &resource) {
+    match &*admission {
+        None => answer(edge, policies, head, (&resource, upload)).await,
+        Some(admission) => {
+            let answer = Box::pin(answer(edge, policies, head, (&resource, upload)));
+            authorize::while_it_lasts(edge, admission, answer).await
+        }
+    }
+}
+
+async fn answer(
+    edge: &Edge,
+    policies: &Arc<Policies>,
+    head: &Head,
+    (resource, upload): (&Resource<'_>, Upload),
+) -> Result<Answer, Refusal> {
+    if let Some(asking) = asked::shared(edge, head, resource) {
         if let Some(named) = edge.live.media.find(&asking.key) {
-            let resource = asking.resource(&resource);
+            let resource = asking.resource(resource);
             return Box::pin(media::answer(edge, policies, head, &resource, &named)).await;
         }
-        if let Some(listing) = playlist::listing(edge, &resource, asking) {
+        if let Some(listing) = playlist::listing(edge, resource, asking) {
             return playlist::answer(edge, policies, head, &listing).await;
         }
     }
     match cached::is_shareable(head) {
-        true => Box::pin(plain::answer(edge, policies, head, &resource)).await,
-        false => Box::pin(forward::pass_with_body(edge, policies, head, &resource, upload)).await,
+        true => Box::pin(plain::answer(edge, policies, head, resource)).await,
+        false => Box::pin(forward::pass_with_body(edge, policies, head, resource, upload)).await,
     }
 }

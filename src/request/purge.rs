@@ -83,8 +83,8 @@ fn selector(edge: &Edge, policies: &Policies, meant: &Meant) -> Result<Selector,
 fn of_url(edge: &Edge, policies: &Policies, url: &str) -> Result<Selector, NotPurged> {
     let head = explain::head(url, HeaderMap::new()).map_err(NotPurged::Nonsense)?;
     // Viewers who come without TLS may only be told to use it.
-    let head = Head { scheme: Scheme::Https, ..head };
-    let Target::Resource(resource) = route::target(policies, &head)? else {
+    let mut head = Head { scheme: Scheme::Https, ..head };
+    let Target::Resource(resource) = route::enter(policies, &mut head).target? else {
         return Err(NotPurged::Nonsense("the node itself answers this URL: nothing of it is stored"));
     };
     let as_listed = asked::playlist(edge, &resource).map(|asking| asking.key);

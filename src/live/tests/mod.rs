@@ -99,6 +99,7 @@ impl Stage {
             supply: Arc::new(Supply::new(&route(), &[&origin])),
             playlists: Playlists::Auto,
             keys: Keys::NoStore,
+            references: Default::default(),
             query_keep: Vec::new(),
             stale_playlist_for: 3,
             failover_after: 1,

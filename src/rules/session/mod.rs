@@ -2,6 +2,13 @@
 
 mod grant;
 mod identity;
+mod reach;
+pub mod revocation;
+pub mod standing;
+mod support;
 
 pub use grant::Grant;
 pub use identity::SessionId;
+pub use reach::{Gated, Reach};
+pub use revocation::{Revocation, What};
+pub use support::support_code;

@@ -1,6 +1,10 @@
 //! What of a site a token covers. Paths are judged in their canonical form (`rules::uri`), and a prefix ends at the end
 //! of a segment: `/event1` covers `/event1` and `/event1/…`, not `/event10`.
 
+use std::borrow::Cow;
+
+use crate::rules::uri;
+
 use super::cat::UriMatch;
 use super::hdnts::Acl;
 use super::uri_signing::Container;
@@ -33,4 +37,83 @@ pub struct Asked<'a> {
     pub path: &'a str,
     /// The query without carrier, `_HLS_*` and `CMCD`; `None`: there is none.
     pub query: Option<&'a str>,
+}
+
+impl Scope {
+    /// Whether it covers what is asked for.
+    pub fn covers(&self, asked: &Asked<'_>) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Paths(prefixes) => prefixes.iter().any(|prefix| uri::is_under(asked.path, prefix)),
+            // Neither is read yet: what is not understood covers nothing.
+            Self::Container(_) | Self::Acl(_) | Self::Components(_) => false,
+        }
+    }
+}
+
+/// A query for comparing it with what a token says of queries: without the carriers of tokens, without reload directives
+/// (`_HLS_*`) and `CMCD`, sorted; `None` where nothing is left.
+pub fn comparable_query<'q>(query: &'q str, is_carrier: impl Fn(&str) -> bool) -> Option<Cow<'q, str>> {
+    let is_kept = |name: &str| !name.starts_with("_HLS_") && name != "CMCD" && !is_carrier(name);
+    let kept = uri::filter_query(query, is_kept)?;
+    let parameters: Vec<_> = kept.split('&').filter(|parameter| !parameter.is_empty()).collect();
+    if parameters.is_empty() {
+        return None;
+    }
+    match parameters.is_sorted() {
+        true if parameters.len() == kept.split('&').count() => Some(kept),
+        _ => {
+            let mut parameters = parameters;
+            parameters.sort_unstable();
+            Some(Cow::Owned(parameters.join("&")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(path: &str) -> Asked<'_> {
+        Asked { scheme: "https", host: "live.example.com", port: None, path, query: None }
+    }
+
+    #[test]
+    fn a_prefix_ends_where_a_segment_ends() {
+        let scope = |prefix: &str| Scope::Paths(vec![prefix.into()]);
+        for (prefix, path, covers) in [
+            ("/event1", "/event1", true),
+            ("/event1", "/event1/", true),
+            ("/event1", "/event1/main.m3u8", true),
+            ("/event1", "/event10/main.m3u8", false),
+            ("/event1", "/event1.m3u8", false),
+            ("/event1", "/event1%2Fmain.m3u8", false),
+            ("/event1", "/Event1/main.m3u8", false),
+            ("/event1", "/", false),
+            ("/event1", "/live/event1/main.m3u8", false),
+            ("/event1/", "/event1/main.m3u8", true),
+            ("/event1/", "/event1/", true),
+            ("/event1/", "/event1", false),
+            ("/", "/", true),
+            ("/", "/event1/main.m3u8", true),
+            ("/*", "/event1", false),
+            ("/event1/main.m3u8", "/event1/main.m3u8", true),
+            ("/event1/main.m3u8", "/event1/main.m3u8x", false),
+        ] {
+            assert_eq!(scope(prefix).covers(&asked(path)), covers, "{prefix} {path}");
+        }
+        assert!(Scope::Everything.covers(&asked("/event1")));
+        assert!(!Scope::Paths(Vec::new()).covers(&asked("/")));
+        assert!(Scope::Paths(vec!["/a".into(), "/b".into()]).covers(&asked("/b/c")));
+    }
+
+    #[test]
+    fn queries_are_compared_sorted_and_without_what_is_not_the_issuers() {
+        let comparable = |query| comparable_query(query, |name| name == "token");
+        assert_eq!(comparable("a=1&b=2").as_deref(), Some("a=1&b=2"));
+        assert_eq!(comparable("b=2&a=1&token=x&_HLS_msn=3&CMCD=br%3D1").as_deref(), Some("a=1&b=2"));
+        assert_eq!(comparable("a=2&&a=1&").as_deref(), Some("a=1&a=2"));
+        assert_eq!(comparable("_HLS_msn=3&token=x"), None);
+        assert_eq!(comparable(""), None);
+    }
 }
