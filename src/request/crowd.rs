@@ -20,6 +20,7 @@ use crate::clock::Tick;
 use crate::config::{Capacity, Promise};
 use crate::rules::admission::capacity::{Amounts, Gate, Resource, Spoken, Standing, Verdict};
 use crate::rules::admission::load::Average;
+use crate::rules::hls::ladder::Ladder;
 use crate::telemetry::counters::{Counter, Sharded};
 
 /// Shards of viewers; one of them is swept at a time.
@@ -48,16 +49,6 @@ struct Seen {
     /// What of egress it is taken to need, in bits per second.
     need: u64,
     ladder: Ladder,
-}
-
-/// Which variants of a stream a viewer is offered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ladder {
-    /// All of them.
-    #[default]
-    Whole,
-    /// Not the highest ones.
-    Lower,
 }
 
 /// What is measured, and what is spoken for.

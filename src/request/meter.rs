@@ -121,6 +121,6 @@ mod tests {
             octets += read(&mut body).await.0;
         }
         assert_eq!((octets, read(&mut body).await), (8 * 65_536, (0, true)));
-        assert_eq!(quota.figures().paced, 4);
+        assert_eq!(quota.figures().paced, 3);
     }
 }

@@ -1,11 +1,13 @@
 //! The life of one request, the same for every protocol.
 
 mod account;
+mod admit;
 mod answer;
 mod asked;
 mod authorize;
 pub mod body;
 mod cached;
+pub mod crowd;
 pub mod edge;
 pub mod explain;
 mod forward;
@@ -13,6 +15,7 @@ pub mod head;
 pub mod held;
 mod inherit;
 mod media;
+mod meter;
 mod outward;
 mod page;
 mod plain;
@@ -35,7 +38,7 @@ use http::Response;
 pub use answer::Answer;
 pub use body::Body;
 pub use edge::Edge;
-pub use head::{Caller, Head, Protocol, Scheme, Viewer};
+pub use head::{Caller, Head, Protocol, Proxy, Scheme, Viewer};
 pub use page::Readiness;
 pub use policies::{Advertised, Policies};
 pub use refusal::Refusal;
@@ -73,16 +76,20 @@ async fn journey(
         Target::Resource(resource) => resource,
     };
     route::refuse_loops(policies, head)?;
-    *admission = authorize::admit(edge, head, &resource, &entered.presented)?;
+    let admitted = authorize::admit(edge, head, &resource, &entered.presented);
+    *admission = admitted.map_err(|refusal| admit::counted(edge, head, refusal))?;
     resource.admission.clone_from(admission);
     asked::agree(edge, head, &resource)?;
-    match &*admission {
+    let permit = admit::permit(edge, head, &resource)?;
+    resource.ladder = permit.ladder;
+    let answer = match &*admission {
         None => answer(edge, policies, head, (&resource, upload)).await,
         Some(admission) => {
             let answer = Box::pin(answer(edge, policies, head, (&resource, upload)));
             authorize::while_it_lasts(edge, admission, answer).await
         }
-    }
+    }?;
+    Ok(permit.held_by(edge, &resource, answer))
 }
 
 async fn answer(

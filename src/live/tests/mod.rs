@@ -277,6 +277,8 @@ fn route() -> Route {
         strip: String::new(),
         cors: config::Cors::Origin,
         https_only: false,
+        access: None,
+        strict_paths: crate::rules::uri::Strictness::Lenient,
         max_body: 0,
         live: LiveMode::Auto,
         playlists: Playlists::Auto,
