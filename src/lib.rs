@@ -11,6 +11,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod disk;
+pub mod journal;
 pub mod live;
 pub mod node;
 pub mod ops;

@@ -6,19 +6,18 @@ use std::net::{IpAddr, SocketAddr};
 use super::finding::{Complaint, Place, Report};
 use super::route::Typed;
 use super::suggest::nearest;
-use super::{Address, Config, HostHeader, origin};
+use super::{Address, Config, HostHeader, access, origin};
 
 /// Checks the whole against its parts.
 pub(super) fn whole<'a>(
     config: &Config,
     report: &'a Report,
     addresses: &[(Place<'a>, Address)],
-    origins: &[origin::Typed<'a>],
-    routes: &[Typed<'a>],
+    (origins, typed_accesses, routes): (&[origin::Typed<'a>], &[access::Typed<'a>], &[Typed<'a>]),
 ) {
     doors(config, report, addresses);
     names(report, origins, routes);
-    accesses(config, routes);
+    accesses(report, typed_accesses, routes);
     routes.iter().for_each(|route| warmth(route, origins));
     for (index, later) in routes.iter().enumerate() {
         if let Some(earlier) = routes[..index].iter().find(|earlier| takes_all(earlier, later)) {
@@ -142,9 +141,10 @@ fn names<'a>(report: &Report, origins: &[origin::Typed<'a>], routes: &[Typed<'a>
 }
 
 /// A route that names an access that is not there would be open, or closed to all.
-fn accesses(config: &Config, routes: &[Typed<'_>]) {
-    let defined: Vec<&str> = config.accesses.iter().map(|access| access.name.as_str()).collect();
-    for value in routes.iter().filter_map(|typed| typed.access.as_ref()) {
+fn accesses(report: &Report, accesses: &[access::Typed<'_>], routes: &[Typed<'_>]) {
+    let defined: Vec<&str> = accesses.iter().map(|typed| typed.name.as_str()).collect();
+    let named = || routes.iter().filter_map(|typed| typed.access.as_ref());
+    for value in named() {
         let name = value.as_text().unwrap_or_default();
         if defined.contains(&name) {
             continue;
@@ -155,6 +155,14 @@ fn accesses(config: &Config, routes: &[Typed<'_>]) {
         };
         let complaint = Complaint::new(format!("there is no access `{name}`"));
         value.place.refuse(complaint.accepted(known("access", &defined)).remedy(remedy));
+    }
+    if !report.is_sure_of("route") {
+        return;
+    }
+    for typed in accesses.iter().filter(|typed| !named().any(|value| value.as_text() == Some(&typed.name))) {
+        let complaint = Complaint::new(format!("no route asks for the access `{}`", typed.name));
+        let remedy = format!("add `access = \"{}\"` to the routes that it gates, or remove it", typed.name);
+        typed.place.warn(complaint.remedy(remedy));
     }
 }
 

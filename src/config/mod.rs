@@ -7,6 +7,7 @@ mod capacity;
 mod checks;
 mod file;
 mod finding;
+mod issuer;
 mod limits;
 mod listen;
 mod live;
@@ -16,6 +17,7 @@ mod origin;
 mod peers;
 mod read;
 mod route;
+mod secrets;
 mod sharing;
 mod suggest;
 mod syntax;
@@ -38,6 +40,7 @@ pub use finding::{Finding, Problems};
 pub use limits::Limits;
 pub use machine::Machine;
 pub use material::{Secret, read_up_to};
+pub use secrets::{BadSecrets, Secrets};
 pub use sharing::{Sharing, Wishes};
 pub use value::Rate;
 
@@ -89,6 +92,8 @@ pub struct Node {
     pub workers: usize,
     /// The folder of what must survive a restart; `None`: nothing does.
     pub state: Option<PathBuf>,
+    /// What keys are derived from that nodes of the region share; `None`: a secret of its own, kept in `state`.
+    pub secrets: Option<Secrets>,
 }
 
 /// `[listen]`

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::file::Section;
 use super::finding::{Complaint, Finding, Problems, Report};
 use super::machine::Machine;
-use super::{Address, Config, capacity, checks, limits, listen, material, origin, peers, route, syntax, tables};
+use super::{Address, Config, access, capacity, checks, limits, listen, material, origin, peers, route, syntax, tables};
 
 impl Config {
     /// Reads a file. Relative names in it start at its folder. Warnings come with a configuration that works.
@@ -110,6 +110,7 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
     let shutdown = tables::shutdown(whole.table("shutdown"));
     let admin = tables::admin(whole.table("admin"), base);
     let metrics = tables::metrics(whole.table("metrics"));
+    let accesses = access::accesses(whole.table("access"), base);
     let typed_peers = whole.table("peers").map(|section| peers::peers(section, base));
     let capacity = capacity::capacity(whole.table("capacity"), machine);
     let geo = capacity::geo(whole.table("geo"), base);
@@ -130,10 +131,10 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
         peers: typed_peers.as_ref().map(|typed| typed.peers.clone()),
         capacity,
         geo,
-        accesses: Vec::new(),
+        accesses: accesses.iter().filter_map(|typed| typed.access.clone()).collect(),
     };
     peers::together(&config, report, typed_peers.as_ref(), &addresses);
     capacity::together(&config, report, &routes);
-    checks::whole(&config, report, &addresses, &origins, &routes);
+    checks::whole(&config, report, &addresses, (&origins, &accesses, &routes));
     Some(config)
 }

@@ -8,7 +8,7 @@ use super::finding::Complaint;
 use super::machine::{Machine, is_token};
 use super::{
     AccessLog, Admin, AdminToken, Cache, Disk, DiskEngine, LogFormat, LogPath, Metrics, Node, Role, Shutdown, material,
-    value,
+    secrets, value,
 };
 
 const HOUR_MS: u64 = 3_600_000;
@@ -20,7 +20,8 @@ const LEAST_DISK: u64 = 16 << 20;
 
 /// `[node]`
 pub(super) fn node(section: Option<Section<'_>>, machine: &Machine, base: &Path) -> Node {
-    let mut node = Node { name: machine.name.clone(), region: None, workers: machine.cores, state: None };
+    let mut node =
+        Node { name: machine.name.clone(), region: None, workers: machine.cores, state: None, secrets: None };
     let Some(mut section) = section else { return node };
     if let Some(name) = section.value("name") {
         node.name = token(&name).unwrap_or(node.name);
@@ -35,6 +36,7 @@ pub(super) fn node(section: Option<Section<'_>>, machine: &Machine, base: &Path)
         }
     }
     node.state = section.value("state").and_then(|value| folder(&value, base));
+    node.secrets = section.value("secrets").and_then(|value| secrets::secrets(&value, base));
     section.finish();
     node
 }

@@ -24,10 +24,12 @@ const ELSEWHERE: Rejection = Rejection::new(Reason::GeoRefused, "this is not ser
 const NOWHERE: Rejection =
     Rejection::new(Reason::GeoUnknown, "the viewer's country is not known, and this is not served everywhere");
 
-/// What was let in, for as long as the body of its answer.
+/// As what a request was let in.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Permit {
     /// The variants that its viewer is offered.
     pub ladder: Ladder,
+    /// What stands for its viewer, where that is of interest.
     viewer: Option<u64>,
 }
 
@@ -37,7 +39,7 @@ pub struct Permit {
 /// `Token` (of its country), `TooManyRequests`, `TooManyConnections`, `NodeFull`.
 pub fn permit(edge: &Edge, head: &Head, resource: &Resource<'_>) -> Result<Permit, Refusal> {
     if head.caller != Caller::Viewer {
-        return Ok(Permit { ladder: Ladder::Whole, viewer: None });
+        return Ok(Permit::default());
     }
     let countries = &resource.route.config.countries;
     if !countries.are_all() {
@@ -49,7 +51,7 @@ pub fn permit(edge: &Edge, head: &Head, resource: &Resource<'_>) -> Result<Permi
     let session = resource.admission.as_ref().map(|admission| admission.session.id());
     edge.quota.request(session, head.viewer.address)?;
     if !edge.crowd.is_bounded() {
-        return Ok(Permit { ladder: Ladder::Whole, viewer: None });
+        return Ok(Permit::default());
     }
     let comer = comer(edge, head, resource);
     let viewer = Some(comer.print);
@@ -143,22 +145,20 @@ fn sign(head: &Head, resource: &Resource<'_>) -> Sign {
     }
 }
 
-impl Permit {
-    /// The answer, whose body is measured for as long as it is sent.
-    pub fn held_by(self, edge: &Edge, resource: &Resource<'_>, mut answer: Answer) -> Answer {
-        if matches!(answer.content, Content::Empty) {
-            return answer;
-        }
-        let session = resource.admission.as_ref().map(|admission| admission.session.id());
-        // Playlists are small, and nothing goes on without them.
-        let pacer = session.filter(|_| !is_playlist(&answer)).and_then(|session| edge.quota.pacer(session));
-        let crowd = edge.crowd.is_bounded().then(|| (edge.crowd.clone(), self.viewer));
-        if pacer.is_some() || crowd.is_some() {
-            let meter = Meter { crowd, pacer, clock: edge.clock.clone() };
-            answer.content = Content::Metered(Box::new(Metered::new(answer.content, meter)));
-        }
-        answer
+/// An answer that was let in: its body is measured for as long as it is sent.
+pub fn measured(edge: &Edge, resource: &Resource<'_>, mut answer: Answer) -> Answer {
+    if matches!(answer.content, Content::Empty) {
+        return answer;
     }
+    let session = resource.admission.as_ref().map(|admission| admission.session.id());
+    // Playlists are small, and nothing goes on without them.
+    let pacer = session.filter(|_| !is_playlist(&answer)).and_then(|session| edge.quota.pacer(session));
+    let crowd = edge.crowd.is_bounded().then(|| (edge.crowd.clone(), resource.permit.viewer));
+    if pacer.is_some() || crowd.is_some() {
+        let meter = Meter { crowd, pacer, clock: edge.clock.clone() };
+        answer.content = Content::Metered(Box::new(Metered::new(answer.content, meter)));
+    }
+    answer
 }
 
 fn is_playlist(answer: &Answer) -> bool {

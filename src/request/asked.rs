@@ -50,7 +50,7 @@ impl Asking {
             key: self.key.clone(),
             target: self.target.clone(),
             admission: resource.admission.clone(),
-            ladder: resource.ladder,
+            permit: resource.permit,
         }
     }
 

@@ -74,11 +74,12 @@ pub fn admit(
     edge: &Edge,
     head: &Head,
     resource: &Resource<'_>,
-    presented: &Presented,
+    presented: Option<Box<Presented>>,
 ) -> Result<Option<Arc<Admission>>, Refusal> {
     let Some(gated) = resource.route.gated.as_ref().filter(|_| head.caller == Caller::Viewer) else { return Ok(None) };
     let gate = edge.accesses.gate(&gated.access.name).ok_or(NO_GATE)?;
-    let Verdict { credential, grant } = judge(edge, head, (resource, gated), (&gate, presented))?;
+    let presented = presented.unwrap_or_default();
+    let Verdict { credential, grant } = judge(edge, head, (resource, gated), (&gate, &presented))?;
     let (now, wall) = (edge.clock.now(), edge.clock.wall());
     let session = edge.sessions.enter(&gated.terms, &grant, (now, wall)).map_err(|why| match why {
         NotEntered::Rejected(rejection) => Refusal::Token(rejection),

@@ -96,6 +96,7 @@ pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation,
         Explanation { url: format!("{}{}", site.unwrap_or_default(), url_path(&head)), ..Explanation::default() };
     explanation.route = entered.route.map(|route| route.name.to_string());
     let Entered { target, presented, .. } = entered;
+    let presented = presented.unwrap_or_default();
     let target = target.and_then(|target| match target {
         Target::Resource(_) => route::refuse_loops(&policies, &head).map(|()| target),
         Target::Page(_) | Target::Answered(_) => Ok(target),

@@ -135,10 +135,15 @@ impl Revocations {
         self.name_one(access, names.iter().copied(), now) || self.is_too_old(access, issued_at, now)
     }
 
-    /// Until when something counts that was taken back by name, in seconds since the epoch.
-    pub fn until(&self, access: &str, named: What) -> Option<u64> {
-        let print = self.print(access, named);
-        self.table.load().until(print).map(u64::from)
+    /// Whether nothing was said since that counts for longer.
+    pub(super) fn is_last_word(&self, one: &Revocation) -> bool {
+        match one.what {
+            What::IssuedBefore(_) => true,
+            named => {
+                let until = self.table.load().until(self.print(&one.access, named));
+                until.is_none_or(|until| until <= seconds(one.until))
+            }
+        }
     }
 
     fn name_one(&self, access: &str, names: impl Iterator<Item = What>, now: u64) -> bool {
@@ -342,3 +347,6 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

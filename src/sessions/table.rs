@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::clock::{Clock, Tick, WallTime};
+use crate::journal::{self, Journal, Keeping};
 use crate::rules::session::standing::Place;
 use crate::rules::session::{Revocation, SessionId, What};
 use crate::rules::token::Reason;
@@ -49,17 +50,40 @@ pub enum Source {
     Region,
     /// The backend's feed told it.
     Feed,
-    /// It was said to an earlier process of this node.
-    Journal,
 }
 
 /// What a revocation came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+#[must_use = "it says whether a restart forgets it"]
+pub struct Revoked {
     /// Living sessions that it ended here.
     pub ended: usize,
     /// How many of the revocations were known already, and say nothing new.
     pub known: usize,
+    keeping: Option<Keeping>,
+}
+
+/// Whether a restart forgets what was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It does not.
+    Durably,
+    /// It does, as there is no folder for what must survive.
+    Nowhere,
+    /// It would now: the disk did not take it, and is tried again.
+    NotYet,
+}
+
+impl Revoked {
+    /// Completes when it is kept, or could not be. It is written whether or not anybody waits for that.
+    pub async fn kept(self) -> Kept {
+        match self.keeping {
+            None => Kept::Nowhere,
+            Some(keeping) => match keeping.await {
+                Ok(()) => Kept::Durably,
+                Err(_) => Kept::NotYet,
+            },
+        }
+    }
 }
 
 /// What happens to sessions, for those who tell others of it.
@@ -102,6 +126,7 @@ pub struct Sessions {
     pub(super) next_look: AtomicUsize,
     by_access: Mutex<BTreeMap<Arc<str>, u64>>,
     listeners: ArcSwap<Vec<Arc<dyn Listener>>>,
+    journal: OnceLock<Journal>,
     pub(super) figures: Figures,
 }
 
@@ -134,6 +159,8 @@ pub struct Snapshot {
     pub revocations: usize,
     /// Revocations that went before their time.
     pub pushed_out: u64,
+    /// What revocations take, in octets.
+    pub revocation_octets: usize,
 }
 
 impl Sessions {
@@ -150,6 +177,7 @@ impl Sessions {
             next_look: AtomicUsize::new(0),
             by_access: Mutex::default(),
             listeners: ArcSwap::default(),
+            journal: OnceLock::new(),
             figures: Figures::default(),
         }
     }
@@ -169,44 +197,66 @@ impl Sessions {
         });
     }
 
+    /// Takes something back that was taken back before this process began.
+    pub fn remember(&self, event: &[u8], wall: WallTime) {
+        let now = wall.since_epoch().as_secs();
+        if let Some(revocation) = Revocation::read(event).filter(|revocation| revocation.until > now) {
+            self.revocations.note(&revocation, now);
+        }
+    }
+
+    /// From now on what is taken back is kept there.
+    ///
+    /// # Panics
+    /// Where it is kept somewhere already.
+    pub fn keep_in(&self, journal: Journal) {
+        assert!(self.journal.set(journal).is_ok(), "a node has one journal");
+    }
+
+    /// Whether an event of the journal still counts.
+    pub fn counts(&self, event: &[u8], wall: WallTime) -> bool {
+        let now = wall.since_epoch().as_secs();
+        Revocation::read(event).is_some_and(|one| one.until > now && self.revocations.is_last_word(&one))
+    }
+
     /// Takes something back, or several things at once. It counts from now on, whether the sessions that it concerns are
     /// here already or come later; to say it once more changes nothing.
-    pub fn revoke(&self, revocations: &[Revocation], source: Source, wall: WallTime) -> Outcome {
+    pub fn revoke(&self, revocations: &[Revocation], source: Source, wall: WallTime) -> Revoked {
         let now = wall.since_epoch().as_secs();
-        let mut outcome = Outcome::default();
+        let mut news = Vec::new();
         for revocation in revocations {
             match self.revocations.note(revocation, now) {
-                Noted::Known => outcome.known += 1,
-                Noted::New | Noted::Longer => self.announce(&Event::Revoked(revocation, source)),
+                Noted::Known => {}
+                Noted::New | Noted::Longer => news.push(revocation),
             }
         }
+        let ended = self.end_meant(revocations, now);
+        let keeping = self.journal.get();
+        let keeping = keeping.map(|journal| journal.append(journal::Kind::Revoked, news.iter().map(|one| one.write())));
+        news.iter().for_each(|revocation| self.announce(&Event::Revoked(revocation, source)));
+        self.figures.revoked.fetch_add(ended as u64, Relaxed);
+        Revoked { ended, known: revocations.len() - news.len(), keeping }
+    }
+
+    /// Ends those that are here; how many there were.
+    fn end_meant(&self, revocations: &[Revocation], now: u64) -> usize {
         let alone = |what: &What| matches!(what, What::Session(_) | What::Subject(_));
-        let (named, wide): (Vec<_>, Vec<_>) = revocations.iter().partition(|one| alone(&one.what));
-        outcome.ended = named.into_iter().map(|one| self.end_named(one, now)).sum();
-        match wide.as_slice() {
-            [] => {}
-            few if few.len() <= ONE_BY_ONE && few.iter().all(|one| one.until > now) => {
-                let is_meant = |access: &str, names: &[What], issued_at: u64| {
+        let counts = revocations.iter().filter(|one| one.until > now);
+        let (named, wide): (Vec<_>, Vec<_>) = counts.partition(|one| alone(&one.what));
+        let ended: usize = named.into_iter().map(|one| self.end_named(one)).sum();
+        ended
+            + match wide.as_slice() {
+                [] => 0,
+                few if few.len() <= ONE_BY_ONE => self.end_all(|access, names, issued_at| {
                     few.iter().any(|one| *one.access == *access && is_among(one.what, names, issued_at))
-                };
-                outcome.ended += self.end_all(is_meant);
+                }),
+                _many => self
+                    .end_all(|access, names, issued_at| self.revocations.cover_names(access, (names, issued_at), now)),
             }
-            _many => {
-                let is_meant = |access: &str, names: &[What], issued_at: u64| {
-                    self.revocations.cover_names(access, (names, issued_at), now)
-                };
-                outcome.ended += self.end_all(is_meant);
-            }
-        }
-        self.figures.revoked.fetch_add(outcome.ended as u64, Relaxed);
-        outcome
     }
 
     /// Ends the session, or the sessions of the subject, that are named.
-    fn end_named(&self, one: &Revocation, now: u64) -> usize {
-        if one.until <= now {
-            return 0;
-        }
+    fn end_named(&self, one: &Revocation) -> usize {
         let access = self.access(&one.access);
         let meant = match one.what {
             What::Session(id) => self.find_in(access, id).into_iter().collect(),
@@ -328,6 +378,7 @@ impl Sessions {
             revoked: figures.revoked.load(Relaxed),
             revocations: self.revocations.count(),
             pushed_out: self.revocations.pushed_out(),
+            revocation_octets: self.revocations.octets(),
         }
     }
 
@@ -383,4 +434,23 @@ fn is_among(what: What, names: &[What], issued_at: u64) -> bool {
         What::IssuedBefore(moment) => issued_at < moment,
         named => names.contains(&named),
     }
+}
+
+/// What texts of tokens are called: by whoever knows the node's secrets.
+pub trait Prints: Send + Sync {
+    /// The print of a text within an access; `None`: there is no such access.
+    fn print(&self, access: &str, named: Named, text: &str) -> Option<u64>;
+}
+
+/// What a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Named {
+    /// A subject (`sub`).
+    Subject,
+    /// A token's identifier (`jti`, `cti`).
+    Token,
+    /// A key's identifier (`kid`).
+    Key,
+    /// An issuer (`iss`).
+    Issuer,
 }

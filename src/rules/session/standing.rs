@@ -119,3 +119,6 @@ fn lose(others: &[Other], limit: &Limit, refused: Standing, now: Tick) -> Standi
         Policy::EndOldest => oldest().map_or(refused, |(index, _)| Standing::Ends(index)),
     }
 }
+
+#[cfg(test)]
+mod tests;

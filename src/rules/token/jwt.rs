@@ -4,10 +4,8 @@
 //! before its signature is verified is good for one thing: finding the key (`iss`, `kid`). Time, parties and the request
 //! are [`verdict`](super::verdict)'s.
 
-use std::borrow::Cow;
-
 use super::claims::{Claims, Format};
-use super::json::{BadJson, Object};
+use super::json::{BadJson, Object, Value};
 use super::jws::{Compact, Header, media_type};
 use super::key::{Key, KeySet};
 use super::reason::{Reason, Rejection};
@@ -41,6 +39,7 @@ pub struct Verified<'k> {
 pub struct Unverified<'t> {
     compact: Compact<'t>,
     header: Header,
+    issuer: Option<Box<str>>,
 }
 
 /// Takes a token apart, verifies its signature with one of `keys`, and reads its claims.
@@ -62,15 +61,20 @@ impl<'t> Unverified<'t> {
     pub fn read(token: &'t str) -> Result<Self, Rejection> {
         let compact = Compact::read(token)?;
         let header = Header::read(&compact.header)?;
-        Object::read(&compact.payload).map_err(bad_payload)?;
-        Ok(Self { compact, header })
+        let payload = Object::read(&compact.payload).map_err(bad_payload)?;
+        let issuer = payload.member("iss").and_then(Value::text).map(Into::into);
+        Ok(Self { compact, header, issuer })
     }
 
     /// The issuer that it names, for finding its keys in a fixed table and for nothing else; an `iss` that is no text is
     /// none.
-    pub fn issuer(&self) -> Option<Cow<'_, str>> {
-        let payload = Object::read(&self.compact.payload).ok()?;
-        Some(Cow::Owned(payload.member("iss")?.text()?.to_owned()))
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// The octets of its payload.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.compact.payload
     }
 
     /// The identifier of the key that it names.
@@ -80,12 +84,29 @@ impl<'t> Unverified<'t> {
 
     /// Its claims, if one of `keys` has signed it.
     pub fn verify<'k>(&self, keys: &'k KeySet, terms: &JwtTerms) -> Result<Verified<'k>, Rejection> {
-        let candidates = keys.choose(self.kid(), self.header.algorithm)?;
-        let key = candidates.into_iter().find(|key| self.is_signed_with(key)).ok_or(self.unsigned())?;
+        let (payload, key) = self.open(keys)?;
         self.check_type(terms)?;
-        let payload = Object::read(&self.compact.payload).map_err(bad_payload)?;
         let claims = reading::claims(&payload, &terms.names)?;
         Ok(Verified { claims, key })
+    }
+
+    /// Its payload, if one of `keys` has signed it, and that key: for formats that are JWT with claims of their own.
+    pub fn open<'k>(&self, keys: &'k KeySet) -> Result<(Object<'_>, &'k Key), Rejection> {
+        let candidates = keys.choose(self.kid(), self.header.algorithm)?;
+        let key = candidates.into_iter().find(|key| self.is_signed_with(key)).ok_or(self.unsigned())?;
+        Ok((Object::read(&self.compact.payload).map_err(bad_payload)?, key))
+    }
+
+    /// Whether its type (`typ`) is the one that the issuer's tokens have; `None`: `JWT`, or none.
+    pub fn check_type(&self, terms: &JwtTerms) -> Result<(), Rejection> {
+        let refused = |detail| Err(Rejection::new(Reason::TypeMismatch, detail));
+        let named = self.header.token_type.as_deref();
+        match terms.token_type.as_deref().map(media_type) {
+            Some(expected) if named == Some(&*expected) => Ok(()),
+            Some(_) => refused("typ is not the type that the issuer's tokens have here"),
+            None if matches!(named, None | Some("jwt")) => Ok(()),
+            None => refused("typ is JWT, or left out"),
+        }
     }
 
     fn is_signed_with(&self, key: &Key) -> bool {
@@ -106,18 +127,6 @@ impl<'t> Unverified<'t> {
             _ => "the signature does not hold",
         };
         Rejection::new(Reason::SignatureBad, detail)
-    }
-
-    fn check_type(&self, terms: &JwtTerms) -> Result<(), Rejection> {
-        let named = self.header.token_type.as_deref();
-        match terms.token_type.as_deref().map(media_type) {
-            Some(expected) if named == Some(&*expected) => Ok(()),
-            Some(_) => {
-                Err(Rejection::new(Reason::TypeMismatch, "typ is not the type that the issuer's tokens have here"))
-            }
-            None if matches!(named, None | Some("jwt")) => Ok(()),
-            None => Err(Rejection::new(Reason::TypeMismatch, "typ is JWT, or left out")),
-        }
     }
 }
 
