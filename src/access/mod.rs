@@ -1,6 +1,7 @@
-//! Who may see what is gated: keys, verdicts and sealed sessions of each access.
+//! Who sees what is gated, and who is told of it.
 
 pub mod countries;
 mod gate;
+pub mod webhooks;
 
 pub use gate::{Accesses, Gate};

@@ -247,6 +247,23 @@ pub(super) fn kept_elsewhere(value: &Value<'_>, base: &Path) -> Option<Secret> {
     visible(&text, value)
 }
 
+/// A secret of several lines: `"file"` or `{ env = "NAME" }`.
+pub(super) fn text(value: &Value<'_>, base: &Path) -> Option<Secret> {
+    let text = if value.is_table() {
+        let mut section = value.table()?;
+        let name = section.required("env", "\"NAME\"");
+        section.finish();
+        variable(&name?)?
+    } else {
+        file_text(value, base)?
+    };
+    if text.trim().is_empty() {
+        value.place.refuse(Complaint::new("the secret is empty").remedy("fill the file"));
+        return None;
+    }
+    Some(Secret::from(text))
+}
+
 fn variable(name: &Value<'_>) -> Option<String> {
     match env::var(name.text()?) {
         Ok(text) => Some(text),

@@ -13,6 +13,7 @@ mod listen;
 mod live;
 mod machine;
 mod material;
+mod nats;
 mod origin;
 mod peers;
 mod read;
@@ -26,6 +27,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 pub mod value;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -40,9 +42,11 @@ pub use finding::{Finding, Problems};
 pub use limits::Limits;
 pub use machine::Machine;
 pub use material::{Secret, read_up_to};
+pub use nats::{Nats, NatsLogin, NatsServer, NatsTls};
 pub use secrets::{BadSecrets, Secrets};
 pub use sharing::{Sharing, Wishes};
 pub use value::Rate;
+pub use webhook::Webhook;
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +81,8 @@ pub struct Config {
     pub capacity: Option<Capacity>,
     /// Who says where viewers are.
     pub geo: Geo,
+    /// How the nodes of the region tell each other what happens; `None`: this one tells nobody.
+    pub nats: Option<Nats>,
     /// Who sees what is gated.
     pub accesses: Vec<access::Access>,
 }
