@@ -109,9 +109,9 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
     let access_log = tables::access_log(whole.table("access_log"), base);
     let limits = limits::limits(whole.table("limits"));
     let shutdown = tables::shutdown(whole.table("shutdown"));
-    let admin = tables::admin(whole.table("admin"), base);
     let metrics = tables::metrics(whole.table("metrics"));
     let accesses = access::accesses(whole.table("access"), base);
+    let admin = tables::admin(whole.table("admin"), base, &accesses);
     let typed_peers = whole.table("peers").map(|section| peers::peers(section, base));
     let capacity = capacity::capacity(whole.table("capacity"), machine);
     let geo = capacity::geo(whole.table("geo"), base);

@@ -7,8 +7,8 @@ use super::file::{Section, Value, ms};
 use super::finding::Complaint;
 use super::machine::{Machine, is_token};
 use super::{
-    AccessLog, Admin, AdminToken, Cache, Disk, DiskEngine, LogFormat, LogPath, Metrics, Node, Role, Shutdown, material,
-    secrets, value,
+    AccessLog, Admin, AdminToken, Cache, Disk, DiskEngine, LogFormat, LogPath, Metrics, Node, Role, Shutdown, access,
+    checks, material, secrets, value,
 };
 
 const HOUR_MS: u64 = 3_600_000;
@@ -173,11 +173,12 @@ pub(super) fn metrics(section: Option<Section<'_>>) -> Metrics {
 }
 
 /// `[admin]`
-pub(super) fn admin(section: Option<Section<'_>>, base: &Path) -> Admin {
+pub(super) fn admin(section: Option<Section<'_>>, base: &Path, defined: &[access::Typed<'_>]) -> Admin {
+    let defined: Vec<&str> = defined.iter().map(|typed| typed.name.as_str()).collect();
     let mut admin = Admin::default();
     let Some(mut section) = section else { return admin };
     let tokens = section.value("tokens").map(|value| value.tables()).unwrap_or_default();
-    admin.tokens = tokens.into_iter().filter_map(|token| admin_token(token, base)).collect();
+    admin.tokens = tokens.into_iter().filter_map(|token| admin_token(token, base, &defined)).collect();
     admin.certificate = section.table("certificate").and_then(|pair| material::certificate(pair, base));
     admin.client_ca = section.value("client_ca").and_then(|value| material::authorities(&value, base));
     admin.ready_needs_origins = section.value("ready_needs_origins").and_then(|value| value.flag()).unwrap_or(false);
@@ -194,7 +195,7 @@ const ROLES: [(&str, Role); 5] = [
     ("release", Role::Release),
 ];
 
-fn admin_token(mut section: Section<'_>, base: &Path) -> Option<AdminToken> {
+fn admin_token(mut section: Section<'_>, base: &Path, defined: &[&str]) -> Option<AdminToken> {
     let file = section.required("file", "\"admin.token\"");
     let roles = section.required("roles", "[\"view\"]");
     let access = section.value("access");
@@ -213,16 +214,17 @@ fn admin_token(mut section: Section<'_>, base: &Path) -> Option<AdminToken> {
         let complaint = Complaint::new("`access` says whose sessions a token may end, and this one may end none");
         value.place.warn(complaint.remedy("add the role \"revoke\", or leave the key out"));
     }
-    let access = access.map(|value| accesses(&value));
+    let access = access.map(|value| accesses(&value, defined));
     Some(AdminToken { secret: secret?, roles, access: access.unwrap_or_default() })
 }
 
-/// Names of accesses. Whether there are such is judged with the rest of the file.
-fn accesses(value: &Value<'_>) -> Vec<String> {
+/// Names of accesses.
+fn accesses(value: &Value<'_>, defined: &[&str]) -> Vec<String> {
     let list = value.one_or_many().unwrap_or_default();
     if list.is_empty() {
         let complaint = Complaint::new("the token may end no session").remedy("name an access, or leave the key out");
         value.place.refuse(complaint);
     }
+    list.iter().for_each(|name| checks::is_access(name, defined));
     list.iter().filter_map(Value::text).map(str::to_owned).collect()
 }

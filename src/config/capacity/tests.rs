@@ -87,6 +87,12 @@ fn a_token_for_a_backend_may_end_sessions_and_nothing_else() {
     assert_eq!((&config.admin.tokens[0].roles[..], warnings), (&[Role::Revoke, Role::Release][..], Vec::new()));
     let problems = read("roles = [\"revok\"]").unwrap_err().problems;
     assert_eq!(problems[0].remedy.as_deref(), Some("did you mean \"revoke\"?"));
-    let (_, warnings) = read("roles = [\"view\"]\naccess = [\"members\"]").unwrap();
+    let problems = read("roles = [\"revoke\"]\naccess = [\"members\"]").unwrap_err().problems;
+    assert_eq!(problems[0].message, "there is no access `members`");
+    let members = "[access.members]\nhmac_secret_file = \"t\"\n";
+    let (config, _) = read(&format!("roles = [\"revoke\"]\naccess = [\"members\"]\n{members}")).unwrap();
+    assert_eq!(config.admin.tokens[0].access, ["members"]);
+    let (_, warnings) = read(&format!("roles = [\"view\"]\naccess = [\"members\"]\n{members}")).unwrap();
+    let warnings: Vec<_> = warnings.into_iter().filter(|warning| warning.key.contains("admin.tokens[0].access")).collect();
     assert!(warnings[0].message.contains("may end none"), "{warnings:?}");
 }
