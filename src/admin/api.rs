@@ -21,8 +21,8 @@ use crate::request::warm::{self, NotWarmed};
 
 use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
 use super::status::{
-    CacheStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, Reloaded,
-    Resident, RouteStatus, Status, StreamStatus, WorkerHealth,
+    CacheStatus, CapacityStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus,
+    Problem, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, Status, StreamStatus, WorkerHealth,
 };
 use super::{Admin, Command, Guard, guard};
 
@@ -44,6 +44,9 @@ use super::{Admin, Command, Guard, guard};
         LiveStatus,
         PlaylistStatus,
         WorkerHealth,
+        CapacityStatus,
+        ResourceStatus,
+        RouteRoom,
         Reloaded,
         Problem,
         Explanation,

@@ -16,11 +16,7 @@ use crate::rules::token::verdict::Facts;
 use crate::rules::token::{Claims, Reason, Rejection};
 use crate::rules::uri::{Strictness, Target};
 
-pub(super) async fn run(
-    arguments: &CheckArguments,
-    clock: &Clock,
-    out: &mut dyn Write,
-) -> Result<Outcome, TokenError> {
+pub(super) async fn run(arguments: &CheckArguments, clock: &Clock, out: &mut dyn Write) -> Result<Outcome, TokenError> {
     let text = given(arguments.token.as_deref(), arguments.token_file.as_deref()).map_err(TokenError::Given)?;
     let (token, carried) = within_url(&text)?;
     let url = match (&arguments.url, carried) {
@@ -92,13 +88,7 @@ fn taken(arguments: &CheckArguments, judged: &Judged<'_>, request: Option<&Reque
         Ok(path) => path.as_str(),
         Err(rejection) => return refused(steps::steps(&judged.checked, &terms, None, now), *rejection),
     };
-    let asked = Asked {
-        scheme: &request.scheme,
-        host: &request.host,
-        port: request.port,
-        path,
-        query: None,
-    };
+    let asked = Asked { scheme: &request.scheme, host: &request.host, port: request.port, path, query: None };
     let query = request.query.as_deref().and_then(|query| comparable_query(query, |_| false));
     let headers = HeaderMap::new();
     let method: &Method = &arguments.method;
@@ -146,8 +136,7 @@ fn without_unknown(arguments: &CheckArguments, claims: &Claims) -> (Claims, Vec<
 fn refused(mut steps: Vec<Step>, rejection: Rejection) -> Vec<Step> {
     let has_failed = steps.iter().any(|step| matches!(step.outcome, steps::Outcome::Fails(_)));
     for step in steps.iter_mut().filter(|step| step.outcome == steps::Outcome::NotAsked && !has_failed) {
-        step.outcome =
-            if step.name == "uri" { steps::Outcome::Fails(rejection) } else { steps::Outcome::NotReached };
+        step.outcome = if step.name == "uri" { steps::Outcome::Fails(rejection) } else { steps::Outcome::NotReached };
     }
     steps
 }
