@@ -3,6 +3,7 @@
 //! A reload builds all gates anew and swaps them at once; keys whose source has not changed go on as they are, with what
 //! was fetched. A configuration whose keys cannot be used leaves the old gates standing.
 
+pub mod countries;
 mod gate;
 mod jwks;
 mod keys;

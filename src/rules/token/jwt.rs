@@ -84,21 +84,15 @@ impl<'t> Unverified<'t> {
 
     /// Its claims, if one of `keys` has signed it.
     pub fn verify<'k>(&self, keys: &'k KeySet, terms: &JwtTerms) -> Result<Verified<'k>, Rejection> {
-        let (payload, key) = self.open(keys)?;
+        let candidates = keys.choose(self.kid(), self.header.algorithm)?;
+        let key = candidates.into_iter().find(|key| self.is_signed_with(key)).ok_or(self.unsigned())?;
         self.check_type(terms)?;
+        let payload = Object::read(&self.compact.payload).map_err(bad_payload)?;
         let claims = reading::claims(&payload, &terms.names)?;
         Ok(Verified { claims, key })
     }
 
-    /// Its payload, if one of `keys` has signed it, and that key: for formats that are JWT with claims of their own.
-    pub fn open<'k>(&self, keys: &'k KeySet) -> Result<(Object<'_>, &'k Key), Rejection> {
-        let candidates = keys.choose(self.kid(), self.header.algorithm)?;
-        let key = candidates.into_iter().find(|key| self.is_signed_with(key)).ok_or(self.unsigned())?;
-        Ok((Object::read(&self.compact.payload).map_err(bad_payload)?, key))
-    }
-
-    /// Whether its type (`typ`) is the one that the issuer's tokens have; `None`: `JWT`, or none.
-    pub fn check_type(&self, terms: &JwtTerms) -> Result<(), Rejection> {
+    fn check_type(&self, terms: &JwtTerms) -> Result<(), Rejection> {
         let refused = |detail| Err(Rejection::new(Reason::TypeMismatch, detail));
         let named = self.header.token_type.as_deref();
         match terms.token_type.as_deref().map(media_type) {
