@@ -291,6 +291,8 @@ fn route() -> Route {
         errors: Errors::default(),
         set_headers: Vec::new(),
         remove_headers: Vec::new(),
+        access: None,
+        strict_paths: crate::rules::uri::Strictness::Strict,
     }
 }
 

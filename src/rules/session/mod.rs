@@ -1,5 +1,6 @@
 //! Sessions: one viewer's play on one device, and what it may go on doing.
 
+mod device;
 mod grant;
 mod identity;
 mod reach;
@@ -7,6 +8,7 @@ pub mod revocation;
 pub mod standing;
 mod support;
 
+pub use device::Device;
 pub use grant::Grant;
 pub use identity::SessionId;
 pub use reach::{Gated, Reach};
