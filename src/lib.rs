@@ -4,6 +4,7 @@
 //! The tree is the journey of a request: `transport` turns bytes of any protocol into one `Head`, `request` decides
 //! and answers, `cache` keeps what was fetched, `origin` fetches it. `rules` holds every decision as a pure function.
 
+pub mod access;
 pub mod admin;
 pub mod cache;
 pub mod clock;

@@ -12,7 +12,7 @@ use weir::rules::token::jwt::{ClaimNames, JwtTerms};
 use weir::rules::token::scope::Asked;
 use weir::rules::token::steps::{Outcome, Skew};
 use weir::rules::token::verdict::{Facts, Terms};
-use weir::rules::token::{Algorithm, KeySet, Rejection, jwk, jwt, steps, verdict};
+use weir::rules::token::{Algorithm, FormatTerms, KeySet, Rejection, any, jwk, jwt, steps, verdict};
 
 const TABLES: [&str; 2] = ["jose.json", "python.json"];
 /// What the issue of this product asks for, at least.
@@ -92,9 +92,14 @@ impl<'t> Case<'t> {
         Facts { asked, method: &Method::GET, address, alpn: Some("h2"), country, headers }
     }
 
+    /// As a node does it: the format is told by how the token looks.
     fn judge(&self, keys: &KeySet) -> Result<(), Rejection> {
-        let verified = jwt::verify(self.token(), keys, &self.jwt_terms)?;
-        verdict::judge(&verified.claims, &self.terms(), &self.facts(&HeaderMap::new()), self.now)
+        let headers = HeaderMap::new();
+        let facts = self.facts(&headers);
+        let formats = FormatTerms { jwt: self.jwt_terms.clone(), ..FormatTerms::default() };
+        let token = any::Unverified::read(self.token())?;
+        let claims = token.verify(keys, &formats, &facts.asked)?.claims;
+        verdict::judge(&claims, &self.terms(), &facts, self.now)
     }
 }
 
@@ -157,4 +162,24 @@ fn the_steps_end_where_the_verdict_does_and_say_why() {
             assert_eq!(Skew::of(claims, case.now).issued_at, ahead);
         }
     });
+}
+
+/// One octet of a token is one of its signature, or of what is signed.
+#[test]
+fn no_octet_of_a_token_can_be_another() {
+    let mut seen = std::collections::BTreeSet::new();
+    for_each(|case, keys| {
+        let token = case.token();
+        let algorithm = jwt::verify(token, keys, &case.jwt_terms).map(|verified| verified.key.algorithm().name());
+        let Ok(algorithm) = algorithm else { return };
+        if token.len() > 1_000 || !seen.insert(algorithm) {
+            return;
+        }
+        for (at, octet) in token.bytes().enumerate() {
+            let other = if octet == b'A' { "B" } else { "A" };
+            let changed = format!("{}{other}{}", &token[..at], &token[at + 1..]);
+            assert!(jwt::verify(&changed, keys, &case.jwt_terms).is_err(), "{algorithm}, octet {at}: {changed}");
+        }
+    });
+    assert!(seen.len() >= 8, "{seen:?}");
 }

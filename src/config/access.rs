@@ -13,6 +13,7 @@ use super::finding::{Complaint, Place};
 use super::issuer::issuers;
 pub use super::issuer::{Encoding, Issuer, KeptKeys, KeyForm, KeyPlace, KeySource, UnusableKeys};
 use super::machine::is_token;
+use super::webhook::{self, Webhook};
 
 /// Clocks that are further apart are wrong, not apart (RFC 7519 §4.1.4: "a few minutes" at most).
 const LEEWAY_MS: u64 = 60_000;
@@ -50,6 +51,8 @@ pub struct Access {
     pub session_limit: SessionLimit,
     /// What becomes of bodies that are being sent when their session is revoked.
     pub revoked_bodies: RevokedBodies,
+    /// Whom it tells what happens to its sessions.
+    pub webhook: Option<Webhook>,
 }
 
 /// How what a playlist names inherits the viewer's right to it.
@@ -118,6 +121,7 @@ fn access(name: String, mut section: Section<'_>, base: &Path) -> Option<Access>
     let max_sessions = section.value("max_sessions").and_then(|value| value.count(1..=1_000_000));
     let session_limit = choice(&mut section, "session_limit", &LIMITS);
     let revoked_bodies = choice(&mut section, "revoked_bodies", &BODIES);
+    let webhook = section.table("webhook").and_then(|section| webhook::webhook(section, base));
     section.finish();
     let inherit = inherit.unwrap_or(Inherit::Path);
     if let Some(value) = typed_position.filter(|_| inherit != Inherit::Path) {
@@ -138,6 +142,7 @@ fn access(name: String, mut section: Section<'_>, base: &Path) -> Option<Access>
         max_sessions: max_sessions.and_then(|count| u32::try_from(count).ok()),
         session_limit: session_limit.unwrap_or(SessionLimit::RefuseNewest),
         revoked_bodies: revoked_bodies.unwrap_or(RevokedBodies::Cut),
+        webhook,
     })
 }
 
@@ -256,3 +261,6 @@ impl TypedNames {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -289,7 +289,8 @@ fn name(value: &Value<'_>) -> Option<String> {
 fn algorithms(value: &Value<'_>) -> Option<Vec<Algorithm>> {
     let names = Algorithm::ALL.map(Algorithm::name);
     let mut algorithms = Vec::new();
-    for item in value.list()? {
+    let list = value.list()?;
+    for item in &list {
         let Some(text) = item.text() else { continue };
         match Algorithm::named(text) {
             Some(algorithm) => algorithms.push(algorithm),
@@ -302,7 +303,7 @@ fn algorithms(value: &Value<'_>) -> Option<Vec<Algorithm>> {
             }
         }
     }
-    if algorithms.is_empty() {
+    if list.is_empty() {
         let remedy = "leave the key out: each key has one algorithm anyway";
         value.place.refuse(Complaint::new("no key may have any algorithm").remedy(remedy));
     }

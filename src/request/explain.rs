@@ -23,7 +23,7 @@ use crate::rules::upstream::health::Standing;
 use super::asked::{self, Asking};
 use super::held::{self, Judge, Stored};
 use super::route::{self, Entered, Resource, Target};
-use super::{Caller, Edge, Head, Protocol, Refusal, Scheme, Viewer, authorize, cached};
+use super::{Caller, Edge, Head, Protocol, Proxy, Refusal, Scheme, Viewer, authorize, cached};
 
 /// What the node would do with a GET of a URL.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -96,6 +96,7 @@ pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation,
         Explanation { url: format!("{}{}", site.unwrap_or_default(), url_path(&head)), ..Explanation::default() };
     explanation.route = entered.route.map(|route| route.name.to_string());
     let Entered { target, presented, .. } = entered;
+    let presented = presented.unwrap_or_default();
     let target = target.and_then(|target| match target {
         Target::Resource(_) => route::refuse_loops(&policies, &head).map(|()| target),
         Target::Page(_) | Target::Answered(_) => Ok(target),
@@ -440,7 +441,7 @@ pub(super) fn head(url: &str, mut fields: HeaderMap) -> Result<Head, &'static st
         query: uri.query().map(str::to_owned),
         headers: fields,
         caller: Caller::Viewer,
-        viewer: Viewer { peer: nobody, address: nobody },
+        viewer: Viewer { peer: nobody, address: nobody, proxy: Proxy::None },
         protocol: Protocol::Http11,
         received: Tick::default(),
         interims: Interims::default(),

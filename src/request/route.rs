@@ -14,6 +14,7 @@ use crate::rules::token::carrier::{self, Credential, Presented, in_path};
 use crate::rules::token::{Reason, Rejection};
 use crate::rules::uri;
 
+use super::admit::Permit;
 use super::answer::{Access, Answer};
 use super::authorize::Admission;
 use super::page::Page;
@@ -50,6 +51,8 @@ pub struct Resource<'a> {
     pub target: String,
     /// For whom it is, where its route asks who it is.
     pub admission: Option<Arc<Admission>>,
+    /// As what it was let in.
+    pub permit: Permit,
 }
 
 impl Resource<'_> {
@@ -71,13 +74,13 @@ pub struct Entered<'a> {
     /// What it asks for.
     pub target: Result<Target<'a>, Refusal>,
     /// What it presents, where its route asks for it.
-    pub presented: Presented,
+    pub presented: Option<Box<Presented>>,
 }
 
 /// What `head` asks for. Carriers are cut first; the lenient form of what is left picks the route, and the route says
 /// how strictly it is to be judged.
 pub fn enter<'a>(policies: &'a Policies, head: &mut Head) -> Entered<'a> {
-    let mut entered = Entered { route: None, target: Err(Refusal::NoRoute), presented: Presented::default() };
+    let mut entered = Entered { route: None, target: Err(Refusal::NoRoute), presented: None };
     entered.target = target(policies, head, (&mut entered.route, &mut entered.presented));
     entered
 }
@@ -87,7 +90,7 @@ pub fn enter<'a>(policies: &'a Policies, head: &mut Head) -> Entered<'a> {
 fn target<'a>(
     policies: &'a Policies,
     head: &mut Head,
-    (found, presented): (&mut Option<&'a RoutePolicy>, &mut Presented),
+    (found, presented): (&mut Option<&'a RoutePolicy>, &mut Option<Box<Presented>>),
 ) -> Result<Target<'a>, Refusal> {
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::MethodNotAllowed);
@@ -115,7 +118,8 @@ fn target<'a>(
     let redirect = redirect_to_https(policies, route, head, sent.as_deref());
     if let Some(gated) = gated {
         let Head { path, query, headers, .. } = head;
-        *presented = carrier::cut(carrier::Request { path, query, headers }, carried, &gated.carriers())?;
+        let cut = carrier::cut(carrier::Request { path, query, headers }, carried, &gated.carriers())?;
+        *presented = Some(Box::new(cut));
     }
     let canonical = strictly(route, head)?;
     if gated.is_some() && canonical.path.contains("/.weir/") {
@@ -197,7 +201,7 @@ fn resource<'a>(route: &'a RoutePolicy, head: &Head, canonical: &uri::Target<'_>
     let located = route.supply.locate(&target, viewer_authority.as_deref());
     let Located { key, upstream } =
         located.ok_or(Refusal::BadRequest("the request target has octets that a URI may not have"))?;
-    Ok(Resource { route, upstream, viewer_authority, key, target, admission: None })
+    Ok(Resource { route, upstream, viewer_authority, key, target, admission: None, permit: Permit::default() })
 }
 
 /// To where a viewer in cleartext is sent, with all that it brought: `sent` is the path with its carrier.

@@ -277,6 +277,8 @@ fn route() -> Route {
         strip: String::new(),
         cors: config::Cors::Origin,
         https_only: false,
+        access: None,
+        strict_paths: crate::rules::uri::Strictness::Lenient,
         max_body: 0,
         live: LiveMode::Auto,
         playlists: Playlists::Auto,
@@ -293,6 +295,8 @@ fn route() -> Route {
         remove_headers: Vec::new(),
         access: None,
         strict_paths: crate::rules::uri::Strictness::Strict,
+        countries: crate::config::Countries::default(),
+        promise: crate::config::Promise::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sessions: one viewer's play on one device, and what it may go on doing.
 
 mod device;
+mod event;
 mod grant;
 mod identity;
 mod reach;
@@ -9,6 +10,7 @@ pub mod standing;
 mod support;
 
 pub use device::Device;
+pub use event::{Event, EventKind, Theirs};
 pub use grant::Grant;
 pub use identity::SessionId;
 pub use reach::{Gated, Reach};

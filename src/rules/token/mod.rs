@@ -2,8 +2,10 @@
 //! [`Claims`]; [`verdict`] judges them.
 
 pub mod algorithm;
+pub mod any;
 pub mod carrier;
 pub mod cat;
+pub mod cbor;
 pub mod claims;
 pub mod hdnts;
 pub mod json;
@@ -12,16 +14,21 @@ pub mod jws;
 pub mod jwt;
 pub mod key;
 pub mod mint;
+pub mod pattern;
 pub mod reason;
 pub mod renewal;
 pub mod scope;
 mod spki;
 pub mod steps;
+pub mod terms;
+pub mod text_match;
 pub mod uri_signing;
 pub mod verdict;
+pub mod wire;
 
 pub use algorithm::Algorithm;
 pub use claims::{Claims, Format};
 pub use key::{BadKey, Key, KeySet};
 pub use reason::{Reason, Rejection};
 pub use scope::Scope;
+pub use terms::FormatTerms;

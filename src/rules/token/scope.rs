@@ -45,8 +45,10 @@ impl Scope {
         match self {
             Self::Everything => true,
             Self::Paths(prefixes) => prefixes.iter().any(|prefix| uri::is_under(asked.path, prefix)),
-            // Neither is read yet: what is not understood covers nothing.
-            Self::Container(_) | Self::Acl(_) | Self::Components(_) => false,
+            Self::Container(container) => container.matches(asked),
+            Self::Acl(acl) => acl.matches(asked),
+            // A claim without components would restrict nothing: it covers nothing.
+            Self::Components(matches) => !matches.is_empty() && matches.iter().all(|part| part.matches(asked)),
         }
     }
 }

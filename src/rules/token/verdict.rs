@@ -241,9 +241,8 @@ fn of_country(countries: Option<&[Box<str>]>, facts: &Facts<'_>) -> Result<(), R
     })
 }
 
-/// What fields must be like is not read yet: a token that asks for it is refused.
-fn of_fields(claims: &Claims, _facts: &Facts<'_>) -> Result<(), Rejection> {
-    match claims.fields.is_empty() {
+fn of_fields(claims: &Claims, facts: &Facts<'_>) -> Result<(), Rejection> {
+    match claims.fields.iter().all(|field| field.matches(facts.headers)) {
         true => Ok(()),
         false => Err(Rejection::new(Reason::ClaimUnknown, "the token asks for fields that the request does not have")),
     }
