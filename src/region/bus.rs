@@ -182,8 +182,8 @@ pub struct Node {
     pub region: String,
     /// This process.
     pub id: NodeId,
-    /// The key that all nodes of the region derive from their secrets.
-    pub key: [u8; 32],
+    /// The keys that all nodes of the region derive from their secrets, the current one first.
+    pub keys: Vec<[u8; 32]>,
     /// Revocations that are kept for nodes that come later, at most.
     pub revocations: usize,
 }
@@ -225,7 +225,7 @@ impl Bus {
             purges,
             leaving,
         });
-        let seal = Seal::new(&node.key, &node.region, node.id);
+        let seal = Seal::new(&node.keys, &node.region, node.id);
         let started = Started { shared: shared.clone(), seal, purges: purge_orders, leaving: left };
         (Self(Some(shared)), started)
     }

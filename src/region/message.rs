@@ -156,9 +156,9 @@ pub enum Unheard {
     Malformed,
 }
 
-/// Seals and opens messages with the region's key.
+/// Seals messages with the region's current key, and opens what was sealed with any of its keys.
 pub struct Seal {
-    key: hmac::Key,
+    keys: Vec<hmac::Key>,
     region: String,
     /// This node.
     pub own: NodeId,
@@ -166,9 +166,10 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// For a node of a region whose key is `key`.
-    pub fn new(key: &[u8], region: &str, own: NodeId) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), region: region.to_owned(), own, count: AtomicU64::new(1) }
+    /// For a node of a region whose keys are these, at least one, the current one first.
+    pub fn new(keys: &[[u8; 32]], region: &str, own: NodeId) -> Self {
+        let keys = keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect();
+        Self { keys, region: region.to_owned(), own, count: AtomicU64::new(1) }
     }
 
     /// The octets of a message.
@@ -178,7 +179,7 @@ impl Seal {
         octets.extend(self.count.fetch_add(1, Relaxed).to_le_bytes());
         octets.extend(now.since_epoch().as_secs().to_le_bytes());
         write(message, &mut octets);
-        let mac = self.mac(to, &octets);
+        let mac = self.mac(&self.keys[0], to, &octets);
         octets.extend(&mac.as_ref()[..MAC]);
         octets.into()
     }
@@ -192,20 +193,24 @@ impl Seal {
             return Err(Unheard::Malformed);
         }
         let (octets, mac) = octets.split_at(octets.len() - MAC);
-        let expected = self.mac(to, octets);
-        let same = aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC], mac);
-        same.map_err(|_| Unheard::Forged)?;
+        let fits = |key: &hmac::Key| {
+            let expected = self.mac(key, to, octets);
+            aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC], mac).is_ok()
+        };
+        if !self.keys.iter().any(fits) {
+            return Err(Unheard::Forged);
+        }
         let mut rest = Reader(&octets[1..]);
         let read = rest.said().filter(|_| rest.0.is_empty());
         read.ok_or(Unheard::Malformed)
     }
 
-    fn mac(&self, to: To, octets: &[u8]) -> hmac::Tag {
+    fn mac(&self, key: &hmac::Key, to: To, octets: &[u8]) -> hmac::Tag {
         let to = match to {
             To::All => 0,
             To::Node(NodeId(id)) => id,
         };
-        let mut context = hmac::Context::with_key(&self.key);
+        let mut context = hmac::Context::with_key(key);
         context.update(format!("weir-region 1\n{}\n{to:016x}\n", self.region).as_bytes());
         context.update(octets);
         context.sign()
@@ -448,8 +453,8 @@ mod tests {
 
     const NOW: WallTime = WallTime::at(Duration::from_secs(1_800_000_000));
 
-    fn seal(key: &str, region: &str, own: u64) -> Seal {
-        Seal::new(key.as_bytes(), region, NodeId(own))
+    fn seal(key: u8, region: &str, own: u64) -> Seal {
+        Seal::new(&[[key; 32]], region, NodeId(own))
     }
 
     fn revocation(print: u64) -> Revocation {
@@ -481,7 +486,7 @@ mod tests {
 
     #[test]
     fn what_is_said_is_heard_by_those_it_is_for() {
-        let (one, other) = (seal("the key", "ams", 1), seal("the key", "ams", 2));
+        let (one, other) = (seal(1, "ams", 1), seal(1, "ams", 2));
         for to in [To::All, To::Node(NodeId(2))] {
             for (index, message) in every_kind().into_iter().enumerate() {
                 let said = other.open(to, &one.seal(to, &message, NOW)).unwrap();
@@ -493,10 +498,10 @@ mod tests {
 
     #[test]
     fn a_stranger_is_not_heard() {
-        let one = seal("the key", "ams", 1);
+        let one = seal(1, "ams", 1);
         for message in every_kind() {
             let octets = one.seal(To::All, &message, NOW);
-            for stranger in [seal("another key", "ams", 2), seal("the key", "fra", 2)] {
+            for stranger in [seal(2, "ams", 2), seal(1, "fra", 2)] {
                 assert_eq!(stranger.open(To::All, &octets), Err(Unheard::Forged));
             }
             assert_eq!(one.open(To::Node(NodeId(2)), &octets), Err(Unheard::Forged), "it was for all");
@@ -512,12 +517,21 @@ mod tests {
     }
 
     #[test]
+    fn while_a_secret_is_changed_nodes_with_either_are_heard() {
+        let both = Seal::new(&[[2; 32], [1; 32]], "ams", NodeId(1));
+        let octets = |seal: &Seal| seal.seal(To::All, &Message::Left, NOW);
+        assert!(both.open(To::All, &octets(&seal(1, "ams", 2))).is_ok());
+        assert!(seal(2, "ams", 2).open(To::All, &octets(&both)).is_ok());
+        assert!(seal(1, "ams", 2).open(To::All, &octets(&both)).is_err(), "it is made with the current one");
+    }
+
+    #[test]
     fn as_much_as_one_message_may_hold_fits_into_it() {
         let access: String = "a".repeat(128);
         let one = Presence { access: access.as_str().into(), ..presence(1) };
         let beat = Beat { name: "n".repeat(255), told: 0, changed: 0, changes: vec![one.clone(); MOST] };
         let revocation = Revocation { access: access.into(), ..revocation(1) };
-        let seal = seal("the key", "ams", 1);
+        let seal = seal(1, "ams", 1);
         for message in [
             Message::Beat(beat),
             Message::Revoked(0, vec![revocation; MOST]),
@@ -535,11 +549,11 @@ mod tests {
             kind in 0..8_u8,
             body in proptest::collection::vec(any::<u8>(), 0..200),
         ) {
-            let seal = seal("the key", "ams", 1);
+            let seal = seal(1, "ams", 1);
             let mut octets = vec![VERSION, kind];
             octets.extend([0; 24]);
             octets.extend(body);
-            let mac = seal.mac(To::All, &octets);
+            let mac = seal.mac(&seal.keys[0], To::All, &octets);
             octets.extend(&mac.as_ref()[..MAC]);
             if let Ok(said) = seal.open(To::All, &octets) {
                 let mut again = vec![VERSION, kind];
