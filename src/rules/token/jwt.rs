@@ -73,6 +73,11 @@ impl<'t> Unverified<'t> {
         Some(Cow::Owned(payload.member("iss")?.text()?.to_owned()))
     }
 
+    /// What is signed.
+    pub(super) const fn signed(&self) -> &str {
+        self.compact.signed
+    }
+
     /// The octets of its payload.
     pub(super) fn payload(&self) -> &[u8] {
         &self.compact.payload
