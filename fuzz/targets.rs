@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -34,6 +36,13 @@ use weir::rules::hls::{self, Directives, MediaPlaylist, Position, query, rewrite
 use weir::rules::http1::{Answers, Asked, Bounds, Guard, Step};
 use weir::rules::http2::HeadWatch;
 use weir::rules::proxy_protocol::{self, Header};
+use weir::rules::token::json::{GREATEST, Object, Rounding};
+use weir::rules::token::jws::{Compact, Header as TokenHeader};
+use weir::rules::token::jwt::{JwtTerms, Unverified};
+use weir::rules::token::mint::SigningKey;
+use weir::rules::token::scope::{self, Asked as AskedUri};
+use weir::rules::token::verdict::Terms;
+use weir::rules::token::{Algorithm, KeySet, Reason, Scope, jwk, jwt, verdict};
 use weir::rules::uri::{PathPattern, Strictness, Target};
 use weir::transport::h3::code::ConnectionError;
 use weir::transport::h3::frame::{ControlFrames, RequestFrames, RequestPart};
@@ -387,7 +396,7 @@ pub fn h3_request(data: &[u8]) {
     for part in whole.0 {
         match part {
             RequestPart::Head(section) => {
-                let viewer = Viewer { peer, address: peer };
+                let viewer = Viewer { peer, address: peer, proxy: weir::request::Proxy::None };
                 if let Ok(Request::Serve(head, _)) = message::read(&section, bounds, viewer, Tick::default()) {
                     assert!(head.path.starts_with('/') || head.path == "*");
                     assert!(!head.headers.keys().any(message::is_of_connection));
@@ -550,4 +559,107 @@ fn follows(last: &Published, next: &Published) {
     };
     let listed = names(&old.segments[gone..]);
     assert_eq!(names(&new.segments[..listed.len()]), listed);
+}
+
+/// What is read as an object another reader reads too, with the same members; what no other reads is not read.
+pub fn token_json(data: &[u8]) {
+    let other = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(data);
+    let Ok(object) = Object::read(data) else { return };
+    let other = other.expect("another reader reads it");
+    assert!(object.members().map(|(name, _)| name).eq(other.keys().map(String::as_str)));
+    for (name, value) in object.members() {
+        assert_eq!(object.member(name), Some(value));
+        assert_eq!(value.text(), other[name].as_str());
+        let (down, up) = (value.date(Rounding::Down), value.date(Rounding::Up));
+        assert!(down <= up && up.is_none_or(|moment| moment <= GREATEST));
+        assert!(down.is_none() || other[name].is_number());
+    }
+}
+
+/// A token has one form: what was taken apart is put together to the same, and it can be taken apart alone.
+pub fn token_jws(data: &[u8]) {
+    let Ok(token) = std::str::from_utf8(data) else { return };
+    let Ok(compact) = Compact::read(token) else {
+        assert!(Unverified::read(token).is_err());
+        return;
+    };
+    let parts = [&compact.header, &compact.payload, &compact.signature].map(|part| URL_SAFE_NO_PAD.encode(part));
+    assert_eq!(parts.join("."), token);
+    assert_eq!(format!("{}.{}", compact.signed, compact.signature_text), token);
+    if let Ok(header) = TokenHeader::read(&compact.header) {
+        assert!(header.kid.is_none_or(|kid| kid.chars().count() <= 128));
+        assert!(header.token_type.is_none_or(|name| !name.contains(|c: char| c.is_ascii_uppercase())));
+    }
+}
+
+/// Whatever is a key verifies no signature that nobody made, says nothing of itself, and is found by its identifier.
+pub fn token_keys(data: &[u8]) {
+    const TRIED: usize = 8;
+    let secret = jwk::read_secret(data, None, &[]).into_iter();
+    let sets = [jwk::read_set(data, &Algorithm::ALL), jwk::read_pem(data, Some("a"), &[]), KeySet::of(secret)];
+    for set in sets.into_iter().flatten() {
+        for key in set.keys().iter().take(TRIED) {
+            let length = key.algorithm().signature_length().unwrap_or(256);
+            assert!(!key.verifies(b"message", &vec![0; length]) && !key.verifies(b"message", b""));
+            assert!(key.secret().is_none_or(|secret| secret.len() >= key.algorithm().hash_length()));
+            let found = set.choose(key.kid(), key.algorithm()).expect("it is there");
+            assert!(key.kid().is_none() || found[0] == key);
+        }
+        assert!(set.keys().len() <= 100);
+    }
+}
+
+/// The claims of a signed payload: what is read is within its bounds, paths are canonical, and the token holds until its
+/// end and not a second longer.
+pub fn token_claims(data: &[u8]) {
+    let key = SigningKey::from_secret(&[7; 32], None, None).expect("long enough");
+    let keys = KeySet::of([key.verifier().clone()]).expect("one key");
+    let message = format!("eyJhbGciOiJIUzI1NiJ9.{}", URL_SAFE_NO_PAD.encode(data));
+    let signature = key.sign_octets(message.as_bytes()).expect("a signature");
+    let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
+    let verified = match jwt::verify(&token, &keys, &JwtTerms::default()) {
+        Ok(verified) => verified,
+        Err(rejection) => {
+            let malformed = matches!(rejection.reason, Reason::TokenMalformed | Reason::AudienceMismatch);
+            assert!(malformed || data.len() > 6_000, "{rejection:?}");
+            return;
+        }
+    };
+    let claims = verified.claims;
+    assert!(claims.subject.iter().chain(&claims.id).chain(&claims.session).all(|name| name.chars().count() <= 256));
+    assert!(claims.max_sessions.is_none_or(|sessions| sessions > 0));
+    if let Scope::Paths(paths) = &claims.scope {
+        for path in paths {
+            let canonical = Target::canonical(path, None, Strictness::Strict).expect("it was read");
+            assert!(canonical.path == **path && path.starts_with('/'));
+        }
+    }
+    let terms = Terms { leeway: Duration::from_secs(5), ..Terms::default() };
+    let Some(end) = claims.expires else { return };
+    let expired = verdict::of_time_and_party(&claims, &terms, end + 5).expect_err("it is over");
+    assert_eq!((expired.reason, expired.expired), (Reason::TokenExpired, Some(end)));
+    let before = verdict::of_time_and_party(&claims, &terms, end + 4);
+    assert!(before.err().is_none_or(|rejection| rejection.reason != Reason::TokenExpired));
+}
+
+/// A prefix covers itself and what lies below it, and nothing else. Two lines: the prefix and the path; a third is a query.
+pub fn token_scope(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut lines = text.split('\n');
+    let (Some(prefix), Some(path)) = (lines.next(), lines.next()) else { return };
+    let canonical = |path| Target::canonical(path, None, Strictness::Strict).map(|target| target.path.into_owned());
+    let (Ok(prefix), Ok(path)) = (canonical(prefix), canonical(path)) else { return };
+    let scope = Scope::Paths(vec![prefix.as_str().into()]);
+    let covers =
+        |path: &str| scope.covers(&AskedUri { scheme: "https", host: "a.test", port: None, path, query: None });
+    let folder = prefix.trim_end_matches('/');
+    assert_eq!(covers(&path), path == prefix || path.starts_with(&format!("{folder}/")));
+    assert!(covers(&prefix) && covers(&format!("{folder}/x")));
+    assert!(folder.is_empty() || !covers(&format!("{folder}0")));
+    let Some(query) = lines.next() else { return };
+    let comparable = |query| scope::comparable_query(query, |name| name == "token");
+    if let Some(compared) = comparable(query) {
+        assert!(compared.split('&').is_sorted() && !compared.split('&').any(|part| part.starts_with("_HLS_")));
+        assert_eq!(comparable(&compared), Some(compared.clone()));
+    }
 }

@@ -4,12 +4,14 @@
 //! The tree is the journey of a request: `transport` turns bytes of any protocol into one `Head`, `request` decides
 //! and answers, `cache` keeps what was fetched, `origin` fetches it. `rules` holds every decision as a pure function.
 
+pub mod access;
 pub mod admin;
 pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod disk;
+pub mod journal;
 pub mod live;
 pub mod node;
 pub mod ops;
@@ -18,6 +20,7 @@ pub mod outbound;
 pub mod region;
 pub mod request;
 pub mod rules;
+pub mod sessions;
 pub mod tasks;
 pub mod telemetry;
 pub mod transport;

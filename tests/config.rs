@@ -1,9 +1,10 @@
-//! Configurations as people write them: the shipped one, and twelve broken ones with the diagnostics they deserve.
+//! Configurations as people write them: the shipped one, and thirteen broken ones with the diagnostics they deserve.
 //!
 //! `WEIR_BLESS=1 cargo test --test config` writes the expected diagnostics anew; read the difference before you commit.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,7 +23,7 @@ fn parse(text: &str, base: &Path) -> Result<(Config, Vec<Finding>), Problems> {
 
 #[test]
 fn each_problem_of_a_broken_file_is_named_with_line_and_remedy() {
-    for number in 1..=12 {
+    for number in 1..=13 {
         let file = PathBuf::from(format!("{FIXTURES}/broken-{number:02}.toml"));
         let text = fs::read_to_string(&file).unwrap();
         let problems = parse(&text, Path::new(FIXTURES)).unwrap_err();
@@ -71,6 +72,12 @@ fn the_shipped_file_says_what_is_built_in() {
     assert!(shipped(default_of).lines().filter(|line| line.contains(" = ")).count() > 40);
 }
 
+/// A file that only its owner reads.
+fn write_secret(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 #[test]
 fn the_examples_of_the_shipped_file_work() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,12 +85,18 @@ fn the_examples_of_the_shipped_file_work() {
     for name in ["edge", "client", "admin", "ca"] {
         let issued = rcgen::generate_simple_self_signed(vec!["edge.example".to_owned()]).unwrap();
         fs::write(folder.path().join(format!("certs/{name}.pem")), issued.cert.pem()).unwrap();
-        fs::write(folder.path().join(format!("certs/{name}.key")), issued.signing_key.serialize_pem()).unwrap();
+        write_secret(&folder.path().join(format!("certs/{name}.key")), &issued.signing_key.serialize_pem());
     }
-    fs::write(folder.path().join("admin.token"), "0123456789abcdef0123456789abcdef\n").unwrap();
-    fs::write(folder.path().join("origin.secret"), "fedcba9876543210fedcba9876543210\n").unwrap();
-    fs::write(folder.path().join("region.secret"), "00112233445566778899aabbccddeeff\n").unwrap();
+    write_secret(&folder.path().join("admin.token"), "0123456789abcdef0123456789abcdef\n");
+    write_secret(&folder.path().join("origin.secret"), "fedcba9876543210fedcba9876543210\n");
+    write_secret(&folder.path().join("region.secret"), "00112233445566778899aabbccddeeff\n");
+    write_secret(
+        &folder.path().join("node.keys"),
+        "00112233445566778899aabbccddeefff0e1d2c3b4a5968778695a4b3c2d1e0f\n",
+    );
+    fs::copy("tests/fixtures/geo/countries.mmdb", folder.path().join("GeoLite2-Country.mmdb")).unwrap();
     let text = shipped(example_of)
+        .replace("#trusted_proxies = []", "trusted_proxies = [\"10.0.0.0/8\"]")
         .replace("url = \"http:", "url = \"https:")
         .replace("path = \"/\"", "path = \"/live/{stream}/\"");
     let (config, warnings) = parse(&text, folder.path()).unwrap_or_else(|problems| panic!("{problems}"));
@@ -95,6 +108,9 @@ fn the_examples_of_the_shipped_file_work() {
     assert!(!format!("{config:?}").contains("fedcba98"), "a secret is never printed");
     assert_eq!(config.origins[0].set_headers[0].1, "fedcba9876543210fedcba9876543210");
     assert_eq!(config.routes[0].strip, "/live");
+    assert_eq!(config.routes[0].access.as_deref(), Some("members"));
+    assert_eq!(config.accesses[0].issuers[0].audience.as_deref(), Some("weir-edge"));
+    assert!(!format!("{:?}", config.node.secrets).contains("17"), "a secret is never printed");
 }
 
 #[test]
@@ -139,8 +155,8 @@ fn a_region_is_judged_as_a_whole() {
 /// The keys of every table, as the diagnostics list them.
 fn known_keys() -> BTreeMap<String, Vec<String>> {
     let text = "zzz = 1\nnode.zzz = 1\nlisten.zzz = 1\nhttp3.zzz = 1\ntls.zzz = 1\ncache.zzz = 1\ncache.disk.zzz = 1\norigins.o.zzz = 1
-        origins.o.tls.zzz = 1\norigins.o.headers.zzz = 1\norigins.o.auth.zzz = 1\norigins.p.auth.aws_sigv4.zzz = 1\nroute = [{ zzz = 1, headers = { zzz = 1 }, cors = { zzz = 1 }, query = { zzz = 1 } }]
-        access_log.zzz = 1\nlimits.zzz = 1\nshutdown.zzz = 1\nmetrics.zzz = 1\nadmin.zzz = 1\npeers.zzz = 1\npeers.tls.zzz = 1\nadmin.tokens = [{ zzz = 1 }]\n";
+        origins.o.tls.zzz = 1\norigins.o.headers.zzz = 1\norigins.o.auth.zzz = 1\norigins.p.auth.aws_sigv4.zzz = 1\nroute = [{ zzz = 1, headers = { zzz = 1 }, cors = { zzz = 1 }, query = { zzz = 1 }, countries = { zzz = 1 } }]
+        access_log.zzz = 1\nlimits.zzz = 1\nshutdown.zzz = 1\nmetrics.zzz = 1\naccess.a.zzz = 1\naccess.a.names.zzz = 1\naccess.a.jwks_tls.zzz = 1\naccess.b.issuers = [{ zzz = 1 }]\nadmin.zzz = 1\npeers.zzz = 1\npeers.tls.zzz = 1\ncapacity.zzz = 1\ngeo.zzz = 1\nadmin.tokens = [{ zzz = 1 }]\n";
     let problems = parse(text, Path::new("")).expect_err("every key is unknown").problems;
     let unknown = problems.into_iter().filter(|problem| problem.message == "unknown key `zzz`");
     let keys = |list: Option<String>| list.expect("known keys are listed").split(", ").map(str::to_owned).collect();
@@ -151,7 +167,7 @@ fn known_keys() -> BTreeMap<String, Vec<String>> {
 fn the_shipped_file_names_every_key() {
     let text = fs::read_to_string("edge.toml").unwrap();
     let tables = known_keys();
-    assert_eq!(tables.len(), 24, "{tables:?}");
+    assert_eq!(tables.len(), 31, "{tables:?}");
     for key in tables.values().flatten() {
         let named = |line: &str| {
             let line = default_of(line).or(example_of(line)).unwrap_or(line);

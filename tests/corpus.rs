@@ -29,6 +29,11 @@ const TARGETS: &[(&str, Target)] = &[
     ("request_fields", targets::request_fields),
     ("rewrite", targets::rewrite),
     ("structured_field", targets::structured_field),
+    ("token_claims", targets::token_claims),
+    ("token_json", targets::token_json),
+    ("token_jws", targets::token_jws),
+    ("token_keys", targets::token_keys),
+    ("token_scope", targets::token_scope),
     ("uri", targets::uri),
     ("window", targets::window),
 ];

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::cache::{Act, Removed};
-use crate::request::purge::{self, Meant, NotPurged, Outcome};
-use crate::rules::caching::purge::Mode;
+use crate::request::purge::{self, NotPurged, Outcome};
+use crate::rules::caching::purge::{Meant, Mode};
 
 use super::Admin;
 use super::api::problem;

@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use super::file::Value;
 use super::finding::{Complaint, Place, Report};
 use super::route::Typed;
 use super::suggest::nearest;
-use super::{Address, Config, HostHeader, origin};
+use super::{Address, Config, HostHeader, access, origin};
 
 /// Checks the whole against its parts.
 pub(super) fn whole<'a>(
     config: &Config,
     report: &'a Report,
     addresses: &[(Place<'a>, Address)],
-    origins: &[origin::Typed<'a>],
-    routes: &[Typed<'a>],
+    (origins, typed_accesses, routes): (&[origin::Typed<'a>], &[access::Typed<'a>], &[Typed<'a>]),
 ) {
     doors(config, report, addresses);
     names(report, origins, routes);
+    accesses(report, typed_accesses, routes);
     routes.iter().for_each(|route| warmth(route, origins));
     for (index, later) in routes.iter().enumerate() {
         if let Some(earlier) = routes[..index].iter().find(|earlier| takes_all(earlier, later)) {
@@ -119,7 +120,7 @@ fn names<'a>(report: &Report, origins: &[origin::Typed<'a>], routes: &[Typed<'a>
                     None => format!("add `[origins.{name}]`, or name another"),
                 };
                 let complaint = Complaint::new(format!("there is no origin `{name}`"));
-                value.place.refuse(complaint.accepted(known(&defined)).remedy(remedy));
+                value.place.refuse(complaint.accepted(known("origins", &defined)).remedy(remedy));
             }
             seen.push(name);
             unused.remove(name);
@@ -140,6 +141,32 @@ fn names<'a>(report: &Report, origins: &[origin::Typed<'a>], routes: &[Typed<'a>
     }
 }
 
+/// A route that names an access that is not there would be open, or closed to all.
+fn accesses(report: &Report, accesses: &[access::Typed<'_>], routes: &[Typed<'_>]) {
+    let defined: Vec<&str> = accesses.iter().map(|typed| typed.name.as_str()).collect();
+    let named = || routes.iter().filter_map(|typed| typed.access.as_ref());
+    named().for_each(|value| is_access(value, &defined));
+    if !report.is_sure_of("route") {
+        return;
+    }
+    for typed in accesses.iter().filter(|typed| !named().any(|value| value.as_text() == Some(&typed.name))) {
+        let complaint = Complaint::new(format!("no route asks for the access `{}`", typed.name));
+        let remedy = format!("add `access = \"{}\"` to the routes that it gates, or remove it", typed.name);
+        typed.place.warn(complaint.remedy(remedy));
+    }
+}
+
+/// What is named must be an access.
+pub(super) fn is_access(value: &Value<'_>, defined: &[&str]) {
+    let Some(name) = value.as_text().filter(|name| !defined.contains(name)) else { return };
+    let remedy = match nearest(name, defined.iter().copied()) {
+        Some(meant) => format!("did you mean \"{meant}\"?"),
+        None => format!("add `[access.{name}]`, or name another"),
+    };
+    let complaint = Complaint::new(format!("there is no access `{name}`"));
+    value.place.refuse(complaint.accepted(known("access", defined)).remedy(remedy));
+}
+
 /// Where an origin sees the viewer's Host, a playlist is another for each: one that is to be followed needs a Host.
 fn warmth(typed: &Typed<'_>, origins: &[origin::Typed<'_>]) {
     let first = typed.route.origins.first().and_then(|name| origins.iter().find(|origin| origin.name == *name));
@@ -152,9 +179,9 @@ fn warmth(typed: &Typed<'_>, origins: &[origin::Typed<'_>]) {
     }
 }
 
-fn known(names: &[&str]) -> String {
+fn known(table: &str, names: &[&str]) -> String {
     if names.is_empty() {
-        return "a name under `[origins.NAME]`; there is none yet".to_owned();
+        return format!("a name under `[{table}.NAME]`; there is none yet");
     }
     names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }

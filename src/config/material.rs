@@ -5,14 +5,20 @@ use std::env;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::Engine;
+use base64::alphabet::URL_SAFE;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs as provider;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::Certificate;
 use super::file::{Section, Value};
@@ -23,9 +29,14 @@ const LARGEST_FILE: u64 = 16 << 20;
 /// Shorter secrets can be guessed.
 const SHORTEST_SECRET: usize = 16;
 
-/// A secret that was read from where the configuration said. It never appears in a log.
+/// What a guesser has to try for fewer than 2^64 guesses is no secret.
+const LEAST_BITS: f64 = 64.0;
+/// Read by those who are neither the owner nor of the file's group.
+const READ_BY_OTHERS: u32 = 0o004;
+
+/// A secret that was read from where the configuration said. It never appears in a log, and is wiped when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Whether a caller presents this secret; takes the same time wherever the two differ.
@@ -41,7 +52,7 @@ impl Secret {
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
-        Self(text)
+        Self(Zeroizing::new(text))
     }
 }
 
@@ -53,10 +64,19 @@ impl fmt::Debug for Secret {
 
 /// A whole file of bounded size.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_up_to(path, LARGEST_FILE)
+}
+
+/// A whole file of at most so many octets.
+///
+/// # Errors
+/// It cannot be read, or is larger.
+pub fn read_up_to(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 16 MiB"));
+    File::open(path)?.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        let largest = super::value::rough_size(largest);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {largest}")));
     }
     Ok(bytes)
 }
@@ -89,7 +109,7 @@ pub(super) fn certificate(mut section: Section<'_>, base: &Path) -> Option<Certi
 /// A chain and its key, from the two values that name them.
 pub(super) fn pair(cert: &Value<'_>, key: &Value<'_>, base: &Path) -> Option<Certificate> {
     let chain = named_file(cert, base, "the certificate");
-    let secret = named_file(key, base, "the private key");
+    let secret = secret_file(key, base, "the private key");
     let (cert_path, chain) = chain?;
     let (key_path, secret) = secret?;
     let chain = chain_of(&chain).map_err(|complaint| cert.place.refuse(complaint));
@@ -112,6 +132,64 @@ pub(super) fn pair(cert: &Value<'_>, key: &Value<'_>, base: &Path) -> Option<Cer
             None
         }
     }
+}
+
+/// The same of a file that nobody else should read.
+fn secret_file(value: &Value<'_>, base: &Path, what: &str) -> Option<(PathBuf, Vec<u8>)> {
+    let (path, bytes) = named_file(value, base, what)?;
+    warn_of_readers(&path, value);
+    Some((path, bytes))
+}
+
+/// Says that a file with a secret can be read by everybody on the machine.
+pub(super) fn warn_of_readers(path: &Path, value: &Value<'_>) {
+    let Ok(metadata) = path.metadata() else { return };
+    if metadata.is_file() && metadata.mode() & READ_BY_OTHERS != 0 {
+        let complaint = Complaint::new("everybody on this machine can read the secret");
+        let found = format!("{} with mode {:04o}", path.display(), metadata.mode() & 0o7777);
+        value.place.warn(complaint.found(found).remedy(format!("chmod 600 {}", path.display())));
+    }
+}
+
+/// Base64 or base64url, with or without padding; `None`: it is something else.
+pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let mut urlsafe = text.to_vec();
+    for octet in &mut urlsafe {
+        match octet {
+            b'+' => *octet = b'-',
+            b'/' => *octet = b'_',
+            _ => {}
+        }
+    }
+    let decoded = GeneralPurpose::new(&URL_SAFE, config).decode(&urlsafe).ok();
+    urlsafe.zeroize();
+    decoded
+}
+
+/// Hexadecimal digits; `None`: it is something else.
+pub(super) fn hex(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |octet: u8| char::from(octet).to_digit(16);
+    let pairs = text.chunks_exact(2);
+    if !pairs.remainder().is_empty() {
+        return None;
+    }
+    pairs.map(|pair| u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok()).collect()
+}
+
+/// Whether a host is this machine, so that nothing leaves it on the way there.
+pub(super) fn is_this_machine(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// Bits that a text has at most: as many as one in which each character comes as often, and in no order.
+pub(super) fn bits(octets: &[u8]) -> f64 {
+    let mut counts = [0_u32; 256];
+    octets.iter().for_each(|octet| counts[usize::from(*octet)] += 1);
+    let length = octets.len() as f64;
+    let of = |count: u32| f64::from(count) * (length / f64::from(count)).log2();
+    counts.into_iter().filter(|count| *count > 0).map(of).sum()
 }
 
 fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Complaint> {
@@ -169,6 +247,23 @@ pub(super) fn kept_elsewhere(value: &Value<'_>, base: &Path) -> Option<Secret> {
     visible(&text, value)
 }
 
+/// A secret of several lines: `"file"` or `{ env = "NAME" }`.
+pub(super) fn text(value: &Value<'_>, base: &Path) -> Option<Secret> {
+    let text = if value.is_table() {
+        let mut section = value.table()?;
+        let name = section.required("env", "\"NAME\"");
+        section.finish();
+        variable(&name?)?
+    } else {
+        file_text(value, base)?
+    };
+    if text.trim().is_empty() {
+        value.place.refuse(Complaint::new("the secret is empty").remedy("fill the file"));
+        return None;
+    }
+    Some(Secret::from(text))
+}
+
 fn variable(name: &Value<'_>) -> Option<String> {
     match env::var(name.text()?) {
         Ok(text) => Some(text),
@@ -181,7 +276,7 @@ fn variable(name: &Value<'_>) -> Option<String> {
 }
 
 fn file_text(value: &Value<'_>, base: &Path) -> Option<String> {
-    let (_, bytes) = named_file(value, base, "the secret")?;
+    let (_, bytes) = secret_file(value, base, "the secret")?;
     Some(String::from_utf8(bytes).unwrap_or_default())
 }
 
@@ -196,6 +291,9 @@ fn visible(text: &str, value: &Value<'_>) -> Option<Secret> {
     if text.len() < SHORTEST_SECRET {
         let complaint = Complaint::new(format!("the secret has fewer than {SHORTEST_SECRET} characters"));
         value.place.warn(complaint.remedy("make one with `openssl rand -hex 32`"));
+    } else if bits(text.as_bytes()) < LEAST_BITS {
+        let complaint = Complaint::new("the secret can be guessed: it repeats few characters");
+        value.place.warn(complaint.remedy("make one with `openssl rand -hex 32`"));
     }
-    Some(Secret(text.to_owned()))
+    Some(Secret::from(text.to_owned()))
 }

@@ -263,7 +263,7 @@ fn field_value(text: &str, place: &Place<'_>) -> Option<HeaderValue> {
     value
 }
 
-fn tls(section: Option<Section<'_>>, base: &Path) -> OriginTls {
+pub(super) fn tls(section: Option<Section<'_>>, base: &Path) -> OriginTls {
     let Some(mut section) = section else { return OriginTls::default() };
     let ca = section.value("ca").and_then(|value| material::authorities(&value, base));
     let (cert, key) = (section.value("cert"), section.value("key"));
@@ -281,7 +281,7 @@ fn tls(section: Option<Section<'_>>, base: &Path) -> OriginTls {
     OriginTls { ca, client, sni }
 }
 
-fn server_name(value: &Value<'_>) -> Option<String> {
+pub(super) fn server_name(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
     let valid = rustls_pki_types::DnsName::try_from(text).is_ok();
     if !valid {

@@ -7,8 +7,9 @@ use http::Uri;
 
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
-use super::{Cors, CorsRules, Route, live, origin, sharing};
+use super::{Cors, CorsRules, LiveMode, Route, capacity, live, origin, sharing};
 use crate::rules::caching::negative::{Errors, Statuses};
+use crate::rules::uri::Strictness;
 
 /// Paths that the node answers itself.
 const RESERVED: &str = "/.weir";
@@ -26,8 +27,12 @@ pub(super) struct Typed<'a> {
     pub(super) path: Option<Place<'a>>,
     /// Its `warm`, where it was typed.
     pub(super) warm: Option<Place<'a>>,
+    /// Its `countries`, where they were typed.
+    pub(super) countries: Option<Place<'a>>,
     /// The names of its origins.
     pub(super) origins: Vec<Value<'a>>,
+    /// The name of its access, where one was typed.
+    pub(super) access: Option<Value<'a>>,
     /// Whether host and path are as typed, so that routes can be compared.
     pub(super) comparable: bool,
 }
@@ -51,12 +56,16 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let strip = section.value("strip").and_then(|value| strip(&value, &path)).unwrap_or_default();
     let cors = section.value("cors").map(cors).unwrap_or_else(|| Cors::Edge(CorsRules::default()));
     let https_only = section.value("https_only").and_then(|value| value.flag()).unwrap_or(false);
+    let access = section.value("access").filter(|value| value.text().is_some());
+    let strict_paths = section.value("strict_paths").and_then(|value| value.flag());
     let max_body = section.value("max_body").and_then(|value| value.size(0..=1 << 40)).unwrap_or(16 << 20);
     let errors = section.value("errors").and_then(|value| value.table()).map(errors).unwrap_or_default();
     let headers = section.table("headers").map(|table| origin::fields(table, base));
     let (set_headers, remove_headers) = headers.unwrap_or_default();
     let treatment = live::treatment(&mut section, &path);
     let sharing = sharing::sharing(&mut section);
+    let (countries, countries_place) = capacity::countries(section.value("countries"));
+    let promise = capacity::promise(&mut section);
     let place = section.place.clone();
     section.finish();
     let origins: Vec<(Value<'_>, Option<u32>)> = origins
@@ -85,6 +94,11 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
         strip,
         cors,
         https_only,
+        access: access.as_ref().and_then(Value::as_text).map(str::to_owned),
+        strict_paths: match strict_paths.unwrap_or(access.is_some() || treatment.live != LiveMode::Off) {
+            true => Strictness::Strict,
+            false => Strictness::Lenient,
+        },
         max_body,
         live: treatment.live,
         playlists: treatment.playlists,
@@ -96,9 +110,12 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
         errors,
         set_headers,
         remove_headers,
+        countries,
+        promise,
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
-    Typed { route, place, name, path, warm: treatment.warm_place, origins, comparable }
+    let countries = countries_place;
+    Typed { route, place, name, path, warm: treatment.warm_place, countries, origins, access, comparable }
 }
 
 /// An entry of `origins`: a name, or `{ name, weight }`.

@@ -1,4 +1,5 @@
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ fn problems(text: &str) -> Vec<String> {
 #[test]
 fn the_smallest_useful_file_gets_every_default() {
     let config = good(SMALLEST);
-    assert_eq!(config.node, Node { name: "edge-1".to_owned(), region: None, workers: 4, state: None });
+    assert_eq!(config.node, Node { name: "edge-1".to_owned(), region: None, workers: 4, state: None, secrets: None });
     assert_eq!(config.listen.admin, Some(Address::Socket("127.0.0.1:9180".parse().unwrap())));
     let live_reserve = Duration::from_secs(60);
     assert_eq!(
@@ -132,11 +133,17 @@ fn folder_with_certificates() -> tempfile::TempDir {
     for name in ["one", "two"] {
         let issued = rcgen::generate_simple_self_signed(vec!["edge.example".to_owned()]).unwrap();
         fs::write(folder.path().join(format!("{name}.pem")), issued.cert.pem()).unwrap();
-        fs::write(folder.path().join(format!("{name}.key")), issued.signing_key.serialize_pem()).unwrap();
+        write_secret(&folder.path().join(format!("{name}.key")), &issued.signing_key.serialize_pem());
     }
-    fs::write(folder.path().join("token"), "0123456789abcdef0123456789abcdef\n").unwrap();
-    fs::write(folder.path().join("short"), "secret").unwrap();
+    write_secret(&folder.path().join("token"), "0123456789abcdef0123456789abcdef\n");
+    write_secret(&folder.path().join("short"), "secret");
     folder
+}
+
+/// A file that only its owner reads.
+fn write_secret(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::rules::caching::control::{CDN_CACHE_CONTROL, Directive, TARGETS, WEIR
 use crate::rules::caching::purge;
 use crate::rules::fields::hop;
 use crate::rules::hls::parse::{self, Kind};
-use crate::rules::hls::rewrite::{rebase, rewrite};
+use crate::rules::hls::rewrite::rebase;
 
 use super::Asked;
 use super::ask::Came;
@@ -95,7 +95,8 @@ fn playlist(came: &Came, asked: &Asked) -> Said {
         Some(url) => rebase(text, url),
         None => Cow::Borrowed(text),
     };
-    let text = match rewrite(&based, |uri| asked.rules.supply.public(uri, viewer)) {
+    let rules = &asked.rules;
+    let text = match rules.references.write(&based, &rules.supply, (&asked.target, viewer)) {
         Cow::Borrowed(text) => text.to_owned(),
         Cow::Owned(text) => text,
     };

@@ -25,6 +25,7 @@ mod personal;
 pub mod playlist;
 mod print;
 mod purge;
+pub mod references;
 pub mod state;
 pub mod streams;
 mod sync;
@@ -109,6 +110,8 @@ pub struct Rules {
     pub playlists: crate::config::Playlists,
     /// Whether keys are shared among viewers.
     pub keys: crate::config::Keys,
+    /// How what they name is written.
+    pub references: references::References,
     /// Query parameters that count, beside the packagers' own and those that playlists write.
     pub query_keep: Vec<String>,
     /// For how many target durations the last playlist is repeated while its origin fails.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::rules::caching::Key;
 use crate::rules::hls::multivariant::{Multivariant, Role};
 use crate::rules::hls::reports::Sibling;
-use crate::rules::hls::rewrite::resolve;
+use crate::rules::hls::rewrite::{relative, resolve};
 use crate::rules::hls::variables::Variables;
 
 use super::Asked;
@@ -261,19 +261,6 @@ fn fresh_stamp() -> u64 {
 /// Whether a report means `target`. One without a query leaves out what the playlist was asked for with.
 fn is_same(target: &str, reported: &str) -> bool {
     target == reported || target.split_once('?').is_some_and(|(path, _)| path == reported)
-}
-
-/// `target` as seen from `base`, both absolute paths with or without a query.
-fn relative(base: &str, target: &str) -> String {
-    let folder = |text: &str| text.split('?').next().unwrap_or(text).rfind('/').map_or(0, |at| at + 1);
-    let (from, to) = (&base[..folder(base)], &target[..folder(target)]);
-    let shared = from.bytes().zip(to.bytes()).take_while(|(a, b)| a == b).count();
-    let shared = from[..shared].rfind('/').map_or(0, |at| at + 1);
-    let mut uri = "../".repeat(from[shared..].matches('/').count());
-    uri.push_str(&target[shared..]);
-    let first = uri.split(['/', '?']).next().unwrap_or_default();
-    // What looks like a scheme or a rooted path is none (RFC 3986 §4.2).
-    if first.is_empty() || first.contains(':') { format!("./{uri}") } else { uri }
 }
 
 #[cfg(test)]

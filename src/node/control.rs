@@ -20,7 +20,7 @@ use crate::transport::tcp;
 
 use super::doors::{Bound, Doors};
 use super::worker::Worker;
-use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings};
+use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, region};
 
 /// Between two rounds of the cache's housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -68,6 +68,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
         numbers::write(&shared, &folder).await;
     }
     shared.edge.live.close();
+    let until = shared.clock.now() + region::FAREWELL;
+    shared.edge.webhooks.flush(until).await;
+    shared.edge.bus.leave(&shared.clock, until).await;
     shared.bells.close();
     shared.stopped.cancel();
     shared.workers.iter().for_each(Worker::stop);
@@ -151,6 +154,10 @@ impl Shared {
                 .replace(&config.tls.certificates)
                 .map_err(|error| (error.to_string(), "put a fitting pair in place and reload"))?;
         }
+        self.edge
+            .webhooks
+            .follow(&config.accesses)
+            .map_err(|error| (error.to_string(), "make the file readable and reload"))?;
         self.edge.cache.reconfigure(cache_bounds(&config));
         self.hall.settings.store(Arc::new(tcp::Settings {
             limits: config.limits.clone(),
@@ -161,6 +168,7 @@ impl Shared {
         }
         self.hall.limits.store(Arc::new(config.limits.clone()));
         self.hall.admission.set_bounds(config.limits.connections, config.limits.connections_per_prefix);
+        self.hall.admission.set_prefixes(config.limits.prefixes());
         let doors = advertised(&config, &self.doors.lock().bound);
         let traffic = &self.edge.traffic;
         traffic.streams.set_most(config.metrics.streams);
@@ -269,6 +277,8 @@ fn changes(old: &Config, new: &Config) -> Vec<String> {
         ("shutdown", old.shutdown != new.shutdown),
         ("admin", old.admin != new.admin),
         ("metrics", old.metrics != new.metrics),
+        ("capacity", old.capacity != new.capacity),
+        ("geo", old.geo != new.geo),
     ];
     parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part.to_owned()).collect()
 }

@@ -5,9 +5,11 @@ mod control;
 mod disk;
 mod doors;
 mod facts;
+mod limits;
 mod memory;
 mod numbers;
 mod process;
+mod region;
 mod streams;
 mod worker;
 
@@ -26,6 +28,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::webhooks::Webhooks;
 use crate::admin::{self, AdminListener, BindError, Command, Guard};
 use crate::cache::spill::{SpillConfig, SpillError};
 use crate::cache::{Bells, Cache, CacheConfig};
@@ -35,7 +38,9 @@ use crate::disk::Choice;
 use crate::live::{Live, LiveConfig};
 use crate::origin::peers::Peers;
 use crate::origin::{OriginSetupError, Origins};
+use crate::outbound::tls::TlsSetupError;
 use crate::region::proof::Gate;
+use crate::request::edge::Parts;
 use crate::request::{Edge, Policies, Refusal, warm};
 use crate::tasks::Tasks;
 use crate::telemetry::access_log::AccessLog;
@@ -77,6 +82,13 @@ pub enum StartError {
     /// An origin's TLS cannot be set up.
     #[error(transparent)]
     Origin(#[from] OriginSetupError),
+    /// A webhook's TLS cannot be set up.
+    #[error("a webhook cannot be told: {0}")]
+    Webhook(#[from] TlsSetupError),
+    /// The other nodes can never be told.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Region(#[from] crate::region::nats::NatsError),
     /// The admin API cannot listen.
     #[error(transparent)]
     Admin(#[from] BindError),
@@ -145,7 +157,7 @@ impl Node {
             pairs => Some(Certificates::load(pairs)?),
         };
         let origins = Arc::new(origins(&config, &clock)?);
-        let region = config.peers.as_ref().map(region).transpose()?;
+        let peers = config.peers.as_ref().map(of_peers).transpose()?;
         let access_log = open_access_log(&config, &tasks)?;
 
         let bells = Bells::new(config.node.workers);
@@ -161,9 +173,20 @@ impl Node {
             live.restore_numbers(numbers::read(folder));
         }
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
-        let edge = Edge::new(clock.clone(), (cache, live), traffic, policies, (worker_tasks, incarnation));
+        let accesses = Arc::new(crate::access::Accesses);
+        let sessions = Arc::new(crate::sessions::Sessions::new(crate::sessions::Bounds {
+            sessions: 200_000,
+            revocations: 1_000_000,
+        }));
+        let webhooks = Webhooks::new(&config.node.name, clock.clone(), tasks.clone());
+        webhooks.follow(&config.accesses)?;
+        let voice = region::voice(&config);
+        region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
+        let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone() };
+        let edge = Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation));
         let edge = Arc::new(edge);
-        let hall = hall(&config, &edge, (certificates, region), incarnation as u8);
+        voice.speak(&config, &edge, &tasks).await?;
+        let hall = hall(&config, &edge, (certificates, peers), incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;
         if let Some(certificates) = &hall.certificates {
             let watching = tls::watch(certificates.clone(), clock.clone(), tasks.clone());
@@ -293,7 +316,7 @@ fn origins(config: &Config, clock: &Clock) -> Result<Origins, OriginSetupError> 
 }
 
 /// What the node knows of its region where others come in.
-fn region(peers: &config::Peers) -> Result<Arc<Region>, CertificateError> {
+fn of_peers(peers: &config::Peers) -> Result<Arc<Region>, CertificateError> {
     let tls = peers.tls.as_ref().map(|tls| tls::of_peers(&tls.ca, &tls.own)).transpose()?;
     let settings = Arc::new(ArcSwap::default());
     Ok(Arc::new(Region { gate: Gate::new(peers.secret.as_ref()), own: peers.own.clone(), tls, settings }))
@@ -318,11 +341,13 @@ fn hall(
     let workers = config.node.workers;
     let settings =
         tcp::Settings { limits: config.limits.clone(), trusted_proxies: config.listen.trusted_proxies.clone() };
+    let admission = Admission::new(config.limits.connections, config.limits.connections_per_prefix);
+    admission.set_prefixes(config.limits.prefixes());
     Hall {
         service: EdgeService(edge.clone()),
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         limits: Arc::new(ArcSwap::from_pointee(config.limits.clone())),
-        admission: Admission::new(config.limits.connections, config.limits.connections_per_prefix),
+        admission,
         region,
         certificates,
         tcp: (0..workers).map(|_| Arc::default()).collect(),
@@ -354,6 +379,9 @@ impl Shared {
             let stopped = self.stopped.clone();
             self.tasks.spawn(name, async move { _ = stopped.run_until_cancelled(keeping).await });
         };
+        keep("capacity", Box::pin(limits::keep(self.clone())));
+        let countries = self.edge.countries.clone();
+        keep("countries", Box::pin(countries.keep(self.clock.clone(), self.tasks.clone())));
         keep("warmth", Box::pin(warm::keep_routes(self.edge.clone())));
         if let Some(peers) = self.edge.policies().origins.peers() {
             keep("peers", Box::pin(peers.clone().keep()));

@@ -49,6 +49,8 @@ impl Asking {
             viewer_authority: resource.viewer_authority.clone(),
             key: self.key.clone(),
             target: self.target.clone(),
+            admission: resource.admission.clone(),
+            permit: resource.permit,
         }
     }
 

@@ -16,12 +16,14 @@ use crate::origin::peers::Owner;
 use crate::outbound::interim::Interims;
 use crate::rules::caching::Key;
 use crate::rules::hls::directives::Directives;
+use crate::rules::token::Rejection;
+use crate::rules::token::carrier::Presented;
 use crate::rules::upstream::health::Standing;
 
 use super::asked::{self, Asking};
 use super::held::{self, Judge, Stored};
-use super::route::{self, Resource, Target};
-use super::{Caller, Edge, Head, Protocol, Scheme, Viewer, cached};
+use super::route::{self, Entered, Resource, Target};
+use super::{Caller, Edge, Head, Protocol, Proxy, Refusal, Scheme, Viewer, authorize, cached};
 
 /// What the node would do with a GET of a URL.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -63,6 +65,21 @@ pub struct Explanation {
     pub verdict: String,
     /// The refusal's word, if it would be refused.
     pub refusal: Option<&'static str>,
+    /// What the route's access says; `None`: it is open to all.
+    pub access: Option<AccessTold>,
+}
+
+/// What an access says of a request.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct AccessTold {
+    /// The access.
+    pub name: String,
+    /// What was found and cut before anything else looked at the request, with where it was; redacted.
+    pub cut: Vec<String>,
+    /// What the token or the session comes to.
+    pub verdict: String,
+    /// The session that the request would be of.
+    pub session: Option<String>,
 }
 
 /// Walks a GET of `url` with these fields. Needs no viewer and asks no origin.
@@ -70,14 +87,19 @@ pub struct Explanation {
 /// # Errors
 /// What is wrong with the URL.
 pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation, &'static str> {
-    let head = head(url, fields)?;
+    let mut head = head(url, fields)?;
     let policies = edge.policies();
+    let entered = route::enter(&policies, &mut head);
+    let head = head;
     let site = head.authority.as_ref().map(|authority| format!("{}://{authority}", head.scheme.as_str()));
     let mut explanation =
         Explanation { url: format!("{}{}", site.unwrap_or_default(), url_path(&head)), ..Explanation::default() };
-    let target = route::target(&policies, &head).and_then(|target| match target {
+    explanation.route = entered.route.map(|route| route.name.to_string());
+    let Entered { target, presented, .. } = entered;
+    let presented = presented.unwrap_or_default();
+    let target = target.and_then(|target| match target {
         Target::Resource(_) => route::refuse_loops(&policies, &head).map(|()| target),
-        Target::Page(_) | Target::Answered(..) => Ok(target),
+        Target::Page(_) | Target::Answered(_) => Ok(target),
     });
     match target {
         Err(refusal) => {
@@ -88,19 +110,54 @@ pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation,
             explanation.class = Some("page");
             explanation.verdict = "answered by the node: the path is reserved for its own pages".to_owned();
         }
-        Ok(Target::Answered(route, answer)) => {
-            explanation.route = Some(route.name.to_string());
+        Ok(Target::Answered(answer)) => {
             explanation.class = Some("answered");
             explanation.verdict = format!("answered by the node with {}", answer.status);
         }
-        Ok(Target::Resource(resource)) => of_resource(edge, (&head, &resource), &mut explanation),
+        Ok(Target::Resource(resource)) => {
+            of_resource(edge, (&head, &resource), &mut explanation);
+            let rejected = of_access(edge, (&head, &resource), &presented, &mut explanation);
+            if let Some(rejection) = rejected {
+                let refusal = Refusal::Token(rejection);
+                explanation.refusal = Some(refusal.word());
+                explanation.verdict =
+                    format!("refused with {}: {rejection}; else: {}", refusal.status().as_u16(), explanation.verdict);
+            }
+        }
     }
     Ok(explanation)
 }
 
+/// What the access of a gated route makes of what is presented; why it is refused, if it is.
+fn of_access(
+    edge: &Edge,
+    (head, resource): (&Head, &Resource<'_>),
+    presented: &Presented,
+    told: &mut Explanation,
+) -> Option<Rejection> {
+    let gated = resource.route.gated.as_ref()?;
+    let judged = edge.accesses.gate(&gated.access.name).map(|gate| {
+        let judged = authorize::judge(edge, head, (resource, gated), (&gate, presented));
+        judged.map(|verdict| (verdict.credential.clone(), verdict.grant))
+    });
+    let carriers = [&presented.first, &presented.second].into_iter().flatten();
+    let cut: Vec<_> = carriers.map(|credential| format!("{credential:?}")).collect();
+    let (verdict, session, rejected) = match judged {
+        None => ("the access is not set up yet".to_owned(), None, None),
+        Some(Err(rejection)) => (format!("{}: {rejection}", rejection.reason.word()), None, Some(rejection)),
+        Some(Ok((credential, grant))) => {
+            let ends = grant.ends.map_or_else(|| "when it is idle".to_owned(), |ends| format!("at {ends}"));
+            let verdict = format!("accepted, from the {}; its session ends {ends}", credential.place.word());
+            (verdict, Some(grant.session.to_string()), None)
+        }
+    };
+    told.left_out.extend(cut.iter().map(|credential| format!("a credential: {credential}")));
+    told.access = Some(AccessTold { name: gated.access.name.clone(), cut, verdict, session });
+    rejected
+}
+
 fn of_resource(edge: &Edge, (head, resource): (&Head, &Resource<'_>), told: &mut Explanation) {
     let route = resource.route;
-    told.route = Some(route.name.to_string());
     told.origin = Some(origins(edge, &route.supply.origins));
     told.origin_url = Some(route.supply.url(&resource.upstream));
     told.origin_terms = origin_terms(edge, &route.supply.origins);
@@ -384,7 +441,7 @@ pub(super) fn head(url: &str, mut fields: HeaderMap) -> Result<Head, &'static st
         query: uri.query().map(str::to_owned),
         headers: fields,
         caller: Caller::Viewer,
-        viewer: Viewer { peer: nobody, address: nobody },
+        viewer: Viewer { peer: nobody, address: nobody, proxy: Proxy::None },
         protocol: Protocol::Http11,
         received: Tick::default(),
         interims: Interims::default(),

@@ -1,16 +1,21 @@
 //! The life of one request, the same for every protocol.
 
 mod account;
+mod admit;
 mod answer;
 mod asked;
+mod authorize;
 pub mod body;
 mod cached;
+pub mod crowd;
 pub mod edge;
 pub mod explain;
 mod forward;
 pub mod head;
 pub mod held;
+mod inherit;
 mod media;
+mod meter;
 mod outward;
 mod page;
 mod plain;
@@ -22,67 +27,99 @@ pub mod refusal;
 mod represent;
 mod respond;
 mod route;
+mod tell;
 pub mod upload;
 mod upstream;
 pub mod warm;
+
+use std::sync::Arc;
 
 use http::Response;
 
 pub use answer::Answer;
 pub use body::Body;
 pub use edge::Edge;
-pub use head::{Caller, Head, Protocol, Scheme, Viewer};
+pub use head::{Caller, Head, Protocol, Proxy, Scheme, Viewer};
 pub use page::Readiness;
 pub use policies::{Advertised, Policies};
 pub use refusal::Refusal;
 pub use upload::{Upload, UploadError};
 
-use route::Target;
+use crate::rules::token::carrier::Presented;
+use authorize::Admission;
+use route::{Resource, Target};
 
-/// The life of one request. Nothing from here on knows which protocol carried it.
+/// The life of one request. Nothing from here on knows which protocol carried it, and nothing below `enter` sees a token.
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice, and thousands wait in this one")]
-pub fn serve(edge: &Edge, head: Head, upload: Upload) -> impl Future<Output = Response<Body>> + Send {
+pub fn serve(edge: &Edge, mut head: Head, upload: Upload) -> impl Future<Output = Response<Body>> + Send {
     async move {
         let policies = edge.policies(); // kept to the end: a request never sees two of them
-        let target = route::target(&policies, &head);
-        let route = target.as_ref().ok().and_then(Target::route);
-        let outcome = match target {
-            Ok(target) => journey(edge, &policies, &head, (target, upload)).await,
-            Err(refusal) => Err(refusal),
-        };
-        respond::finish(edge, &policies, &head, route, outcome)
+        let entered = route::enter(&policies, &mut head);
+        let (route, mut admission) = (entered.route, None);
+        let entered = (entered.target, entered.presented);
+        let outcome = journey(edge, &policies, (&head, upload), (entered, &mut admission)).await;
+        respond::finish(edge, &policies, &head, (route, admission.as_deref()), outcome)
     }
 }
+
+/// What a request asks for, and what it presents.
+type Entry<'a> = (Result<Target<'a>, Refusal>, Option<Box<Presented>>);
 
 /// The answer to a request that is refused before anything else is looked at.
 pub fn refuse(edge: &Edge, head: &Head, refusal: Refusal) -> Response<Body> {
-    respond::finish(edge, &edge.policies(), head, None, Err(refusal))
+    respond::finish(edge, &edge.policies(), head, (None, None), Err(refusal))
 }
 
-async fn journey(
-    edge: &Edge,
-    policies: &std::sync::Arc<Policies>,
-    head: &Head,
-    (target, upload): (Target<'_>, Upload),
-) -> Result<Answer, Refusal> {
-    let resource = match target {
-        Target::Page(page) => return Ok(page.answer(edge.readiness())),
-        Target::Answered(_, answer) => return Ok(*answer),
-        Target::Resource(resource) => resource,
-    };
-    route::refuse_loops(policies, head)?;
-    asked::agree(edge, head, &resource)?;
-    if let Some(asking) = asked::shared(edge, head, &resource) {
-        if let Some(named) = edge.live.media.find(&asking.key) {
-            let resource = asking.resource(&resource);
-            return Box::pin(media::answer(edge, policies, head, &resource, &named)).await;
-        }
-        if let Some(listing) = playlist::listing(edge, &resource, asking) {
-            return playlist::answer(edge, policies, head, &listing).await;
-        }
+#[expect(clippy::manual_async_fn, reason = "as above")]
+fn journey<'j>(
+    edge: &'j Edge,
+    policies: &'j Arc<Policies>,
+    (head, upload): (&'j Head, Upload),
+    ((target, presented), admission): (Entry<'j>, &'j mut Option<Arc<Admission>>),
+) -> impl Future<Output = Result<Answer, Refusal>> + Send {
+    async move {
+        let mut resource = match target? {
+            Target::Page(page) => return Ok(page.answer(edge.readiness())),
+            Target::Answered(answer) => return Ok(*answer),
+            Target::Resource(resource) => resource,
+        };
+        route::refuse_loops(policies, head)?;
+        let admitted = authorize::admit(edge, head, &resource, presented);
+        *admission = admitted.map_err(|refusal| admit::counted(edge, head, refusal))?;
+        resource.admission.clone_from(admission);
+        asked::agree(edge, head, &resource)?;
+        resource.permit = admit::permit(edge, head, &resource)?;
+        let answer = match &*admission {
+            None => answer(edge, policies, head, (&resource, upload)).await,
+            Some(admission) => {
+                let answer = Box::pin(answer(edge, policies, head, (&resource, upload)));
+                Box::pin(authorize::while_it_lasts(edge, admission, answer)).await
+            }
+        }?;
+        Ok(admit::measured(edge, &resource, answer))
     }
-    match cached::is_shareable(head) {
-        true => Box::pin(plain::answer(edge, policies, head, &resource)).await,
-        false => Box::pin(forward::pass_with_body(edge, policies, head, &resource, upload)).await,
+}
+
+#[expect(clippy::manual_async_fn, reason = "as above")]
+fn answer<'j>(
+    edge: &'j Edge,
+    policies: &'j Arc<Policies>,
+    head: &'j Head,
+    (resource, upload): (&'j Resource<'j>, Upload),
+) -> impl Future<Output = Result<Answer, Refusal>> + Send {
+    async move {
+        if let Some(asking) = asked::shared(edge, head, resource) {
+            if let Some(named) = edge.live.media.find(&asking.key) {
+                let resource = asking.resource(resource);
+                return Box::pin(media::answer(edge, policies, head, &resource, &named)).await;
+            }
+            if let Some(listing) = playlist::listing(edge, resource, asking) {
+                return playlist::answer(edge, policies, head, &listing).await;
+            }
+        }
+        match cached::is_shareable(head) {
+            true => Box::pin(plain::answer(edge, policies, head, resource)).await,
+            false => Box::pin(forward::pass_with_body(edge, policies, head, resource, upload)).await,
+        }
     }
 }

@@ -11,7 +11,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, DATE, IF_MODIFIED_SINCE, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, Method, StatusCode};
 use tracing::warn;
 
@@ -28,16 +28,19 @@ use crate::rules::fields::cache_status::{Forward, Handling, Joined, Kept};
 use crate::rules::fields::date;
 use crate::rules::fields::encoding::Accepted;
 use crate::rules::hls::Directives;
+use crate::rules::hls::playlist::Definition;
 use crate::rules::hls::reload::{Frontier, Reload, Wanted as Position};
+use crate::rules::hls::variables::Variables;
 use crate::telemetry::traffic::{First, Origination};
 
 use super::answer::{Access, Age, Answer, Provenance};
 use super::asked::{self, Asking};
 use super::body::{Chunks, Content};
 use super::edge::Edge;
+use super::inherit::{self, Inheritance};
 use super::policies::Policies;
 use super::route::Resource;
-use super::{Head, Refusal, upstream};
+use super::{Head, Refusal, admit, upstream};
 
 /// The urgency of playlists: nothing goes on without them (Appendix B.1).
 const URGENCY: u8 = 1;
@@ -98,6 +101,13 @@ pub async fn answer(
     listing: &Listing<'_>,
 ) -> Result<Answer, Refusal> {
     note_dropped(listing);
+    let mut answer = whose(edge, policies, head, listing).await?;
+    inherit::tell(head, listing.resource, &mut answer.headers)?;
+    Ok(answer)
+}
+
+/// The answer from the playlist that all share, or from the viewer's own.
+async fn whose(edge: &Edge, policies: &Arc<Policies>, head: &Head, listing: &Listing<'_>) -> Result<Answer, Refusal> {
     if listing.resource.route.config.playlists == Playlists::PerViewer {
         return Box::pin(passed::answer(edge, policies, head, listing)).await;
     }
@@ -179,6 +189,10 @@ async fn follow(
             Want::First => _ = waited.first.get_or_insert((now, opened)),
             Want::Reload(position) => waited.reload = Some((waited.reload.map_or(now, |(since, _)| since), position)),
         }
+        let _place = match want {
+            Want::Reload(_) => admit::hold(edge, listing.resource)?,
+            Want::First => None,
+        };
         let parked = playlist.parking.park(want).map_err(|_full| Refusal::TooManyHeld)?;
         let newest = playlist.state();
         if !Arc::ptr_eq(&newest, &state) {
@@ -215,7 +229,7 @@ impl Viewer<'_> {
                 Ok(Outcome::Wait(Want::First, deadline))
             }
             State::Media(edition) => self.of_media(edition),
-            State::Multivariant(document) => Ok(Outcome::Answer(Box::new(self.of_document(document)))),
+            State::Multivariant(document) => Ok(Outcome::Answer(Box::new(self.of_document(document)?))),
             State::PerViewer => Ok(Outcome::PerViewer),
             State::Failed(Failure::Gone) => Ok(Outcome::Gone),
             State::Failed(failure) => Err(refusal(failure)),
@@ -235,7 +249,7 @@ impl Viewer<'_> {
             None => frontier.judge(&directives),
         };
         match reload {
-            Reload::Now => Ok(Outcome::Answer(Box::new(self.of_edition(edition, &directives)))),
+            Reload::Now => Ok(Outcome::Answer(Box::new(self.of_edition(edition, &directives)?))),
             Reload::Wait(position) => {
                 let deadline = Deadline {
                     at: self.head.received + frontier.hold(),
@@ -247,22 +261,58 @@ impl Viewer<'_> {
         }
     }
 
-    fn of_edition(&self, edition: &Edition, directives: &Directives) -> Answer {
+    fn of_edition(&self, edition: &Edition, directives: &Directives) -> Result<Answer, Refusal> {
         let now = self.edge.clock.now();
-        let form = Form { skipping: directives.skip, coding: coding(self.head) };
+        let imported = self.playlist.stream().map(|stream| stream.variables()).unwrap_or_default();
+        let inheritance = self.inheritance(edition.published.playlist.definitions(), &imported)?;
+        let form = Form { skipping: directives.skip, coding: self.coding(inheritance.as_ref()) };
         let siblings = || self.playlist.siblings().1;
         let rendered = edition.form(form, self.playlist.siblings_stamp(), siblings, now);
         let mut headers = rendered.headers.clone();
         if directives.msn.is_some() {
             headers.insert(CACHE_CONTROL, edition::max_age(edition.blocking_lifetime()));
         }
-        self.dress(&rendered, headers, now.since(self.playlist.current()))
+        let age = now.since(self.playlist.current());
+        Ok(match inheritance {
+            None => self.dress(&rendered, headers, age),
+            Some(inheritance) => self.dress_own(&inheritance, &rendered, age),
+        })
     }
 
-    fn of_document(&self, document: &Document) -> Answer {
-        let rendered = document.form(coding(self.head));
+    fn of_document(&self, document: &Document) -> Result<Answer, Refusal> {
+        let document = document.on(self.listing.resource.permit.ladder);
+        let inheritance = self.inheritance(&document.multivariant.definitions, &Variables::default())?;
+        let rendered = document.form(self.coding(inheritance.as_ref()));
         let age = self.edge.clock.now().since(self.playlist.current().max(document.at));
-        self.dress(&rendered, rendered.headers.clone(), age)
+        Ok(match inheritance {
+            None => self.dress(&rendered, rendered.headers.clone(), age),
+            Some(inheritance) => self.dress_own(&inheritance, &rendered, age),
+        })
+    }
+
+    fn inheritance<'d>(
+        &self,
+        definitions: impl IntoIterator<Item = &'d Definition>,
+        imported: &Variables,
+    ) -> Result<Option<Inheritance<'_>>, Refusal> {
+        Ok(Inheritance::of(self.head, self.listing.resource, definitions, imported)?)
+    }
+
+    /// The coding of the form that is looked for: what is written for one viewer is written as text.
+    fn coding(&self, inheritance: Option<&Inheritance<'_>>) -> Coding {
+        if inheritance.is_some() { Coding::Identity } else { coding(self.head) }
+    }
+
+    /// The answer that is written for this viewer from a form without a coding.
+    fn dress_own(&self, inheritance: &Inheritance<'_>, rendered: &Rendered, age: Duration) -> Answer {
+        let text: Vec<u8> = rendered.chunks.concat();
+        let text = String::from_utf8_lossy(&text);
+        let mut headers = rendered.headers.clone();
+        headers.remove(VARY);
+        let own = Rendered::of_text(&inheritance.write(&text), coding(self.head), headers, Duration::ZERO);
+        let mut headers = own.headers.clone();
+        inherit::is_private(&mut headers);
+        self.dress(&own, headers, age)
     }
 
     /// The answer from a form. A range of it is not served: what a viewer lacks of a playlist is a delta update.

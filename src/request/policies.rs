@@ -4,14 +4,20 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use crate::config::access::{Access, Inherit};
 use crate::config::{self, Config, Route};
 use crate::live::Rules;
+use crate::live::references::References;
 use crate::origin::Origins;
 use crate::origin::supply::Supply;
 use crate::rules::caching::purge::Space;
 use crate::rules::cors::{Cors, Credentials, Permission};
 use crate::rules::fields::loops::Pseudonym;
+use crate::rules::session::{Gated, Reach};
+use crate::rules::token::Format;
+use crate::rules::token::carrier::{self, Packages};
 use crate::rules::uri::{self, PathPattern};
+use crate::sessions::SessionTerms;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::traffic::{RouteTraffic, Traffic};
 
@@ -58,10 +64,63 @@ pub struct RoutePolicy {
     pub supply: Arc<Supply>,
     /// How it treats live streams.
     pub rules: Arc<Rules>,
+    /// What its viewers need; `None`: it is open to all.
+    pub gated: Option<Gating>,
     /// CORS as the edge speaks it; `None`: the origin does.
     pub cors: Option<Cors>,
     /// Its counters.
     pub traffic: Arc<RouteTraffic>,
+}
+
+/// What a gated route asks of its viewers.
+pub struct Gating {
+    /// Its access.
+    pub access: Access,
+    /// What it asks of sessions.
+    pub terms: Arc<SessionTerms>,
+    /// Whether tokens travel as attributes of paths.
+    pub packages: Packages,
+    /// What a session of it opens.
+    pub reach: Reach,
+}
+
+impl Gating {
+    fn of(route: &Route, config: &Config) -> Option<Self> {
+        let name = route.access.as_ref()?;
+        let access = config.accesses.iter().find(|access| access.name == *name);
+        let access = access.expect("a checked configuration has the accesses that its routes name").clone();
+        let signs_uris = access.issuers.iter().any(|issuer| issuer.formats.contains(&Format::UriSigning));
+        let packages = if signs_uris { Packages::InPath } else { Packages::Elsewhere };
+        let shares_hosts = |other: &&Route| {
+            let is_any = other.hosts.is_empty() || route.hosts.is_empty();
+            is_any || other.hosts.iter().any(|host| route.hosts.contains(host))
+        };
+        let beside = config.routes.iter().filter(shares_hosts).map(|other| {
+            let gated = if other.access.as_ref() == Some(name) { Gated::ByIt } else { Gated::Otherwise };
+            (pattern(other), gated)
+        });
+        let hosts = route.hosts.iter().filter(|host| !host.starts_with('*')).cloned().collect();
+        let reach = Reach::new(hosts, beside);
+        let terms = Arc::new(SessionTerms::of(&access));
+        Some(Self { access, terms, packages, reach })
+    }
+
+    /// How playlists write what they name.
+    fn references(&self) -> References {
+        match self.access.inherit {
+            Inherit::Path => References::Relative(self.reach.clone(), self.access.carrier_position),
+            Inherit::Query | Inherit::Cookie | Inherit::None => References::Rooted,
+        }
+    }
+
+    /// The carriers that it looks at.
+    pub fn carriers(&self) -> carrier::Terms<'_> {
+        carrier::Terms { order: &self.access.carriers, names: &self.access.names, packages: self.packages }
+    }
+}
+
+fn pattern(route: &Route) -> PathPattern {
+    PathPattern::parse(&route.path).expect("a checked configuration has canonical paths")
 }
 
 enum HostPattern {
@@ -139,11 +198,13 @@ impl RoutePolicy {
         let origins: Vec<_> = route.origins.iter().filter_map(named).collect();
         let name: Arc<str> = route.name.as_str().into();
         let supply = Arc::new(Supply::new(route, &origins));
+        let gated = Gating::of(route, config);
         let rules = Rules {
             route: name.clone(),
             supply: supply.clone(),
             playlists: route.playlists,
             keys: route.keys,
+            references: gated.as_ref().map(Gating::references).unwrap_or_default(),
             query_keep: route.query_keep.clone(),
             stale_playlist_for: route.stale_playlist_for,
             failover_after: route.failover_after,
@@ -154,9 +215,10 @@ impl RoutePolicy {
             name,
             index,
             hosts: route.hosts.iter().map(|host| HostPattern::new(host)).collect(),
-            path: PathPattern::parse(&route.path).expect("a checked configuration has canonical paths"),
+            path: pattern(route),
             supply,
             rules: Arc::new(rules),
+            gated,
             cors: match &route.cors {
                 config::Cors::Edge(rules) => Some(cors(rules)),
                 config::Cors::Origin => None,
@@ -183,6 +245,11 @@ impl RoutePolicy {
     /// How its public paths look in keys.
     pub fn space(&self) -> Space {
         self.supply.space(&self.path, &self.config.path)
+    }
+
+    /// Whether a path is that of the route itself, with nothing below it.
+    pub fn ends_at(&self, path: &str) -> bool {
+        self.path.below(path) == Some("/")
     }
 
     /// Whether it serves a host.

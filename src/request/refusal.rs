@@ -10,10 +10,57 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use crate::region::proof::Unproven;
 use crate::rules::hls::directives::BadDirectives;
 use crate::rules::hls::reload::TooFar;
+use crate::rules::token::{Reason, Rejection};
 use crate::rules::uri::BadTarget;
 
 /// Fields that go along with a status of the origin's: without them it says only half (RFC 9110 §10.2, §11.6.1).
 const PASSED: [HeaderName; 4] = [LOCATION, RETRY_AFTER, WWW_AUTHENTICATE, ALLOW];
+
+/// The words of all refusals but those of tokens.
+const OWN_WORDS: [&str; 39] = [
+    "bad-request",
+    "head-too-large",
+    "body-too-large",
+    "method-not-allowed",
+    "expectation-failed",
+    "misdirected-host",
+    "no-route",
+    "loop-detected",
+    "not-stored",
+    "memory-full",
+    "too-many-fills",
+    "too-many-readers",
+    "origin-unreachable",
+    "origin-untrusted",
+    "origin-timeout",
+    "origin-reset",
+    "origin-cut-short",
+    "origin-malformed",
+    "origin-busy",
+    "target-too-long",
+    "bad-directives",
+    "position-too-far",
+    "hold-timeout",
+    "too-many-held",
+    "too-many-playlists",
+    "not-a-playlist",
+    "playlist-let-go",
+    "origin-status",
+    "no-longer-named",
+    "coding-unknown",
+    "version-unknown",
+    "fill-wait",
+    "not-a-peer",
+    "peers-disagree",
+    "origin-redirect",
+    "too-many-sessions",
+    "too-many-requests",
+    "too-many-connections",
+    "node-full",
+];
+
+/// For how long whoever meets an issuer whose keys could not be had yet waits.
+const KEYS_RETRY: Duration = Duration::from_secs(5);
 
 /// Whose fault a refusal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +187,30 @@ pub enum Refusal {
     /// Another node knows this one, or the object, by another name than this one does.
     #[error("the two nodes are configured otherwise")]
     PeersDisagree,
+    /// As many sessions as allowed go on on this node.
+    #[error("as many sessions as allowed go on on this node")]
+    TooManySessions,
+    /// A session or an address asks for more than it may.
+    #[error("more is asked for than one viewer may ask for: come back in {} s", seconds(*retry))]
+    TooManyRequests {
+        /// When to come back.
+        retry: Duration,
+    },
+    /// A session uses more connections than it may.
+    #[error("the session uses more connections than it may")]
+    TooManyConnections {
+        /// When to come back.
+        retry: Duration,
+    },
+    /// The node has no room for more viewers; those who play go on.
+    #[error("this node has no room for more viewers: come back in {} s", seconds(*retry))]
+    NodeFull {
+        /// When to come back.
+        retry: Duration,
+    },
+    /// No token or session opens what is asked for.
+    #[error("{0}")]
+    Token(#[from] Rejection),
     /// The origin answered with a status of its own, which is passed on.
     #[error("the origin answered with {status}")]
     OriginStatus {
@@ -151,44 +222,16 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The stable words, for metrics.
-    pub const WORDS: [&'static str; 35] = [
-        "bad-request",
-        "head-too-large",
-        "body-too-large",
-        "method-not-allowed",
-        "expectation-failed",
-        "misdirected-host",
-        "no-route",
-        "loop-detected",
-        "not-stored",
-        "memory-full",
-        "too-many-fills",
-        "too-many-readers",
-        "origin-unreachable",
-        "origin-untrusted",
-        "origin-timeout",
-        "origin-reset",
-        "origin-cut-short",
-        "origin-malformed",
-        "origin-busy",
-        "target-too-long",
-        "bad-directives",
-        "position-too-far",
-        "hold-timeout",
-        "too-many-held",
-        "too-many-playlists",
-        "not-a-playlist",
-        "playlist-let-go",
-        "origin-status",
-        "no-longer-named",
-        "coding-unknown",
-        "version-unknown",
-        "fill-wait",
-        "not-a-peer",
-        "peers-disagree",
-        "origin-redirect",
-    ];
+    /// The stable words, for metrics: the node's own, then those of tokens.
+    pub const WORDS: [&'static str; OWN_WORDS.len() + Reason::WORDS.len()] = {
+        let mut words = [""; OWN_WORDS.len() + Reason::WORDS.len()];
+        let mut at = 0;
+        while at < words.len() {
+            words[at] = if at < OWN_WORDS.len() { OWN_WORDS[at] } else { Reason::WORDS[at - OWN_WORDS.len()] };
+            at += 1;
+        }
+        words
+    };
 
     /// Position in [`Refusal::WORDS`].
     pub const fn index(&self) -> usize {
@@ -228,6 +271,11 @@ impl Refusal {
             Self::NotAPeer(_) => 32,
             Self::PeersDisagree => 33,
             Self::OriginRedirect => 34,
+            Self::TooManySessions => 35,
+            Self::TooManyRequests { .. } => 36,
+            Self::TooManyConnections { .. } => 37,
+            Self::NodeFull { .. } => 38,
+            Self::Token(rejection) => OWN_WORDS.len() + rejection.reason.index(),
         }
     }
 
@@ -259,6 +307,7 @@ impl Refusal {
             | Self::TooManyReaders
             | Self::FillWait
             | Self::TooManyHeld
+            | Self::TooManySessions
             | Self::TooManyPlaylists
             | Self::HoldTimeout { .. }
             | Self::PlaylistLetGo
@@ -271,6 +320,9 @@ impl Refusal {
             | Self::OriginRedirect
             | Self::OriginMalformed => StatusCode::BAD_GATEWAY,
             Self::OriginStatus { status, .. } => *status,
+            Self::Token(rejection) => of_token(rejection.reason),
+            Self::TooManyRequests { .. } | Self::TooManyConnections { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::NodeFull { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -292,13 +344,19 @@ impl Refusal {
             | Self::VersionUnknown
             | Self::NotAPeer(_)
             | Self::PeersDisagree
+            | Self::TooManyRequests { .. }
+            | Self::TooManyConnections { .. }
             | Self::NotStored => Fault::Viewer,
+            Self::Token(Rejection { reason: Reason::KeysUnavailable, .. }) => Fault::Node,
+            Self::Token(_) => Fault::Viewer,
             Self::LoopDetected
             | Self::MemoryFull
             | Self::TooManyFills
             | Self::TooManyReaders
             | Self::TooManyHeld
+            | Self::TooManySessions
             | Self::TooManyPlaylists
+            | Self::NodeFull { .. }
             | Self::PlaylistLetGo => Fault::Node,
             Self::OriginUnreachable
             | Self::OriginUntrusted
@@ -320,6 +378,10 @@ impl Refusal {
     pub const fn retry_after(&self) -> Option<Duration> {
         match (self, self.status()) {
             (Self::HoldTimeout { retry }, _) => Some(*retry),
+            (Self::TooManyRequests { retry } | Self::TooManyConnections { retry } | Self::NodeFull { retry }, _) => {
+                Some(Duration::from_secs(seconds(*retry)))
+            }
+            (Self::Token(Rejection { reason: Reason::KeysUnavailable, .. }), _) => Some(KEYS_RETRY),
             // The origin said, or did not say, when to come back.
             (Self::OriginStatus { .. }, _) => None,
             (_, StatusCode::SERVICE_UNAVAILABLE) => Some(Duration::from_secs(1)),
@@ -333,6 +395,46 @@ impl Refusal {
         let told = PASSED.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone())));
         told.collect()
     }
+}
+
+/// The status of a rejected token where fields may carry one; elsewhere 403 stands for 401 (RFC 9110 §15.5.2 wants a
+/// challenge that a player could meet).
+const fn of_token(reason: Reason) -> StatusCode {
+    match reason {
+        Reason::TokenMissing
+        | Reason::TokenMalformed
+        | Reason::TokenTooLarge
+        | Reason::AlgRefused
+        | Reason::KeyUnknown
+        | Reason::SignatureBad
+        | Reason::TokenExpired
+        | Reason::TokenNotYet
+        | Reason::IssuerUnknown
+        | Reason::AudienceMismatch
+        | Reason::TypeMismatch
+        | Reason::CritUnknown
+        | Reason::ClaimUnknown
+        | Reason::CatLabelUnknown
+        | Reason::TokenLivesTooLong => StatusCode::UNAUTHORIZED,
+        Reason::UriOutOfScope
+        | Reason::MethodRefused
+        | Reason::AddressMismatch
+        | Reason::AlpnMismatch
+        | Reason::GeoRefused
+        | Reason::GeoUnknown
+        | Reason::Replayed
+        | Reason::Revoked
+        | Reason::SessionLimit => StatusCode::FORBIDDEN,
+        Reason::TokenDuplicate | Reason::UriNotCanonical => StatusCode::BAD_REQUEST,
+        Reason::EntitlementOver => StatusCode::GONE,
+        Reason::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// Whole seconds, at least one.
+const fn seconds(duration: Duration) -> u64 {
+    let whole = duration.as_secs() + (duration.subsec_nanos() > 0) as u64;
+    if whole == 0 { 1 } else { whole }
 }
 
 #[cfg(test)]
@@ -357,5 +459,22 @@ mod tests {
             assert!(refusal.retry_after().is_some());
         }
         assert_eq!(Refusal::NoRoute.retry_after(), None);
+    }
+
+    #[test]
+    fn what_is_said_of_tokens_has_its_words_and_statuses() {
+        for (reason, word, status) in [
+            (Reason::TokenMissing, "token-missing", 401),
+            (Reason::TokenDuplicate, "token-duplicate", 400),
+            (Reason::UriNotCanonical, "uri-not-canonical", 400),
+            (Reason::UriOutOfScope, "uri-out-of-scope", 403),
+            (Reason::Revoked, "revoked", 403),
+            (Reason::EntitlementOver, "entitlement-over", 410),
+            (Reason::KeysUnavailable, "keys-unavailable", 503),
+        ] {
+            let refusal = Refusal::from(Rejection::new(reason, ""));
+            assert_eq!((refusal.word(), refusal.status().as_u16()), (word, status));
+            assert_eq!(refusal.retry_after().is_some(), status == 503);
+        }
     }
 }

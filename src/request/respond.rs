@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, REFERER, RETRY_AFTER, USER_AGENT,
+    WWW_AUTHENTICATE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 
+use crate::clock::WallTime;
 use crate::config::LiveMode;
 use crate::region::proof::{BUSY, REFUSED, WEIR_PEER};
 use crate::rules::caching::control;
@@ -16,20 +18,26 @@ use crate::rules::caching::purge;
 use crate::rules::fields::cache_status::CacheStatus;
 use crate::rules::fields::loops;
 use crate::rules::priority::{self, Priority};
+use crate::rules::token::carrier::{self, Carrier};
+use crate::rules::token::{Reason, Rejection};
 use crate::telemetry::access_log::{self, Line};
 use crate::telemetry::traffic::{Origination, Passage};
 
 use super::account::Account;
 use super::answer::{Access, Age, Answer, Provenance};
+use super::authorize::Admission;
 use super::body::{Body, Content};
 use super::edge::Edge;
 use super::policies::{Policies, RoutePolicy};
 use super::refusal::Fault;
-use super::{Caller, Head, Protocol, Refusal, Scheme, outward};
+use super::{Caller, Head, Protocol, Refusal, Scheme, inherit, outward};
 
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
 const PRIORITY: HeaderName = HeaderName::from_static("priority");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// The page that explains what is said of tokens.
+const HELP: &str = "docs/gate-a-stream.md";
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The response that the viewer gets.
@@ -37,7 +45,7 @@ pub fn finish(
     edge: &Edge,
     policies: &Policies,
     head: &Head,
-    route: Option<&RoutePolicy>,
+    (route, admission): (Option<&RoutePolicy>, Option<&Admission>),
     outcome: Result<Answer, Refusal>,
 ) -> Response<Body> {
     let id = edge.request_id();
@@ -45,7 +53,7 @@ pub fn finish(
         Ok(answer) => (answer, None),
         Err(refusal) => {
             edge.traffic.refused(refusal.index());
-            (refused(&refusal, head, &id), Some(refusal.word()))
+            (refused(&refusal, head, (route, edge.clock.wall(), &id)), Some(refusal.word()))
         }
     };
     let Answer { status, mut headers, content, origination, provenance, origin_wait, held, urgency, access } = answer;
@@ -54,6 +62,10 @@ pub fn finish(
         if let Some(route) = route {
             outward::relocate(route, head, &mut headers);
         }
+    }
+    if let (Some(admission), Some(gated)) = (admission, route.and_then(|route| route.gated.as_ref())) {
+        inherit::relocate(head, gated, admission, &mut headers);
+        inherit::keep_from_others(admission, &mut headers);
     }
     if let Some(route) = route {
         outward::dress(route, &mut headers);
@@ -165,12 +177,14 @@ fn tell_peer(refusal: &Refusal, headers: &mut HeaderMap) {
 }
 
 /// A refusal as JSON, with its stable word. Never cached; scripts may read it.
-fn refused(refusal: &Refusal, head: &Head, id: &str) -> Answer {
+fn refused(refusal: &Refusal, head: &Head, (route, wall, id): (Option<&RoutePolicy>, WallTime, &str)) -> Answer {
     #[derive(Serialize)]
     struct Problem<'a> {
         reason: &'a str,
         detail: String,
         request: &'a str,
+        #[serde(flatten)]
+        token: Option<OfToken>,
     }
     let mut headers = refusal.fields();
     if head.caller != Caller::Viewer || matches!(refusal, Refusal::NotAPeer(_) | Refusal::PeersDisagree) {
@@ -184,13 +198,61 @@ fn refused(refusal: &Refusal, head: &Head, id: &str) -> Answer {
     if *refusal == Refusal::MethodNotAllowed {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }
-    let problem = Problem { reason: refusal.word(), detail: refusal.to_string(), request: id };
+    let mut status = refusal.status();
+    let mut token = None;
+    if let Refusal::Token(rejection) = refusal {
+        status = challenge(route, (status, rejection.reason), &mut headers);
+        token = Some(OfToken::of(rejection, wall));
+    }
+    let problem = Problem { reason: refusal.word(), detail: refusal.to_string(), request: id, token };
     let content = if head.method == Method::HEAD {
         Content::Empty
     } else {
         Content::Full(serde_json::to_vec(&problem).expect("words are JSON").into())
     };
-    Answer { content, origination: Origination::Refused, ..Answer::own(refusal.status(), headers) }
+    Answer { content, origination: Origination::Refused, ..Answer::own(status, headers) }
+}
+
+/// What a player's developer is told of a token, beside the reason.
+#[derive(Serialize)]
+struct OfToken {
+    /// What the node's clock says, in seconds since the epoch.
+    now: u64,
+    /// When the token expired, if that is it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<u64>,
+    /// Where the reason is explained.
+    help: String,
+}
+
+impl OfToken {
+    fn of(rejection: &Rejection, wall: WallTime) -> Self {
+        let help = format!("{HELP}#{}", rejection.reason.word());
+        Self { now: wall.since_epoch().as_secs(), exp: rejection.expired, help }
+    }
+}
+
+/// Where fields may carry a token, 401 challenges for one (RFC 9110 §15.5.2), with an error only where one was sent
+/// (RFC 6750 §3); elsewhere nobody could meet a challenge, and 403 says so.
+fn challenge(
+    route: Option<&RoutePolicy>,
+    (status, reason): (StatusCode, Reason),
+    headers: &mut HeaderMap,
+) -> StatusCode {
+    let access = route.and_then(|route| route.gated.as_ref()).map(|gated| &gated.access);
+    let has_field = access.is_some_and(|access| access.carriers.contains(&Carrier::Header));
+    match (status, has_field) {
+        (StatusCode::UNAUTHORIZED, false) => StatusCode::FORBIDDEN,
+        (StatusCode::UNAUTHORIZED, true) => {
+            let challenge = match reason {
+                Reason::TokenMissing => "Bearer realm=\"weir\"",
+                _ => "Bearer realm=\"weir\", error=\"invalid_token\"",
+            };
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            status
+        }
+        _ => status,
+    }
 }
 
 fn line(
@@ -200,14 +262,17 @@ fn line(
     (passage, id, reason): (Passage, String, Option<&'static str>),
 ) -> Line {
     let field = |name: HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let referer = field(REFERER).map(|referer| referer.split(['?', '#']).next().unwrap_or_default().to_owned());
+    let referer = field(REFERER).map(|referer| {
+        let path = referer.split(['?', '#']).next().unwrap_or_default();
+        carrier::loggable_path(path).into_owned()
+    });
     Line {
         time: edge.clock.wall(),
         id,
         address: head.viewer.address.ip().to_canonical(),
         method: head.method.clone(),
         host: head.authority.clone().unwrap_or_default(),
-        path: format!("{}{}", head.path, access_log::loggable_query(head.query.as_deref())),
+        path: format!("{}{}", carrier::loggable_path(&head.path), access_log::loggable_query(head.query.as_deref())),
         protocol: head.protocol.version(),
         status: passage.status,
         octets: 0,

@@ -1,5 +1,7 @@
 //! Head → Target. A CORS preflight is answered here, before anything else is asked of the viewer.
 
+use std::sync::Arc;
+
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, header};
 
@@ -8,9 +10,13 @@ use crate::rules::caching::Key;
 use crate::rules::caching::invalidate::Written;
 use crate::rules::cors::is_preflight;
 use crate::rules::fields::loops;
+use crate::rules::token::carrier::{self, Credential, Presented, in_path};
+use crate::rules::token::{Reason, Rejection};
 use crate::rules::uri;
 
+use super::admit::Permit;
 use super::answer::{Access, Answer};
+use super::authorize::Admission;
 use super::page::Page;
 use super::policies::{NoRoute, Policies, RoutePolicy};
 use super::{Caller, Head, Refusal, Scheme};
@@ -28,18 +34,7 @@ pub enum Target<'a> {
     /// One of the node's own small answers.
     Page(Page),
     /// An answer of the route's that needs nothing further.
-    Answered(&'a RoutePolicy, Box<Answer>),
-}
-
-impl<'a> Target<'a> {
-    /// The route that serves it, if one does.
-    pub fn route(&self) -> Option<&'a RoutePolicy> {
-        match self {
-            Self::Resource(resource) => Some(resource.route),
-            Self::Answered(route, _) => Some(route),
-            Self::Page(_) => None,
-        }
-    }
+    Answered(Box<Answer>),
 }
 
 /// Something that comes from an origin.
@@ -54,6 +49,10 @@ pub struct Resource<'a> {
     pub key: Key,
     /// Path and query as viewers ask for them, canonical.
     pub target: String,
+    /// For whom it is, where its route asks who it is.
+    pub admission: Option<Arc<Admission>>,
+    /// As what it was let in.
+    pub permit: Permit,
 }
 
 impl Resource<'_> {
@@ -68,11 +67,31 @@ impl Resource<'_> {
     }
 }
 
-/// What `head` asks for.
-///
+/// A request whose carriers were cut: from here on its head has nothing of a token.
+pub struct Entered<'a> {
+    /// The route that serves it, where one does, refused or not.
+    pub route: Option<&'a RoutePolicy>,
+    /// What it asks for.
+    pub target: Result<Target<'a>, Refusal>,
+    /// What it presents, where its route asks for it.
+    pub presented: Option<Box<Presented>>,
+}
+
+/// What `head` asks for. Carriers are cut first; the lenient form of what is left picks the route, and the route says
+/// how strictly it is to be judged.
+pub fn enter<'a>(policies: &'a Policies, head: &mut Head) -> Entered<'a> {
+    let mut entered = Entered { route: None, target: Err(Refusal::NoRoute), presented: None };
+    entered.target = target(policies, head, (&mut entered.route, &mut entered.presented));
+    entered
+}
+
 /// # Errors
-/// `BadRequest`, `MethodNotAllowed`, `ExpectationFailed`, `MisdirectedHost`, `NoRoute`.
-pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Refusal> {
+/// `BadRequest`, `MethodNotAllowed`, `ExpectationFailed`, `MisdirectedHost`, `NoRoute`, `Token`.
+fn target<'a>(
+    policies: &'a Policies,
+    head: &mut Head,
+    (found, presented): (&mut Option<&'a RoutePolicy>, &mut Option<Box<Presented>>),
+) -> Result<Target<'a>, Refusal> {
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::MethodNotAllowed);
     }
@@ -81,18 +100,60 @@ pub fn target<'a>(policies: &'a Policies, head: &Head) -> Result<Target<'a>, Ref
     {
         return Err(Refusal::ExpectationFailed);
     }
+    let (carried, sent) = cut_path(policies, head);
+    let is_carried = carried.is_some();
     let canonical = canonical(head)?;
     if uri::is_under(&canonical.path, RESERVED) {
-        return Page::at(&canonical.path).map(Target::Page).ok_or(Refusal::NoRoute);
+        return Page::at(&canonical.path).filter(|_| !is_carried).map(Target::Page).ok_or(Refusal::NoRoute);
     }
     let route = policies.route(head.host(), &canonical.path).map_err(|no_route| match no_route {
         NoRoute::Host => Refusal::MisdirectedHost,
         NoRoute::Path => Refusal::NoRoute,
     })?;
-    if let Some(answer) = redirect_to_https(policies, route, head).or_else(|| preflight(route, head)) {
-        return Ok(Target::Answered(route, Box::new(answer)));
+    let gated = route.gated.as_ref().filter(|_| head.caller == Caller::Viewer);
+    if is_carried && gated.is_none() {
+        return Err(Refusal::NoRoute);
     }
-    Ok(Target::Resource(resource(route, head, &canonical)?))
+    *found = Some(route);
+    let redirect = redirect_to_https(policies, route, head, sent.as_deref());
+    if let Some(gated) = gated {
+        let Head { path, query, headers, .. } = head;
+        let cut = carrier::cut(carrier::Request { path, query, headers }, carried, &gated.carriers())?;
+        *presented = Some(Box::new(cut));
+    }
+    let canonical = strictly(route, head)?;
+    if gated.is_some() && canonical.path.contains("/.weir/") {
+        return Err(Refusal::NoRoute);
+    }
+    if let Some(answer) = redirect.or_else(|| preflight(route, head)) {
+        return Ok(Target::Answered(Box::new(answer)));
+    }
+    let resource = resource(route, head, &canonical)?;
+    Ok(Target::Resource(resource))
+}
+
+/// Cuts a carrier out of the path that is a segment of its own: at the root, or where the path of a gated route ends.
+/// What it holds, and the path as it was sent.
+fn cut_path(policies: &Policies, head: &mut Head) -> (Option<Credential>, Option<String>) {
+    let Some(parted) = Some(&head.path).filter(|_| head.caller == Caller::Viewer).and_then(|path| in_path(path)) else {
+        return (None, None);
+    };
+    let is_one = parted.front.is_empty() || ends_gated(policies, head.host(), parted.front);
+    if !is_one {
+        return (None, None);
+    }
+    let whole = parted.whole();
+    (Some(parted.credential), Some(std::mem::replace(&mut head.path, whole)))
+}
+
+/// Whether what stands before a carrier is the path of a gated route.
+fn ends_gated(policies: &Policies, host: &str, front: &str) -> bool {
+    let folder = format!("{front}/");
+    let canonical = uri::Target::canonical(&folder, None, uri::Strictness::Lenient);
+    canonical.is_ok_and(|canonical| {
+        let route = policies.route(host, &canonical.path).ok();
+        route.is_some_and(|route| route.gated.is_some() && route.ends_at(&canonical.path))
+    })
 }
 
 /// Whether the request has passed here before (RFC 8586; RFC 9110 §7.6.3). To be asked once its route is known: a
@@ -119,6 +180,20 @@ fn canonical(head: &Head) -> Result<uri::Target<'_>, Refusal> {
     uri::Target::canonical(&head.path, head.query.as_deref(), uri::Strictness::Lenient).map_err(Refusal::BadTarget)
 }
 
+/// The same as the route wants it: where it is strict, nothing that could be read in two ways. Another node has judged
+/// what it asks for.
+fn strictly<'h>(route: &RoutePolicy, head: &'h Head) -> Result<uri::Target<'h>, Refusal> {
+    let strictness = match head.caller {
+        Caller::Viewer => route.config.strict_paths,
+        Caller::Node(_) => uri::Strictness::Lenient,
+    };
+    let canonical = uri::Target::canonical(&head.path, head.query.as_deref(), strictness);
+    canonical.map_err(|bad| match route.gated {
+        Some(_) => Rejection::new(Reason::UriNotCanonical, bad.detail()).into(),
+        None => Refusal::BadTarget(bad),
+    })
+}
+
 /// The object that a canonical target is on a route.
 fn resource<'a>(route: &'a RoutePolicy, head: &Head, canonical: &uri::Target<'_>) -> Result<Resource<'a>, Refusal> {
     let viewer_authority = head.authority.clone().filter(|_| route.supply.shows_viewer());
@@ -126,16 +201,17 @@ fn resource<'a>(route: &'a RoutePolicy, head: &Head, canonical: &uri::Target<'_>
     let located = route.supply.locate(&target, viewer_authority.as_deref());
     let Located { key, upstream } =
         located.ok_or(Refusal::BadRequest("the request target has octets that a URI may not have"))?;
-    Ok(Resource { route, upstream, viewer_authority, key, target })
+    Ok(Resource { route, upstream, viewer_authority, key, target, admission: None, permit: Permit::default() })
 }
 
-fn redirect_to_https(policies: &Policies, route: &RoutePolicy, head: &Head) -> Option<Answer> {
+/// To where a viewer in cleartext is sent, with all that it brought: `sent` is the path with its carrier.
+fn redirect_to_https(policies: &Policies, route: &RoutePolicy, head: &Head, sent: Option<&str>) -> Option<Answer> {
     if !route.config.https_only || head.scheme == Scheme::Https || head.caller != Caller::Viewer {
         return None;
     }
     let query = head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
     let port = policies.doors.https_port.filter(|port| *port != 443).map(|port| format!(":{port}")).unwrap_or_default();
-    let location = format!("https://{}{port}{}{query}", head.host(), head.path);
+    let location = format!("https://{}{port}{}{query}", head.host(), sent.unwrap_or(&head.path));
     let mut headers = HeaderMap::new();
     headers.insert(header::LOCATION, location.try_into().ok()?);
     Some(Answer::own(StatusCode::PERMANENT_REDIRECT, headers))

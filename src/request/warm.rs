@@ -47,9 +47,9 @@ pub enum NotWarmed {
 /// # Errors
 /// [`NotWarmed`].
 pub fn warm(edge: &Edge, url: &str, time: Option<Duration>) -> Result<Warmed, NotWarmed> {
-    let head = explain::head(url, HeaderMap::new()).map_err(NotWarmed::Url)?;
+    let mut head = explain::head(url, HeaderMap::new()).map_err(NotWarmed::Url)?;
     let policies = edge.policies();
-    let (route, asked) = playlist(edge, &policies, &head)?;
+    let (route, asked) = playlist(edge, &policies, &mut head)?;
     edge.live.warm(&asked, time)?;
     Ok(Warmed { route: route.name.to_string(), target: asked.target.to_string() })
 }
@@ -69,8 +69,8 @@ pub fn follow_routes(edge: &Edge) {
     for route in &policies.routes {
         for target in &route.config.warm {
             let head = explain::head(&route.url(target), HeaderMap::new());
-            let followed = head.map_err(NotWarmed::Url).and_then(|head| {
-                let (_, asked) = playlist(edge, &policies, &head)?;
+            let followed = head.map_err(NotWarmed::Url).and_then(|mut head| {
+                let (_, asked) = playlist(edge, &policies, &mut head)?;
                 Ok(edge.live.warm(&asked, Some(2 * LOOK)).map(drop)?)
             });
             if let Err(error) = followed {
@@ -81,10 +81,10 @@ pub fn follow_routes(edge: &Edge) {
 }
 
 /// The playlist that `head` asks for.
-fn playlist<'a>(edge: &Edge, policies: &'a Policies, head: &Head) -> Result<(&'a RoutePolicy, Asked), NotWarmed> {
-    let resource = match route::target(policies, head)? {
+fn playlist<'a>(edge: &Edge, policies: &'a Policies, head: &mut Head) -> Result<(&'a RoutePolicy, Asked), NotWarmed> {
+    let resource = match route::enter(policies, head).target? {
         Target::Resource(resource) => resource,
-        Target::Page(_) | Target::Answered(..) => {
+        Target::Page(_) | Target::Answered(_) => {
             return Err(NotWarmed::NotFollowed("the node answers this by itself"));
         }
     };

@@ -32,43 +32,52 @@ pub struct Target<'a> {
 
 /// Why a target is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("{}", self.detail())]
 pub enum BadTarget {
     /// It does not begin with `/`.
-    #[error("a path begins with /")]
     NotAPath,
     /// A control character, a blank, or a character that is not ASCII.
-    #[error("only printable ASCII stands in a target; the rest is percent-encoded")]
     Character,
     /// `\`, which some read as `/`.
-    #[error("a backslash does not stand in a target")]
     Backslash,
     /// `#`, which never reaches a server.
-    #[error("a fragment does not stand in a target")]
     Fragment,
     /// `%` without two hex digits.
-    #[error("% is followed by two hex digits")]
     Escape,
     /// `%00`.
-    #[error("an encoded NUL")]
     Nul,
     /// `%2F`, `%5C` or `%2E`, which some decode before they look for segments.
-    #[error("an encoded slash, backslash or dot")]
     EncodedSeparator,
     /// A segment `.` or `..`.
-    #[error("a dot segment")]
     DotSegment,
     /// `//`.
-    #[error("an empty segment")]
     EmptySegment,
     /// `;`, which some cut off with what follows.
-    #[error("a path parameter")]
     Parameter,
     /// What is encoded is no UTF-8, or an overlong form of it.
-    #[error("what is percent-encoded is not UTF-8")]
     NotUtf8,
     /// More than [`LONGEST_PATH`] octets or [`MOST_SEGMENTS`] segments.
-    #[error("a path longer than 2 KiB or 64 segments")]
     TooLong,
+}
+
+impl BadTarget {
+    /// What is wrong, for the one who sent it.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::NotAPath => "a path begins with /",
+            Self::Character => "only printable ASCII stands in a target; the rest is percent-encoded",
+            Self::Backslash => "a backslash does not stand in a target",
+            Self::Fragment => "a fragment does not stand in a target",
+            Self::Escape => "% is followed by two hex digits",
+            Self::Nul => "an encoded NUL",
+            Self::EncodedSeparator => "an encoded slash, backslash or dot",
+            Self::DotSegment => "a dot segment",
+            Self::EmptySegment => "an empty segment",
+            Self::Parameter => "a path parameter",
+            Self::NotUtf8 => "what is percent-encoded is not UTF-8",
+            Self::TooLong => "a path longer than 2 KiB or 64 segments",
+        }
+    }
 }
 
 impl<'a> Target<'a> {
@@ -338,6 +347,19 @@ impl PathPattern {
         let (name, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let fits = after.is_empty() || is_under(rest, after);
         (fits && !name.is_empty()).then_some(name)
+    }
+
+    /// What is left of `path` below the pattern, beginning with `/`; `None` where the path is not of the pattern.
+    pub fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let Some(after) = &self.after else { return strip(path, &self.before) };
+        let rest = path.strip_prefix(&*self.before)?;
+        let (name, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        match (name, &**after) {
+            ("", _) => None,
+            (_, "") if rest.is_empty() => Some("/"),
+            (_, "") => Some(rest),
+            (_, after) => strip(rest, after),
+        }
     }
 }
 

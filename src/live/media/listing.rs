@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::live::Asked;
 use crate::origin::supply::Located;
-use crate::rules::hls::playlist::{ByteRange, HintKind, PartialSegment, PreloadHint, Segment, Tag};
+use crate::rules::hls::playlist::{ByteRange, HintKind, PartialSegment, PreloadHint, Segment};
 use crate::rules::hls::query;
 use crate::rules::hls::rewrite::resolve;
 use crate::rules::hls::variables::Variables;
@@ -29,12 +29,8 @@ pub(super) struct Item<'p> {
 impl<'a> Namer<'a> {
     /// The names of a playlist that was asked for so; `imported` are the variables of its multivariant playlist.
     pub fn new(asked: &'a Asked, playlist: &MediaPlaylist, imported: &Variables) -> Self {
-        let definitions = playlist.head.iter().filter_map(|line| match &line.tag {
-            Tag::Define(definition) => Some(definition),
-            _ => None,
-        });
         let query = asked.target.split_once('?').map(|(_, query)| query);
-        Self { asked, variables: Variables::of(definitions, query, imported) }
+        Self { asked, variables: Variables::of(playlist.definitions(), query, imported) }
     }
 
     /// How the playlist was asked for.

@@ -99,6 +99,7 @@ impl Stage {
             supply: Arc::new(Supply::new(&route(), &[&origin])),
             playlists: Playlists::Auto,
             keys: Keys::NoStore,
+            references: Default::default(),
             query_keep: Vec::new(),
             stale_playlist_for: 3,
             failover_after: 1,
@@ -276,6 +277,8 @@ fn route() -> Route {
         strip: String::new(),
         cors: config::Cors::Origin,
         https_only: false,
+        access: None,
+        strict_paths: crate::rules::uri::Strictness::Lenient,
         max_body: 0,
         live: LiveMode::Auto,
         playlists: Playlists::Auto,
@@ -290,6 +293,8 @@ fn route() -> Route {
         errors: Errors::default(),
         set_headers: Vec::new(),
         remove_headers: Vec::new(),
+        countries: crate::config::Countries::default(),
+        promise: crate::config::Promise::default(),
     }
 }
 

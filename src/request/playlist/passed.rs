@@ -17,11 +17,14 @@ use crate::live::edition::{self, Coding};
 use crate::origin;
 use crate::rules::caching::control::{Wanted, Wish};
 use crate::rules::fields::cache_status::Forward;
-use crate::rules::hls::parse;
-use crate::rules::hls::rewrite;
+use crate::rules::hls::multivariant::Multivariant;
+use crate::rules::hls::playlist::Definition;
+use crate::rules::hls::variables::Variables;
+use crate::rules::hls::{MediaPlaylist, parse};
 
 use super::super::body::Content;
 use super::super::forward::{self, Passing};
+use super::super::inherit::{self, Inheritance};
 use super::{Answer, Edge, Head, Listing, Policies, Refusal, URGENCY, coding};
 
 /// The largest playlist that is passed, in octets.
@@ -66,32 +69,56 @@ pub async fn answer(
     passing.headers.remove(IF_RANGE);
     let answer = forward::send(edge, policies, (head, listing.resource), passing).await?;
     let mut answer = Answer { urgency: Some(URGENCY), ..answer };
+    let route = listing.resource.route;
     if answer.status != StatusCode::OK || answer.headers.contains_key(CONTENT_ENCODING) {
         return Ok(answer);
     }
-    let Content::Passing(body) = answer.content else { return Ok(answer) };
+    let Content::Passing(body) = answer.content else {
+        OF_OCTETS.iter().filter(|_| route.gated.is_some()).for_each(|name| _ = answer.headers.remove(name));
+        return Ok(answer);
+    };
     let text = read(*body).await?;
     if parse::kind(&text).is_none() {
         return Err(Refusal::NotAPlaylist("it does not begin with #EXTM3U"));
     }
-    let supply = &listing.resource.route.supply;
-    let text = match rewrite::rewrite(&text, |uri| supply.public(uri, head.authority.as_deref())) {
+    let (own, viewer) = (&*listing.resource.target, head.authority.as_deref());
+    let text = match route.rules.references.write(&text, &route.supply, (own, viewer)) {
         Cow::Borrowed(_) => text,
         Cow::Owned(rewritten) => {
             OF_OCTETS.iter().for_each(|name| _ = answer.headers.remove(name));
             rewritten
         }
     };
+    let parsed = parse::parse(&text, None).ok();
     // What it lists is not this viewer's alone.
-    if let Ok(playlist) = parse::parse(&text, None) {
+    if let Some(playlist) = &parsed {
         let asked = listing.asking.asked(policies, listing.resource);
         let asked = Asked { target: listing.resource.target.as_str().into(), ..asked };
-        edge.live.media.listed_once(&asked, &playlist);
+        edge.live.media.listed_once(&asked, playlist);
     }
+    let text = inherited(text, (head, listing), parsed.as_ref(), &mut answer.headers)?;
     let octets = encoded(text, coding(head), &mut answer.headers);
     answer.headers.insert(CONTENT_LENGTH, octets.len().into());
     answer.content = Content::Full(octets);
     Ok(answer)
+}
+
+/// The text as its viewer gets it, where what it names is to inherit the viewer's session.
+fn inherited(
+    text: String,
+    (head, listing): (&Head, &Listing<'_>),
+    media: Option<&MediaPlaylist>,
+    headers: &mut HeaderMap,
+) -> Result<String, Refusal> {
+    let definitions: Vec<Definition> = match media {
+        Some(playlist) => playlist.definitions().cloned().collect(),
+        None => Multivariant::parse(&text).map(|multivariant| multivariant.definitions).unwrap_or_default(),
+    };
+    let inheritance = Inheritance::of(head, listing.resource, &definitions, &Variables::default())?;
+    let Some(inheritance) = inheritance else { return Ok(text) };
+    OF_OCTETS.iter().for_each(|name| _ = headers.remove(name));
+    inherit::is_private(headers);
+    Ok(inheritance.write(&text).into_owned())
 }
 
 /// A text in a coding, and what its fields say of that.

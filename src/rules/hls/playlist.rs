@@ -292,6 +292,14 @@ impl MediaPlaylist {
         self.msn(self.segments.len())
     }
 
+    /// Its EXT-X-DEFINE tags, in order.
+    pub fn definitions(&self) -> impl Iterator<Item = &Definition> {
+        self.head.iter().filter_map(|line| match &line.tag {
+            Tag::Define(definition) => Some(definition),
+            _ => None,
+        })
+    }
+
     /// Parts of the segment that is not complete yet.
     pub fn open_parts(&self) -> impl Iterator<Item = &PartialSegment> {
         self.tail.iter().filter_map(|line| match &line.tag {

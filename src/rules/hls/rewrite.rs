@@ -17,12 +17,16 @@ pub fn rewrite(text: &str, mut node: impl FnMut(&str) -> Option<String>) -> Cow<
     if !may_name_an_origin(text) {
         return Cow::Borrowed(text);
     }
+    rewrite_all(text, |uri| Some(uri).filter(|uri| names_an_origin(uri)).and_then(&mut node))
+}
+
+/// The same, where `new` is asked about every URI, relative ones and those with variables too.
+pub fn rewrite_all(text: &str, mut new: impl FnMut(&str) -> Option<String>) -> Cow<'_, str> {
     let (mut rewritten, mut copied) = (String::new(), 0);
     for line in lines(text) {
         for uri in uris(text, line) {
             let written = &text[uri.clone()];
-            let new = Some(written).filter(|uri| names_an_origin(uri)).and_then(&mut node);
-            if let Some(new) = new.filter(|new| new != written) {
+            if let Some(new) = new(written).filter(|new| new != written) {
                 rewritten.push_str(&text[copied..uri.start]);
                 rewritten.push_str(&new);
                 copied = uri.end;
@@ -43,23 +47,11 @@ pub fn rebase<'t>(text: &'t str, url: &str) -> Cow<'t, str> {
         return Cow::Borrowed(text);
     };
     let (site, base) = url.split_at(start);
-    let (mut rewritten, mut copied) = (String::new(), 0);
-    for line in lines(text) {
-        for uri in uris(text, line) {
-            let written = &text[uri.clone()];
-            let is_fixed = written.is_empty() || written.contains("{$");
-            let Some(seen) = Some(written).filter(|_| !is_fixed).and_then(|written| resolve(base, written)) else {
-                continue;
-            };
-            rewritten.extend([&text[copied..uri.start], site, &seen]);
-            copied = uri.end;
-        }
-    }
-    if copied == 0 {
-        return Cow::Borrowed(text);
-    }
-    rewritten.push_str(&text[copied..]);
-    Cow::Owned(rewritten)
+    rewrite_all(text, |written| {
+        let is_fixed = written.is_empty() || written.contains("{$");
+        let seen = Some(written).filter(|_| !is_fixed).and_then(|written| resolve(base, written))?;
+        Some([site, &seen].concat())
+    })
 }
 
 /// `uri` as seen from `base`, an absolute path with or without a query (RFC 3986 §5.2): an absolute path with its
@@ -80,6 +72,19 @@ pub fn resolve(base: &str, uri: &str) -> Option<String> {
         _ => (Cow::Owned(format!("{folder}{path}")), query),
     };
     Some(Target::canonical(&path, query, Strictness::Lenient).ok()?.path_and_query())
+}
+
+/// `target` as seen from `base`, both absolute paths with or without a query.
+pub fn relative(base: &str, target: &str) -> String {
+    let folder = |text: &str| text.split('?').next().unwrap_or(text).rfind('/').map_or(0, |at| at + 1);
+    let (from, to) = (&base[..folder(base)], &target[..folder(target)]);
+    let shared = from.bytes().zip(to.bytes()).take_while(|(a, b)| a == b).count();
+    let shared = from[..shared].rfind('/').map_or(0, |at| at + 1);
+    let mut uri = "../".repeat(from[shared..].matches('/').count());
+    uri.push_str(&target[shared..]);
+    let first = uri.split(['/', '?']).next().unwrap_or_default();
+    // What looks like a scheme or a rooted path is none (RFC 3986 §4.2).
+    if first.is_empty() || first.contains(':') { format!("./{uri}") } else { uri }
 }
 
 /// What is encoded beside what is not ASCII.

@@ -18,6 +18,10 @@ pub struct Grant {
     pub subject: Option<u64>,
     /// A keyed print of the token's identifier within its access; `None`: it has none.
     pub token: Option<u64>,
+    /// A keyed print of the identifier of the key that signed it (`kid`) within its access; `None`: it names none.
+    pub key: Option<u64>,
+    /// A keyed print of its issuer within its access; `None`: it names none.
+    pub issuer: Option<u64>,
     /// When the token was issued, else when the session began, in seconds since the epoch.
     pub issued_at: u64,
     /// When it is over, in seconds since the epoch; `None`: when it is idle.

@@ -1,7 +1,16 @@
 //! Sessions: one viewer's play on one device, and what it may go on doing.
 
+mod event;
 mod grant;
 mod identity;
+mod reach;
+pub mod revocation;
+pub mod standing;
+mod support;
 
+pub use event::{Event, EventKind, Theirs};
 pub use grant::Grant;
 pub use identity::SessionId;
+pub use reach::{Gated, Reach};
+pub use revocation::{Revocation, What};
+pub use support::support_code;

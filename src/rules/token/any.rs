@@ -56,8 +56,8 @@ impl<'t> Unverified<'t> {
     /// The issuer that it names, for finding its keys in a fixed table and for nothing else.
     pub fn issuer(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Jwt(token) => token.issuer(),
-            Self::UriSigning(token) => token.issuer(),
+            Self::Jwt(token) => token.issuer().map(Into::into),
+            Self::UriSigning(token) => token.issuer().map(Into::into),
             Self::Cat(token) => token.issuer().map(|issuer| issuer.into_string().into()),
             Self::Hdnts(_) => None,
         }

@@ -119,3 +119,164 @@ fn point<'a>(kind: Kind, length: usize, x: &'a [u8], y: &'a [u8]) -> Result<Part
         false => Err(BadKey::Numbers),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+    use base64::engine::general_purpose::STANDARD;
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::rules::token::json::BadJson;
+    use crate::rules::token::mint::SigningKey;
+
+    fn public(algorithm: Algorithm) -> Json {
+        SigningKey::generate(algorithm).unwrap().public.unwrap()
+    }
+
+    fn with(mut key: Json, name: &str, value: Json) -> Json {
+        key[name] = value;
+        key
+    }
+
+    fn read(keys: &[&Json]) -> Result<KeySet, BadKey> {
+        read_set(json!({ "keys": keys }).to_string().as_bytes(), &[])
+    }
+
+    fn passed_over(key: &Json) -> BadKey {
+        let set = read(&[key]).unwrap();
+        assert!(set.is_empty());
+        set.passed_over()[0]
+    }
+
+    #[test]
+    fn a_key_that_is_for_something_else_is_passed_over_and_the_others_stay() {
+        let (good, rsa) = (public(Algorithm::Es256), public(Algorithm::Rs256));
+        for (key, reason) in [
+            (with(rsa.clone(), "use", json!("enc")), BadKey::Purpose),
+            (with(rsa.clone(), "key_ops", json!(["encrypt", "wrapKey"])), BadKey::Purpose),
+            (with(rsa.clone(), "key_ops", json!([])), BadKey::Purpose),
+            (with(rsa.clone(), "alg", json!("RSA-OAEP")), BadKey::Algorithm),
+            (with(rsa.clone(), "alg", json!("RS512")), BadKey::Algorithm),
+            (with(rsa.clone(), "alg", json!("ES256")), BadKey::Algorithm),
+            (with(rsa.clone(), "alg", json!("none")), BadKey::Algorithm),
+            (with(rsa.clone(), "alg", json!(1)), BadKey::Member),
+            (with(rsa.clone(), "kty", json!("XYZ")), BadKey::Kind),
+            (with(rsa.clone(), "kid", json!(7)), BadKey::Member),
+            (with(rsa.clone(), "n", json!("AQAB")), BadKey::Weak),
+            (with(rsa.clone(), "n", json!("not base64url!")), BadKey::Member),
+            (with(rsa.clone(), "e", json!("AQ")), BadKey::Numbers),
+            (with(rsa.clone(), "e", json!("Ag")), BadKey::Numbers),
+            (with(good.clone(), "crv", json!("P-521")), BadKey::Kind),
+            (with(good.clone(), "crv", json!("secp256k1")), BadKey::Kind),
+            (with(good.clone(), "crv", json!("P-384")), BadKey::Numbers),
+            (with(good.clone(), "x", good["y"].clone()), BadKey::Numbers),
+            (with(good.clone(), "x", json!("AA")), BadKey::Numbers),
+            (with(public(Algorithm::EdDsa), "x", json!("AA")), BadKey::Numbers),
+            (json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 31])}), BadKey::Short),
+            (json!({"kty": "oct", "alg": "HS512", "k": URL_SAFE_NO_PAD.encode([7; 63])}), BadKey::Short),
+            (json!({"kty": "oct"}), BadKey::Member),
+            (json!({}), BadKey::Member),
+        ] {
+            assert_eq!(passed_over(&key), reason, "{key}");
+            let set = read(&[&key, &good]).unwrap();
+            assert_eq!((set.keys().len(), set.passed_over()), (1, &[reason][..]));
+        }
+        for (name, value) in [("use", json!("sig")), ("key_ops", json!(["sign", "verify"])), ("x5c", json!(["AAAA"]))] {
+            assert_eq!(read(&[&with(good.clone(), name, value)]).unwrap().keys().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_private_part_or_one_identifier_for_two_keys_refuses_the_set() {
+        let (one, other) = (public(Algorithm::Es256), public(Algorithm::Es256));
+        for name in ["d", "p", "q", "dp", "dq", "qi", "oth"] {
+            assert_eq!(read(&[&other, &with(one.clone(), name, json!("AA"))]), Err(BadKey::Private), "{name}");
+        }
+        assert_eq!(read(&[&one, &with(other.clone(), "kid", one["kid"].clone())]), Err(BadKey::Duplicate));
+        assert_eq!(read(&[&one, &one]).unwrap().keys().len(), 1, "the same key twice is one");
+        assert_eq!(read(&[&one, &other]).unwrap().keys().len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_set_is_refused_whole() {
+        let set = |text: &str| read_set(text.as_bytes(), &[]);
+        assert_eq!(set(""), Err(BadKey::Json(BadJson::Syntax)));
+        assert_eq!(set("[]"), Err(BadKey::Json(BadJson::NotAnObject)));
+        assert_eq!(set(r#"{"keys":[],"keys":[]}"#), Err(BadKey::Json(BadJson::Duplicate)));
+        assert_eq!(set("{}"), Err(BadKey::NoList));
+        assert_eq!(set(r#"{"keys":{}}"#), Err(BadKey::NoList));
+        assert_eq!(set(r#"{"keys":[7]}"#), Err(BadKey::Member));
+        assert_eq!(set(&format!(r#"{{"keys":[{}{{}}]}}"#, "{},".repeat(100))), Err(BadKey::TooMany));
+        assert_eq!(set(&format!(r#"{{"keys":[]}}{}"#, " ".repeat(LARGEST_SET))), Err(BadKey::TooMany));
+        assert_eq!(set(r#"{"keys":[]}"#), Ok(KeySet::default()));
+    }
+
+    #[test]
+    fn a_secret_that_everybody_can_have_is_none() {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let der = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).unwrap().as_ref().to_vec();
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(&der));
+        let certificate = rcgen::generate_simple_self_signed(["issuer.test".to_owned()]).unwrap().cert;
+        let jwk = public(Algorithm::Rs256).to_string();
+        for octets in [
+            pem.as_bytes(),
+            pem.trim_end().as_bytes(),
+            &der,
+            &[&der[..], b"\n"].concat(),
+            certificate.der(),
+            certificate.pem().as_bytes(),
+            jwk.as_bytes(),
+            format!(r#"{{"keys":[{jwk}]}}"#).as_bytes(),
+            b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIF7Lw0kX issuer",
+        ] {
+            let fault = read_secret(octets, None, &[]);
+            assert_eq!(fault, Err(BadKey::PublicSecret), "{}", String::from_utf8_lossy(octets));
+        }
+        assert!(read_secret(&[0x30; 32], None, &[]).is_ok());
+        assert_eq!(read_secret(&[7; 31], None, &[]), Err(BadKey::Short));
+        let keys = read_pem(pem.as_bytes(), Some("a"), &[]).unwrap();
+        assert_eq!((keys.keys()[0].algorithm(), keys.keys()[0].kid()), (Algorithm::Es256, Some("a")));
+    }
+
+    #[test]
+    fn a_file_holds_public_keys_or_one_certificate() {
+        let private = SigningKey::generate(Algorithm::Es256).unwrap().private;
+        let certificate = || rcgen::generate_simple_self_signed(["issuer.test".to_owned()]).unwrap().cert.pem();
+        let pem = |text: &str| read_pem(text.as_bytes(), None, &[]);
+        let (one, broken) = (certificate(), "-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----\n");
+        assert_eq!(pem(&one).unwrap().keys().len(), 1);
+        assert_eq!(pem(&format!("Subject: issuer.test\n{one}\n")).unwrap().keys().len(), 1);
+        for (text, fault) in [
+            (one.clone() + &certificate(), BadKey::Chain),
+            (private.to_string(), BadKey::Private),
+            (private.replace("PRIVATE KEY", "RSA PRIVATE KEY"), BadKey::Private),
+            (private.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"), BadKey::Private),
+            (private.replace("PRIVATE KEY", "PUBLIC KEY"), BadKey::Form),
+            (broken.to_owned(), BadKey::Form),
+            (broken.replace("END PUBLIC", "END OTHER"), BadKey::Form),
+            ("-----BEGIN PUBLIC KEY-----".to_owned(), BadKey::Form),
+            (String::new(), BadKey::Form),
+            ("a secret".to_owned(), BadKey::Form),
+        ] {
+            assert_eq!(pem(&text), Err(fault), "{text}");
+        }
+        assert_eq!(read_pem(one.as_bytes(), None, &[Algorithm::Rs256]), Err(BadKey::Algorithm));
+    }
+
+    #[test]
+    fn the_configuration_chooses_where_a_key_does_not() {
+        let mut rsa = public(Algorithm::Rs256);
+        rsa.as_object_mut().unwrap().remove("alg");
+        let of = |key: &Json, algorithms: &[Algorithm]| {
+            let set = read_set(json!({ "keys": [key] }).to_string().as_bytes(), algorithms).unwrap();
+            set.keys().first().map(Key::algorithm)
+        };
+        assert_eq!(of(&rsa, &[]), Some(Algorithm::Rs256));
+        assert_eq!(of(&rsa, &[Algorithm::Es256, Algorithm::Ps256, Algorithm::Rs256]), Some(Algorithm::Ps256));
+        assert_eq!(of(&rsa, &[Algorithm::Rs512]), Some(Algorithm::Rs512));
+        assert_eq!(of(&rsa, &[Algorithm::Es256]), None);
+        assert_eq!(of(&with(rsa, "alg", json!("RS256")), &[Algorithm::Ps256]), None);
+    }
+}

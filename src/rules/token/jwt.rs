@@ -4,10 +4,8 @@
 //! before its signature is verified is good for one thing: finding the key (`iss`, `kid`). Time, parties and the request
 //! are [`verdict`](super::verdict)'s.
 
-use std::borrow::Cow;
-
 use super::claims::{Claims, Format};
-use super::json::{BadJson, Object};
+use super::json::{BadJson, Object, Value};
 use super::jws::{Compact, Header, media_type};
 use super::key::{Key, KeySet};
 use super::reason::{Reason, Rejection};
@@ -41,6 +39,7 @@ pub struct Verified<'k> {
 pub struct Unverified<'t> {
     compact: Compact<'t>,
     header: Header,
+    issuer: Option<Box<str>>,
 }
 
 /// Takes a token apart, verifies its signature with one of `keys`, and reads its claims.
@@ -62,15 +61,15 @@ impl<'t> Unverified<'t> {
     pub fn read(token: &'t str) -> Result<Self, Rejection> {
         let compact = Compact::read(token)?;
         let header = Header::read(&compact.header)?;
-        Object::read(&compact.payload).map_err(bad_payload)?;
-        Ok(Self { compact, header })
+        let payload = Object::read(&compact.payload).map_err(bad_payload)?;
+        let issuer = payload.member("iss").and_then(Value::text).map(Into::into);
+        Ok(Self { compact, header, issuer })
     }
 
     /// The issuer that it names, for finding its keys in a fixed table and for nothing else; an `iss` that is no text is
     /// none.
-    pub fn issuer(&self) -> Option<Cow<'_, str>> {
-        let payload = Object::read(&self.compact.payload).ok()?;
-        Some(Cow::Owned(payload.member("iss")?.text()?.to_owned()))
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// What is signed.
@@ -98,6 +97,17 @@ impl<'t> Unverified<'t> {
         Ok(Verified { claims, key })
     }
 
+    fn check_type(&self, terms: &JwtTerms) -> Result<(), Rejection> {
+        let refused = |detail| Err(Rejection::new(Reason::TypeMismatch, detail));
+        let named = self.header.token_type.as_deref();
+        match terms.token_type.as_deref().map(media_type) {
+            Some(expected) if named == Some(&*expected) => Ok(()),
+            Some(_) => refused("typ is not the type that the issuer's tokens have here"),
+            None if matches!(named, None | Some("jwt")) => Ok(()),
+            None => refused("typ is JWT, or left out"),
+        }
+    }
+
     fn is_signed_with(&self, key: &Key) -> bool {
         let length = self.compact.signature.len();
         key.algorithm().signature_length().is_none_or(|expected| expected == length)
@@ -116,18 +126,6 @@ impl<'t> Unverified<'t> {
             _ => "the signature does not hold",
         };
         Rejection::new(Reason::SignatureBad, detail)
-    }
-
-    fn check_type(&self, terms: &JwtTerms) -> Result<(), Rejection> {
-        let named = self.header.token_type.as_deref();
-        match terms.token_type.as_deref().map(media_type) {
-            Some(expected) if named == Some(&*expected) => Ok(()),
-            Some(_) => {
-                Err(Rejection::new(Reason::TypeMismatch, "typ is not the type that the issuer's tokens have here"))
-            }
-            None if matches!(named, None | Some("jwt")) => Ok(()),
-            None => Err(Rejection::new(Reason::TypeMismatch, "typ is JWT, or left out")),
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod algorithm;
 pub mod any;
+pub mod carrier;
 pub mod cat;
 pub mod cbor;
 pub mod claims;

@@ -7,8 +7,6 @@ mod container;
 
 pub use container::Container;
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value as Json};
 
 use super::claims::Format;
@@ -54,7 +52,7 @@ impl<'t> Unverified<'t> {
     }
 
     /// The issuer that it names, for finding its keys and for nothing else.
-    pub fn issuer(&self) -> Option<Cow<'_, str>> {
+    pub fn issuer(&self) -> Option<&str> {
         self.0.issuer()
     }
 

@@ -247,3 +247,6 @@ fn of_fields(claims: &Claims, facts: &Facts<'_>) -> Result<(), Rejection> {
         false => Err(Rejection::new(Reason::ClaimUnknown, "the token asks for fields that the request does not have")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -134,6 +134,7 @@ impl Stage {
             supply,
             playlists: crate::config::Playlists::Auto,
             keys: crate::config::Keys::NoStore,
+            references: Default::default(),
             query_keep: Vec::new(),
             stale_playlist_for: 3,
             failover_after: 1,

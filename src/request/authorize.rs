@@ -1,0 +1,196 @@
+//! Who may see what is asked for: what a request presents → its grant → its session. Below here nobody knows a token.
+//!
+//! It comes before the look into the cache, for every method, for stale answers and errors too. What another node asks
+//! for was judged there.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::access::Gate;
+use crate::clock::Tick;
+use crate::rules::admission::country::Country;
+use crate::rules::session::Grant;
+use crate::rules::token::carrier::{Credential, Kind, Place, Presented};
+use crate::rules::token::scope::{Asked, comparable_query};
+use crate::rules::token::verdict::Facts;
+use crate::rules::token::{Reason, Rejection};
+use crate::sessions::{NotEntered, Session};
+
+use super::edge::Edge;
+use super::policies::Gating;
+use super::route::Resource;
+use super::{Caller, Head, Protocol, Refusal, Scheme, admit, tell};
+
+const MISSING: Rejection = Rejection::new(Reason::TokenMissing, "this needs a token, and the request has none");
+const NO_GATE: Rejection = Rejection::new(Reason::KeysUnavailable, "the access is being set up");
+
+/// A request that was let in.
+pub struct Admission {
+    /// Its session.
+    pub session: Arc<Session>,
+    /// What it may do.
+    pub grant: Grant,
+    /// What it presented, and where.
+    pub how: (Kind, Place),
+    /// The session as it presented it.
+    sealed: Option<Box<str>>,
+    gate: Arc<Gate>,
+}
+
+impl Admission {
+    /// The session as URIs and cookies carry it: the same octets while it lives.
+    ///
+    /// # Errors
+    /// Where what it covers does not fit in a URI.
+    pub fn sealed(&self) -> Result<Cow<'_, str>, Rejection> {
+        match &self.sealed {
+            Some(sealed) => Ok(Cow::Borrowed(sealed)),
+            None => self.gate.seal(&self.grant).map(Cow::Owned),
+        }
+    }
+
+    /// When what was paid for is over, as the clock sees it.
+    fn over_at(&self, edge: &Edge) -> Option<Tick> {
+        let left = u128::from(self.grant.ends?) * 1_000_000_000;
+        let left = left.saturating_sub(edge.clock.wall().since_epoch().as_nanos());
+        let left = u64::try_from(left).unwrap_or(u64::MAX);
+        Some(edge.clock.now() + std::time::Duration::from_nanos(left))
+    }
+}
+
+/// What a request presents, judged.
+pub struct Verdict<'p> {
+    /// What was used.
+    pub credential: &'p Credential,
+    /// What it allows.
+    pub grant: Grant,
+}
+
+/// Lets a viewer in, where its route asks who it is.
+///
+/// # Errors
+/// `Token`, `TooManySessions`.
+pub fn admit(
+    edge: &Edge,
+    head: &Head,
+    resource: &Resource<'_>,
+    presented: Option<Box<Presented>>,
+) -> Result<Option<Arc<Admission>>, Refusal> {
+    let Some(gated) = resource.route.gated.as_ref().filter(|_| head.caller == Caller::Viewer) else { return Ok(None) };
+    let gate = edge.accesses.gate(&gated.access.name).ok_or(NO_GATE)?;
+    let presented = presented.unwrap_or_default();
+    let access = &gated.terms.access;
+    let judged = judge(edge, head, (resource, gated), (&gate, &presented));
+    let Verdict { credential, grant } = judged.inspect_err(|why| tell::refused(edge, access, *why, None))?;
+    let (now, wall) = (edge.clock.now(), edge.clock.wall());
+    let session = edge.sessions.enter(&gated.terms, &grant, (now, wall)).map_err(|why| match why {
+        NotEntered::Rejected(rejection) => {
+            tell::refused(edge, access, rejection, Some(grant.session));
+            Refusal::Token(rejection)
+        }
+        NotEntered::Full => Refusal::TooManySessions,
+    })?;
+    if session.is_news() {
+        tell::began(edge, &session, tell::Names::default());
+    }
+    let sealed = (credential.kind == Kind::Session).then(|| credential.text.clone());
+    let how = (credential.kind, credential.place);
+    Ok(Some(Arc::new(Admission { session, grant, how, sealed, gate })))
+}
+
+/// What a request presents, judged without entering a session.
+///
+/// # Errors
+/// The first rejection; where what is presented first has expired, that of what stands in for it.
+pub fn judge<'p>(
+    edge: &Edge,
+    head: &Head,
+    (resource, gated): (&Resource<'_>, &Gating),
+    (gate, presented): (&Gate, &'p Presented),
+) -> Result<Verdict<'p>, Rejection> {
+    let first = presented.first.as_ref().ok_or(MISSING)?;
+    let (path, query) = resource.target.split_once('?').map_or((&*resource.target, None), |(p, q)| (p, Some(q)));
+    let is_carrier = |name: &str| gated.access.names.query.iter().any(|own| own == name);
+    let query = query.and_then(|query| comparable_query(query, is_carrier));
+    let country = admit::country(&edge.countries, head);
+    let facts = Facts {
+        asked: Asked {
+            scheme: head.scheme.as_str(),
+            host: head.host().trim_end_matches('.'),
+            port: port(head),
+            path,
+            query: query.as_deref(),
+        },
+        method: &head.method,
+        address: head.viewer.address.ip().to_canonical(),
+        alpn: alpn(head),
+        country: country.as_ref().map(Country::code),
+        headers: &head.headers,
+    };
+    let now = edge.clock.wall().since_epoch().as_secs();
+    let of = |credential: &Credential| match credential.kind {
+        Kind::Token => gate.verify(&credential.text, &facts, now),
+        Kind::Session => gate.open(&credential.text, &facts, now),
+    };
+    let verdict = |credential: &'p Credential| of(credential).map(|grant| Verdict { credential, grant });
+    match (verdict(first), &presented.second) {
+        (Err(Rejection { reason: Reason::TokenExpired, .. }), Some(second)) => verdict(second),
+        (judged, _) => judged,
+    }
+}
+
+/// The port that the viewer named, where it is not the scheme's own.
+fn port(head: &Head) -> Option<u16> {
+    let authority = head.authority.as_deref()?;
+    let port = authority[head.host().len()..].strip_prefix(':')?.parse().ok()?;
+    let own = match head.scheme {
+        Scheme::Http => 80,
+        Scheme::Https => 443,
+    };
+    (port != own).then_some(port)
+}
+
+/// What the connection agreed on, where this node ended its TLS: behind a proxy that is not known.
+fn alpn(head: &Head) -> Option<&'static str> {
+    let is_ended_here = head.scheme == Scheme::Https && head.viewer.address == head.viewer.peer;
+    is_ended_here.then_some(match head.protocol {
+        Protocol::Http10 | Protocol::Http11 => "http/1.1",
+        Protocol::Http2 => "h2",
+        Protocol::Http3 => "h3",
+    })
+}
+
+/// Does some work for a request for as long as its session goes on: whoever is held until the playlist has come far
+/// enough is refused as soon as its session ends, and never held beyond what was paid for.
+///
+/// # Errors
+/// Those of the work; why the session has ended.
+pub async fn while_it_lasts<T>(
+    edge: &Edge,
+    admission: &Admission,
+    work: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        reason = admission.session.ended() => Err(ended(reason).into()),
+        () = entitlement(edge, admission) => Err(ended(Reason::EntitlementOver).into()),
+    }
+}
+
+/// Completes when what was paid for is over.
+async fn entitlement(edge: &Edge, admission: &Admission) {
+    match admission.over_at(edge) {
+        Some(at) => edge.clock.sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+const fn ended(reason: Reason) -> Rejection {
+    let detail = match reason {
+        Reason::EntitlementOver => "what this token was issued for is over",
+        Reason::SessionLimit => "the session has given way to another one of its subject",
+        _ => "this session, its token or its subject was revoked",
+    };
+    Rejection::new(reason, detail)
+}
