@@ -79,6 +79,11 @@ impl<'t> Unverified<'t> {
         self.issuer.as_deref()
     }
 
+    /// What is signed.
+    pub(super) const fn signed(&self) -> &str {
+        self.compact.signed
+    }
+
     /// The octets of its payload.
     pub(super) fn payload(&self) -> &[u8] {
         &self.compact.payload
