@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::rules::session::Grant;
 use crate::rules::token::verdict::Facts;
 use crate::rules::token::{Reason, Rejection};
+use crate::sessions::{Named, Prints};
 
 const NO_KEYS: Rejection = Rejection::new(Reason::KeysUnavailable, "the keys of the token's issuer are not there yet");
 
@@ -19,6 +20,16 @@ pub struct Gate;
 impl Accesses {
     /// The access of this name.
     pub fn gate(&self, _: &str) -> Option<Arc<Gate>> {
+        None
+    }
+}
+
+impl Prints for Accesses {
+    fn accesses(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
+    fn print(&self, _: &str, _: Named, _: &str) -> Option<u64> {
         None
     }
 }

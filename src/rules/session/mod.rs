@@ -1,5 +1,6 @@
 //! Sessions: one viewer's play on one device, and what it may go on doing.
 
+mod device;
 mod event;
 mod grant;
 mod identity;
@@ -8,6 +9,7 @@ pub mod revocation;
 pub mod standing;
 mod support;
 
+pub use device::Device;
 pub use event::{Event, EventKind, Theirs};
 pub use grant::Grant;
 pub use identity::SessionId;
