@@ -20,12 +20,8 @@ use weir::rules::token::verdict::{Facts, Terms};
 use weir::rules::token::{Claims, Format, KeySet, Rejection, jwk, verdict};
 
 const TABLES: [&str; 2] = ["formats_python.json", "formats_node.json"];
-const FORMATS: [(&str, Format); 4] = [
-    ("jwt", Format::Jwt),
-    ("uri-signing", Format::UriSigning),
-    ("cat", Format::Cat),
-    ("hdnts", Format::Hdnts),
-];
+const FORMATS: [(&str, Format); 4] =
+    [("jwt", Format::Jwt), ("uri-signing", Format::UriSigning), ("cat", Format::Cat), ("hdnts", Format::Hdnts)];
 /// How many cases there are of each format, at least.
 const LEAST: usize = 50;
 
@@ -99,7 +95,10 @@ impl Case<'_> {
             .into_iter()
             .flatten()
             .map(|(name, value)| {
-                (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value.as_str().unwrap()).unwrap())
+                (
+                    HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                    HeaderValue::from_str(value.as_str().unwrap()).unwrap(),
+                )
             })
             .collect();
         let issuers: Vec<Box<str>> = match &self.case["issuers"] {
