@@ -105,13 +105,22 @@ fn remote(request: &Request, tokens: &[AdminToken]) -> Result<(), Denial> {
     if !given.0.eq_ignore_ascii_case("bearer") {
         return Err(Denial::WrongToken);
     }
-    let needed = match request.uri().path() {
-        _ if *request.method() == Method::GET => Role::View,
-        "/purge" => Role::Purge,
-        _ => Role::Operate,
-    };
+    let needed = role(request.method(), request.uri().path());
     let token = tokens.iter().find(|token| token.secret.matches(given.1.as_bytes())).ok_or(Denial::WrongToken)?;
     if token.roles.contains(&needed) { Ok(()) } else { Err(Denial::WrongRole) }
+}
+
+/// The role that a call needs. Whoever may do one thing may do nothing else by it: a backend that ends sessions can
+/// neither purge nor drain.
+fn role(method: &Method, path: &str) -> Role {
+    const ORDERS: [(&str, Role); 3] =
+        [("/revoke", Role::Revoke), ("/purge", Role::Purge), ("/releases", Role::Release)];
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Role::View;
+    }
+    let is_at =
+        |order: &&(&str, Role)| path.strip_prefix(order.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    ORDERS.iter().find(is_at).map_or(Role::Operate, |(_, role)| *role)
 }
 
 #[cfg(test)]
@@ -146,10 +155,40 @@ mod tests {
     }
 
     #[test]
+    fn each_order_needs_its_own_role() {
+        let all = [Role::View, Role::Operate, Role::Purge, Role::Revoke, Role::Release];
+        for (method, path, needed) in [
+            (Method::GET, "/status", Role::View),
+            (Method::HEAD, "/metrics", Role::View),
+            (Method::GET, "/sessions/0123", Role::View),
+            (Method::POST, "/revoke", Role::Revoke),
+            (Method::POST, "/purge", Role::Purge),
+            (Method::POST, "/purged", Role::Operate),
+            (Method::POST, "/releases/7/activate", Role::Release),
+            (Method::POST, "/drain", Role::Operate),
+            (Method::POST, "/origins/main", Role::Operate),
+            (Method::DELETE, "/anything", Role::Operate),
+        ] {
+            assert_eq!(role(&method, path), needed, "{method} {path}");
+            for only in all {
+                let secret = "secret".to_owned().into();
+                let tokens = [AdminToken { secret, roles: vec![only], access: Vec::new() }];
+                let asked = Request::builder().method(&method).uri(path).header("authorization", "Bearer secret");
+                let verdict = remote(&asked.body(Body::empty()).unwrap(), &tokens);
+                assert_eq!(verdict.is_ok(), only == needed, "{only:?} {method} {path}");
+            }
+        }
+    }
+
+    #[test]
     fn elsewhere_a_token_with_the_fitting_role_is_asked_for() {
         let tokens = [
-            AdminToken { secret: "viewer".to_owned().into(), roles: vec![Role::View] },
-            AdminToken { secret: "operator".to_owned().into(), roles: vec![Role::View, Role::Operate] },
+            AdminToken { secret: "viewer".to_owned().into(), roles: vec![Role::View], access: Vec::new() },
+            AdminToken {
+                secret: "operator".to_owned().into(),
+                roles: vec![Role::View, Role::Operate],
+                access: Vec::new(),
+            },
         ];
         let table = [
             (Method::GET, None, Err(Denial::NoToken)),

@@ -22,8 +22,9 @@ pub use guard::Guard;
 pub use listen::{AdminListener, BindError, tls};
 use listen::{Caller, TlsListener};
 pub use status::{
-    CacheStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem,
-    RegionNode, RegionStatus, Reloaded, Resident, RouteStatus, Status, StreamStatus, WebhookStatus, WorkerHealth,
+    CacheStatus, CapacityStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus,
+    Problem, RegionNode, RegionStatus, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, Status,
+    StreamStatus, WebhookStatus, WorkerHealth,
 };
 
 /// What the admin API may order the node to do. The node answers each through its channel.

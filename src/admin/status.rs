@@ -41,6 +41,8 @@ pub struct Status {
     pub streams: Vec<StreamStatus>,
     /// The live edge.
     pub live: LiveStatus,
+    /// How full the node is; `null`: everybody is let in.
+    pub capacity: Option<CapacityStatus>,
     /// Living tasks by name, all workers together.
     pub tasks: BTreeMap<&'static str, usize>,
     /// The nodes that are told of revocations, sessions and purges; `null`: this one tells nobody.
@@ -88,6 +90,49 @@ pub struct WebhookStatus {
     pub delivered_seconds_ago: Option<f64>,
     /// Whether it has said that it wants nothing more (410).
     pub gone: bool,
+}
+
+/// How full the node is, and who was let in.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CapacityStatus {
+    /// What is measured and bounded: `egress` (bits per second), `connections`, `memory` (bytes), `cpu` (thousandths).
+    pub resources: BTreeMap<&'static str, ResourceStatus>,
+    /// Viewers who play.
+    pub viewers: u64,
+    /// What they may take by the bit rates of their routes, in bits per second.
+    pub committed_bits: u64,
+    /// What is promised to routes and not taken up, in bits per second.
+    pub promised_bits: u64,
+    /// Routes on which somebody plays, or that something is promised to.
+    pub routes: Vec<RouteRoom>,
+    /// Viewers let in so far.
+    pub admitted: u64,
+    /// Viewers let in without the highest variants so far.
+    pub lowered: u64,
+    /// Viewers who were told to come back so far, by what was used up.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+/// One bounded resource.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct ResourceStatus {
+    /// What is used.
+    pub used: u64,
+    /// What there is.
+    pub bound: u64,
+    /// Whether there is room for viewers of every tier, as far as this is concerned.
+    pub lets_all_in: bool,
+}
+
+/// The viewers of one route.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RouteRoom {
+    /// Its name.
+    pub route: String,
+    /// Those who play.
+    pub viewers: u64,
+    /// Those whom room is kept for.
+    pub promised: u64,
 }
 
 /// The process's memory as the system sees it, in bytes.

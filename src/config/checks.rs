@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use super::file::Value;
 use super::finding::{Complaint, Place, Report};
 use super::route::Typed;
 use super::suggest::nearest;
@@ -144,18 +145,7 @@ fn names<'a>(report: &Report, origins: &[origin::Typed<'a>], routes: &[Typed<'a>
 fn accesses(report: &Report, accesses: &[access::Typed<'_>], routes: &[Typed<'_>]) {
     let defined: Vec<&str> = accesses.iter().map(|typed| typed.name.as_str()).collect();
     let named = || routes.iter().filter_map(|typed| typed.access.as_ref());
-    for value in named() {
-        let name = value.as_text().unwrap_or_default();
-        if defined.contains(&name) {
-            continue;
-        }
-        let remedy = match nearest(name, defined.iter().copied()) {
-            Some(meant) => format!("did you mean \"{meant}\"?"),
-            None => format!("add `[access.{name}]`, or name another"),
-        };
-        let complaint = Complaint::new(format!("there is no access `{name}`"));
-        value.place.refuse(complaint.accepted(known("access", &defined)).remedy(remedy));
-    }
+    named().for_each(|value| is_access(value, &defined));
     if !report.is_sure_of("route") {
         return;
     }
@@ -164,6 +154,17 @@ fn accesses(report: &Report, accesses: &[access::Typed<'_>], routes: &[Typed<'_>
         let remedy = format!("add `access = \"{}\"` to the routes that it gates, or remove it", typed.name);
         typed.place.warn(complaint.remedy(remedy));
     }
+}
+
+/// What is named must be an access.
+pub(super) fn is_access(value: &Value<'_>, defined: &[&str]) {
+    let Some(name) = value.as_text().filter(|name| !defined.contains(name)) else { return };
+    let remedy = match nearest(name, defined.iter().copied()) {
+        Some(meant) => format!("did you mean \"{meant}\"?"),
+        None => format!("add `[access.{name}]`, or name another"),
+    };
+    let complaint = Complaint::new(format!("there is no access `{name}`"));
+    value.place.refuse(complaint.accepted(known("access", defined)).remedy(remedy));
 }
 
 /// Where an origin sees the viewer's Host, a playlist is another for each: one that is to be followed needs a Host.

@@ -64,10 +64,19 @@ impl fmt::Debug for Secret {
 
 /// A whole file of bounded size.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_up_to(path, LARGEST_FILE)
+}
+
+/// A whole file of at most so many octets.
+///
+/// # Errors
+/// It cannot be read, or is larger.
+pub fn read_up_to(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 16 MiB"));
+    File::open(path)?.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        let largest = super::value::rough_size(largest);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {largest}")));
     }
     Ok(bytes)
 }

@@ -168,6 +168,7 @@ impl Shared {
         }
         self.hall.limits.store(Arc::new(config.limits.clone()));
         self.hall.admission.set_bounds(config.limits.connections, config.limits.connections_per_prefix);
+        self.hall.admission.set_prefixes(config.limits.prefixes());
         let doors = advertised(&config, &self.doors.lock().bound);
         let traffic = &self.edge.traffic;
         traffic.streams.set_most(config.metrics.streams);
@@ -276,6 +277,8 @@ fn changes(old: &Config, new: &Config) -> Vec<String> {
         ("shutdown", old.shutdown != new.shutdown),
         ("admin", old.admin != new.admin),
         ("metrics", old.metrics != new.metrics),
+        ("capacity", old.capacity != new.capacity),
+        ("geo", old.geo != new.geo),
     ];
     parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part.to_owned()).collect()
 }

@@ -5,6 +5,7 @@ mod control;
 mod disk;
 mod doors;
 mod facts;
+mod limits;
 mod memory;
 mod numbers;
 mod process;
@@ -340,11 +341,13 @@ fn hall(
     let workers = config.node.workers;
     let settings =
         tcp::Settings { limits: config.limits.clone(), trusted_proxies: config.listen.trusted_proxies.clone() };
+    let admission = Admission::new(config.limits.connections, config.limits.connections_per_prefix);
+    admission.set_prefixes(config.limits.prefixes());
     Hall {
         service: EdgeService(edge.clone()),
         settings: Arc::new(ArcSwap::from_pointee(settings)),
         limits: Arc::new(ArcSwap::from_pointee(config.limits.clone())),
-        admission: Admission::new(config.limits.connections, config.limits.connections_per_prefix),
+        admission,
         region,
         certificates,
         tcp: (0..workers).map(|_| Arc::default()).collect(),
@@ -376,6 +379,9 @@ impl Shared {
             let stopped = self.stopped.clone();
             self.tasks.spawn(name, async move { _ = stopped.run_until_cancelled(keeping).await });
         };
+        keep("capacity", Box::pin(limits::keep(self.clone())));
+        let countries = self.edge.countries.clone();
+        keep("countries", Box::pin(countries.keep(self.clock.clone(), self.tasks.clone())));
         keep("warmth", Box::pin(warm::keep_routes(self.edge.clone())));
         if let Some(peers) = self.edge.policies().origins.peers() {
             keep("peers", Box::pin(peers.clone().keep()));

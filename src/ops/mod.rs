@@ -13,6 +13,7 @@ mod probe;
 mod summary;
 #[cfg(test)]
 mod tests;
+pub mod token;
 mod wire;
 
 use std::io::{self, Write};
@@ -87,6 +88,11 @@ pub enum Tool {
     /// Lets viewers leave a running node
     #[command(after_help = "Example: weir drain --by 10m\n         weir drain --cancel")]
     Drain(DrainArguments),
+    /// Makes keys and tokens, and explains verdicts
+    #[command(after_help = "Example: weir token keygen --out keys\n         \
+                            weir token mint --key keys/2026-a.pem --subject viewer-17 --path /live/event1\n         \
+                            weir token check - --config edge.toml < token")]
+    Token(token::TokenArguments),
 }
 
 /// `weir demo`
@@ -187,6 +193,12 @@ pub struct ExplainArguments {
     /// A field of the viewer's request; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = field)]
     pub headers: Vec<String>,
+    /// The viewer's token, or `-` for standard input. Arguments are visible in lists of processes
+    #[arg(long, value_name = "TOKEN|-", conflicts_with = "token_file")]
+    pub token: Option<String>,
+    /// File that holds the viewer's token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Which node
     #[command(flatten)]
     pub node: NodeArguments,
@@ -323,6 +335,7 @@ pub fn run(tool: Tool, out: &mut dyn Write, complaints: &mut dyn Write) -> io::R
         Tool::Warm(arguments) => runtime.block_on(client::warm(&arguments, &clock, out, complaints)),
         Tool::Purge(arguments) => runtime.block_on(client::purge(&arguments, &clock, out, complaints)),
         Tool::Origin(arguments) => runtime.block_on(client::origin(&arguments, &clock, out, complaints)),
+        Tool::Token(arguments) => runtime.block_on(token::run(&arguments, &clock, out, complaints)),
         Tool::Drain(arguments) => runtime.block_on(client::drain(&arguments, &clock, out, complaints)),
     }
 }

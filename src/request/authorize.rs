@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::access::Gate;
 use crate::clock::Tick;
+use crate::rules::admission::country::Country;
 use crate::rules::session::Grant;
 use crate::rules::token::carrier::{Credential, Kind, Place, Presented};
 use crate::rules::token::scope::{Asked, comparable_query};
@@ -18,7 +19,7 @@ use crate::sessions::{NotEntered, Session};
 use super::edge::Edge;
 use super::policies::Gating;
 use super::route::Resource;
-use super::{Caller, Head, Protocol, Refusal, Scheme, tell};
+use super::{Caller, Head, Protocol, Refusal, Scheme, admit, tell};
 
 const MISSING: Rejection = Rejection::new(Reason::TokenMissing, "this needs a token, and the request has none");
 const NO_GATE: Rejection = Rejection::new(Reason::KeysUnavailable, "the access is being set up");
@@ -111,6 +112,7 @@ pub fn judge<'p>(
     let (path, query) = resource.target.split_once('?').map_or((&*resource.target, None), |(p, q)| (p, Some(q)));
     let is_carrier = |name: &str| gated.access.names.query.iter().any(|own| own == name);
     let query = query.and_then(|query| comparable_query(query, is_carrier));
+    let country = admit::country(&edge.countries, head);
     let facts = Facts {
         asked: Asked {
             scheme: head.scheme.as_str(),
@@ -122,7 +124,7 @@ pub fn judge<'p>(
         method: &head.method,
         address: head.viewer.address.ip().to_canonical(),
         alpn: alpn(head),
-        country: None,
+        country: country.as_ref().map(Country::code),
         headers: &head.headers,
     };
     let now = edge.clock.wall().since_epoch().as_secs();

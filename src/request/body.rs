@@ -12,6 +12,7 @@ use crate::cache::{FillEnd, FillReader, ObjectReader};
 use crate::origin::{AnswerBody, FetchError};
 
 use super::account::Account;
+use super::meter::Metered;
 
 /// The body of an answer, with what must live as long as it does.
 pub struct Body {
@@ -35,6 +36,8 @@ pub enum Content {
     Filling(Filling),
     /// Straight from the origin.
     Passing(Box<AnswerBody>),
+    /// Any of these, measured.
+    Metered(Box<Metered>),
 }
 
 /// Shared octets, sent piece by piece.
@@ -170,10 +173,11 @@ impl Content {
             Self::Several(several) => Some(several.left),
             Self::Filling(filling) => filling.left,
             Self::Passing(body) => http_body::Body::size_hint(body).exact(),
+            Self::Metered(metered) => metered.length(),
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let data = match self {
             Self::Empty => None,
             Self::Full(bytes) if bytes.is_empty() => None,
@@ -186,6 +190,7 @@ impl Content {
                 let frame = ready!(http_body::Body::poll_frame(Pin::new(body), cx));
                 return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Origin)));
             }
+            Self::Metered(metered) => return metered.poll(cx),
         };
         Poll::Ready(data.map(|data| data.map(Frame::data)))
     }

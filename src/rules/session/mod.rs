@@ -5,12 +5,14 @@ mod grant;
 mod identity;
 mod reach;
 pub mod revocation;
+mod seal;
 pub mod standing;
 mod support;
 
 pub use event::{Event, EventKind, Theirs};
 pub use grant::Grant;
-pub use identity::SessionId;
+pub use identity::{Identity, Named, Opener, PrintKey, SessionId};
 pub use reach::{Gated, Reach};
 pub use revocation::{Revocation, What};
+pub use seal::Seals;
 pub use support::support_code;
