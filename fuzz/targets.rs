@@ -396,7 +396,7 @@ pub fn h3_request(data: &[u8]) {
     for part in whole.0 {
         match part {
             RequestPart::Head(section) => {
-                let viewer = Viewer { peer, address: peer };
+                let viewer = Viewer { peer, address: peer, proxy: weir::request::Proxy::None };
                 if let Ok(Request::Serve(head, _)) = message::read(&section, bounds, viewer, Tick::default()) {
                     assert!(head.path.starts_with('/') || head.path == "*");
                     assert!(!head.headers.keys().any(message::is_of_connection));

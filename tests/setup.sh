@@ -13,6 +13,7 @@ curl curl
 ffmpeg ffmpeg
 go golang-go
 haproxy haproxy
+nats-server nats-server
 nginx nginx
 openssl openssl
 node nodejs

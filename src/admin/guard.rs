@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::config::{AdminToken, Role};
 
 use super::listen::Caller;
+use super::revoke::Within;
 
 /// The rule of one listener.
 #[derive(Clone)]
@@ -27,14 +28,19 @@ pub enum Guard {
 }
 
 /// Lets a request pass or answers why not.
-pub async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+pub async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let verdict = match &guard {
-        Guard::Local => local(&request),
-        Guard::Monitor => Ok(()),
+        Guard::Local => local(&request).map(|()| None),
+        Guard::Monitor => Ok(None),
         Guard::Remote(tokens) => remote(&request, tokens),
     };
     match verdict {
-        Ok(()) => next.run(request).await,
+        Ok(within) => {
+            if let Some(within) = within {
+                request.extensions_mut().insert(within);
+            }
+            next.run(request).await
+        }
         Err(denial) => denial.into_response(),
     }
 }
@@ -96,22 +102,35 @@ fn host_is_local(headers: &HeaderMap) -> bool {
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-fn remote(request: &Request, tokens: &[AdminToken]) -> Result<(), Denial> {
+/// The accesses whose sessions the caller may end; `None`: all.
+fn remote(request: &Request, tokens: &[AdminToken]) -> Result<Option<Within>, Denial> {
     if matches!(request.extensions().get(), Some(ConnectInfo(Caller::Certified))) {
-        return Ok(());
+        return Ok(None);
     }
     let given = request.headers().get(AUTHORIZATION).ok_or(Denial::NoToken)?;
     let given = given.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(Denial::WrongToken)?;
     if !given.0.eq_ignore_ascii_case("bearer") {
         return Err(Denial::WrongToken);
     }
-    let needed = match request.uri().path() {
-        _ if *request.method() == Method::GET => Role::View,
-        "/purge" => Role::Purge,
-        _ => Role::Operate,
-    };
+    let needed = role(request.method(), request.uri().path());
     let token = tokens.iter().find(|token| token.secret.matches(given.1.as_bytes())).ok_or(Denial::WrongToken)?;
-    if token.roles.contains(&needed) { Ok(()) } else { Err(Denial::WrongRole) }
+    match token.roles.contains(&needed) {
+        true => Ok((!token.access.is_empty()).then(|| Within(token.access.as_slice().into()))),
+        false => Err(Denial::WrongRole),
+    }
+}
+
+/// The role that a call needs. Whoever may do one thing may do nothing else by it: a backend that ends sessions can
+/// neither purge nor drain.
+fn role(method: &Method, path: &str) -> Role {
+    const ORDERS: [(&str, Role); 3] =
+        [("/revoke", Role::Revoke), ("/purge", Role::Purge), ("/releases", Role::Release)];
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return Role::View;
+    }
+    let is_at =
+        |order: &&(&str, Role)| path.strip_prefix(order.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    ORDERS.iter().find(is_at).map_or(Role::Operate, |(_, role)| *role)
 }
 
 #[cfg(test)]
@@ -146,10 +165,40 @@ mod tests {
     }
 
     #[test]
+    fn each_order_needs_its_own_role() {
+        let all = [Role::View, Role::Operate, Role::Purge, Role::Revoke, Role::Release];
+        for (method, path, needed) in [
+            (Method::GET, "/status", Role::View),
+            (Method::HEAD, "/metrics", Role::View),
+            (Method::GET, "/sessions/0123", Role::View),
+            (Method::POST, "/revoke", Role::Revoke),
+            (Method::POST, "/purge", Role::Purge),
+            (Method::POST, "/purged", Role::Operate),
+            (Method::POST, "/releases/7/activate", Role::Release),
+            (Method::POST, "/drain", Role::Operate),
+            (Method::POST, "/origins/main", Role::Operate),
+            (Method::DELETE, "/anything", Role::Operate),
+        ] {
+            assert_eq!(role(&method, path), needed, "{method} {path}");
+            for only in all {
+                let secret = "secret".to_owned().into();
+                let tokens = [AdminToken { secret, roles: vec![only], access: Vec::new() }];
+                let asked = Request::builder().method(&method).uri(path).header("authorization", "Bearer secret");
+                let verdict = remote(&asked.body(Body::empty()).unwrap(), &tokens);
+                assert_eq!(verdict.is_ok(), only == needed, "{only:?} {method} {path}");
+            }
+        }
+    }
+
+    #[test]
     fn elsewhere_a_token_with_the_fitting_role_is_asked_for() {
         let tokens = [
-            AdminToken { secret: "viewer".to_owned().into(), roles: vec![Role::View] },
-            AdminToken { secret: "operator".to_owned().into(), roles: vec![Role::View, Role::Operate] },
+            AdminToken { secret: "viewer".to_owned().into(), roles: vec![Role::View], access: Vec::new() },
+            AdminToken {
+                secret: "operator".to_owned().into(),
+                roles: vec![Role::View, Role::Operate],
+                access: Vec::new(),
+            },
         ];
         let table = [
             (Method::GET, None, Err(Denial::NoToken)),
@@ -161,7 +210,7 @@ mod tests {
         ];
         for (method, token, verdict) in table {
             let fields: Vec<_> = token.map(|token| ("authorization", token)).into_iter().collect();
-            assert_eq!(remote(&request(method, &fields), &tokens), verdict, "{token:?}");
+            assert_eq!(remote(&request(method, &fields), &tokens).map(|_| ()), verdict, "{token:?}");
         }
     }
 }

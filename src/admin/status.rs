@@ -41,8 +41,100 @@ pub struct Status {
     pub streams: Vec<StreamStatus>,
     /// The live edge.
     pub live: LiveStatus,
+    /// Who is watching what is gated, and what was revoked.
+    pub sessions: SessionsStatus,
+    /// How full the node is; `null`: everybody is let in.
+    pub capacity: Option<CapacityStatus>,
     /// Living tasks by name, all workers together.
     pub tasks: BTreeMap<&'static str, usize>,
+    /// The nodes that are told of revocations, sessions and purges; `null`: this one tells nobody.
+    pub region: Option<RegionStatus>,
+    /// The backends that are told of sessions.
+    pub webhooks: Vec<WebhookStatus>,
+}
+
+/// The nodes that are told of revocations, sessions and purges.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RegionStatus {
+    /// Whether they can be told and heard.
+    pub connected: bool,
+    /// Those that are there.
+    pub nodes: Vec<RegionNode>,
+}
+
+/// Another node of the region.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RegionNode {
+    /// Its name.
+    pub name: String,
+    /// Since it was last heard.
+    pub heard_seconds: f64,
+    /// Whether everything that it has told is known here.
+    pub in_step: bool,
+    /// Its sessions that count for limits.
+    pub sessions: usize,
+}
+
+/// The backend of an access.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct WebhookStatus {
+    /// The access.
+    pub access: String,
+    /// Events that wait or are being sent.
+    pub waiting: usize,
+    /// Events that it took.
+    pub delivered: u64,
+    /// Events that it was not told: the queue was full, or the time for trying was over.
+    pub dropped: u64,
+    /// What the last attempt came to: `taken`, `status`, `gone`, `connect`, `timeout` or `broken`.
+    pub last: Option<&'static str>,
+    /// Since it last took something.
+    pub delivered_seconds_ago: Option<f64>,
+    /// Whether it has said that it wants nothing more (410).
+    pub gone: bool,
+}
+
+/// How full the node is, and who was let in.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CapacityStatus {
+    /// What is measured and bounded: `egress` (bits per second), `connections`, `memory` (bytes), `cpu` (thousandths).
+    pub resources: BTreeMap<&'static str, ResourceStatus>,
+    /// Viewers who play.
+    pub viewers: u64,
+    /// What they may take by the bit rates of their routes, in bits per second.
+    pub committed_bits: u64,
+    /// What is promised to routes and not taken up, in bits per second.
+    pub promised_bits: u64,
+    /// Routes on which somebody plays, or that something is promised to.
+    pub routes: Vec<RouteRoom>,
+    /// Viewers let in so far.
+    pub admitted: u64,
+    /// Viewers let in without the highest variants so far.
+    pub lowered: u64,
+    /// Viewers who were told to come back so far, by what was used up.
+    pub refused: BTreeMap<&'static str, u64>,
+}
+
+/// One bounded resource.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct ResourceStatus {
+    /// What is used.
+    pub used: u64,
+    /// What there is.
+    pub bound: u64,
+    /// Whether there is room for viewers of every tier, as far as this is concerned.
+    pub lets_all_in: bool,
+}
+
+/// The viewers of one route.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RouteRoom {
+    /// Its name.
+    pub route: String,
+    /// Those who play.
+    pub viewers: u64,
+    /// Those whom room is kept for.
+    pub promised: u64,
 }
 
 /// The process's memory as the system sees it, in bytes.
@@ -180,6 +272,25 @@ pub struct LiveStatus {
     pub held: usize,
     /// Each of the playlists, or a thousand of them: those that were asked for last.
     pub renditions: Vec<PlaylistStatus>,
+}
+
+/// Who is watching what is gated, and what was revoked.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct SessionsStatus {
+    /// Sessions that go on, by access name.
+    pub sessions: BTreeMap<String, u64>,
+    /// Sessions that began so far.
+    pub began: u64,
+    /// Sessions that were refused or ended so far, as their subject had too many.
+    pub limited: u64,
+    /// Sessions that were ended by a revocation so far.
+    pub revoked: u64,
+    /// Revocations in force.
+    pub revocations: usize,
+    /// Revocations that went before their time so far: `limits.revocations` is too small.
+    pub revocations_pushed_out: u64,
+    /// Whether a restart remembers every revocation; `null`: there is no folder for that, and it forgets them.
+    pub durable: Option<bool>,
 }
 
 /// One playlist.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use super::file::Value;
 use super::finding::{Complaint, Place, Report};
 use super::route::Typed;
 use super::suggest::nearest;
@@ -18,6 +19,7 @@ pub(super) fn whole<'a>(
     doors(config, report, addresses);
     names(report, origins, routes);
     accesses(report, typed_accesses, routes);
+    memory_of_sessions(config, typed_accesses);
     routes.iter().for_each(|route| warmth(route, origins));
     for (index, later) in routes.iter().enumerate() {
         if let Some(earlier) = routes[..index].iter().find(|earlier| takes_all(earlier, later)) {
@@ -144,18 +146,7 @@ fn names<'a>(report: &Report, origins: &[origin::Typed<'a>], routes: &[Typed<'a>
 fn accesses(report: &Report, accesses: &[access::Typed<'_>], routes: &[Typed<'_>]) {
     let defined: Vec<&str> = accesses.iter().map(|typed| typed.name.as_str()).collect();
     let named = || routes.iter().filter_map(|typed| typed.access.as_ref());
-    for value in named() {
-        let name = value.as_text().unwrap_or_default();
-        if defined.contains(&name) {
-            continue;
-        }
-        let remedy = match nearest(name, defined.iter().copied()) {
-            Some(meant) => format!("did you mean \"{meant}\"?"),
-            None => format!("add `[access.{name}]`, or name another"),
-        };
-        let complaint = Complaint::new(format!("there is no access `{name}`"));
-        value.place.refuse(complaint.accepted(known("access", &defined)).remedy(remedy));
-    }
+    named().for_each(|value| is_access(value, &defined));
     if !report.is_sure_of("route") {
         return;
     }
@@ -163,6 +154,26 @@ fn accesses(report: &Report, accesses: &[access::Typed<'_>], routes: &[Typed<'_>
         let complaint = Complaint::new(format!("no route asks for the access `{}`", typed.name));
         let remedy = format!("add `access = \"{}\"` to the routes that it gates, or remove it", typed.name);
         typed.place.warn(complaint.remedy(remedy));
+    }
+}
+
+/// What is named must be an access.
+pub(super) fn is_access(value: &Value<'_>, defined: &[&str]) {
+    let Some(name) = value.as_text().filter(|name| !defined.contains(name)) else { return };
+    let remedy = match nearest(name, defined.iter().copied()) {
+        Some(meant) => format!("did you mean \"{meant}\"?"),
+        None => format!("add `[access.{name}]`, or name another"),
+    };
+    let complaint = Complaint::new(format!("there is no access `{name}`"));
+    value.place.refuse(complaint.accepted(known("access", defined)).remedy(remedy));
+}
+
+/// Sessions are sealed with a secret: where nothing keeps it, a restart ends them all.
+fn memory_of_sessions(config: &Config, accesses: &[access::Typed<'_>]) {
+    if let (Some(first), None, None) = (accesses.first(), &config.node.state, &config.node.secrets) {
+        let complaint = Complaint::new("a restart ends all sessions: the secret that seals them is made anew");
+        let remedy = "add `state = \"/var/lib/weir\"` to [node], or `secrets = \"node.keys\"`, which nodes can share";
+        first.place.warn(complaint.remedy(remedy));
     }
 }
 

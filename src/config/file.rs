@@ -224,6 +224,17 @@ impl<'a> Value<'a> {
         self.within(Some(time), &bounds, format!("a time from \"{least}\" to \"{most}\""))
     }
 
+    /// A text that `read` understands, within bounds.
+    pub(super) fn measured<T: PartialOrd>(
+        &self,
+        what: &str,
+        read: impl FnOnce(&str) -> Result<T, ValueError>,
+        (bounds, accepted): (RangeInclusive<T>, &str),
+    ) -> Option<T> {
+        let value = read(self.text()?).map_err(|error| self.bad(what, error)).ok()?;
+        self.within(Some(value), &bounds, accepted.to_owned())
+    }
+
     fn within<T: PartialOrd>(&self, value: Option<T>, bounds: &RangeInclusive<T>, accepted: String) -> Option<T> {
         let value = value.filter(|value| bounds.contains(value));
         if value.is_none() {

@@ -3,7 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::file::{Section, ms};
+use super::file::{Section, Value, ms};
+use super::finding::Complaint;
+use super::value::{self, Rate};
+use crate::rules::admission::prefix::Prefixes;
 
 /// `[limits]`: times, counts and sizes (bytes).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +65,37 @@ pub struct Limits {
     pub follow_grace: Duration,
     /// Names of media that are remembered at once.
     pub media_names: usize,
+    /// Sessions that are known at once.
+    pub sessions: usize,
+    /// Revocations that are in force at once.
+    pub revocations: usize,
+    /// For how long what is revoked stays so, where nothing says otherwise.
+    pub revoked_for: Duration,
+    /// Requests of one session.
+    pub requests_per_session: Rate,
+    /// Connections that one session uses; 0: no bound.
+    pub connections_per_session: usize,
+    /// Octets per second of bodies to one session; 0: no bound.
+    pub session_rate: u64,
+    /// Reloads of one session that are held at once; 0: no bound.
+    pub held_per_session: usize,
+    /// Requests of one address prefix.
+    pub requests_per_prefix: Rate,
+    /// Bits of an IPv4 address that stand for one household.
+    pub ipv4_prefix: u8,
+    /// Bits of an IPv6 address that stand for one household.
+    pub ipv6_prefix: u8,
+    /// Bad tokens of one address prefix in ten seconds; 0: no bound.
+    pub bad_tokens: u32,
+    /// Sessions, and address prefixes, that are remembered at once by each of these limits.
+    pub limit_table: usize,
+}
+
+impl Limits {
+    /// What of an address stands for one household.
+    pub const fn prefixes(&self) -> Prefixes {
+        Prefixes { v4: self.ipv4_prefix, v6: self.ipv6_prefix }
+    }
 }
 
 impl Default for Limits {
@@ -94,6 +128,18 @@ impl Default for Limits {
             held_reloads: 200_000,
             follow_grace: Duration::from_secs(30),
             media_names: 4_000_000,
+            sessions: 200_000,
+            revocations: 1_000_000,
+            revoked_for: Duration::from_secs(7 * 86_400),
+            requests_per_session: Rate::NONE,
+            connections_per_session: 0,
+            session_rate: 0,
+            held_per_session: 8,
+            requests_per_prefix: Rate::NONE,
+            ipv4_prefix: 32,
+            ipv6_prefix: 56,
+            bad_tokens: 20,
+            limit_table: 65_536,
         }
     }
 }
@@ -134,12 +180,57 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
     count(s, "held_reloads", 1..=10_000_000, &mut limits.held_reloads);
     time(s, "follow_grace", &mut limits.follow_grace);
     count(s, "media_names", 1_000..=100_000_000, &mut limits.media_names);
+    count(s, "sessions", 1..=10_000_000, &mut limits.sessions);
+    count(s, "revocations", 1..=100_000_000, &mut limits.revocations);
+    time(s, "revoked_for", &mut limits.revoked_for);
+    of_sessions(s, &mut limits);
     section.finish();
     limits
 }
 
+/// The keys that say how much a session, or an address, may ask for.
+fn of_sessions(s: &mut Section<'_>, limits: &mut Limits) {
+    rate(s, "requests_per_session", &mut limits.requests_per_session);
+    count(s, "connections_per_session", 0..=16, &mut limits.connections_per_session);
+    if let Some(value) = s.value("session_rate") {
+        limits.session_rate = speed(&value).unwrap_or(limits.session_rate);
+    }
+    count(s, "held_per_session", 0..=10_000, &mut limits.held_per_session);
+    rate(s, "requests_per_prefix", &mut limits.requests_per_prefix);
+    count(s, "ipv4_prefix", 8..=32, &mut limits.ipv4_prefix);
+    count(s, "ipv6_prefix", 16..=128, &mut limits.ipv6_prefix);
+    count(s, "bad_tokens", 0..=200, &mut limits.bad_tokens);
+    count(s, "limit_table", 1_024..=16_777_216, &mut limits.limit_table);
+}
+
+fn rate(section: &mut Section<'_>, key: &'static str, limit: &mut Rate) {
+    let Some(value) = section.value(key) else { return };
+    if let Some(text) = value.text() {
+        match value::rate(text) {
+            Ok(rate) => *limit = rate,
+            Err(error) => value.bad("not a rate", error),
+        }
+    }
+}
+
+/// What a body's rate may be: less than an audio stream alone needs would hinder playback.
+fn speed(value: &Value<'_>) -> Option<u64> {
+    const LEAST: u64 = 64 << 10;
+    let speed = value.measured("not a speed", value::speed, (0..=1 << 40, value::SPEEDS))?;
+    if speed > 0 && speed < LEAST {
+        let complaint = Complaint::new("no video plays at this rate").found(value.place.typed());
+        value.place.refuse(complaint.accepted("\"64KiB/s\" and more; \"0B/s\" is no bound"));
+        return None;
+    }
+    Some(speed)
+}
+
 fn time(section: &mut Section<'_>, key: &'static str, limit: &mut Duration) {
-    let most = if key == "connection_age" { 24 * HOUR_MS } else { HOUR_MS };
+    let most = match key {
+        "connection_age" => 24 * HOUR_MS,
+        "revoked_for" => 3_650 * 24 * HOUR_MS,
+        _ => HOUR_MS,
+    };
     if let Some(time) = section.value(key).and_then(|value| value.time(ms(1..most))) {
         *limit = time;
     }

@@ -64,10 +64,19 @@ impl fmt::Debug for Secret {
 
 /// A whole file of bounded size.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_up_to(path, LARGEST_FILE)
+}
+
+/// A whole file of at most so many octets.
+///
+/// # Errors
+/// It cannot be read, or is larger.
+pub fn read_up_to(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 16 MiB"));
+    File::open(path)?.take(largest + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        let largest = super::value::rough_size(largest);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {largest}")));
     }
     Ok(bytes)
 }
@@ -236,6 +245,23 @@ pub(super) fn kept_elsewhere(value: &Value<'_>, base: &Path) -> Option<Secret> {
         }
     };
     visible(&text, value)
+}
+
+/// A secret of several lines: `"file"` or `{ env = "NAME" }`.
+pub(super) fn text(value: &Value<'_>, base: &Path) -> Option<Secret> {
+    let text = if value.is_table() {
+        let mut section = value.table()?;
+        let name = section.required("env", "\"NAME\"");
+        section.finish();
+        variable(&name?)?
+    } else {
+        file_text(value, base)?
+    };
+    if text.trim().is_empty() {
+        value.place.refuse(Complaint::new("the secret is empty").remedy("fill the file"));
+        return None;
+    }
+    Some(Secret::from(text))
 }
 
 fn variable(name: &Value<'_>) -> Option<String> {

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod aws;
+mod capacity;
 mod checks;
 mod file;
 mod finding;
@@ -12,6 +13,7 @@ mod listen;
 mod live;
 mod machine;
 mod material;
+mod nats;
 mod origin;
 mod peers;
 mod read;
@@ -25,6 +27,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 pub mod value;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,12 +37,16 @@ use ipnet::IpNet;
 
 use crate::rules::caching::negative::Errors;
 
+pub use capacity::{Capacity, Geo, Promise};
 pub use finding::{Finding, Problems};
 pub use limits::Limits;
 pub use machine::Machine;
-pub use material::Secret;
+pub use material::{Secret, read_up_to};
+pub use nats::{Nats, NatsLogin, NatsServer, NatsTls};
 pub use secrets::{BadSecrets, Secrets};
 pub use sharing::{Sharing, Wishes};
+pub use value::Rate;
+pub use webhook::Webhook;
 
 /// A whole, checked configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +77,12 @@ pub struct Config {
     pub metrics: Metrics,
     /// The other nodes of the region, and how they prove themselves; `None`: this node stands alone.
     pub peers: Option<Peers>,
+    /// How much the node can do, and who goes first; `None`: everybody is let in.
+    pub capacity: Option<Capacity>,
+    /// Who says where viewers are.
+    pub geo: Geo,
+    /// How the nodes of the region tell each other what happens; `None`: this one tells nobody.
+    pub nats: Option<Nats>,
     /// Who sees what is gated.
     pub accesses: Vec<access::Access>,
 }
@@ -409,8 +422,13 @@ pub struct Route {
     pub set_headers: Vec<(http::HeaderName, http::HeaderValue)>,
     /// Fields removed from each answer to viewers.
     pub remove_headers: Vec<http::HeaderName>,
+    /// Where it is served.
+    pub countries: Countries,
+    /// What is kept for it of the node's capacity.
+    pub promise: Promise,
 }
 
+pub use crate::rules::admission::country::Countries;
 pub use crate::rules::upstream::home::Failback;
 
 /// `route.live`
@@ -527,6 +545,8 @@ pub struct AdminToken {
     pub secret: Secret,
     /// What its bearer may do.
     pub roles: Vec<Role>,
+    /// The accesses whose sessions its bearer may end; empty: all of them.
+    pub access: Vec<String>,
 }
 
 /// What an admin caller may do.
@@ -538,6 +558,10 @@ pub enum Role {
     Operate,
     /// Purge what is stored.
     Purge,
+    /// End sessions, of the accesses that the token names.
+    Revoke,
+    /// Change what a class of streams is served by.
+    Release,
 }
 
 /// `[metrics]`

@@ -281,7 +281,7 @@ pub(super) fn tls(section: Option<Section<'_>>, base: &Path) -> OriginTls {
     OriginTls { ca, client, sni }
 }
 
-fn server_name(value: &Value<'_>) -> Option<String> {
+pub(super) fn server_name(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
     let valid = rustls_pki_types::DnsName::try_from(text).is_ok();
     if !valid {

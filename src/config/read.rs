@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use super::file::Section;
 use super::finding::{Complaint, Finding, Problems, Report};
 use super::machine::Machine;
-use super::{Address, Config, access, checks, limits, listen, material, origin, peers, route, syntax, tables};
+use super::{
+    Address, Config, access, capacity, checks, limits, listen, material, nats, origin, peers, route, syntax, tables,
+};
 
 impl Config {
     /// Reads a file. Relative names in it start at its folder. Warnings come with a configuration that works.
@@ -73,6 +75,7 @@ impl Config {
             ("listen.congestion", old_listen.congestion != new_listen.congestion),
             ("listen.peers", old_listen.peers != new_listen.peers),
             ("peers", peers::differ(self.peers.as_ref(), new.peers.as_ref())),
+            ("nats", self.nats != new.nats),
             ("cache.disk", self.cache.disk != new.cache.disk),
             ("http3.enabled", self.http3.enabled != new.http3.enabled),
             ("http3.gso", self.http3.gso != new.http3.gso),
@@ -108,10 +111,15 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
     let access_log = tables::access_log(whole.table("access_log"), base);
     let limits = limits::limits(whole.table("limits"));
     let shutdown = tables::shutdown(whole.table("shutdown"));
-    let admin = tables::admin(whole.table("admin"), base);
     let metrics = tables::metrics(whole.table("metrics"));
     let accesses = access::accesses(whole.table("access"), base);
+    let admin = tables::admin(whole.table("admin"), base, &accesses);
     let typed_peers = whole.table("peers").map(|section| peers::peers(section, base));
+    let nats_section = whole.table("nats");
+    let nats_place = nats_section.as_ref().map(|section| section.place.clone());
+    let nats = nats_section.and_then(|section| nats::nats(section, base));
+    let capacity = capacity::capacity(whole.table("capacity"), machine);
+    let geo = capacity::geo(whole.table("geo"), base);
     whole.finish();
     let config = Config {
         node,
@@ -120,16 +128,21 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
         tls,
         cache,
         origins: origins.iter().filter_map(|typed| typed.origin.clone()).collect(),
-        routes: routes.iter().map(|typed| typed.route.clone()).collect(),
+        routes: routes.iter().map(|typed| geo.applied(typed.route.clone())).collect(),
         access_log,
         limits,
         shutdown,
         admin,
         metrics,
         peers: typed_peers.as_ref().map(|typed| typed.peers.clone()),
+        capacity,
+        geo,
+        nats,
         accesses: accesses.iter().filter_map(|typed| typed.access.clone()).collect(),
     };
+    nats::together(&config, report, nats_place.as_ref());
     peers::together(&config, report, typed_peers.as_ref(), &addresses);
+    capacity::together(&config, report, &routes);
     checks::whole(&config, report, &addresses, (&origins, &accesses, &routes));
     Some(config)
 }

@@ -7,7 +7,7 @@ use http::Uri;
 
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
-use super::{Cors, CorsRules, LiveMode, Route, live, origin, sharing};
+use super::{Cors, CorsRules, LiveMode, Route, capacity, live, origin, sharing};
 use crate::rules::caching::negative::{Errors, Statuses};
 use crate::rules::uri::Strictness;
 
@@ -27,6 +27,8 @@ pub(super) struct Typed<'a> {
     pub(super) path: Option<Place<'a>>,
     /// Its `warm`, where it was typed.
     pub(super) warm: Option<Place<'a>>,
+    /// Its `countries`, where they were typed.
+    pub(super) countries: Option<Place<'a>>,
     /// The names of its origins.
     pub(super) origins: Vec<Value<'a>>,
     /// The name of its access, where one was typed.
@@ -62,6 +64,8 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let (set_headers, remove_headers) = headers.unwrap_or_default();
     let treatment = live::treatment(&mut section, &path);
     let sharing = sharing::sharing(&mut section);
+    let (countries, countries_place) = capacity::countries(section.value("countries"));
+    let promise = capacity::promise(&mut section);
     let place = section.place.clone();
     section.finish();
     let origins: Vec<(Value<'_>, Option<u32>)> = origins
@@ -106,9 +110,12 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
         errors,
         set_headers,
         remove_headers,
+        countries,
+        promise,
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
-    Typed { route, place, name, path, warm: treatment.warm_place, origins, access, comparable }
+    let countries = countries_place;
+    Typed { route, place, name, path, warm: treatment.warm_place, countries, origins, access, comparable }
 }
 
 /// An entry of `origins`: a name, or `{ name, weight }`.

@@ -7,8 +7,8 @@ use super::file::{Section, Value, ms};
 use super::finding::Complaint;
 use super::machine::{Machine, is_token};
 use super::{
-    AccessLog, Admin, AdminToken, Cache, Disk, DiskEngine, LogFormat, LogPath, Metrics, Node, Role, Shutdown, material,
-    secrets, value,
+    AccessLog, Admin, AdminToken, Cache, Disk, DiskEngine, LogFormat, LogPath, Metrics, Node, Role, Shutdown, access,
+    checks, material, secrets, value,
 };
 
 const HOUR_MS: u64 = 3_600_000;
@@ -173,11 +173,12 @@ pub(super) fn metrics(section: Option<Section<'_>>) -> Metrics {
 }
 
 /// `[admin]`
-pub(super) fn admin(section: Option<Section<'_>>, base: &Path) -> Admin {
+pub(super) fn admin(section: Option<Section<'_>>, base: &Path, defined: &[access::Typed<'_>]) -> Admin {
+    let defined: Vec<&str> = defined.iter().map(|typed| typed.name.as_str()).collect();
     let mut admin = Admin::default();
     let Some(mut section) = section else { return admin };
     let tokens = section.value("tokens").map(|value| value.tables()).unwrap_or_default();
-    admin.tokens = tokens.into_iter().filter_map(|token| admin_token(token, base)).collect();
+    admin.tokens = tokens.into_iter().filter_map(|token| admin_token(token, base, &defined)).collect();
     admin.certificate = section.table("certificate").and_then(|pair| material::certificate(pair, base));
     admin.client_ca = section.value("client_ca").and_then(|value| material::authorities(&value, base));
     admin.ready_needs_origins = section.value("ready_needs_origins").and_then(|value| value.flag()).unwrap_or(false);
@@ -185,20 +186,45 @@ pub(super) fn admin(section: Option<Section<'_>>, base: &Path) -> Admin {
     admin
 }
 
-fn admin_token(mut section: Section<'_>, base: &Path) -> Option<AdminToken> {
+/// What roles are called.
+const ROLES: [(&str, Role); 5] = [
+    ("view", Role::View),
+    ("revoke", Role::Revoke),
+    ("purge", Role::Purge),
+    ("operate", Role::Operate),
+    ("release", Role::Release),
+];
+
+fn admin_token(mut section: Section<'_>, base: &Path, defined: &[&str]) -> Option<AdminToken> {
     let file = section.required("file", "\"admin.token\"");
     let roles = section.required("roles", "[\"view\"]");
+    let access = section.value("access");
     section.finish();
     let secret = file.and_then(|value| material::secret(&value, base));
-    let words = [("view", Role::View), ("operate", Role::Operate), ("purge", Role::Purge)];
     let roles = roles?;
     let list = roles.list()?;
     if list.is_empty() {
+        let words: Vec<_> = ROLES.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let complaint = Complaint::new("a token without a role can do nothing");
-        roles
-            .place
-            .refuse(complaint.accepted("\"view\", \"operate\", \"purge\"").remedy("name a role, or remove the token"));
+        roles.place.refuse(complaint.accepted(words.join(", ")).remedy("name a role, or remove the token"));
     }
-    let roles = list.iter().filter_map(|role| role.choice(&words)).collect();
-    Some(AdminToken { secret: secret?, roles })
+    let typed = list.len();
+    let roles: Vec<Role> = list.iter().filter_map(|role| role.choice(&ROLES)).collect();
+    if let Some(value) = access.as_ref().filter(|_| !roles.contains(&Role::Revoke) && roles.len() == typed) {
+        let complaint = Complaint::new("`access` says whose sessions a token may end, and this one may end none");
+        value.place.warn(complaint.remedy("add the role \"revoke\", or leave the key out"));
+    }
+    let access = access.map(|value| accesses(&value, defined));
+    Some(AdminToken { secret: secret?, roles, access: access.unwrap_or_default() })
+}
+
+/// Names of accesses.
+fn accesses(value: &Value<'_>, defined: &[&str]) -> Vec<String> {
+    let list = value.one_or_many().unwrap_or_default();
+    if list.is_empty() {
+        let complaint = Complaint::new("the token may end no session").remedy("name an access, or leave the key out");
+        value.place.refuse(complaint);
+    }
+    list.iter().for_each(|name| checks::is_access(name, defined));
+    list.iter().filter_map(Value::text).map(str::to_owned).collect()
 }

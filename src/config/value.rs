@@ -90,6 +90,111 @@ pub fn time(text: &str) -> Result<Duration, ValueError> {
     Ok(Duration::from_millis(ms))
 }
 
+/// What a rate looks like.
+pub const RATES: &str = "a whole number a second, minute or hour, like \"50/s\" or \"600/m\"; \"0/s\" is no bound";
+/// What a speed looks like.
+pub const SPEEDS: &str = "a size a second, like \"2MiB/s\"";
+/// What a bit rate looks like.
+pub const BIT_RATES: &str = "a whole number with kbit/s, Mbit/s or Gbit/s, like \"6Mbit/s\" or \"10Gbit/s\"";
+/// What a share looks like.
+pub const SHARES: &str = "a whole number with %, like \"85%\"";
+
+const RATE_UNITS: [(&str, u64); 3] = [("/s", 1), ("/m", 60), ("/h", 3_600)];
+const RATE_ALIASES: [(&str, &str); 5] =
+    [("/sec", "/s"), ("/second", "/s"), ("/min", "/m"), ("/minute", "/m"), ("/hour", "/h")];
+const BIT_RATE_UNITS: [(&str, u64); 3] = [("kbit/s", 1_000), ("Mbit/s", 1_000_000), ("Gbit/s", 1_000_000_000)];
+const BIT_RATE_ALIASES: [(&str, &str); 9] = [
+    ("kbps", "kbit/s"),
+    ("mbps", "Mbit/s"),
+    ("gbps", "Gbit/s"),
+    ("kb/s", "kbit/s"),
+    ("mb/s", "Mbit/s"),
+    ("gb/s", "Gbit/s"),
+    ("kbit", "kbit/s"),
+    ("mbit", "Mbit/s"),
+    ("gbit", "Gbit/s"),
+];
+
+/// So many in a time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// How many; 0: there is no bound.
+    pub count: u32,
+    /// In what time; not zero.
+    pub per: Duration,
+}
+
+impl Rate {
+    /// There is no bound.
+    pub const NONE: Self = Self { count: 0, per: Duration::from_secs(1) };
+}
+
+impl fmt::Debug for Rate {
+    /// As the configuration writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = RATE_UNITS.iter().find(|(_, seconds)| Duration::from_secs(*seconds) == self.per);
+        write!(f, "{}{}", self.count, unit.map_or("/s", |(unit, _)| *unit))
+    }
+}
+
+/// So many a second, minute or hour.
+///
+/// # Errors
+/// Where the text is no whole number with such a time.
+pub fn rate(text: &str) -> Result<Rate, ValueError> {
+    let wrong = |meant| ValueError { accepted: RATES, meant };
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    if let (Ok(count), Some((_, seconds))) = (number.parse(), RATE_UNITS.iter().find(|(name, _)| *name == unit)) {
+        return Ok(Rate { count, per: Duration::from_secs(*seconds) });
+    }
+    let typed = unit.split_whitespace().collect::<String>();
+    let known = RATE_UNITS.iter().map(|(name, _)| (*name, *name)).chain(RATE_ALIASES);
+    let meant = known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(&typed)).map(|(_, unit)| unit);
+    let meant = meant.or(typed.is_empty().then_some("/s"));
+    Err(wrong(meant.filter(|_| number.parse::<u32>().is_ok()).map(|unit| format!("{number}{unit}"))))
+}
+
+/// Octets a second.
+///
+/// # Errors
+/// Where the text is no size with `/s`.
+pub fn speed(text: &str) -> Result<u64, ValueError> {
+    let wrong = |meant: Option<String>| ValueError { accepted: SPEEDS, meant };
+    match text.strip_suffix("/s").map(size) {
+        Some(Ok(octets)) => Ok(octets),
+        Some(Err(error)) => Err(wrong(error.meant.map(|meant| meant + "/s"))),
+        None => Err(wrong(size(text).is_ok().then(|| format!("{text}/s")))),
+    }
+}
+
+/// Bits a second.
+///
+/// # Errors
+/// Where the text is no whole number with such a unit.
+pub fn bit_rate(text: &str) -> Result<u64, ValueError> {
+    measure(text, &BIT_RATE_UNITS, &BIT_RATE_ALIASES, BIT_RATES)
+}
+
+/// A share of 1 to 100 per cent.
+///
+/// # Errors
+/// Where the text is none.
+pub fn share(text: &str) -> Result<u64, ValueError> {
+    let share = measure(text, &[("%", 1)], &[("percent", "%"), ("per cent", "%")], SHARES)?;
+    if (1..=100).contains(&share) { Ok(share) } else { Err(ValueError { accepted: SHARES, meant: None }) }
+}
+
+/// A bit rate as the configuration would write it, rounded down to three figures.
+pub fn rough_bits(bits: u64) -> String {
+    let (unit, factor) = BIT_RATE_UNITS.iter().rev().find(|(_, factor)| bits >= *factor).unwrap_or(&BIT_RATE_UNITS[0]);
+    let whole = bits / factor;
+    match bits % factor * 10 / factor {
+        tenth if whole < 100 && tenth > 0 => format!("{whole}.{tenth} {unit}"),
+        _ => format!("{whole} {unit}"),
+    }
+}
+
 /// A number of target durations, as in `3td`: at most a thousand.
 ///
 /// # Errors
@@ -228,6 +333,26 @@ mod tests {
         {
             assert_eq!(time(text).unwrap_err().meant.as_deref(), meant, "{text}");
         }
+    }
+
+    #[test]
+    fn rates_speeds_and_shares_carry_units() {
+        let per = Duration::from_secs;
+        for (text, count, seconds) in [("50/s", 50, 1), ("600/m", 600, 60), ("0/s", 0, 1), ("7/h", 7, 3_600)] {
+            assert_eq!(rate(text), Ok(Rate { count, per: per(seconds) }), "{text}");
+            assert_eq!(format!("{:?}", rate(text).unwrap()), text);
+        }
+        for (text, meant) in [("50", Some("50/s")), ("50 / s", Some("50/s")), ("5/min", Some("5/m")), ("x/s", None)] {
+            assert_eq!(rate(text).unwrap_err().meant.as_deref(), meant, "{text}");
+        }
+        assert_eq!(speed("2MiB/s"), Ok(2 << 20));
+        assert_eq!(speed("2MiB").unwrap_err().meant.as_deref(), Some("2MiB/s"));
+        assert_eq!(speed("2mib/s").unwrap_err().meant.as_deref(), Some("2MiB/s"));
+        assert_eq!((bit_rate("10Gbit/s"), bit_rate("6Mbit/s")), (Ok(10_000_000_000), Ok(6_000_000)));
+        assert_eq!(bit_rate("6Mbps").unwrap_err().meant.as_deref(), Some("6Mbit/s"));
+        assert_eq!((share("85%"), share("0%").is_err(), share("101%").is_err()), (Ok(85), true, true));
+        assert_eq!(share("85 %").unwrap_err().meant.as_deref(), Some("85%"));
+        assert_eq!((rough_bits(1_250_000_000), rough_bits(6_000_000)), ("1.2 Gbit/s".into(), "6 Mbit/s".into()));
     }
 
     #[test]

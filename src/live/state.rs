@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::clock::Tick;
 use crate::origin::FetchError;
+use crate::rules::hls::ladder::{self, Ladder};
 use crate::rules::hls::multivariant::Multivariant;
 
 use super::edition::{Coding, Edition, Rendered};
@@ -40,12 +41,27 @@ pub struct Document {
     pub at: Tick,
     identity: OnceLock<Arc<Rendered>>,
     gzip: OnceLock<Arc<Rendered>>,
+    /// The same without its highest variants; none: there is nothing to leave out.
+    lower: OnceLock<Option<Box<Document>>>,
 }
 
 impl Document {
     /// A multivariant playlist, of which no form is made yet.
     pub fn new(multivariant: Multivariant, headers: HeaderMap, at: Tick) -> Self {
-        Self { multivariant, headers, at, identity: OnceLock::new(), gzip: OnceLock::new() }
+        Self { multivariant, headers, at, identity: OnceLock::new(), gzip: OnceLock::new(), lower: OnceLock::new() }
+    }
+
+    /// It with the variants that a viewer is offered; made once.
+    pub fn on(&self, ladder: Ladder) -> &Self {
+        let made = || {
+            let text = ladder::lower(&self.multivariant.text)?;
+            let multivariant = Multivariant { text, ..self.multivariant.clone() };
+            Some(Box::new(Self::new(multivariant, self.headers.clone(), self.at)))
+        };
+        match ladder {
+            Ladder::Whole => self,
+            Ladder::Lower => self.lower.get_or_init(made).as_deref().unwrap_or(self),
+        }
     }
 
     /// It in a coding; made once.

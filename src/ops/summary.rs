@@ -1,5 +1,7 @@
 //! A configuration in sentences: what the node will do, and its memory in sum.
 
+mod limits;
+
 use serde::Serialize;
 
 use crate::config::value::{rough_size, write_time};
@@ -62,6 +64,7 @@ pub(super) fn sentences(config: &Config, machine: &Machine) -> Vec<String> {
         sentences.extend(treatment(served));
     }
     sentences.extend(streams(config));
+    sentences.extend(limits::sentences(config));
     sentences.push(state(config));
     sentences.extend(disk(config));
     sentences.push(log(config));

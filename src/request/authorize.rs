@@ -6,9 +6,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::HeaderValue;
+use http::header::USER_AGENT;
+
 use crate::access::Gate;
 use crate::clock::Tick;
-use crate::rules::session::Grant;
+use crate::rules::admission::country::Country;
+use crate::rules::session::{Device, Grant};
 use crate::rules::token::carrier::{Credential, Kind, Place, Presented};
 use crate::rules::token::scope::{Asked, comparable_query};
 use crate::rules::token::verdict::Facts;
@@ -18,7 +22,7 @@ use crate::sessions::{NotEntered, Session};
 use super::edge::Edge;
 use super::policies::Gating;
 use super::route::Resource;
-use super::{Caller, Head, Protocol, Refusal, Scheme};
+use super::{Caller, Head, Protocol, Refusal, Scheme, admit, tell};
 
 const MISSING: Rejection = Rejection::new(Reason::TokenMissing, "this needs a token, and the request has none");
 const NO_GATE: Rejection = Rejection::new(Reason::KeysUnavailable, "the access is being set up");
@@ -78,12 +82,22 @@ pub fn admit(
     let Some(gated) = resource.route.gated.as_ref().filter(|_| head.caller == Caller::Viewer) else { return Ok(None) };
     let gate = edge.accesses.gate(&gated.access.name).ok_or(NO_GATE)?;
     let presented = presented.unwrap_or_default();
-    let Verdict { credential, grant } = judge(edge, head, (resource, gated), (&gate, &presented))?;
+    let access = &gated.terms.access;
+    let judged = judge(edge, head, (resource, gated), (&gate, &presented));
+    let Verdict { credential, grant } = judged.inspect_err(|why| tell::refused(edge, access, *why, None))?;
     let (now, wall) = (edge.clock.now(), edge.clock.wall());
     let session = edge.sessions.enter(&gated.terms, &grant, (now, wall)).map_err(|why| match why {
-        NotEntered::Rejected(rejection) => Refusal::Token(rejection),
+        NotEntered::Rejected(rejection) => {
+            tell::refused(edge, access, rejection, Some(grant.session));
+            Refusal::Token(rejection)
+        }
         NotEntered::Full => Refusal::TooManySessions,
     })?;
+    if session.is_news() {
+        let user_agent = head.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
+        session.watched_on(Device::of(user_agent.unwrap_or_default()));
+        tell::began(edge, &session, tell::Names::default());
+    }
     let sealed = (credential.kind == Kind::Session).then(|| credential.text.clone());
     let how = (credential.kind, credential.place);
     Ok(Some(Arc::new(Admission { session, grant, how, sealed, gate })))
@@ -103,6 +117,7 @@ pub fn judge<'p>(
     let (path, query) = resource.target.split_once('?').map_or((&*resource.target, None), |(p, q)| (p, Some(q)));
     let is_carrier = |name: &str| gated.access.names.query.iter().any(|own| own == name);
     let query = query.and_then(|query| comparable_query(query, is_carrier));
+    let country = admit::country(&edge.countries, head);
     let facts = Facts {
         asked: Asked {
             scheme: head.scheme.as_str(),
@@ -114,7 +129,7 @@ pub fn judge<'p>(
         method: &head.method,
         address: head.viewer.address.ip().to_canonical(),
         alpn: alpn(head),
-        country: None,
+        country: country.as_ref().map(Country::code),
         headers: &head.headers,
     };
     let now = edge.clock.wall().since_epoch().as_secs();

@@ -7,15 +7,21 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use arc_swap::ArcSwap;
 
 use crate::access::Accesses;
+use crate::access::countries::Countries;
+use crate::access::webhooks::Webhooks;
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::live::Live;
+use crate::region::bus::Bus;
 use crate::rules::caching::Key;
 use crate::sessions::Sessions;
+use crate::sessions::quota::Quota;
 use crate::tasks::Tasks;
 use crate::telemetry::counters;
 use crate::telemetry::traffic::Traffic;
 
+use super::crowd::Crowd;
 use super::page::Readiness;
 use super::policies::Policies;
 
@@ -33,6 +39,10 @@ pub struct Parts {
     pub accesses: Arc<Accesses>,
     /// Who is watching.
     pub sessions: Arc<Sessions>,
+    /// The backends that are told of it.
+    pub webhooks: Arc<Webhooks>,
+    /// The other nodes that are told of it.
+    pub bus: Bus,
 }
 
 /// What every worker shares.
@@ -47,8 +57,18 @@ pub struct Edge {
     pub accesses: Arc<Accesses>,
     /// Who is watching.
     pub sessions: Arc<Sessions>,
+    /// The backends that are told of it.
+    pub webhooks: Arc<Webhooks>,
+    /// The other nodes that are told of it.
+    pub bus: Bus,
     /// What passed.
     pub traffic: Arc<Traffic>,
+    /// How much sessions and addresses may ask for.
+    pub quota: Arc<Quota>,
+    /// Who plays here, and whether there is room for more.
+    pub crowd: Arc<Crowd>,
+    /// Where viewers are.
+    pub countries: Arc<Countries>,
     policies: ArcSwap<Policies>,
     workers: Vec<Tasks>,
     hasher: foldhash::fast::RandomState,
@@ -61,24 +81,32 @@ impl Edge {
     /// process from those of earlier ones.
     pub fn new(
         clock: Clock,
-        Parts { cache, live, accesses, sessions }: Parts,
+        Parts { cache, live, accesses, sessions, webhooks, bus }: Parts,
         traffic: Arc<Traffic>,
         policies: Policies,
         (workers, incarnation): (Vec<Tasks>, u32),
     ) -> Self {
-        Self {
+        let config = policies.config.clone();
+        let edge = Self {
+            quota: Quota::new(clock.clone(), &config.limits),
+            crowd: Arc::new(Crowd::new(workers.len(), config.capacity.as_ref())),
+            countries: Countries::new(&config.geo),
             clock,
             cache,
             live,
             accesses,
             sessions,
+            webhooks,
+            bus,
             traffic,
             policies: ArcSwap::from_pointee(policies),
             workers,
             hasher: foldhash::fast::RandomState::default(),
             incarnation,
             draining: AtomicBool::new(false),
-        }
+        };
+        edge.follow(&config);
+        edge
     }
 
     /// Whether new viewers should come here.
@@ -98,7 +126,16 @@ impl Edge {
 
     /// From now on new requests see `policies`.
     pub fn replace_policies(&self, policies: Policies) {
+        self.follow(&policies.config);
         self.policies.store(Arc::new(policies));
+    }
+
+    /// What is counted and measured of viewers follows a configuration.
+    fn follow(&self, config: &Config) {
+        self.quota.configure(&config.limits);
+        self.countries.configure(&config.geo);
+        let promises = config.routes.iter().map(|route| (route.name.as_str().into(), route.promise));
+        self.crowd.configure(config.capacity.as_ref(), promises);
     }
 
     /// The worker that an object's fill and its origin connection live on.

@@ -23,7 +23,7 @@ use crate::rules::upstream::health::Standing;
 use super::asked::{self, Asking};
 use super::held::{self, Judge, Stored};
 use super::route::{self, Entered, Resource, Target};
-use super::{Caller, Edge, Head, Protocol, Refusal, Scheme, Viewer, authorize, cached};
+use super::{Caller, Edge, Head, Protocol, Proxy, Refusal, Scheme, Viewer, authorize, cached};
 
 /// What the node would do with a GET of a URL.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -441,7 +441,7 @@ pub(super) fn head(url: &str, mut fields: HeaderMap) -> Result<Head, &'static st
         query: uri.query().map(str::to_owned),
         headers: fields,
         caller: Caller::Viewer,
-        viewer: Viewer { peer: nobody, address: nobody },
+        viewer: Viewer { peer: nobody, address: nobody, proxy: Proxy::None },
         protocol: Protocol::Http11,
         received: Tick::default(),
         interims: Interims::default(),

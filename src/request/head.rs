@@ -67,6 +67,18 @@ pub struct Viewer {
     /// The viewer's own address: the peer's, or what a trusted proxy says (PROXY protocol, Forwarded,
     /// X-Forwarded-For). Every log, limit and rule uses this one. The port is 0 where it is not known.
     pub address: SocketAddr,
+    /// Whether what its fields say of the viewer is believed.
+    pub proxy: Proxy,
+}
+
+/// Who brought a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proxy {
+    /// The viewer, or whoever is in its place: what it says of itself is not believed.
+    #[default]
+    None,
+    /// A proxy that may say where viewers come from.
+    Trusted,
 }
 
 /// The scheme a viewer used.
@@ -142,7 +154,11 @@ mod tests {
                 query: None,
                 headers: HeaderMap::new(),
                 caller: Caller::Viewer,
-                viewer: Viewer { peer: ([127, 0, 0, 1], 1).into(), address: ([127, 0, 0, 1], 1).into() },
+                viewer: Viewer {
+                    peer: ([127, 0, 0, 1], 1).into(),
+                    address: ([127, 0, 0, 1], 1).into(),
+                    proxy: Proxy::None,
+                },
                 protocol: Protocol::Http11,
                 received: Tick::default(),
                 interims: Interims::default(),

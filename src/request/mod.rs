@@ -1,11 +1,13 @@
 //! The life of one request, the same for every protocol.
 
 mod account;
+mod admit;
 mod answer;
 mod asked;
 mod authorize;
 pub mod body;
 mod cached;
+pub mod crowd;
 pub mod edge;
 pub mod explain;
 mod forward;
@@ -13,6 +15,7 @@ pub mod head;
 pub mod held;
 mod inherit;
 mod media;
+mod meter;
 mod outward;
 mod page;
 mod plain;
@@ -24,6 +27,7 @@ pub mod refusal;
 mod represent;
 mod respond;
 mod route;
+mod tell;
 pub mod upload;
 mod upstream;
 pub mod warm;
@@ -35,7 +39,7 @@ use http::Response;
 pub use answer::Answer;
 pub use body::Body;
 pub use edge::Edge;
-pub use head::{Caller, Head, Protocol, Scheme, Viewer};
+pub use head::{Caller, Head, Protocol, Proxy, Scheme, Viewer};
 pub use page::Readiness;
 pub use policies::{Advertised, Policies};
 pub use refusal::Refusal;
@@ -80,16 +84,19 @@ fn journey<'j>(
             Target::Resource(resource) => resource,
         };
         route::refuse_loops(policies, head)?;
-        *admission = authorize::admit(edge, head, &resource, presented)?;
+        let admitted = authorize::admit(edge, head, &resource, presented);
+        *admission = admitted.map_err(|refusal| admit::counted(edge, head, refusal))?;
         resource.admission.clone_from(admission);
         asked::agree(edge, head, &resource)?;
-        match &*admission {
+        resource.permit = admit::permit(edge, head, &resource)?;
+        let answer = match &*admission {
             None => answer(edge, policies, head, (&resource, upload)).await,
             Some(admission) => {
                 let answer = Box::pin(answer(edge, policies, head, (&resource, upload)));
                 Box::pin(authorize::while_it_lasts(edge, admission, answer)).await
             }
-        }
+        }?;
+        Ok(admit::measured(edge, &resource, answer))
     }
 }
 

@@ -40,7 +40,7 @@ use super::edge::Edge;
 use super::inherit::{self, Inheritance};
 use super::policies::Policies;
 use super::route::Resource;
-use super::{Head, Refusal, upstream};
+use super::{Head, Refusal, admit, upstream};
 
 /// The urgency of playlists: nothing goes on without them (Appendix B.1).
 const URGENCY: u8 = 1;
@@ -189,6 +189,10 @@ async fn follow(
             Want::First => _ = waited.first.get_or_insert((now, opened)),
             Want::Reload(position) => waited.reload = Some((waited.reload.map_or(now, |(since, _)| since), position)),
         }
+        let _place = match want {
+            Want::Reload(_) => admit::hold(edge, listing.resource)?,
+            Want::First => None,
+        };
         let parked = playlist.parking.park(want).map_err(|_full| Refusal::TooManyHeld)?;
         let newest = playlist.state();
         if !Arc::ptr_eq(&newest, &state) {
@@ -276,6 +280,7 @@ impl Viewer<'_> {
     }
 
     fn of_document(&self, document: &Document) -> Result<Answer, Refusal> {
+        let document = document.on(self.listing.resource.permit.ladder);
         let inheritance = self.inheritance(&document.multivariant.definitions, &Variables::default())?;
         let rendered = document.form(self.coding(inheritance.as_ref()));
         let age = self.edge.clock.now().since(self.playlist.current().max(document.at));

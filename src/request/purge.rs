@@ -4,27 +4,12 @@
 use http::HeaderMap;
 
 use crate::cache::{Act, Purged};
-use crate::rules::caching::purge::{LONGEST_TAG, Selector, Space, Tag};
+use crate::rules::caching::purge::{LONGEST_TAG, Meant, Selector, Space, Tag};
 use crate::rules::uri::{self, Strictness};
 
 use super::policies::RoutePolicy;
 use super::route::{self, Target};
 use super::{Edge, Head, Policies, Refusal, Scheme, asked, explain};
-
-/// What is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Meant {
-    /// What a viewer would get for this URL, in every variant and generation.
-    Url(String),
-    /// All whose URL begins like this; a bare path: whatever the host.
-    Prefix(String),
-    /// All of a stream, by the name that it has in metrics and status.
-    Stream(String),
-    /// All that its origin tagged like this.
-    Tag(String),
-    /// Everything.
-    All,
-}
 
 /// Why nothing was purged.
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,7 @@ use crate::rules::uri::BadTarget;
 const PASSED: [HeaderName; 4] = [LOCATION, RETRY_AFTER, WWW_AUTHENTICATE, ALLOW];
 
 /// The words of all refusals but those of tokens.
-const OWN_WORDS: [&str; 36] = [
+const OWN_WORDS: [&str; 39] = [
     "bad-request",
     "head-too-large",
     "body-too-large",
@@ -54,6 +54,9 @@ const OWN_WORDS: [&str; 36] = [
     "peers-disagree",
     "origin-redirect",
     "too-many-sessions",
+    "too-many-requests",
+    "too-many-connections",
+    "node-full",
 ];
 
 /// For how long whoever meets an issuer whose keys could not be had yet waits.
@@ -187,6 +190,24 @@ pub enum Refusal {
     /// As many sessions as allowed go on on this node.
     #[error("as many sessions as allowed go on on this node")]
     TooManySessions,
+    /// A session or an address asks for more than it may.
+    #[error("more is asked for than one viewer may ask for: come back in {} s", seconds(*retry))]
+    TooManyRequests {
+        /// When to come back.
+        retry: Duration,
+    },
+    /// A session uses more connections than it may.
+    #[error("the session uses more connections than it may")]
+    TooManyConnections {
+        /// When to come back.
+        retry: Duration,
+    },
+    /// The node has no room for more viewers; those who play go on.
+    #[error("this node has no room for more viewers: come back in {} s", seconds(*retry))]
+    NodeFull {
+        /// When to come back.
+        retry: Duration,
+    },
     /// No token or session opens what is asked for.
     #[error("{0}")]
     Token(#[from] Rejection),
@@ -251,6 +272,9 @@ impl Refusal {
             Self::PeersDisagree => 33,
             Self::OriginRedirect => 34,
             Self::TooManySessions => 35,
+            Self::TooManyRequests { .. } => 36,
+            Self::TooManyConnections { .. } => 37,
+            Self::NodeFull { .. } => 38,
             Self::Token(rejection) => OWN_WORDS.len() + rejection.reason.index(),
         }
     }
@@ -297,6 +321,8 @@ impl Refusal {
             | Self::OriginMalformed => StatusCode::BAD_GATEWAY,
             Self::OriginStatus { status, .. } => *status,
             Self::Token(rejection) => of_token(rejection.reason),
+            Self::TooManyRequests { .. } | Self::TooManyConnections { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::NodeFull { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -318,6 +344,8 @@ impl Refusal {
             | Self::VersionUnknown
             | Self::NotAPeer(_)
             | Self::PeersDisagree
+            | Self::TooManyRequests { .. }
+            | Self::TooManyConnections { .. }
             | Self::NotStored => Fault::Viewer,
             Self::Token(Rejection { reason: Reason::KeysUnavailable, .. }) => Fault::Node,
             Self::Token(_) => Fault::Viewer,
@@ -328,6 +356,7 @@ impl Refusal {
             | Self::TooManyHeld
             | Self::TooManySessions
             | Self::TooManyPlaylists
+            | Self::NodeFull { .. }
             | Self::PlaylistLetGo => Fault::Node,
             Self::OriginUnreachable
             | Self::OriginUntrusted
@@ -349,6 +378,9 @@ impl Refusal {
     pub const fn retry_after(&self) -> Option<Duration> {
         match (self, self.status()) {
             (Self::HoldTimeout { retry }, _) => Some(*retry),
+            (Self::TooManyRequests { retry } | Self::TooManyConnections { retry } | Self::NodeFull { retry }, _) => {
+                Some(Duration::from_secs(seconds(*retry)))
+            }
             (Self::Token(Rejection { reason: Reason::KeysUnavailable, .. }), _) => Some(KEYS_RETRY),
             // The origin said, or did not say, when to come back.
             (Self::OriginStatus { .. }, _) => None,
@@ -397,6 +429,12 @@ const fn of_token(reason: Reason) -> StatusCode {
         Reason::EntitlementOver => StatusCode::GONE,
         Reason::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
     }
+}
+
+/// Whole seconds, at least one.
+const fn seconds(duration: Duration) -> u64 {
+    let whole = duration.as_secs() + (duration.subsec_nanos() > 0) as u64;
+    if whole == 0 { 1 } else { whole }
 }
 
 #[cfg(test)]

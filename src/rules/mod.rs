@@ -1,5 +1,6 @@
 //! Decisions: pure, synchronous functions of (state, input, now). No socket, lock, task or clock is known here.
 
+pub mod admission;
 pub mod caching;
 pub mod cors;
 pub mod fields;

@@ -6,9 +6,11 @@
 //! whoever is held or being sent something.
 
 mod entering;
+pub mod quota;
 mod remote;
 mod revocations;
 mod session;
+mod sets;
 mod subjects;
 mod table;
 #[cfg(test)]

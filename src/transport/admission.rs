@@ -1,14 +1,16 @@
-//! How many connections there may be: in total, and for one address prefix (IPv4 /32, IPv6 /56: what one household
-//! has). A place is a `Permit`; dropping it frees the place. All protocols share one `Admission`.
+//! How many connections there may be: in total, and for one address prefix (what one household has). A place is a `Permit`; dropping it frees the place. All protocols share one `Admission`.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
 
 use foldhash::quality::RandomState;
+use ipnet::IpNet;
 use parking_lot::Mutex;
+
+use crate::rules::admission::prefix::Prefixes;
 
 const SHARDS: usize = 16;
 
@@ -17,25 +19,20 @@ const SHARDS: usize = 16;
 pub struct Admission {
     total_max: AtomicUsize,
     prefix_max: AtomicUsize,
+    /// Bits of a prefix: of IPv4 in the upper half, of IPv6 in the lower.
+    prefix_bits: AtomicU16,
     total: AtomicUsize,
     refused: AtomicU64,
     hasher: RandomState,
     // Holds no more entries than there are connections.
-    prefixes: [Mutex<HashMap<Prefix, usize, RandomState>>; SHARDS],
-}
-
-/// Whom connections are counted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Prefix {
-    V4([u8; 4]),
-    V6([u8; 7]),
+    prefixes: [Mutex<HashMap<IpNet, usize, RandomState>>; SHARDS],
 }
 
 /// One connection's place.
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
-    prefix: Option<Prefix>,
+    prefix: Option<IpNet>,
 }
 
 impl Admission {
@@ -44,6 +41,7 @@ impl Admission {
         Arc::new(Self {
             total_max: total.into(),
             prefix_max: per_prefix.into(),
+            prefix_bits: bits(Prefixes::default()).into(),
             total: 0.into(),
             refused: 0.into(),
             hasher: RandomState::default(),
@@ -55,6 +53,17 @@ impl Admission {
     pub fn set_bounds(&self, total: usize, per_prefix: usize) {
         self.total_max.store(total, Ordering::Relaxed);
         self.prefix_max.store(per_prefix, Ordering::Relaxed);
+    }
+
+    /// Counts connections that come from now on for prefixes of other lengths.
+    pub fn set_prefixes(&self, prefixes: Prefixes) {
+        self.prefix_bits.store(bits(prefixes), Ordering::Relaxed);
+    }
+
+    /// The prefix that connections from `ip` are counted for.
+    fn prefix(&self, ip: IpAddr) -> IpNet {
+        let [v4, v6] = self.prefix_bits.load(Ordering::Relaxed).to_be_bytes();
+        Prefixes { v4, v6 }.of(ip)
     }
 
     /// A place for a connection from `ip`; `None` where there is none.
@@ -85,7 +94,7 @@ impl Admission {
         self.refused.load(Ordering::Relaxed)
     }
 
-    fn shard(&self, prefix: &Prefix) -> &Mutex<HashMap<Prefix, usize, RandomState>> {
+    fn shard(&self, prefix: &IpNet) -> &Mutex<HashMap<IpNet, usize, RandomState>> {
         &self.prefixes[self.hasher.hash_one(prefix) as usize % SHARDS]
     }
 }
@@ -97,7 +106,7 @@ impl Permit {
         if max == 0 || self.prefix.is_some() {
             return true;
         }
-        let prefix = Prefix::of(ip);
+        let prefix = self.admission.prefix(ip);
         let mut shard = self.admission.shard(&prefix).lock();
         let count = shard.get(&prefix).copied().unwrap_or_default();
         if count >= max {
@@ -124,13 +133,8 @@ impl Drop for Permit {
     }
 }
 
-impl Prefix {
-    fn of(ip: IpAddr) -> Self {
-        match ip.to_canonical() {
-            IpAddr::V4(ip) => Self::V4(ip.octets()),
-            IpAddr::V6(ip) => Self::V6(*ip.octets().first_chunk().expect("7 octets are fewer than 16")),
-        }
-    }
+const fn bits(prefixes: Prefixes) -> u16 {
+    u16::from_be_bytes([prefixes.v4, prefixes.v6])
 }
 
 #[cfg(test)]
@@ -152,6 +156,18 @@ mod tests {
         assert!(admission.admit(a).is_some());
         drop(second);
         assert_eq!(admission.total(), 0);
+        assert!(admission.prefixes.iter().all(|shard| shard.lock().is_empty()));
+    }
+
+    #[test]
+    fn how_much_of_an_address_is_one_household_may_change_meanwhile() {
+        let admission = Admission::new(9, 1);
+        let [a, b]: [IpAddr; 2] = ["2001:db8:0:aa01::1", "2001:db8:0:bb01::1"].map(|ip| ip.parse().unwrap());
+        let first = admission.admit(a).unwrap();
+        admission.set_prefixes(Prefixes { v4: 24, v6: 48 });
+        let second = admission.admit(b).unwrap();
+        assert!(admission.admit(a).is_none(), "both are of one /48");
+        drop((first, second));
         assert!(admission.prefixes.iter().all(|shard| shard.lock().is_empty()));
     }
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::clock::Tick;
 use crate::outbound::interim::Interims;
-use crate::request::{Caller, Head, Protocol, Refusal, Scheme, Viewer};
+use crate::request::{Caller, Head, Protocol, Proxy, Refusal, Scheme, Viewer};
 use crate::rules::forwarded::{self, Said};
 use crate::rules::http1::Fault;
 
@@ -169,7 +169,7 @@ pub fn read(parts: request::Parts, arrival: &Arrival<'_>) -> Result<Head, BadReq
         query,
         headers,
         caller: Caller::Viewer,
-        viewer: Viewer { peer: arrival.peer, address: origin.address },
+        viewer: Viewer { peer: arrival.peer, address: origin.address, proxy: proxy(arrival) },
         protocol: arrival.protocol,
         received: arrival.received,
         interims: Interims::default(),
@@ -274,6 +274,12 @@ fn origin(headers: &HeaderMap, arrival: &Arrival<'_>) -> forwarded::Origin {
         proto: headers.get_all(X_FORWARDED_PROTO).iter().next_back().map(HeaderValue::as_bytes),
     };
     forwarded::viewer(arrival.address, &said, arrival.trusted)
+}
+
+/// Whether what the fields say is a proxy's that is believed.
+fn proxy(arrival: &Arrival<'_>) -> Proxy {
+    let address = arrival.address.ip().to_canonical();
+    if arrival.trusted.iter().any(|prefix| prefix.contains(&address)) { Proxy::Trusted } else { Proxy::None }
 }
 
 /// What proxies and frameworks take for another host, path or address. None of it is in the key, so what it changes

@@ -16,11 +16,7 @@ use crate::rules::token::verdict::Facts;
 use crate::rules::token::{Claims, Reason, Rejection};
 use crate::rules::uri::{Strictness, Target};
 
-pub(super) async fn run(
-    arguments: &CheckArguments,
-    clock: &Clock,
-    out: &mut dyn Write,
-) -> Result<Outcome, TokenError> {
+pub(super) async fn run(arguments: &CheckArguments, clock: &Clock, out: &mut dyn Write) -> Result<Outcome, TokenError> {
     let text = given(arguments.token.as_deref(), arguments.token_file.as_deref()).map_err(TokenError::Given)?;
     let (token, carried) = within_url(&text)?;
     let url = match (&arguments.url, carried) {
@@ -147,8 +143,7 @@ fn without_unknown(arguments: &CheckArguments, claims: &Claims) -> (Claims, Vec<
 fn refused(mut steps: Vec<Step>, rejection: Rejection) -> Vec<Step> {
     let has_failed = steps.iter().any(|step| matches!(step.outcome, steps::Outcome::Fails(_)));
     for step in steps.iter_mut().filter(|step| step.outcome == steps::Outcome::NotAsked && !has_failed) {
-        step.outcome =
-            if step.name == "uri" { steps::Outcome::Fails(rejection) } else { steps::Outcome::NotReached };
+        step.outcome = if step.name == "uri" { steps::Outcome::Fails(rejection) } else { steps::Outcome::NotReached };
     }
     steps
 }

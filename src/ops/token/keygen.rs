@@ -63,14 +63,22 @@ fn of_issuer(arguments: &KeygenArguments, clock: &Clock) -> Result<Facts, TokenE
     let file = |ending: &str| arguments.out.join(format!("{kid}.{ending}"));
     let table = |keys: &str| {
         let (issuer, audience) = (quoted(&arguments.issuer), quoted(&arguments.audience));
-        format!("[access.members]\nissuer = {issuer}\naudience = {audience}\n{keys}\n\n# and in each [[route]] that is gated\naccess = \"members\"")
+        format!(
+            "[access.members]\nissuer = {issuer}\naudience = {audience}\n{keys}\n\n# and in each [[route]] that is gated\naccess = \"members\""
+        )
     };
     let Some(mut public) = key.public else {
         let file = file("secret");
         write_new(&file, &format!("{}\n", *key.private), PRIVATE)?;
         let private = file.display().to_string();
         let keys = format!("hmac_secret_file = {}\nalgorithms = [\"{}\"]", quoted(&private), algorithm.name());
-        return Ok(Facts { edge_toml: table(&keys), private, public: None, algorithm: Some(algorithm.name()), kid: None });
+        return Ok(Facts {
+            edge_toml: table(&keys),
+            private,
+            public: None,
+            algorithm: Some(algorithm.name()),
+            kid: None,
+        });
     };
     public["kid"] = json!(kid);
     let (private, set) = (file("pem"), file("jwks.json"));

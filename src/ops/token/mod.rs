@@ -46,15 +46,19 @@ pub struct TokenArguments {
 #[derive(Clone, Debug, Subcommand)]
 pub enum TokenCommand {
     /// Makes a key: a private half for the issuer, a public half for the node
-    #[command(after_help = "Example: weir token keygen --kid 2026-a --issuer https://paywall.example --out keys\n         \
-                            weir token keygen --node --out .")]
+    #[command(
+        after_help = "Example: weir token keygen --kid 2026-a --issuer https://paywall.example --out keys\n         \
+                            weir token keygen --node --out ."
+    )]
     Keygen(KeygenArguments),
     /// Prints a token
     #[command(after_help = "Example: weir token mint --key keys/2026-a.pem --issuer https://paywall.example \
                             --audience weir-edge --subject viewer-17 --path /live/event1 --for 5m --session-end 4h")]
     Mint(MintArguments),
     /// Says step by step what a node makes of a token
-    #[command(after_help = "Example: weir token check - --config edge.toml --url https://edge.example/live/event1/master.m3u8 < token")]
+    #[command(
+        after_help = "Example: weir token check - --config edge.toml --url https://edge.example/live/event1/master.m3u8 < token"
+    )]
     Check(CheckArguments),
 }
 
@@ -298,9 +302,7 @@ pub(super) fn given(token: Option<&str>, file: Option<&Path>) -> Result<String, 
             text
         }
         (Some(token), _) => token.to_owned(),
-        (None, Some(file)) => {
-            String::from_utf8_lossy(&read(file).map_err(|error| error.to_string())?).into_owned()
-        }
+        (None, Some(file)) => String::from_utf8_lossy(&read(file).map_err(|error| error.to_string())?).into_owned(),
     };
     Ok(text.trim().to_owned())
 }

@@ -57,7 +57,8 @@ fn read(text: &str) -> Option<u64> {
         numbers.try_into().ok()
     };
     let ([year, month, day], [hour, minute, second]) = (numbers(date, '-')?, numbers(time, ':')?);
-    let plausible = (1970..=9999).contains(&year) && (1..=12).contains(&month) && hour < 24 && minute < 60 && second < 60;
+    let plausible =
+        (1970..=9999).contains(&year) && (1..=12).contains(&month) && hour < 24 && minute < 60 && second < 60;
     if !plausible || day == 0 || day > days_in(year, month) {
         return None;
     }
@@ -160,13 +161,9 @@ mod tests {
 
     #[test]
     fn lengths_have_their_two_largest_units() {
-        for (seconds, text) in [
-            (0, "now"),
-            (59, "in 59 s"),
-            (-61, "1 min 1 s ago"),
-            (14_400, "in 4 h"),
-            (-90_061, "1 d 1 h ago"),
-        ] {
+        for (seconds, text) in
+            [(0, "now"), (59, "in 59 s"), (-61, "1 min 1 s ago"), (14_400, "in 4 h"), (-90_061, "1 d 1 h ago")]
+        {
             assert_eq!(distance(seconds), text);
         }
         assert_eq!(length(0), "0 s");

@@ -182,8 +182,25 @@ async fn a_verdict_reads_like_a_story() {
     let folder = stage().await;
     let (key, config) = (folder.path().join("a.pem"), folder.path().join("edge.toml"));
     let token = good(&[
-        "mint", "--key", text(&key), "--issuer", "https://paywall.example", "--audience", "weir-edge", "--path",
-        "/live/event1", "--subject", "viewer-17", "--id", "one", "--session-end", "4h", "--max-sessions", "2", "--at", "-6m",
+        "mint",
+        "--key",
+        text(&key),
+        "--issuer",
+        "https://paywall.example",
+        "--audience",
+        "weir-edge",
+        "--path",
+        "/live/event1",
+        "--subject",
+        "viewer-17",
+        "--id",
+        "one",
+        "--session-end",
+        "4h",
+        "--max-sessions",
+        "2",
+        "--at",
+        "-6m",
     ])
     .await;
     // The URL that carries the token says what is asked for, too.

@@ -177,9 +177,13 @@ fn said(claims: &Claims, now: u64) -> Vec<(&'static str, String)> {
         ("plays until", claims.session_end.map(moment)),
         ("sessions", claims.max_sessions.map(|count| format!("at most {count} of its subject at once"))),
         ("methods", claims.methods.as_deref().map(texts)),
-        ("addresses", claims.networks.as_ref().map(|networks| {
-            networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        })),
+        (
+            "addresses",
+            claims
+                .networks
+                .as_ref()
+                .map(|networks| networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+        ),
         ("countries", claims.countries.as_deref().map(texts)),
         ("protocols", claims.alpn.as_deref().map(texts)),
         ("tier", text(&claims.tier)),

@@ -136,7 +136,22 @@ fn path(target: &str) -> &str {
     target.split('?').next().unwrap_or_default()
 }
 
-/// What is meant.
+/// What an operator means, as viewers call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// What a viewer would get for this URL, in every variant and generation.
+    Url(String),
+    /// All whose URL begins like this; a bare path: whatever the host.
+    Prefix(String),
+    /// All of a stream, by the name that it has in metrics and status.
+    Stream(String),
+    /// All that its origin tagged like this.
+    Tag(String),
+    /// Everything.
+    All,
+}
+
+/// The objects that are meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selector {
     /// These objects, in every generation and every variant. Keys are without a generation.

@@ -4,6 +4,7 @@
 pub mod dates;
 pub mod delta;
 pub mod directives;
+pub mod ladder;
 pub mod media;
 pub mod multivariant;
 pub mod parse;

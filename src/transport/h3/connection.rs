@@ -22,7 +22,7 @@ use super::wake::{Ready, StreamWaker};
 
 use crate::clock::{Clock, Tick};
 use crate::config::Limits;
-use crate::request::Viewer;
+use crate::request::{Proxy, Viewer};
 use crate::rules::priority::{self, Parameters};
 use crate::transport::Service;
 use crate::transport::quic::layer::{Arrival, CloseCodes, Drain, Layer, MakeLayer};
@@ -116,7 +116,7 @@ impl<S: Service> Shared<S> {
 impl<S: Service> Connection<S> {
     /// The connection that has arrived. Who asks is its peer: no proxy in between can be trusted to say otherwise.
     pub fn new(service: S, arrival: &Arrival, limits: Arc<Limits>, clock: Clock, counters: Arc<Shards>) -> Self {
-        let viewer = Viewer { peer: arrival.peer, address: arrival.peer };
+        let viewer = Viewer { peer: arrival.peer, address: arrival.peer, proxy: Proxy::None };
         let account = Account::new();
         Self {
             shared: Shared { service, viewer, limits, clock, counters },

@@ -1,11 +1,12 @@
 use super::*;
+use crate::request::Proxy;
 use crate::transport::h3::tests::mock::{LOOSE, block};
 
 const BASE: [(&str, &str); 4] =
     [(":method", "GET"), (":scheme", "https"), (":authority", "example.com"), (":path", "/a")];
 
 fn viewer() -> Viewer {
-    Viewer { peer: ([192, 0, 2, 1], 1).into(), address: ([192, 0, 2, 1], 1).into() }
+    Viewer { peer: ([192, 0, 2, 1], 1).into(), address: ([192, 0, 2, 1], 1).into(), proxy: Proxy::None }
 }
 
 fn read_fields(fields: &[(&str, &str)]) -> Request {
