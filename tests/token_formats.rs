@@ -20,12 +20,8 @@ use weir::rules::token::verdict::{Facts, Terms};
 use weir::rules::token::{Claims, Format, KeySet, Rejection, jwk, verdict};
 
 const TABLES: [&str; 2] = ["formats_python.json", "formats_node.json"];
-const FORMATS: [(&str, Format); 4] = [
-    ("jwt", Format::Jwt),
-    ("uri-signing", Format::UriSigning),
-    ("cat", Format::Cat),
-    ("hdnts", Format::Hdnts),
-];
+const FORMATS: [(&str, Format); 4] =
+    [("jwt", Format::Jwt), ("uri-signing", Format::UriSigning), ("cat", Format::Cat), ("hdnts", Format::Hdnts)];
 /// How many cases there are of each format, at least.
 const LEAST: usize = 50;
 
@@ -99,7 +95,10 @@ impl Case<'_> {
             .into_iter()
             .flatten()
             .map(|(name, value)| {
-                (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value.as_str().unwrap()).unwrap())
+                (
+                    HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                    HeaderValue::from_str(value.as_str().unwrap()).unwrap(),
+                )
             })
             .collect();
         let issuers: Vec<Box<str>> = match &self.case["issuers"] {
@@ -206,6 +205,25 @@ fn no_octet_of_a_token_that_was_changed_leaves_it_valid() {
             assert!(is_same || other.judge().is_err(), "{} at {at}", case.name());
         }
     });
+}
+
+#[test]
+fn a_print_is_of_what_is_signed() {
+    let table = table(TABLES[0]);
+    let print = |name: &str| {
+        let case = table["cases"].as_array().unwrap().iter().find(|case| case["name"] == name).expect(name);
+        Unverified::read(case["token"].as_str().unwrap()).unwrap().print()
+    };
+    // The same claims: the headers that nobody signs differ.
+    let plain = print("cat: HS256 by pycose");
+    assert_eq!(print("cat: without tag 61"), plain);
+    assert_eq!(print("cat: no kid"), plain);
+    assert_eq!(print("cat: a key that the token brings"), plain);
+    assert_ne!(print("cat: expired"), plain);
+    assert_eq!(print("hdnts: a pattern"), print("hdnts: with its name"));
+    assert_eq!(print("hdnts: a pattern"), print("hdnts: a hash in upper case"));
+    // Neither names its URL: the hash tells them apart.
+    assert_ne!(print("hdnts: one URL"), print("hdnts: one URL with its query"));
 }
 
 proptest! {

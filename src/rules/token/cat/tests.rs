@@ -83,7 +83,9 @@ fn the_other_signature_of_two_is_the_one_with_a_low_s() {
 #[test]
 fn a_renewed_token_says_the_same_but_for_its_times() {
     let key = key(Algorithm::Es256);
-    let catr = |more: &[(i128, u64)]| map([(0, whole(1)), (1, whole(120))].into_iter().chain(more.iter().map(|(key, value)| (*key, whole(*value)))));
+    let catr = |more: &[(i128, u64)]| {
+        map([(0, whole(1)), (1, whole(120))].into_iter().chain(more.iter().map(|(key, value)| (*key, whole(*value)))))
+    };
     let claims = |catr| {
         map([
             (label::EXP, whole(NOW + 50)),
@@ -135,7 +137,9 @@ fn a_renewed_package_says_the_same_but_for_its_times() {
 
 #[test]
 fn an_answer_of_a_token_has_a_status_and_fields_that_it_may_choose() {
-    let answer = |status, fields: &[(&'static str, &'static str)]| FailureAnswer::new(label::EXP, status, fields.iter().copied());
+    let answer = |status, fields: &[(&'static str, &'static str)]| {
+        FailureAnswer::new(label::EXP, status, fields.iter().copied())
+    };
     for status in [0, 200, 299, 500, 503, 999, 1_000] {
         assert_eq!(answer(status, &[]), None, "{status}");
     }

@@ -210,7 +210,9 @@ mod tests {
             assert_eq!(Acl::parse(patterns, AnyPath::Refused), Err(BadAcl::Everything), "{patterns}");
             assert!(Acl::parse(patterns, AnyPath::Allowed).is_ok(), "{patterns}");
         }
-        for patterns in ["", "*", "*/a", "?", "a", "/a!", "!/a", "/a!b", "/a/../b", "/a//b", "/a\\b", "/a;b", "/%00", "/%2e%2e/a"] {
+        for patterns in
+            ["", "*", "*/a", "?", "a", "/a!", "!/a", "/a!b", "/a/../b", "/a//b", "/a\\b", "/a;b", "/%00", "/%2e%2e/a"]
+        {
             assert_eq!(Acl::parse(patterns, AnyPath::Allowed), Err(BadAcl::Form), "{patterns}");
         }
         assert_eq!(Acl::parse(&"/a!".repeat(40), AnyPath::Allowed), Err(BadAcl::Form));

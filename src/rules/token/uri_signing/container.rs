@@ -109,8 +109,19 @@ mod tests {
     #[test]
     fn what_is_no_container_is_none() {
         for text in [
-            "", "hash:", "hash:sha-256", "hash:sha-256;", "hash:sha-256;AAAA", "hash:sha-512;AAAA", "regex:", "regex", "Regex:.*",
-            "glob:.*", "regex:(", ".*", "hash:sha-256;AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB",
+            "",
+            "hash:",
+            "hash:sha-256",
+            "hash:sha-256;",
+            "hash:sha-256;AAAA",
+            "hash:sha-512;AAAA",
+            "regex:",
+            "regex",
+            "Regex:.*",
+            "glob:.*",
+            "regex:(",
+            ".*",
+            "hash:sha-256;AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB",
         ] {
             assert_eq!(Container::parse(text), None, "{text}");
         }
