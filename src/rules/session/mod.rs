@@ -1,16 +1,20 @@
 //! Sessions: one viewer's play on one device, and what it may go on doing.
 
+mod device;
 mod event;
 mod grant;
 mod identity;
 mod reach;
 pub mod revocation;
+mod seal;
 pub mod standing;
 mod support;
 
+pub use device::Device;
 pub use event::{Event, EventKind, Theirs};
 pub use grant::Grant;
-pub use identity::SessionId;
+pub use identity::{Identity, Named, Opener, PrintKey, SessionId};
 pub use reach::{Gated, Reach};
 pub use revocation::{Revocation, What};
+pub use seal::Seals;
 pub use support::support_code;
