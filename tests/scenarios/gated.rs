@@ -113,7 +113,6 @@ impl Stream {
     pub fn heard(&self) -> String {
         self.origin.seen().iter().map(|seen| format!("{} {} {:?}\n", seen.method, seen.target, seen.headers)).collect()
     }
-
 }
 
 async fn answer(seen: Seen, mut parts: watch::Receiver<u64>) -> http::Response<Body> {
