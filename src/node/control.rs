@@ -155,6 +155,14 @@ impl Shared {
                 .replace(&config.tls.certificates)
                 .map_err(|error| (error.to_string(), "put a fitting pair in place and reload"))?;
         }
+        let secrets = self.secrets.lock().clone();
+        let secrets = secrets.again(config.node.secrets.as_ref(), config.node.state.as_deref());
+        let secrets = secrets.map_err(|error| (error.to_string(), "restore the file and reload"))?;
+        self.edge
+            .accesses
+            .reload(&config, &secrets)
+            .map_err(|error| (error.to_string(), "make the keys readable and reload"))?;
+        *self.secrets.lock() = secrets;
         self.edge
             .webhooks
             .follow(&config.accesses)
@@ -274,6 +282,7 @@ fn changes(old: &Config, new: &Config) -> Vec<String> {
         ("cache", old.cache != new.cache),
         ("origins", old.origins != new.origins),
         ("routes", old.routes != new.routes),
+        ("access", old.accesses != new.accesses),
         ("access_log", old.access_log != new.access_log),
         ("limits", old.limits != new.limits),
         ("shutdown", old.shutdown != new.shutdown),

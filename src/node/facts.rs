@@ -188,6 +188,7 @@ impl Source for Metrics {
         families.extend(peers(&shared.edge.policies().origins).iter().flat_map(of_region));
         families.extend(region::families(&shared.edge));
         families.extend(limits::families(shared));
+        families.extend(shared.edge.accesses.families());
         families.extend(http3(shared));
         families.extend(quic(&shared.open_doors()));
         let dropped = shared.edge.policies().access_log.as_ref().map_or(0, |log| log.dropped());

@@ -100,6 +100,22 @@ impl RegionKeys {
         }
     }
 
+    /// The keys of a node that has these, after its configuration was read again: what was made for this process, or kept
+    /// in a file that is gone, stays.
+    ///
+    /// # Errors
+    /// As [`RegionKeys::of`].
+    pub fn again(&self, configured: Option<&Secrets>, state: Option<&Path>) -> Result<Self, SecretsError> {
+        match (configured, state, &self.source) {
+            (None, None, Source::Process) => Ok(self.clone()),
+            (None, Some(folder), Source::Own(path)) if folder.join(FILE) == *path => Ok(match Secrets::read(path) {
+                Ok(secrets) => Self::from(&secrets, self.source.clone()),
+                Err(_) => self.clone(),
+            }),
+            _ => Self::of(configured, state),
+        }
+    }
+
     /// Keys for this process alone.
     pub fn random() -> Self {
         let master = random();
