@@ -100,9 +100,9 @@ fn a_session_whose_grant_has_changed(bencher: Bencher, revocations: u64) {
 #[divan::bench(args = [0, 1_000_000], threads = [1, 2])]
 fn known_sessions_from_threads(bencher: Bencher, revocations: u64) {
     let (sessions, terms, grants) = filled(revocations);
-    bencher.with_inputs(|| print(grants.len() as u64) as usize % grants.len()).bench_refs(|at| {
-        sessions.enter(&terms, black_box(&grants[next(at)]), moment()).expect("it goes on").over()
-    });
+    bencher
+        .with_inputs(|| print(grants.len() as u64) as usize % grants.len())
+        .bench_refs(|at| sessions.enter(&terms, black_box(&grants[next(at)]), moment()).expect("it goes on").over());
 }
 
 #[divan::bench]

@@ -115,7 +115,8 @@ fn a_kill_loses_nothing_that_was_acknowledged() {
             }
         }
         child.kill().unwrap();
-        let last = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("kept ")?.parse::<u64>().ok()).last();
+        let last =
+            lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("kept ")?.parse::<u64>().ok()).last();
         acknowledged = last.map_or(acknowledged, |last| last + 1);
         child.wait().unwrap();
         let mut read = std::collections::BTreeSet::new();

@@ -12,6 +12,7 @@ chromium chromium
 curl curl
 ffmpeg ffmpeg
 haproxy haproxy
+nats-server nats-server
 nginx nginx
 openssl openssl
 node nodejs

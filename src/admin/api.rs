@@ -24,7 +24,8 @@ use super::revoke::{self, RevokeOrder, RevokeOutcome};
 use super::session::{self, SessionCounts, SessionStatus};
 use super::status::{
     CacheStatus, CapacityStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus,
-    Problem, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, SessionsStatus, Status, StreamStatus, WorkerHealth,
+    Problem, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, SessionsStatus, Status, StreamStatus,
+    WorkerHealth,
 };
 use super::{Admin, Command, Guard, guard};
 

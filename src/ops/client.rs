@@ -163,10 +163,13 @@ pub async fn purge(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> io::Result<Outcome> {
-    let PurgeArguments { url, prefix, stream, tag, all, soft, dry_run, node } = arguments;
+    let PurgeArguments { url, prefix, stream, tag, all, soft, dry_run, local, node } = arguments;
     let named = [("url", url), ("prefix", prefix), ("stream", stream), ("tag", tag)];
     let named = named.into_iter().find_map(|(kind, text)| Some((kind, text.as_ref()?)));
     let mut body = serde_json::json!({ "mode": if *soft { "soft" } else { "hard" }, "dry_run": dry_run });
+    if *local {
+        body["scope"] = "node".into();
+    }
     let what = match named {
         Some((kind, text)) => {
             body[kind] = text.as_str().into();
@@ -178,7 +181,7 @@ pub async fn purge(
         }
     };
     let ask = async { Node::of(node, clock)?.ok(Method::POST, "/purge", &body.to_string()).await };
-    let show = |answer: &Purged| (answer.text(&what), Outcome::Good);
+    let show = |answer: &Purged| (answer.text(&what), answer.outcome());
     shown(ask.await, node, show, out, complaints)
 }
 

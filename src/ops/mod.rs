@@ -259,9 +259,12 @@ pub struct PurgeArguments {
     /// Keep it, but as stale: it is sent where its windows allow that, else validated
     #[arg(long)]
     pub soft: bool,
-    /// Only count what would go
+    /// Only count what would go, on this node
     #[arg(long)]
     pub dry_run: bool,
+    /// On this node alone, not on all of its region
+    #[arg(long)]
+    pub local: bool,
     /// Which node
     #[command(flatten)]
     pub node: NodeArguments,
