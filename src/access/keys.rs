@@ -112,17 +112,16 @@ impl IssuerKeys {
     /// Keys of this place. Those that are kept here are read at once.
     pub fn new(place: Place, clock: &Clock) -> Result<Arc<Self>, AccessError> {
         let jwks = match &place.source {
-            KeySource::Jwks { url, tls } => Some(Jwks::new(url, tls).map_err(|source| AccessError::Tls {
-                access: place.access.to_string(),
-                source,
-            })?),
+            KeySource::Jwks { url, tls } => Some(
+                Jwks::new(url, tls).map_err(|source| AccessError::Tls { access: place.access.to_string(), source })?,
+            ),
             KeySource::Kept(_) => None,
         };
         let kept = match &place.source {
-            KeySource::Kept(kept) => Some(kept.read(&place.algorithms).map_err(|(_, source)| AccessError::Keys {
-                access: place.access.to_string(),
-                source,
-            })?),
+            KeySource::Kept(kept) => Some(
+                kept.read(&place.algorithms)
+                    .map_err(|(_, source)| AccessError::Keys { access: place.access.to_string(), source })?,
+            ),
             KeySource::Jwks { .. } => None,
         };
         let keys = Self {

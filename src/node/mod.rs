@@ -191,7 +191,7 @@ impl Node {
         }));
         let webhooks = Webhooks::new(&config.node.name, clock.clone(), tasks.clone());
         webhooks.follow(&config.accesses)?;
-        let voice = region::voice(&config);
+        let voice = region::voice(&config, &secrets);
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone() };
         let edge = Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation));

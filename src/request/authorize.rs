@@ -10,6 +10,7 @@ use crate::access::Gate;
 use crate::clock::Tick;
 use crate::rules::admission::country::Country;
 use crate::rules::session::Grant;
+use crate::rules::token::Claims;
 use crate::rules::token::carrier::{Credential, Kind, Place, Presented};
 use crate::rules::token::scope::{Asked, comparable_query};
 use crate::rules::token::verdict::Facts;
@@ -64,6 +65,8 @@ pub struct Verdict<'p> {
     pub credential: &'p Credential,
     /// What it allows.
     pub grant: Grant,
+    /// What the token says, where it was one.
+    pub claims: Option<Arc<Claims>>,
 }
 
 /// Lets a viewer in, where its route asks who it is.
@@ -81,7 +84,7 @@ pub fn admit(
     let presented = presented.unwrap_or_default();
     let access = &gated.terms.access;
     let judged = judge(edge, head, (resource, gated), (&gate, &presented));
-    let Verdict { credential, grant } = judged.inspect_err(|why| tell::refused(edge, access, *why, None))?;
+    let Verdict { credential, grant, claims } = judged.inspect_err(|why| tell::refused(edge, access, *why, None))?;
     let (now, wall) = (edge.clock.now(), edge.clock.wall());
     let session = edge.sessions.enter(&gated.terms, &grant, (now, wall)).map_err(|why| match why {
         NotEntered::Rejected(rejection) => {
@@ -91,7 +94,7 @@ pub fn admit(
         NotEntered::Full => Refusal::TooManySessions,
     })?;
     if session.is_news() {
-        tell::began(edge, &session, tell::Names::default());
+        tell::began(edge, &session, claims.as_deref());
     }
     let sealed = (credential.kind == Kind::Session).then(|| credential.text.clone());
     let how = (credential.kind, credential.place);
@@ -129,10 +132,11 @@ pub fn judge<'p>(
     };
     let now = edge.clock.wall().since_epoch().as_secs();
     let of = |credential: &Credential| match credential.kind {
-        Kind::Token => gate.verify(&credential.text, &facts, now),
-        Kind::Session => gate.open(&credential.text, &facts, now),
+        Kind::Token => gate.enter(&credential.text, &facts, now).map(|verdict| (verdict.grant, Some(verdict.claims))),
+        Kind::Session => gate.open(&credential.text, &facts, now).map(|grant| (grant, None)),
     };
-    let verdict = |credential: &'p Credential| of(credential).map(|grant| Verdict { credential, grant });
+    let verdict =
+        |credential: &'p Credential| of(credential).map(|(grant, claims)| Verdict { credential, grant, claims });
     match (verdict(first), &presented.second) {
         (Err(Rejection { reason: Reason::TokenExpired, .. }), Some(second)) => verdict(second),
         (judged, _) => judged,
