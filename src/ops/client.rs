@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Why a node was not asked, or did not do it.
 #[derive(Debug, thiserror::Error)]
-enum ClientError {
+pub(super) enum ClientError {
     #[error("`{0}` is no admin address; write http://127.0.0.1:9180, https://HOST:PORT or unix:PATH")]
     Address(String),
     #[error("--admin does not say which node, and neither does the configuration:\n{0}")]
@@ -64,7 +64,7 @@ impl ClientError {
 }
 
 /// A node's admin API.
-struct Node<'a> {
+pub(super) struct Node<'a> {
     /// As it was named.
     address: String,
     peer: Peer,
@@ -275,7 +275,7 @@ async fn watch(node: &Node<'_>, by: Duration, out: &mut dyn Write, complaints: &
 }
 
 /// Prints an answer as facts or as text, or why there is none.
-fn shown<T>(
+pub(super) fn shown<T>(
     answer: Result<(T, Bytes), ClientError>,
     arguments: &NodeArguments,
     show: impl FnOnce(&T) -> (String, Outcome),
@@ -303,7 +303,7 @@ fn complain(error: &ClientError, complaints: &mut dyn Write) -> io::Result<Outco
 
 impl<'a> Node<'a> {
     /// The node that the arguments name: --admin (or WEIR_ADMIN), else the one of --config.
-    fn of(arguments: &NodeArguments, clock: &'a Clock) -> Result<Self, ClientError> {
+    pub(super) fn of(arguments: &NodeArguments, clock: &'a Clock) -> Result<Self, ClientError> {
         let address = match &arguments.admin {
             Some(address) => address.clone(),
             None => configured(&arguments.config)?,
@@ -335,7 +335,7 @@ impl<'a> Node<'a> {
     }
 
     /// Asks, and reads the answer if it is a good one.
-    async fn ok<T: DeserializeOwned>(
+    pub(super) async fn ok<T: DeserializeOwned>(
         &self,
         method: Method,
         target: &str,
@@ -442,6 +442,6 @@ fn viewer_token(arguments: &ExplainArguments) -> Result<Option<HeaderValue>, Cli
 }
 
 /// Text as a value of a query.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

@@ -6,10 +6,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::HeaderValue;
+use http::header::USER_AGENT;
+
 use crate::access::Gate;
 use crate::clock::Tick;
 use crate::rules::admission::country::Country;
-use crate::rules::session::Grant;
+use crate::rules::session::{Device, Grant};
 use crate::rules::token::Claims;
 use crate::rules::token::carrier::{Credential, Kind, Place, Presented};
 use crate::rules::token::scope::{Asked, comparable_query};
@@ -94,6 +97,8 @@ pub fn admit(
         NotEntered::Full => Refusal::TooManySessions,
     })?;
     if session.is_news() {
+        let user_agent = head.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
+        session.watched_on(Device::of(user_agent.unwrap_or_default()));
         tell::began(edge, &session, claims.as_deref());
     }
     let sealed = (credential.kind == Kind::Session).then(|| credential.text.clone());
