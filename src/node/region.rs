@@ -49,14 +49,11 @@ pub(super) fn voice(config: &Config, secrets: &RegionKeys) -> Voice {
         region: region(config).to_owned(),
         id,
         keys: secrets.keys(PURPOSE),
-        revocations: REVOCATIONS,
+        revocations: config.limits.revocations,
     };
     let (bus, started) = Bus::new(&node);
     Voice { bus, started: Some((started, id)) }
 }
-
-/// Revocations that are kept for nodes that come later.
-const REVOCATIONS: usize = 1_000_000;
 
 fn region(config: &Config) -> &str {
     config.node.region.as_deref().unwrap_or(NAMELESS)
