@@ -13,6 +13,7 @@ use crate::access::{self, Gate};
 use crate::clock::Tick;
 use crate::rules::admission::country::Country;
 use crate::rules::session::{Device, Grant};
+use crate::rules::token::Claims;
 use crate::rules::token::carrier::{Credential, Kind, Place, Presented};
 use crate::rules::token::scope::{Asked, comparable_query};
 use crate::rules::token::verdict::Facts;
@@ -124,12 +125,7 @@ fn enter(edge: &Edge, gated: &Gating, verdict: &Verdict<'_>) -> Result<Arc<Sessi
     if session.is_news() {
         let user_agent = head.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
         session.watched_on(Device::of(user_agent.unwrap_or_default()));
-        let theirs = |name: Option<&str>| name.map(Into::into);
-        let names = claims.as_ref().map(|claims| tell::Names {
-            subject: theirs(claims.subject.as_deref()),
-            token: theirs(claims.id.as_deref()),
-        });
-        tell::began(edge, &session, names.unwrap_or_default());
+        tell::began(edge, &session, claims.as_deref());
     }
     Ok(session)
 }
