@@ -211,6 +211,10 @@ impl Accesses {
 }
 
 impl Prints for Accesses {
+    fn accesses(&self) -> Vec<Arc<str>> {
+        self.gates.load().keys().cloned().collect()
+    }
+
     fn print(&self, access: &str, named: sessions::Named, text: &str) -> Option<u64> {
         let named = match named {
             sessions::Named::Subject => Named::Subject,
@@ -219,5 +223,9 @@ impl Prints for Accesses {
             sessions::Named::Issuer => Named::Issuer,
         };
         Some(self.gate(access)?.print(named, text))
+    }
+
+    fn accesses(&self) -> Vec<Arc<str>> {
+        self.names()
     }
 }
