@@ -92,12 +92,7 @@ impl Page {
     }
 
     /// Serves the page with what it must know.
-    pub fn serve(
-        self,
-        addresses: &Addresses,
-        player: &Player,
-        audience: Audience,
-    ) -> impl Future<Output = ()> + use<> {
+    pub fn serve(self, addresses: &Addresses, player: &Player, audience: Audience) -> impl Future<Output = ()> + use<> {
         let trust = format!("chromium --ignore-certificate-errors-spki-list={}", addresses.spki);
         let facts = json!({
             "stream": "/live/master.m3u8",
