@@ -211,10 +211,6 @@ impl Accesses {
 }
 
 impl Prints for Accesses {
-    fn accesses(&self) -> Vec<Arc<str>> {
-        self.gates.load().keys().cloned().collect()
-    }
-
     fn print(&self, access: &str, named: sessions::Named, text: &str) -> Option<u64> {
         let named = match named {
             sessions::Named::Subject => Named::Subject,

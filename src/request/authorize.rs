@@ -13,7 +13,6 @@ use crate::access::{self, Gate};
 use crate::clock::Tick;
 use crate::rules::admission::country::Country;
 use crate::rules::session::{Device, Grant};
-use crate::rules::token::Claims;
 use crate::rules::token::carrier::{Credential, Kind, Place, Presented};
 use crate::rules::token::scope::{Asked, comparable_query};
 use crate::rules::token::verdict::Facts;
@@ -104,7 +103,7 @@ pub async fn admit(
         (judged, _) => judged,
     };
     let verdict = judged.inspect_err(|why| tell::refused(edge, &gated.terms.access, *why, None))?;
-    let session = enter(edge, gated, &verdict)?;
+    let session = enter(edge, head, gated, &verdict)?;
     let Verdict { credential, grant, claims } = verdict;
     let sealed = (credential.kind == Kind::Session).then(|| credential.text.clone());
     let how = (credential.kind, credential.place);
@@ -112,7 +111,7 @@ pub async fn admit(
 }
 
 /// The session of a request that may enter one.
-fn enter(edge: &Edge, gated: &Gating, verdict: &Verdict<'_>) -> Result<Arc<Session>, Refusal> {
+fn enter(edge: &Edge, head: &Head, gated: &Gating, verdict: &Verdict<'_>) -> Result<Arc<Session>, Refusal> {
     let Verdict { grant, claims, .. } = verdict;
     let moment = (edge.clock.now(), edge.clock.wall());
     let session = edge.sessions.enter(&gated.terms, grant, moment).map_err(|why| match why {
