@@ -6,10 +6,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::HeaderValue;
+use http::header::USER_AGENT;
+
 use crate::access::{self, Gate};
 use crate::clock::Tick;
 use crate::rules::admission::country::Country;
-use crate::rules::session::Grant;
+use crate::rules::session::{Device, Grant};
 use crate::rules::token::carrier::{Credential, Kind, Place, Presented};
 use crate::rules::token::cat::FailureAnswer;
 use crate::rules::token::scope::{Asked, comparable_query};
@@ -122,7 +125,7 @@ pub async fn admit(
         (judged, _) => judged,
     };
     let verdict = judged.inspect_err(|denied| tell::refused(edge, &gated.terms.access, denied.why, None))?;
-    let session = enter(edge, gated, &verdict)?;
+    let session = enter(edge, head, gated, &verdict)?;
     let Verdict { credential, grant, claims } = verdict;
     let sealed = (credential.kind == Kind::Session).then(|| credential.text.clone());
     let how = (credential.kind, credential.place);
@@ -131,7 +134,7 @@ pub async fn admit(
 }
 
 /// The session of a request that may enter one.
-fn enter(edge: &Edge, gated: &Gating, verdict: &Verdict<'_>) -> Result<Arc<Session>, Refusal> {
+fn enter(edge: &Edge, head: &Head, gated: &Gating, verdict: &Verdict<'_>) -> Result<Arc<Session>, Refusal> {
     let Verdict { grant, claims, .. } = verdict;
     let moment = (edge.clock.now(), edge.clock.wall());
     let session = edge.sessions.enter(&gated.terms, grant, moment).map_err(|why| match why {
@@ -142,12 +145,9 @@ fn enter(edge: &Edge, gated: &Gating, verdict: &Verdict<'_>) -> Result<Arc<Sessi
         NotEntered::Full => Refusal::TooManySessions,
     })?;
     if session.is_news() {
-        let theirs = |name: Option<&str>| name.map(Into::into);
-        let names = claims.as_ref().map(|claims| tell::Names {
-            subject: theirs(claims.subject.as_deref()),
-            token: theirs(claims.id.as_deref()),
-        });
-        tell::began(edge, &session, names.unwrap_or_default());
+        let user_agent = head.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
+        session.watched_on(Device::of(user_agent.unwrap_or_default()));
+        tell::began(edge, &session, claims.as_deref());
     }
     Ok(session)
 }
