@@ -34,7 +34,8 @@ const MISSING_KEYS: Rejection =
 const NOBODY: Rejection = Rejection::new(Reason::IssuerUnknown, "iss is not an issuer that is configured here");
 const NAMELESS: Rejection = Rejection::new(Reason::IssuerUnknown, "iss is missing, and there are several issuers");
 const REPLAYED: Rejection = Rejection::new(Reason::Replayed, "the token may be used once, and was");
-const NO_ROOM: Rejection = Rejection::new(Reason::KeysUnavailable, "too many tokens of a single use: try again in a moment");
+const NO_ROOM: Rejection =
+    Rejection::new(Reason::KeysUnavailable, "too many tokens of a single use: try again in a moment");
 
 /// What all gates of a node share, and what outlives a reload.
 pub(super) struct Common {
@@ -193,7 +194,8 @@ impl Gate {
     /// # Errors
     /// As [`Gate::verify`].
     pub fn examine(&self, token: &str, facts: &Facts<'_>, now: u64) -> Result<Verdict, Rejection> {
-        let hash: [u8; 32] = digest::digest(&digest::SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 octets");
+        let hash: [u8; 32] =
+            digest::digest(&digest::SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 octets");
         let verified = self.verified(token, hash, facts, now)?;
         let issuer = &self.issuers[verified.issuer];
         let terms = Terms {
@@ -344,7 +346,9 @@ impl Gate {
     fn end(&self, claims: &Claims) -> Option<u64> {
         let after = match self.inherit {
             Inherit::None => self.leeway,
-            Inherit::Path | Inherit::Query | Inherit::Cookie if claims.session_end.is_some() => return claims.session_end,
+            Inherit::Path | Inherit::Query | Inherit::Cookie if claims.session_end.is_some() => {
+                return claims.session_end;
+            }
             Inherit::Path | Inherit::Query | Inherit::Cookie => self.session_life,
         };
         let expires = claims.expires.or(claims.issued_at);

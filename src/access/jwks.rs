@@ -133,7 +133,8 @@ impl Jwks {
 
     /// Where a redirect leads on this host.
     fn redirected(&self, headers: &HeaderMap) -> Result<Uri, FetchError> {
-        let location = headers.get(LOCATION).and_then(|location| location.to_str().ok()).ok_or(FetchError::Elsewhere)?;
+        let location =
+            headers.get(LOCATION).and_then(|location| location.to_str().ok()).ok_or(FetchError::Elsewhere)?;
         let uri = location.parse::<Uri>().map_err(|_| FetchError::Elsewhere)?;
         if location.starts_with("//") {
             return Err(FetchError::Elsewhere);

@@ -112,17 +112,16 @@ impl IssuerKeys {
     /// Keys of this place. Those that are kept here are read at once.
     pub fn new(place: Place, clock: &Clock) -> Result<Arc<Self>, AccessError> {
         let jwks = match &place.source {
-            KeySource::Jwks { url, tls } => Some(Jwks::new(url, tls).map_err(|source| AccessError::Tls {
-                access: place.access.to_string(),
-                source,
-            })?),
+            KeySource::Jwks { url, tls } => Some(
+                Jwks::new(url, tls).map_err(|source| AccessError::Tls { access: place.access.to_string(), source })?,
+            ),
             KeySource::Kept(_) => None,
         };
         let kept = match &place.source {
-            KeySource::Kept(kept) => Some(kept.read(&place.algorithms).map_err(|(_, source)| AccessError::Keys {
-                access: place.access.to_string(),
-                source,
-            })?),
+            KeySource::Kept(kept) => Some(
+                kept.read(&place.algorithms)
+                    .map_err(|(_, source)| AccessError::Keys { access: place.access.to_string(), source })?,
+            ),
             KeySource::Jwks { .. } => None,
         };
         let keys = Self {
@@ -320,6 +319,12 @@ impl IssuerKeys {
             alarm: keeping.rhythm.is_alarming(now),
             trouble: keeping.trouble.clone(),
         }
+    }
+
+    /// How many attempts have come to an end, now and from now on.
+    #[cfg(test)]
+    pub fn attempts_so_far(&self) -> watch::Receiver<u64> {
+        self.attempts.subscribe()
     }
 
     /// Completes when so many attempts to fetch or read have come to an end.

@@ -172,8 +172,7 @@ impl Accesses {
         let mut used = Family::new("weir_access_keys_used", "Tokens whose signature a key of the issuer has verified");
         for access in self.figures() {
             for issuer in access.issuers {
-                let labels: Labels =
-                    vec![("access", access.name.to_string()), ("issuer", issuer.index.to_string())];
+                let labels: Labels = vec![("access", access.name.to_string()), ("issuer", issuer.index.to_string())];
                 keys = keys.with(labels.clone(), Value::Gauge(issuer.keys.len() as f64));
                 if let Some(time) = issuer.age {
                     age = age.with(labels.clone(), Value::Gauge(time.as_secs_f64()));

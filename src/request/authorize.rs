@@ -74,14 +74,20 @@ pub fn admit(
     edge: &Edge,
     head: &Head,
     resource: &Resource<'_>,
-    presented: Option<Box<Presented>>,
+    presented: Option<&Presented>,
 ) -> Result<Option<Arc<Admission>>, Refusal> {
     let Some(gated) = resource.route.gated.as_ref().filter(|_| head.caller == Caller::Viewer) else { return Ok(None) };
     let gate = edge.accesses.gate(&gated.access.name).ok_or(NO_GATE)?;
-    let presented = presented.unwrap_or_default();
+    let nothing = Presented::default();
+    let presented = presented.unwrap_or(&nothing);
     let access = &gated.terms.access;
-    let judged = judge(edge, head, (resource, gated), (&gate, &presented));
-    let Verdict { credential, grant } = judged.inspect_err(|why| tell::refused(edge, access, *why, None))?;
+    let judged = judge(edge, head, (resource, gated), (&gate, presented, Purpose::Entering));
+    let Verdict { credential, grant } = judged.inspect_err(|why| {
+        // Where keys are missing, that is asked again.
+        if !lacks_keys(why) {
+            tell::refused(edge, access, *why, None);
+        }
+    })?;
     let (now, wall) = (edge.clock.now(), edge.clock.wall());
     let session = edge.sessions.enter(&gated.terms, &grant, (now, wall)).map_err(|why| match why {
         NotEntered::Rejected(rejection) => {
@@ -98,6 +104,45 @@ pub fn admit(
     Ok(Some(Arc::new(Admission { session, grant, how, sealed, gate })))
 }
 
+/// Lets a viewer in who was refused because a key was missing, if it has come meanwhile. Waits for some seconds at most,
+/// and only where the issuer's keys may be asked for now.
+///
+/// # Errors
+/// As [`admit`].
+pub async fn admit_by_newer_keys(
+    edge: &Edge,
+    head: &Head,
+    resource: &Resource<'_>,
+    presented: Option<&Presented>,
+    refusal: Refusal,
+) -> Result<Option<Arc<Admission>>, Refusal> {
+    let (Refusal::Token(why), Some(gated)) = (&refusal, &resource.route.gated) else { return Err(refusal) };
+    if !lacks_keys(why) {
+        return Err(refusal);
+    }
+    let token = presented.and_then(|presented| presented.first.as_ref());
+    if let (Some(gate), Some(token)) = (edge.accesses.gate(&gated.access.name), token)
+        && gate.refreshed(&token.text, why).await
+    {
+        return admit(edge, head, resource, presented);
+    }
+    tell::refused(edge, &gated.terms.access, *why, None);
+    Err(refusal)
+}
+
+fn lacks_keys(why: &Rejection) -> bool {
+    matches!(why.reason, Reason::KeyUnknown | Reason::KeysUnavailable)
+}
+
+/// What a request is judged for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To let it in: a token of a single use is used by it.
+    Entering,
+    /// To say what would become of it.
+    Explaining,
+}
+
 /// What a request presents, judged without entering a session.
 ///
 /// # Errors
@@ -106,7 +151,7 @@ pub fn judge<'p>(
     edge: &Edge,
     head: &Head,
     (resource, gated): (&Resource<'_>, &Gating),
-    (gate, presented): (&Gate, &'p Presented),
+    (gate, presented, purpose): (&Gate, &'p Presented, Purpose),
 ) -> Result<Verdict<'p>, Rejection> {
     let first = presented.first.as_ref().ok_or(MISSING)?;
     let (path, query) = resource.target.split_once('?').map_or((&*resource.target, None), |(p, q)| (p, Some(q)));
@@ -128,9 +173,10 @@ pub fn judge<'p>(
         headers: &head.headers,
     };
     let now = edge.clock.wall().since_epoch().as_secs();
-    let of = |credential: &Credential| match credential.kind {
-        Kind::Token => gate.verify(&credential.text, &facts, now),
-        Kind::Session => gate.open(&credential.text, &facts, now),
+    let of = |credential: &Credential| match (credential.kind, purpose) {
+        (Kind::Session, _) => gate.open(&credential.text, &facts, now),
+        (Kind::Token, Purpose::Entering) => gate.verify(&credential.text, &facts, now),
+        (Kind::Token, Purpose::Explaining) => gate.examine(&credential.text, &facts, now).map(|verdict| verdict.grant),
     };
     let verdict = |credential: &'p Credential| of(credential).map(|grant| Verdict { credential, grant });
     match (verdict(first), &presented.second) {

@@ -137,7 +137,8 @@ fn of_access(
 ) -> Option<Rejection> {
     let gated = resource.route.gated.as_ref()?;
     let judged = edge.accesses.gate(&gated.access.name).map(|gate| {
-        let judged = authorize::judge(edge, head, (resource, gated), (&gate, presented));
+        let judged =
+            authorize::judge(edge, head, (resource, gated), (&gate, presented, authorize::Purpose::Explaining));
         judged.map(|verdict| (verdict.credential.clone(), verdict.grant))
     });
     let carriers = [&presented.first, &presented.second].into_iter().flatten();

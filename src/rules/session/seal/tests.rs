@@ -55,15 +55,19 @@ fn what_does_not_fit_is_refused_with_its_reason() {
 
 #[test]
 fn what_is_no_session_is_told_from_one_that_is_not_ours() {
-    for text in ["", "a", "AAAA", &"A".repeat(40), &"A".repeat(LONGEST + 1), "ein Text mit Leerzeichen und anderem", "===="] {
+    for text in
+        ["", "a", "AAAA", &"A".repeat(40), &"A".repeat(LONGEST + 1), "ein Text mit Leerzeichen und anderem", "===="]
+    {
         assert_eq!(seals().open("members", text), Err(NO_SESSION), "{text}");
     }
 }
 
 #[test]
 fn every_kind_of_scope_is_kept() {
-    let acl = Acl::new("/live/*", crate::rules::token::terms::AnyPath::Refused);
-    for scope in [Some(Scope::Everything), acl.ok().map(Scope::Acl), Some(Scope::Paths(Vec::new()))].into_iter().flatten() {
+    let acl = Acl::parse("/live/*", crate::rules::token::terms::AnyPath::Refused);
+    for scope in
+        [Some(Scope::Everything), acl.ok().map(Scope::Acl), Some(Scope::Paths(Vec::new()))].into_iter().flatten()
+    {
         let grant = Grant { scope, ..typical() };
         let sealed = seals().seal("members", &grant).unwrap();
         assert_eq!(seals().open("members", &sealed), Ok(grant));
@@ -72,7 +76,8 @@ fn every_kind_of_scope_is_kept() {
 
 fn networks() -> impl Strategy<Value = IpNet> {
     let v4 = (any::<u32>(), 0..=32_u8).prop_map(|(address, length)| IpNet::new(Ipv4Addr::from(address).into(), length));
-    let v6 = (any::<u128>(), 0..=128_u8).prop_map(|(address, length)| IpNet::new(Ipv6Addr::from(address).into(), length));
+    let v6 =
+        (any::<u128>(), 0..=128_u8).prop_map(|(address, length)| IpNet::new(Ipv6Addr::from(address).into(), length));
     prop_oneof![v4, v6].prop_map(|network| network.unwrap().trunc())
 }
 
@@ -88,19 +93,21 @@ fn grants() -> impl Strategy<Value = Grant> {
     let countries = proptest::option::of(proptest::collection::vec("[A-Z]{2}(-[A-Z0-9]{1,3})?", 0..5));
     let rest = (any::<Option<u32>>(), proptest::option::of("[a-z]{0,8}"));
     (prints, times, scope, networks, countries, rest).prop_map(
-        |((session, [subject, token, key, issuer]), (issued_at, ends), scope, networks, countries, (most, tier))| Grant {
-            session: SessionId(session),
-            subject,
-            token,
-            key,
-            issuer,
-            issued_at,
-            ends,
-            scope,
-            networks,
-            countries: countries.map(|list| list.into_iter().map(Into::into).collect()),
-            max_sessions: most,
-            tier: tier.map(Into::into),
+        |((session, [subject, token, key, issuer]), (issued_at, ends), scope, networks, countries, (most, tier))| {
+            Grant {
+                session: SessionId(session),
+                subject,
+                token,
+                key,
+                issuer,
+                issued_at,
+                ends,
+                scope,
+                networks,
+                countries: countries.map(|list| list.into_iter().map(Into::into).collect()),
+                max_sessions: most,
+                tier: tier.map(Into::into),
+            }
         },
     )
 }
