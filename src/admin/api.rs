@@ -20,9 +20,12 @@ use crate::request::held::{FillInProgress, Stored, StoredVariant};
 use crate::request::warm::{self, NotWarmed};
 
 use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
+use super::revoke::{self, RevokeOrder, RevokeOutcome};
+use super::session::{self, SessionCounts, SessionStatus};
 use super::status::{
     CacheStatus, CapacityStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus,
-    Problem, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, Status, StreamStatus, WorkerHealth,
+    Problem, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, SessionsStatus, Status, StreamStatus,
+    WorkerHealth,
 };
 use super::{Admin, Command, Guard, guard};
 
@@ -30,7 +33,21 @@ use super::{Admin, Command, Guard, guard};
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Weir admin API", description = "Operates one node."),
-    paths(healthz, readyz, metrics, status, explain_url, reload, warm_url, purge::order, drain, order_origin),
+    paths(
+        healthz,
+        readyz,
+        metrics,
+        status,
+        explain_url,
+        reload,
+        warm_url,
+        purge::order,
+        revoke::order,
+        session::one,
+        session::counts,
+        drain,
+        order_origin
+    ),
     components(schemas(
         Status,
         ListenerStatus,
@@ -58,6 +75,11 @@ use super::{Admin, Command, Guard, guard};
         PurgeOrder,
         PurgeOutcome,
         GoneBelow,
+        RevokeOrder,
+        RevokeOutcome,
+        SessionStatus,
+        SessionCounts,
+        SessionsStatus,
         Drain,
         OriginOrder,
         OriginAction
@@ -81,6 +103,9 @@ pub fn router(admin: Admin, guard: Guard) -> Router {
             .route("/reload", post(reload))
             .route("/warm", post(warm_url))
             .route("/purge", post(purge::order))
+            .route("/revoke", post(revoke::order))
+            .route("/sessions", get(session::counts))
+            .route("/sessions/{id}", get(session::one))
             .route("/drain", post(drain))
             .route("/origins/{name}", post(order_origin))
             .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], openapi()) }));

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::config::{AdminToken, Role};
 
 use super::listen::Caller;
+use super::revoke::Within;
 
 /// The rule of one listener.
 #[derive(Clone)]
@@ -27,14 +28,19 @@ pub enum Guard {
 }
 
 /// Lets a request pass or answers why not.
-pub async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+pub async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let verdict = match &guard {
-        Guard::Local => local(&request),
-        Guard::Monitor => Ok(()),
+        Guard::Local => local(&request).map(|()| None),
+        Guard::Monitor => Ok(None),
         Guard::Remote(tokens) => remote(&request, tokens),
     };
     match verdict {
-        Ok(()) => next.run(request).await,
+        Ok(within) => {
+            if let Some(within) = within {
+                request.extensions_mut().insert(within);
+            }
+            next.run(request).await
+        }
         Err(denial) => denial.into_response(),
     }
 }
@@ -96,9 +102,10 @@ fn host_is_local(headers: &HeaderMap) -> bool {
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-fn remote(request: &Request, tokens: &[AdminToken]) -> Result<(), Denial> {
+/// The accesses whose sessions the caller may end; `None`: all.
+fn remote(request: &Request, tokens: &[AdminToken]) -> Result<Option<Within>, Denial> {
     if matches!(request.extensions().get(), Some(ConnectInfo(Caller::Certified))) {
-        return Ok(());
+        return Ok(None);
     }
     let given = request.headers().get(AUTHORIZATION).ok_or(Denial::NoToken)?;
     let given = given.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(Denial::WrongToken)?;
@@ -107,7 +114,10 @@ fn remote(request: &Request, tokens: &[AdminToken]) -> Result<(), Denial> {
     }
     let needed = role(request.method(), request.uri().path());
     let token = tokens.iter().find(|token| token.secret.matches(given.1.as_bytes())).ok_or(Denial::WrongToken)?;
-    if token.roles.contains(&needed) { Ok(()) } else { Err(Denial::WrongRole) }
+    match token.roles.contains(&needed) {
+        true => Ok((!token.access.is_empty()).then(|| Within(token.access.as_slice().into()))),
+        false => Err(Denial::WrongRole),
+    }
 }
 
 /// The role that a call needs. Whoever may do one thing may do nothing else by it: a backend that ends sessions can
@@ -200,7 +210,7 @@ mod tests {
         ];
         for (method, token, verdict) in table {
             let fields: Vec<_> = token.map(|token| ("authorization", token)).into_iter().collect();
-            assert_eq!(remote(&request(method, &fields), &tokens), verdict, "{token:?}");
+            assert_eq!(remote(&request(method, &fields), &tokens).map(|_| ()), verdict, "{token:?}");
         }
     }
 }

@@ -5,6 +5,8 @@ mod api;
 mod guard;
 mod listen;
 mod purge;
+mod revoke;
+mod session;
 mod status;
 
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::request::Edge;
+use crate::sessions::Prints;
 use crate::tasks::Tasks;
 use crate::telemetry::metrics::Exposition;
 
@@ -21,10 +24,11 @@ pub use api::{openapi, router};
 pub use guard::Guard;
 pub use listen::{AdminListener, BindError, tls};
 use listen::{Caller, TlsListener};
+pub use revoke::Within;
 pub use status::{
     CacheStatus, CapacityStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus,
-    Problem, RegionNode, RegionStatus, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, Status,
-    StreamStatus, WebhookStatus, WorkerHealth,
+    Problem, RegionNode, RegionStatus, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, SessionsStatus,
+    Status, StreamStatus, WebhookStatus, WorkerHealth,
 };
 
 /// What the admin API may order the node to do. The node answers each through its channel.
@@ -63,6 +67,8 @@ pub struct Admin {
     pub node: Arc<dyn Node>,
     /// The journey, for explanations.
     pub edge: Arc<Edge>,
+    /// What texts of tokens are called in revocations.
+    pub prints: Arc<dyn Prints>,
     /// All counters.
     pub exposition: Arc<Exposition>,
     /// Orders to the node.

@@ -41,6 +41,8 @@ pub struct Status {
     pub streams: Vec<StreamStatus>,
     /// The live edge.
     pub live: LiveStatus,
+    /// Who is watching what is gated, and what was revoked.
+    pub sessions: SessionsStatus,
     /// How full the node is; `null`: everybody is let in.
     pub capacity: Option<CapacityStatus>,
     /// Living tasks by name, all workers together.
@@ -270,6 +272,25 @@ pub struct LiveStatus {
     pub held: usize,
     /// Each of the playlists, or a thousand of them: those that were asked for last.
     pub renditions: Vec<PlaylistStatus>,
+}
+
+/// Who is watching what is gated, and what was revoked.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct SessionsStatus {
+    /// Sessions that go on, by access name.
+    pub sessions: BTreeMap<String, u64>,
+    /// Sessions that began so far.
+    pub began: u64,
+    /// Sessions that were refused or ended so far, as their subject had too many.
+    pub limited: u64,
+    /// Sessions that were ended by a revocation so far.
+    pub revoked: u64,
+    /// Revocations in force.
+    pub revocations: usize,
+    /// Revocations that went before their time so far: `limits.revocations` is too small.
+    pub revocations_pushed_out: u64,
+    /// Whether a restart remembers every revocation; `null`: there is no folder for that, and it forgets them.
+    pub durable: Option<bool>,
 }
 
 /// One playlist.

@@ -65,6 +65,12 @@ pub struct Limits {
     pub follow_grace: Duration,
     /// Names of media that are remembered at once.
     pub media_names: usize,
+    /// Sessions that are known at once.
+    pub sessions: usize,
+    /// Revocations that are in force at once.
+    pub revocations: usize,
+    /// For how long what is revoked stays so, where nothing says otherwise.
+    pub revoked_for: Duration,
     /// Requests of one session.
     pub requests_per_session: Rate,
     /// Connections that one session uses; 0: no bound.
@@ -122,6 +128,9 @@ impl Default for Limits {
             held_reloads: 200_000,
             follow_grace: Duration::from_secs(30),
             media_names: 4_000_000,
+            sessions: 200_000,
+            revocations: 1_000_000,
+            revoked_for: Duration::from_secs(7 * 86_400),
             requests_per_session: Rate::NONE,
             connections_per_session: 0,
             session_rate: 0,
@@ -171,6 +180,9 @@ pub(super) fn limits(section: Option<Section<'_>>) -> Limits {
     count(s, "held_reloads", 1..=10_000_000, &mut limits.held_reloads);
     time(s, "follow_grace", &mut limits.follow_grace);
     count(s, "media_names", 1_000..=100_000_000, &mut limits.media_names);
+    count(s, "sessions", 1..=10_000_000, &mut limits.sessions);
+    count(s, "revocations", 1..=100_000_000, &mut limits.revocations);
+    time(s, "revoked_for", &mut limits.revoked_for);
     of_sessions(s, &mut limits);
     section.finish();
     limits
@@ -214,7 +226,11 @@ fn speed(value: &Value<'_>) -> Option<u64> {
 }
 
 fn time(section: &mut Section<'_>, key: &'static str, limit: &mut Duration) {
-    let most = if key == "connection_age" { 24 * HOUR_MS } else { HOUR_MS };
+    let most = match key {
+        "connection_age" => 24 * HOUR_MS,
+        "revoked_for" => 3_650 * 24 * HOUR_MS,
+        _ => HOUR_MS,
+    };
     if let Some(time) = section.value(key).and_then(|value| value.time(ms(1..most))) {
         *limit = time;
     }

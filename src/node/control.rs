@@ -20,7 +20,7 @@ use crate::transport::tcp;
 
 use super::doors::{Bound, Doors};
 use super::worker::Worker;
-use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, region};
+use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, region, sessions};
 
 /// Between two rounds of the cache's housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -67,6 +67,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
     if let Some(folder) = state {
         numbers::write(&shared, &folder).await;
     }
+    sessions::flush(&shared).await;
     shared.edge.live.close();
     let until = shared.clock.now() + region::FAREWELL;
     shared.edge.webhooks.flush(until).await;
@@ -161,12 +162,14 @@ impl Shared {
             .accesses
             .reload(&config, &secrets)
             .map_err(|error| (error.to_string(), "make the keys readable and reload"))?;
+        self.edge.bus.rekey(&secrets.keys(region::PURPOSE));
         *self.secrets.lock() = secrets;
         self.edge
             .webhooks
             .follow(&config.accesses)
             .map_err(|error| (error.to_string(), "make the file readable and reload"))?;
         self.edge.cache.reconfigure(cache_bounds(&config));
+        self.edge.sessions.set_bounds(sessions::bounds(&config));
         self.hall.settings.store(Arc::new(tcp::Settings {
             limits: config.limits.clone(),
             trusted_proxies: config.listen.trusted_proxies.clone(),

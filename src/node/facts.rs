@@ -21,7 +21,7 @@ use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
 
 use super::doors::Doors;
-use super::{Shared, disk, limits, memory, region, streams};
+use super::{Shared, disk, limits, memory, region, sessions, streams};
 
 /// A worker whose loop takes longer than this to answer is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -60,6 +60,7 @@ impl Node for Shared {
                 .collect(),
             streams: self.edge.traffic.streams.totals().into_iter().map(stream).collect(),
             live: streams::status(self),
+            sessions: sessions::status(self),
             capacity: limits::status(self),
             tasks: self.living_tasks(),
             region: region::status(&self.edge.bus, self.clock.now()),
@@ -179,6 +180,7 @@ impl Source for Metrics {
         let mut families = shared.edge.traffic.families();
         families.extend(streams::families(shared));
         families.extend(cache(shared));
+        families.extend(sessions::families(shared));
         families.extend(shared.edge.cache.spill().into_iter().flat_map(|spill| disk::families(spill)));
         families.extend(shared.edge.live.media.families());
         families.extend(connections(shared));

@@ -10,6 +10,7 @@ mod memory;
 mod numbers;
 mod process;
 mod region;
+mod sessions;
 mod streams;
 mod worker;
 
@@ -185,13 +186,10 @@ impl Node {
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
         let secrets = secrets(&config)?;
         let accesses = Arc::new(Accesses::new(&config, &secrets, (clock.clone(), tasks.clone()))?);
-        let sessions = Arc::new(crate::sessions::Sessions::new(crate::sessions::Bounds {
-            sessions: 200_000,
-            revocations: 1_000_000,
-        }));
+        let voice = region::voice(&config, &secrets);
+        let sessions = sessions::open(&config, &clock, &voice.bus)?;
         let webhooks = Webhooks::new(&config.node.name, clock.clone(), tasks.clone());
         webhooks.follow(&config.accesses)?;
-        let voice = region::voice(&config);
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone() };
         let edge = Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation));
@@ -396,10 +394,8 @@ impl Shared {
     /// Starts what keeps things up to date until the node has stopped.
     fn keep_up(self: &Arc<Self>, config: &Config) {
         self.edge.policies().origins.watch(&self.tasks, &self.stopped);
-        let keep = |name, keeping: Pin<Box<dyn Future<Output = ()> + Send>>| {
-            let stopped = self.stopped.clone();
-            self.tasks.spawn(name, async move { _ = stopped.run_until_cancelled(keeping).await });
-        };
+        sessions::keep_up(self);
+        let keep = |name, keeping| self.keep(name, keeping);
         keep("capacity", Box::pin(limits::keep(self.clone())));
         let countries = self.edge.countries.clone();
         keep("countries", Box::pin(countries.keep(self.clock.clone(), self.tasks.clone())));
@@ -413,6 +409,12 @@ impl Shared {
         if let Some(spill) = self.edge.cache.spill().cloned() {
             keep("spill", Box::pin(async move { spill.write().await }));
         }
+    }
+
+    /// Runs something until the node has stopped.
+    fn keep(&self, name: &'static str, keeping: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        let stopped = self.stopped.clone();
+        self.tasks.spawn(name, async move { _ = stopped.run_until_cancelled(keeping).await });
     }
 
     /// Serves the admin API and the monitor on the control thread.
@@ -438,6 +440,7 @@ impl Shared {
             let admin = admin::Admin {
                 node: self.clone(),
                 edge: self.edge.clone(),
+                prints: self.edge.accesses.clone(),
                 exposition: exposition.clone(),
                 commands: commands.clone(),
                 ready_needs_origins: config.admin.ready_needs_origins,

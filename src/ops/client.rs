@@ -30,7 +30,7 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Why a node was not asked, or did not do it.
 #[derive(Debug, thiserror::Error)]
-enum ClientError {
+pub(super) enum ClientError {
     #[error("`{0}` is no admin address; write http://127.0.0.1:9180, https://HOST:PORT or unix:PATH")]
     Address(String),
     #[error("--admin does not say which node, and neither does the configuration:\n{0}")]
@@ -64,7 +64,7 @@ impl ClientError {
 }
 
 /// A node's admin API.
-struct Node<'a> {
+pub(super) struct Node<'a> {
     /// As it was named.
     address: String,
     peer: Peer,
@@ -163,10 +163,13 @@ pub async fn purge(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> io::Result<Outcome> {
-    let PurgeArguments { url, prefix, stream, tag, all, soft, dry_run, node } = arguments;
+    let PurgeArguments { url, prefix, stream, tag, all, soft, dry_run, local, node } = arguments;
     let named = [("url", url), ("prefix", prefix), ("stream", stream), ("tag", tag)];
     let named = named.into_iter().find_map(|(kind, text)| Some((kind, text.as_ref()?)));
     let mut body = serde_json::json!({ "mode": if *soft { "soft" } else { "hard" }, "dry_run": dry_run });
+    if *local {
+        body["scope"] = "node".into();
+    }
     let what = match named {
         Some((kind, text)) => {
             body[kind] = text.as_str().into();
@@ -178,7 +181,7 @@ pub async fn purge(
         }
     };
     let ask = async { Node::of(node, clock)?.ok(Method::POST, "/purge", &body.to_string()).await };
-    let show = |answer: &Purged| (answer.text(&what), Outcome::Good);
+    let show = |answer: &Purged| (answer.text(&what), answer.outcome());
     shown(ask.await, node, show, out, complaints)
 }
 
@@ -272,7 +275,7 @@ async fn watch(node: &Node<'_>, by: Duration, out: &mut dyn Write, complaints: &
 }
 
 /// Prints an answer as facts or as text, or why there is none.
-fn shown<T>(
+pub(super) fn shown<T>(
     answer: Result<(T, Bytes), ClientError>,
     arguments: &NodeArguments,
     show: impl FnOnce(&T) -> (String, Outcome),
@@ -300,7 +303,7 @@ fn complain(error: &ClientError, complaints: &mut dyn Write) -> io::Result<Outco
 
 impl<'a> Node<'a> {
     /// The node that the arguments name: --admin (or WEIR_ADMIN), else the one of --config.
-    fn of(arguments: &NodeArguments, clock: &'a Clock) -> Result<Self, ClientError> {
+    pub(super) fn of(arguments: &NodeArguments, clock: &'a Clock) -> Result<Self, ClientError> {
         let address = match &arguments.admin {
             Some(address) => address.clone(),
             None => configured(&arguments.config)?,
@@ -332,7 +335,7 @@ impl<'a> Node<'a> {
     }
 
     /// Asks, and reads the answer if it is a good one.
-    async fn ok<T: DeserializeOwned>(
+    pub(super) async fn ok<T: DeserializeOwned>(
         &self,
         method: Method,
         target: &str,
@@ -439,6 +442,6 @@ fn viewer_token(arguments: &ExplainArguments) -> Result<Option<HeaderValue>, Cli
 }
 
 /// Text as a value of a query.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

@@ -10,6 +10,7 @@ mod explained;
 mod init;
 mod picture;
 mod probe;
+mod sessions;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -82,6 +83,14 @@ pub enum Tool {
                             weir purge --url https://live.example.com/live/one/index.m3u8 --soft\n         \
                             weir purge --tag news --dry-run")]
     Purge(PurgeArguments),
+    /// Takes a session, a subject, a token or more back on a running node
+    #[command(after_help = "Example: weir revoke --access members --subject alice\n         \
+                            weir revoke --access members --session 5f0c1e2d3b4a59687786a5b4 --for 1h\n         \
+                            weir revoke --access members --issued-before 1767225600")]
+    Revoke(RevokeArguments),
+    /// Shows one viewer's session, by the identifier of Weir-Session and of the logs
+    #[command(after_help = "Example: weir session 5f0c1e2d3b4a59687786a5b4")]
+    Session(SessionArguments),
     /// Takes an origin of a running node out of use, or brings it back
     #[command(after_help = "Example: weir origin primary rest\n         weir origin primary return")]
     Origin(OriginArguments),
@@ -250,9 +259,60 @@ pub struct PurgeArguments {
     /// Keep it, but as stale: it is sent where its windows allow that, else validated
     #[arg(long)]
     pub soft: bool,
-    /// Only count what would go
+    /// Only count what would go, on this node
     #[arg(long)]
     pub dry_run: bool,
+    /// On this node alone, not on all of its region
+    #[arg(long)]
+    pub local: bool,
+    /// Which node
+    #[command(flatten)]
+    pub node: NodeArguments,
+}
+
+/// `weir revoke`
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("revoked").required(true))]
+pub struct RevokeArguments {
+    /// The access name within which it holds
+    #[arg(long, value_name = "NAME")]
+    pub access: String,
+    /// A session, by its 24 hexadecimal digits
+    #[arg(long, value_name = "ID", group = "revoked")]
+    pub session: Option<String>,
+    /// A subject (`sub`): all of its sessions and tokens
+    #[arg(long, value_name = "TEXT", group = "revoked")]
+    pub subject: Option<String>,
+    /// A token by its identifier (`jti`, `cti`), and its sessions
+    #[arg(long, value_name = "TEXT", group = "revoked")]
+    pub token_id: Option<String>,
+    /// Whatever was signed with a key of this identifier
+    #[arg(long, value_name = "TEXT", group = "revoked")]
+    pub kid: Option<String>,
+    /// Whatever an issuer has issued
+    #[arg(long, value_name = "TEXT", group = "revoked")]
+    pub issuer: Option<String>,
+    /// Whatever was issued before this moment, in seconds since the epoch
+    #[arg(long, value_name = "SECONDS", group = "revoked")]
+    pub issued_before: Option<u64>,
+    /// Everything of the access: the event is over
+    #[arg(long, group = "revoked")]
+    pub all: bool,
+    /// For how long; default: as the node is configured
+    #[arg(long = "for", value_name = "TIME", value_parser = value::time)]
+    pub time: Option<Duration>,
+    /// Which node
+    #[command(flatten)]
+    pub node: NodeArguments,
+}
+
+/// `weir session`
+#[derive(Args, Clone, Debug)]
+pub struct SessionArguments {
+    /// The session, by its 24 hexadecimal digits
+    #[arg(value_name = "ID")]
+    pub id: String,
     /// Which node
     #[command(flatten)]
     pub node: NodeArguments,
@@ -331,6 +391,8 @@ pub fn run(tool: Tool, out: &mut dyn Write, complaints: &mut dyn Write) -> io::R
         Tool::Reload(arguments) => runtime.block_on(client::reload(&arguments, &clock, out, complaints)),
         Tool::Warm(arguments) => runtime.block_on(client::warm(&arguments, &clock, out, complaints)),
         Tool::Purge(arguments) => runtime.block_on(client::purge(&arguments, &clock, out, complaints)),
+        Tool::Revoke(arguments) => runtime.block_on(sessions::revoke(&arguments, &clock, out, complaints)),
+        Tool::Session(arguments) => runtime.block_on(sessions::session(&arguments, &clock, out, complaints)),
         Tool::Origin(arguments) => runtime.block_on(client::origin(&arguments, &clock, out, complaints)),
         Tool::Token(arguments) => runtime.block_on(token::run(&arguments, &clock, out, complaints)),
         Tool::Drain(arguments) => runtime.block_on(client::drain(&arguments, &clock, out, complaints)),
@@ -375,6 +437,11 @@ mod command_line {
             &["weir", "purge", "/x"],
             &["weir", "purge", "--url", "/x", "--all"],
             &["weir", "purge", "--stream", "one", "--tag", "news"],
+            &["weir", "revoke", "--access", "a"],
+            &["weir", "revoke", "--subject", "b"],
+            &["weir", "revoke", "--access", "a", "--subject", "b", "--all"],
+            &["weir", "revoke", "--access", "a", "--all", "--for", "7"],
+            &["weir", "session"],
             &["weir", "origin", "primary"],
             &["weir", "origin", "primary", "sleep"],
             &["weir", "demo", "--http", "8080"],

@@ -163,9 +163,17 @@ async fn a_purge_is_ordered_as_it_was_typed() {
         all: true,
         soft: false,
         dry_run: true,
+        local: true,
         node: arguments(&admin),
     };
-    let stream = PurgeArguments { stream: Some("one".into()), all: false, soft: true, dry_run: false, ..all.clone() };
+    let stream = PurgeArguments {
+        stream: Some("one".into()),
+        all: false,
+        soft: true,
+        dry_run: false,
+        local: false,
+        ..all.clone()
+    };
     for (arguments, outcome, said) in [
         (&stream, Outcome::Good, "stream one is stale\n  memory           2 objects, 2 KiB\n"),
         (&all, Outcome::Good, "everything is stale\n  memory           2 objects, 2 KiB\n"),
@@ -178,7 +186,7 @@ async fn a_purge_is_ordered_as_it_was_typed() {
     let requests = asked.await.unwrap();
     assert!(requests[0].starts_with("POST /purge HTTP/1.1\r\n"), "{}", requests[0]);
     assert!(requests[0].ends_with(r#"{"dry_run":false,"mode":"soft","stream":"one"}"#), "{}", requests[0]);
-    assert!(requests[1].ends_with(r#"{"all":true,"dry_run":true,"mode":"hard"}"#), "{}", requests[1]);
+    assert!(requests[1].ends_with(r#"{"all":true,"dry_run":true,"mode":"hard","scope":"node"}"#), "{}", requests[1]);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use http_body::{Frame, SizeHint};
 
 use crate::cache::{FillEnd, FillReader, ObjectReader};
 use crate::origin::{AnswerBody, FetchError};
+use crate::sessions::Attached;
 
 use super::account::Account;
 use super::meter::Metered;
@@ -18,6 +19,8 @@ use super::meter::Metered;
 pub struct Body {
     content: Content,
     account: Option<Account>,
+    /// Whose it is, where that is asked for.
+    session: Option<Box<Attached>>,
 }
 
 /// Where the octets of a body come from.
@@ -147,12 +150,39 @@ pub enum BodyError {
     /// The origin's answer ended early.
     #[error("the origin's answer did not arrive whole")]
     Origin(#[source] FetchError),
+    /// The viewer's session was revoked meanwhile.
+    #[error("the session was revoked")]
+    Revoked,
 }
 
 impl Body {
     /// A body that accounts for what becomes of it.
     pub fn new(content: Content, account: Option<Account>) -> Self {
-        Self { content, account }
+        Self { content, account, session: None }
+    }
+
+    /// It is sent to a session, which may end before it.
+    #[must_use]
+    pub fn to(mut self, session: Option<Attached>) -> Self {
+        self.session = session.map(Box::new);
+        self
+    }
+
+    /// The next frame, unless the session that it is sent to has been revoked.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(session) = &mut self.session else { return self.content.poll(cx) };
+        if session.cut().is_some() {
+            return Poll::Ready(Some(Err(BodyError::Revoked)));
+        }
+        match self.content.poll(cx) {
+            Poll::Pending if session.poll_cut(cx).is_some() => Poll::Ready(Some(Err(BodyError::Revoked))),
+            polled => {
+                if let Poll::Ready(Some(Ok(frame))) = &polled {
+                    session.sent(frame.data_ref().map_or(0, Bytes::len) as u64);
+                }
+                polled
+            }
+        }
     }
 }
 
@@ -202,7 +232,7 @@ impl http_body::Body for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let frame = ready!(this.content.poll(cx));
+        let frame = ready!(this.poll(cx));
         if let Some(account) = &mut this.account {
             match &frame {
                 Some(Ok(frame)) => account.sent(frame.data_ref().map_or(0, Bytes::len)),

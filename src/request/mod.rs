@@ -84,11 +84,7 @@ fn journey<'j>(
             Target::Resource(resource) => resource,
         };
         route::refuse_loops(policies, head)?;
-        let presented = presented.as_deref();
-        let admitted = match authorize::admit(edge, head, &resource, presented) {
-            Err(refusal) => Box::pin(authorize::admit_by_newer_keys(edge, head, &resource, presented, refusal)).await,
-            admitted => admitted,
-        };
+        let admitted = Box::pin(authorize::admit(edge, head, &resource, presented)).await;
         *admission = admitted.map_err(|refusal| admit::counted(edge, head, refusal))?;
         resource.admission.clone_from(admission);
         asked::agree(edge, head, &resource)?;

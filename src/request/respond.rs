@@ -20,6 +20,7 @@ use crate::rules::fields::loops;
 use crate::rules::priority::{self, Priority};
 use crate::rules::token::carrier::{self, Carrier};
 use crate::rules::token::{Reason, Rejection};
+use crate::sessions::Attached;
 use crate::telemetry::access_log::{self, Line};
 use crate::telemetry::traffic::{Origination, Passage};
 
@@ -107,7 +108,9 @@ pub fn finish(
     if let Some(log) = &policies.access_log {
         account = account.logged(log.clone(), line(edge, head, route, (passage, id, reason)));
     }
-    let mut response = Response::new(Body::new(content, Some(account)));
+    let mut response = Response::new(
+        Body::new(content, Some(account)).to(admission.map(|admission| Attached::to(&admission.session))),
+    );
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

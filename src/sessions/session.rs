@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use crate::clock::{Tick, WallTime};
 use crate::config::access::{Access, RevokedBodies, SessionLimit};
 use crate::rules::session::standing::{Limit, Other, Place, Policy};
-use crate::rules::session::{Grant, SessionId, What};
+use crate::rules::session::{Device, Grant, SessionId, What};
 use crate::rules::token::Reason;
 
 /// Grants of one session that are remembered: of tokens that follow each other.
@@ -87,6 +87,7 @@ pub struct Session {
     place: AtomicU64,
     /// 0 while it goes on, else its reason's place in the list, from 1.
     end: AtomicU8,
+    device: AtomicU8,
     /// A print of the grant that was judged last.
     judged: AtomicU64,
     grants: Mutex<SmallVec<[Names; 1]>>,
@@ -118,6 +119,7 @@ impl Session {
             octets: AtomicU64::new(0),
             place: AtomicU64::new(TAKEN),
             end: AtomicU8::new(0),
+            device: AtomicU8::new(Device::Unknown.octet()),
             judged: AtomicU64::new(0),
             grants: Mutex::new(SmallVec::new()),
             told: AtomicBool::new(false),
@@ -190,6 +192,26 @@ impl Session {
         let least = u32::try_from(target.as_millis().saturating_mul(3)).unwrap_or(u32::MAX);
         if self.least_idle_ms.load(Relaxed) != least {
             self.least_idle_ms.store(least, Relaxed);
+        }
+    }
+
+    /// It is watched on such a device.
+    pub fn watched_on(&self, device: Device) {
+        self.device.store(device.octet(), Relaxed);
+    }
+
+    /// What it is watched on.
+    pub fn device(&self) -> Device {
+        Device::from_octet(self.device.load(Relaxed))
+    }
+
+    /// How it stands, in a word.
+    pub fn standing(&self) -> &'static str {
+        match (self.over(), self.place()) {
+            (Some(reason), _) => reason.word(),
+            (None, Place::Taken) => "living",
+            (None, Place::Graced(_)) => "handover",
+            (None, Place::Refused) => Reason::SessionLimit.word(),
         }
     }
 

@@ -213,6 +213,11 @@ impl Sessions {
         assert!(self.journal.set(journal).is_ok(), "a node has one journal");
     }
 
+    /// Where what is taken back is kept, if anywhere.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.get()
+    }
+
     /// Whether an event of the journal still counts.
     pub fn counts(&self, event: &[u8], wall: WallTime) -> bool {
         let now = wall.since_epoch().as_secs();
@@ -438,7 +443,11 @@ fn is_among(what: What, names: &[What], issued_at: u64) -> bool {
 
 /// What texts of tokens are called: by whoever knows the node's secrets.
 pub trait Prints: Send + Sync {
-    /// The print of a text within an access; `None`: there is no such access.
+    /// The access names that there are.
+    fn accesses(&self) -> Vec<Arc<str>>;
+
+    /// The print of a text within an access, the same on every node of the region and after a restart; `None`: there is no
+    /// such access.
     fn print(&self, access: &str, named: Named, text: &str) -> Option<u64>;
 }
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Uri};
 
 use super::issuers::{Issuers, Judged};
 use super::told::Told;
@@ -24,7 +24,7 @@ pub(super) async fn run(arguments: &CheckArguments, clock: &Clock, out: &mut dyn
         (None, carried) => carried,
     };
     let issuers = Issuers::of(arguments, clock).await?;
-    let judged = issuers.judge(&token);
+    let judged = issuers.judge(&token, &asked(url.as_ref()));
     let now = now(arguments.at, clock);
     let steps = taken(arguments, &judged, url.as_ref(), now);
     let claims = if let Checked::Verified(claims) = &judged.checked { Some(&**claims) } else { None };
@@ -61,7 +61,7 @@ impl Request {
             host: host.to_ascii_lowercase().trim_end_matches('.').to_owned(),
             port,
             path: path.map_err(|_| NOT_CANONICAL),
-            query: uri.query().map(str::to_owned),
+            query: uri.query().and_then(|query| comparable_query(query, |_| false)).map(Into::into),
         })
     }
 }
@@ -84,17 +84,13 @@ fn within_url(text: &str) -> Result<(String, Option<Request>), TokenError> {
 fn taken(arguments: &CheckArguments, judged: &Judged<'_>, request: Option<&Request>, now: u64) -> Vec<Step> {
     let terms = judged.terms();
     let Some(request) = request else { return steps::steps(&judged.checked, &terms, None, now) };
-    let path = match &request.path {
-        Ok(path) => path.as_str(),
-        Err(rejection) => return refused(steps::steps(&judged.checked, &terms, None, now), *rejection),
-    };
-    let asked = Asked { scheme: &request.scheme, host: &request.host, port: request.port, path, query: None };
-    let query = request.query.as_deref().and_then(|query| comparable_query(query, |_| false));
+    if let Err(rejection) = &request.path {
+        return refused(steps::steps(&judged.checked, &terms, None, now), *rejection);
+    }
     let headers = HeaderMap::new();
-    let method: &Method = &arguments.method;
     let facts = Facts {
-        asked: Asked { query: query.as_deref(), ..asked },
-        method,
+        asked: asked(Some(request)),
+        method: &arguments.method,
         address: arguments.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         alpn: None,
         country: arguments.country.as_deref(),
@@ -111,6 +107,17 @@ fn taken(arguments: &CheckArguments, judged: &Judged<'_>, request: Option<&Reque
         }
     }
     steps
+}
+
+/// What is asked for, canonical; nothing in particular where nothing is said.
+fn asked(request: Option<&Request>) -> Asked<'_> {
+    match request {
+        Some(Request { scheme, host, port, path, query }) => {
+            let path = path.as_deref().unwrap_or("/");
+            Asked { scheme, host, port: *port, path, query: query.as_deref() }
+        }
+        None => Asked { scheme: "https", host: "", port: None, path: "/", query: None },
+    }
 }
 
 /// The claims without those about facts that the command line does not say, and the names of the steps that judge these.

@@ -14,15 +14,21 @@ use super::{CheckArguments, TokenError, read};
 use crate::clock::Clock;
 use crate::config::access::{Access, Issuer, KeySource};
 use crate::config::{Config, OriginTls};
-use crate::rules::token::jwt::{self, JwtTerms, Unverified};
+use crate::rules::token::any::Unverified;
+use crate::rules::token::jwt::JwtTerms;
+use crate::rules::token::scope::Asked;
 use crate::rules::token::steps::Checked;
+use crate::rules::token::terms::FormatTerms;
 use crate::rules::token::verdict::Terms;
-use crate::rules::token::{KeySet, Reason, Rejection, jwk};
+use crate::rules::token::{Format, KeySet, Reason, Rejection, jwk};
 
 /// How far clocks may be apart, where no configuration says so.
 const LEEWAY: Duration = Duration::from_secs(5);
 /// A set of keys comes within this, or not at all.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is taken where no configuration says so.
+const FORMATS: [Format; 4] = [Format::Jwt, Format::UriSigning, Format::Cat, Format::Hdnts];
 
 /// Everybody whose tokens count.
 pub(super) struct Issuers {
@@ -36,7 +42,7 @@ struct Known {
     audience: Option<String>,
     max_lifetime: Option<Duration>,
     keys: KeySet,
-    jwt: JwtTerms,
+    formats: FormatTerms,
 }
 
 /// What became of a token, and whose terms it is judged by.
@@ -80,7 +86,7 @@ impl Issuers {
             audience: arguments.audience.clone(),
             max_lifetime: None,
             keys,
-            jwt: JwtTerms::default(),
+            formats: FormatTerms { formats: FORMATS.to_vec(), ..FormatTerms::default() },
         };
         Ok(Self { known: vec![known], leeway: LEEWAY })
     }
@@ -95,9 +101,13 @@ impl Issuers {
                 audience: issuer.audience.clone(),
                 max_lifetime: issuer.max_lifetime,
                 keys: keys(&access.name, issuer, clock).await?,
-                jwt: JwtTerms {
-                    token_type: issuer.token_type.as_deref().map(Into::into),
-                    names: issuer.claims.clone(),
+                formats: FormatTerms {
+                    formats: issuer.formats.clone(),
+                    jwt: JwtTerms {
+                        token_type: issuer.token_type.as_deref().map(Into::into),
+                        names: issuer.claims.clone(),
+                    },
+                    ..FormatTerms::default()
                 },
             });
         }
@@ -105,32 +115,27 @@ impl Issuers {
     }
 
     /// Asks each issuer whom the token may belong to; the first that has signed it counts.
-    pub(super) fn judge(&self, token: &str) -> Judged<'_> {
-        let named = Unverified::read(token).ok().and_then(|token| token.issuer().map(String::from));
+    pub(super) fn judge(&self, token: &str, asked: &Asked<'_>) -> Judged<'_> {
+        let of = |checked, issuer| Judged { checked, issuer, leeway: self.leeway };
+        let token = match Unverified::read(token) {
+            Ok(token) => token,
+            Err(rejection) => return of(Checked::Unreadable(rejection), None),
+        };
+        let named = token.issuer();
         let candidates = self.known.iter().filter(|known| match (&known.name, &named) {
             (Some(known), Some(named)) => **known == **named,
             (Some(_), None) => self.known.len() == 1,
             (None, _) => true,
         });
-        let mut last = None;
+        let unknown = Rejection::new(Reason::IssuerUnknown, "iss is not an issuer that is configured here");
+        let mut last = of(Checked::Refused(unknown), None);
         for issuer in candidates {
-            let checked = jwt::check(token, &issuer.keys, &issuer.jwt);
-            let is_signed = matches!(checked, Checked::Verified(_));
-            last = Some(Judged { checked, issuer: Some(issuer), leeway: self.leeway });
-            if is_signed {
-                break;
+            match token.verify(&issuer.keys, &issuer.formats, asked) {
+                Ok(verified) => return of(Checked::Verified(Box::new(verified.claims)), Some(issuer)),
+                Err(rejection) => last = of(Checked::Refused(rejection), Some(issuer)),
             }
         }
-        last.unwrap_or_else(|| Judged { checked: self.of_nobody(token), issuer: None, leeway: self.leeway })
-    }
-
-    /// No issuer that is configured has the token's name. With only one, its keys still tell whether it was signed.
-    fn of_nobody(&self, token: &str) -> Checked {
-        let unknown = Rejection::new(Reason::IssuerUnknown, "iss is not an issuer that is configured here");
-        match Unverified::read(token) {
-            Err(rejection) => Checked::Unreadable(rejection),
-            Ok(_) => Checked::Refused(unknown),
-        }
+        last
     }
 }
 

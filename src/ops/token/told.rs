@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 
 use super::moment::{distance, length, written};
 use crate::ops::answers::{plain, row};
+use crate::rules::token::any::Unverified;
 use crate::rules::token::jws::{Compact, Header};
 use crate::rules::token::steps::{Outcome, Skew, Step};
-use crate::rules::token::{Claims, Format, Rejection, Scope};
+use crate::rules::token::{Algorithm, Claims, Format, Rejection, Scope};
 
 /// All that is known of a token and its verdict.
 pub(super) struct Told<'a> {
@@ -59,15 +60,19 @@ impl Told<'_> {
     pub(super) fn facts(&self) -> Value {
         let steps: Vec<_> = self.steps.iter().map(step).collect();
         let failure = self.failure();
-        let header = self.header();
+        let token = Unverified::read(self.token).ok();
         json!({
             "good": failure.is_none(),
             "reason": failure.map(|rejection| rejection.reason.word()),
             "detail": failure.map(|rejection| rejection.detail),
-            "algorithm": header.as_ref().map(|header| header.algorithm.name()),
-            "kid": header.as_ref().and_then(|header| header.kid.clone()),
+            "format": token.as_ref().map(|token| name(token.format())),
+            "algorithm": self.algorithm().map(Algorithm::name),
+            "kid": token.as_ref().and_then(Unverified::kid),
             "steps": steps,
-            "claims": self.claims.map(|claims| said(claims, self.now).into_iter().map(|(name, fact)| (name.to_owned(), fact.into())).collect::<Map<_, _>>()),
+            "claims": self.claims.map(|claims| {
+                let facts = said(claims, self.now).into_iter();
+                facts.map(|(name, fact)| (name.to_owned(), fact.into())).collect::<Map<_, _>>()
+            }),
             "now": self.now,
             "skew": { "issued_at": self.skew.issued_at, "not_before": self.skew.not_before, "expires": self.skew.expires },
             "clocks": self.clocks(),
@@ -77,13 +82,17 @@ impl Told<'_> {
 
     /// What can be seen of it without a key.
     fn headline(&self) -> String {
-        let Some(header) = self.header() else { return format!("{} characters", self.token.len()) };
-        let kid = header.kid.map_or_else(|| "without kid".to_owned(), |kid| format!("kid {}", plain(&kid)));
-        format!("JWT, {}, {kid}", header.algorithm.name())
+        let Ok(token) = Unverified::read(self.token) else { return format!("{} characters", self.token.len()) };
+        let kid = token.kid().map_or_else(|| "without kid".to_owned(), |kid| format!("kid {}", plain(kid)));
+        match self.algorithm() {
+            Some(algorithm) => format!("{}, {}, {kid}", name(token.format()), algorithm.name()),
+            None => format!("{}, {kid}", name(token.format())),
+        }
     }
 
-    fn header(&self) -> Option<Header> {
-        Header::read(&Compact::read(self.token).ok()?.header).ok()
+    /// As its header says.
+    fn algorithm(&self) -> Option<Algorithm> {
+        Some(Header::read(&Compact::read(self.token).ok()?.header).ok()?.algorithm)
     }
 
     /// What its times tell of the issuer's clock.
@@ -109,6 +118,15 @@ impl Told<'_> {
             [] => "good; whether it was revoked, used or has too many sessions, only a node knows".to_owned(),
             names => format!("good as far as it was asked; not asked: {}", names.join(", ")),
         }
+    }
+}
+
+const fn name(format: Format) -> &'static str {
+    match format {
+        Format::Jwt => "JWT",
+        Format::UriSigning => "URI signing",
+        Format::Cat => "Common Access Token",
+        Format::Hdnts => "edge token",
     }
 }
 
@@ -147,7 +165,6 @@ fn said(claims: &Claims, now: u64) -> Vec<(&'static str, String)> {
     let text = |text: &Option<Box<str>>| text.as_deref().map(plain);
     let texts = |texts: &[Box<str>]| texts.iter().map(|text| plain(text)).collect::<Vec<_>>().join(", ");
     let facts = [
-        ("format", (claims.format != Format::Jwt).then(|| format!("{:?}", claims.format))),
         ("issuer", text(&claims.issuer)),
         ("audience", (!claims.audience.is_empty()).then(|| texts(&claims.audience))),
         ("subject", text(&claims.subject)),

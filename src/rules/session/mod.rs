@@ -1,5 +1,6 @@
 //! Sessions: one viewer's play on one device, and what it may go on doing.
 
+mod device;
 mod event;
 mod grant;
 mod identity;
@@ -9,6 +10,7 @@ mod seal;
 pub mod standing;
 mod support;
 
+pub use device::Device;
 pub use event::{Event, EventKind, Theirs};
 pub use grant::Grant;
 pub use identity::{Identity, Named, Opener, PrintKey, SessionId};

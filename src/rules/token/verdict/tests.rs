@@ -82,6 +82,8 @@ fn a_session_is_judged_by_its_grant() {
         session: SessionId([7; 12]),
         subject: None,
         token: None,
+        key: None,
+        issuer: None,
         issued_at: NOW,
         ends: Some(NOW + 10),
         scope: Scope::Paths(vec!["/live".into()]),
