@@ -134,8 +134,13 @@ struct Member {
 impl Member {
     async fn join(name: &str, nats: &Nats) -> Self {
         let (tasks, id) = (Tasks::current(), NodeId::random());
-        let node =
-            Node { name: name.to_owned(), region: "ams".to_owned(), id, keys: vec![[7; 32]], revocations: 1_000_000 };
+        let node = Node {
+            name: name.to_owned(),
+            region: "ams".to_owned(),
+            id,
+            keys: vec![[7; 32].into()],
+            revocations: 1_000_000,
+        };
         let (bus, started) = Bus::new(&node);
         let memory = Arc::new(Memory {
             bus: Mutex::new(bus.clone()),

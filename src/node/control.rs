@@ -162,6 +162,7 @@ impl Shared {
             .accesses
             .reload(&config, &secrets)
             .map_err(|error| (error.to_string(), "make the keys readable and reload"))?;
+        self.edge.bus.rekey(&secrets.keys(region::PURPOSE));
         *self.secrets.lock() = secrets;
         self.edge
             .webhooks

@@ -186,10 +186,10 @@ impl Node {
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
         let secrets = secrets(&config)?;
         let accesses = Arc::new(Accesses::new(&config, &secrets, (clock.clone(), tasks.clone()))?);
-        let sessions = sessions::open(&config, &clock)?;
+        let voice = region::voice(&config, &secrets);
+        let sessions = sessions::open(&config, &clock, &voice.bus)?;
         let webhooks = Webhooks::new(&config.node.name, clock.clone(), tasks.clone());
         webhooks.follow(&config.accesses)?;
-        let voice = region::voice(&config);
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone() };
         let edge = Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation));

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
-
 use crate::access::webhooks::{self, Webhooks};
 use crate::admin::{RegionNode, RegionStatus, WebhookStatus};
 use crate::cache::Act;
@@ -13,6 +11,7 @@ use crate::clock::{Clock, Tick};
 use crate::config::Config;
 use crate::region::bus::{self, Bus, Figures, Started};
 use crate::region::message::{NodeId, Presence};
+use crate::region::secrets::RegionKeys;
 use crate::region::wire::Wire;
 use crate::request::{Edge, purge};
 use crate::rules::caching::purge::{Meant, Mode};
@@ -26,6 +25,8 @@ use super::StartError;
 
 /// What another node said of its sessions counts until it says otherwise or is gone: longer than any session.
 const EVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// What the bus's keys are for: they open nothing else.
+pub(super) const PURPOSE: &str = "bus";
 /// The region of nodes that name none.
 const NAMELESS: &str = "default";
 /// At the end of a drain, for what others must still learn.
@@ -38,34 +39,24 @@ pub(super) struct Voice {
 }
 
 /// A voice in the region, or none.
-pub(super) fn voice(config: &Config) -> Voice {
-    let (Some(_), Some(secrets)) = (&config.nats, &config.node.secrets) else {
+pub(super) fn voice(config: &Config, secrets: &RegionKeys) -> Voice {
+    if config.nats.is_none() {
         return Voice { bus: Bus::silent(), started: None };
-    };
-    let masters = [Some(&secrets.current), secrets.previous.as_ref()];
+    }
     let id = NodeId::random();
     let node = bus::Node {
         name: config.node.name.clone(),
         region: region(config).to_owned(),
         id,
-        keys: masters.into_iter().flatten().map(|master| key(master)).collect(),
-        revocations: REVOCATIONS,
+        keys: secrets.keys(PURPOSE),
+        revocations: config.limits.revocations,
     };
     let (bus, started) = Bus::new(&node);
     Voice { bus, started: Some((started, id)) }
 }
 
-/// Revocations that are kept for nodes that come later.
-const REVOCATIONS: usize = 1_000_000;
-
 fn region(config: &Config) -> &str {
     config.node.region.as_deref().unwrap_or(NAMELESS)
-}
-
-/// The key of the bus: it opens nothing else.
-fn key(master: &[u8]) -> [u8; 32] {
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, master), b"weir region bus 1");
-    tag.as_ref().try_into().expect("a tag of HMAC-SHA-256 has 32 octets")
 }
 
 impl Voice {

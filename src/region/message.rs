@@ -4,12 +4,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use bytes::Bytes;
 
 use crate::clock::WallTime;
 use crate::rules::caching::purge::{Meant, Mode};
 use crate::rules::session::{Revocation, SessionId};
+
+use super::secrets::Key;
 
 /// No message is longer, in octets.
 pub const LARGEST: usize = 256 << 10;
@@ -158,7 +161,7 @@ pub enum Unheard {
 
 /// Seals messages with the region's current key, and opens what was sealed with any of its keys.
 pub struct Seal {
-    keys: Vec<hmac::Key>,
+    keys: ArcSwap<Vec<hmac::Key>>,
     region: String,
     /// This node.
     pub own: NodeId,
@@ -167,9 +170,16 @@ pub struct Seal {
 
 impl Seal {
     /// For a node of a region whose keys are these, at least one, the current one first.
-    pub fn new(keys: &[[u8; 32]], region: &str, own: NodeId) -> Self {
-        let keys = keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key)).collect();
-        Self { keys, region: region.to_owned(), own, count: AtomicU64::new(1) }
+    pub fn new(keys: &[Key], region: &str, own: NodeId) -> Self {
+        let seal = Self { keys: ArcSwap::default(), region: region.to_owned(), own, count: AtomicU64::new(1) };
+        seal.rekey(keys);
+        seal
+    }
+
+    /// From now on these are the region's keys.
+    pub fn rekey(&self, keys: &[Key]) {
+        let keys = keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()));
+        self.keys.store(Arc::new(keys.collect()));
     }
 
     /// The octets of a message.
@@ -179,7 +189,7 @@ impl Seal {
         octets.extend(self.count.fetch_add(1, Relaxed).to_le_bytes());
         octets.extend(now.since_epoch().as_secs().to_le_bytes());
         write(message, &mut octets);
-        let mac = self.mac(&self.keys[0], to, &octets);
+        let mac = self.mac(&self.keys.load()[0], to, &octets);
         octets.extend(&mac.as_ref()[..MAC]);
         octets.into()
     }
@@ -197,7 +207,7 @@ impl Seal {
             let expected = self.mac(key, to, octets);
             aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC], mac).is_ok()
         };
-        if !self.keys.iter().any(fits) {
+        if !self.keys.load().iter().any(fits) {
             return Err(Unheard::Forged);
         }
         let mut rest = Reader(&octets[1..]);
@@ -454,7 +464,7 @@ mod tests {
     const NOW: WallTime = WallTime::at(Duration::from_secs(1_800_000_000));
 
     fn seal(key: u8, region: &str, own: u64) -> Seal {
-        Seal::new(&[[key; 32]], region, NodeId(own))
+        Seal::new(&[[key; 32].into()], region, NodeId(own))
     }
 
     fn revocation(print: u64) -> Revocation {
@@ -518,11 +528,13 @@ mod tests {
 
     #[test]
     fn while_a_secret_is_changed_nodes_with_either_are_heard() {
-        let both = Seal::new(&[[2; 32], [1; 32]], "ams", NodeId(1));
+        let both = Seal::new(&[[2; 32].into(), [1; 32].into()], "ams", NodeId(1));
         let octets = |seal: &Seal| seal.seal(To::All, &Message::Left, NOW);
         assert!(both.open(To::All, &octets(&seal(1, "ams", 2))).is_ok());
         assert!(seal(2, "ams", 2).open(To::All, &octets(&both)).is_ok());
         assert!(seal(1, "ams", 2).open(To::All, &octets(&both)).is_err(), "it is made with the current one");
+        both.rekey(&[[1; 32].into()]);
+        assert!(seal(1, "ams", 2).open(To::All, &octets(&both)).is_ok());
     }
 
     #[test]
@@ -553,7 +565,7 @@ mod tests {
             let mut octets = vec![VERSION, kind];
             octets.extend([0; 24]);
             octets.extend(body);
-            let mac = seal.mac(&seal.keys[0], To::All, &octets);
+            let mac = seal.mac(&seal.keys.load()[0], To::All, &octets);
             octets.extend(&mac.as_ref()[..MAC]);
             if let Ok(said) = seal.open(To::All, &octets) {
                 let mut again = vec![VERSION, kind];

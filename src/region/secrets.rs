@@ -142,6 +142,15 @@ impl RegionKeys {
     pub fn key(&self, purpose: &str) -> Key {
         expand(&self.current, purpose)
     }
+
+    /// The keys that a purpose has, the current one first: what any of them made is taken.
+    pub fn keys(&self, purpose: &str) -> Vec<Key> {
+        [Some(&self.current), self.previous.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(|secret| expand(secret, purpose))
+            .collect()
+    }
 }
 
 fn extract(secret: &[u8]) -> Prk {

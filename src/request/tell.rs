@@ -4,24 +4,16 @@
 use std::sync::Arc;
 
 use crate::rules::session::{Event, EventKind, SessionId, Theirs};
-use crate::rules::token::{Reason, Rejection};
+use crate::rules::token::{Claims, Reason, Rejection};
 use crate::sessions::Session;
 
 use super::Edge;
 
-/// What the issuer calls a token and its subject.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Names {
-    /// `sub`
-    pub subject: Option<Theirs>,
-    /// `jti`
-    pub token: Option<Theirs>,
-}
-
-/// A session that is new on this node has begun.
-pub(super) fn began(edge: &Edge, session: &Session, names: Names) {
+/// A session that is new on this node has begun; `claims` are those of its token, where the viewer presented it here.
+pub(super) fn began(edge: &Edge, session: &Session, claims: Option<&Claims>) {
     let event = event(edge, EventKind::Start, session.access());
-    let Names { subject, token } = names;
+    let subject = claims.and_then(|claims| claims.subject.as_deref()).map(Theirs::from);
+    let token = claims.and_then(|claims| claims.id.as_deref()).map(Theirs::from);
     edge.webhooks.tell(Event { session: Some(session.id()), subject, token, ..event });
 }
 
