@@ -25,6 +25,7 @@ mod purge;
 mod ranges;
 mod region;
 mod reload;
+mod revocation;
 mod script;
 mod sharing;
 mod stage;
