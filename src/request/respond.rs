@@ -108,9 +108,9 @@ pub fn finish(
     if let Some(log) = &policies.access_log {
         account = account.logged(log.clone(), line(edge, head, route, (passage, id, reason)));
     }
-    let mut response = Response::new(
-        Body::new(content, Some(account)).to(admission.map(|admission| Attached::to(&admission.session))),
-    );
+    // A session that has ended must not cut the answer that says so.
+    let session = admission.filter(|_| reason.is_none()).map(|admission| Attached::to(&admission.session));
+    let mut response = Response::new(Body::new(content, Some(account)).to(session));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
