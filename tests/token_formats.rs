@@ -207,6 +207,25 @@ fn no_octet_of_a_token_that_was_changed_leaves_it_valid() {
     });
 }
 
+#[test]
+fn a_print_is_of_what_is_signed() {
+    let table = table(TABLES[0]);
+    let print = |name: &str| {
+        let case = table["cases"].as_array().unwrap().iter().find(|case| case["name"] == name).expect(name);
+        Unverified::read(case["token"].as_str().unwrap()).unwrap().print()
+    };
+    // The same claims: the headers that nobody signs differ.
+    let plain = print("cat: HS256 by pycose");
+    assert_eq!(print("cat: without tag 61"), plain);
+    assert_eq!(print("cat: no kid"), plain);
+    assert_eq!(print("cat: a key that the token brings"), plain);
+    assert_ne!(print("cat: expired"), plain);
+    assert_eq!(print("hdnts: a pattern"), print("hdnts: with its name"));
+    assert_eq!(print("hdnts: a pattern"), print("hdnts: a hash in upper case"));
+    // Neither names its URL: the hash tells them apart.
+    assert_ne!(print("hdnts: one URL"), print("hdnts: one URL with its query"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]

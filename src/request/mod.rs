@@ -84,7 +84,7 @@ fn journey<'j>(
             Target::Resource(resource) => resource,
         };
         route::refuse_loops(policies, head)?;
-        let admitted = authorize::admit(edge, head, &resource, presented);
+        let admitted = Box::pin(authorize::admit(edge, head, &resource, presented)).await;
         *admission = admitted.map_err(|refusal| admit::counted(edge, head, refusal))?;
         resource.admission.clone_from(admission);
         asked::agree(edge, head, &resource)?;

@@ -519,7 +519,7 @@ add("uri: not signed", "hand", "alg-refused", b64(b'{"alg":"none"}') + "." + b64
 
 # Edge tokens --------------------------------------------------------------------------------------------------------------
 
-EDGE = {"formats": ["hdnts"], "keys": "edge", "issuers": [], "audience": None}
+EDGE = {"formats": ["hdnts"], "keys": "edge"}
 
 
 def edge(fields, key=HEX_KEY, salt=None, url=None, algorithm="sha256", prefix=""):

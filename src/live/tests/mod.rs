@@ -293,8 +293,6 @@ fn route() -> Route {
         errors: Errors::default(),
         set_headers: Vec::new(),
         remove_headers: Vec::new(),
-        access: None,
-        strict_paths: crate::rules::uri::Strictness::Strict,
         countries: crate::config::Countries::default(),
         promise: crate::config::Promise::default(),
     }

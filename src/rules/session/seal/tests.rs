@@ -64,7 +64,7 @@ fn what_is_no_session_is_told_from_one_that_is_not_ours() {
 
 #[test]
 fn every_kind_of_scope_is_kept() {
-    let acl = Acl::new("/live/*", crate::rules::token::terms::AnyPath::Refused);
+    let acl = Acl::parse("/live/*", crate::rules::token::terms::AnyPath::Refused);
     for scope in
         [Some(Scope::Everything), acl.ok().map(Scope::Acl), Some(Scope::Paths(Vec::new()))].into_iter().flatten()
     {
