@@ -211,6 +211,10 @@ impl Accesses {
 }
 
 impl Prints for Accesses {
+    fn accesses(&self) -> Vec<Arc<str>> {
+        self.names()
+    }
+
     fn print(&self, access: &str, named: sessions::Named, text: &str) -> Option<u64> {
         let named = match named {
             sessions::Named::Subject => Named::Subject,
