@@ -224,8 +224,4 @@ impl Prints for Accesses {
         };
         Some(self.gate(access)?.print(named, text))
     }
-
-    fn accesses(&self) -> Vec<Arc<str>> {
-        self.names()
-    }
 }
