@@ -19,6 +19,8 @@ mod failover;
 mod fields;
 mod gated;
 mod media;
+#[cfg(feature = "nats")]
+mod nats;
 mod playlists;
 mod process;
 mod purge;
