@@ -15,6 +15,7 @@ mod continuity;
 mod cors;
 mod disk;
 mod drain;
+mod evening;
 mod failover;
 mod fields;
 mod gated;
