@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use super::file::Section;
 use super::finding::{Complaint, Finding, Problems, Report};
 use super::machine::Machine;
-use super::{Address, Config, access, capacity, checks, limits, listen, material, nats, origin, peers, route, syntax, tables};
+use super::{
+    Address, Config, access, capacity, checks, limits, listen, material, nats, origin, peers, route, syntax, tables,
+};
 
 impl Config {
     /// Reads a file. Relative names in it start at its folder. Warnings come with a configuration that works.

@@ -38,7 +38,11 @@ fn room(capacity: &Capacity) -> String {
     };
     let tiers = match capacity.tiers.as_slice() {
         [] => String::new(),
-        tiers => format!(" For each of {}, {} % of it is kept free of those below.", tiers.join(", "), capacity.rule.share / 10),
+        tiers => format!(
+            " For each of {}, {} % of it is kept free of those below.",
+            tiers.join(", "),
+            capacity.rule.share / 10
+        ),
     };
     format!(
         "Once {}, new viewers are told to come back in {}, and those who play go on.{tiers}{then}",
@@ -49,10 +53,9 @@ fn room(capacity: &Capacity) -> String {
 
 fn promise(route: &Route, capacity: &Capacity) -> Option<String> {
     match (route.promise.viewers, route.promise.bit_rate) {
-        (0, None) if capacity.rule.bounds[Resource::Egress as usize].is_some() => Some(format!(
-            "Route `{}` names no bitrate: what its viewers take is known once they take it.",
-            route.name
-        )),
+        (0, None) if capacity.rule.bounds[Resource::Egress as usize].is_some() => {
+            Some(format!("Route `{}` names no bitrate: what its viewers take is known once they take it.", route.name))
+        }
         (0, _) => None,
         (viewers, _) => {
             let egress = rough_bits(route.promise.egress());
@@ -83,8 +86,12 @@ fn countries(route: &Route, config: &Config) -> Option<String> {
 fn of_sessions(config: &Config) -> Option<String> {
     let limits = &config.limits;
     let mut said = Vec::new();
-    said.extend((limits.requests_per_session != Rate::NONE).then(|| format!("{:?} requests", limits.requests_per_session)));
-    said.extend((limits.connections_per_session > 0).then(|| format!("{} connections", limits.connections_per_session)));
+    said.extend(
+        (limits.requests_per_session != Rate::NONE).then(|| format!("{:?} requests", limits.requests_per_session)),
+    );
+    said.extend(
+        (limits.connections_per_session > 0).then(|| format!("{} connections", limits.connections_per_session)),
+    );
     said.extend((limits.session_rate > 0).then(|| format!("{} a second", rough_size(limits.session_rate))));
     (!said.is_empty()).then(|| format!("A session may have {}.", said.join(", ")))
 }
@@ -92,7 +99,9 @@ fn of_sessions(config: &Config) -> Option<String> {
 fn of_addresses(config: &Config) -> Option<String> {
     let limits = &config.limits;
     let mut said = Vec::new();
-    said.extend((limits.requests_per_prefix != Rate::NONE).then(|| format!("{:?} requests", limits.requests_per_prefix)));
+    said.extend(
+        (limits.requests_per_prefix != Rate::NONE).then(|| format!("{:?} requests", limits.requests_per_prefix)),
+    );
     said.extend((limits.connections_per_prefix > 0).then(|| format!("{} connections", limits.connections_per_prefix)));
     let (v4, v6) = (limits.ipv4_prefix, limits.ipv6_prefix);
     (!said.is_empty()).then(|| {
@@ -127,7 +136,8 @@ mod tests {
                 "For route `live`, 600 Mbit/s are kept: 100 viewers.",
             ]
         );
-        let rest = "[geo]\nheader = \"x-country\"\n[limits]\nrequests_per_session = \"50/s\"\nconnections_per_prefix = 9\n";
+        let rest =
+            "[geo]\nheader = \"x-country\"\n[limits]\nrequests_per_session = \"50/s\"\nconnections_per_prefix = 9\n";
         assert_eq!(
             read("countries = { allow = [\"DE\"] }", rest),
             [
