@@ -11,12 +11,16 @@ done <<'LIST'
 chromium chromium
 curl curl
 ffmpeg ffmpeg
+go golang-go
 haproxy haproxy
+nats-server nats-server
 nginx nginx
 openssl openssl
 node nodejs
 npm npm
+php php-cli
 LIST
+[ -e /usr/share/gocode/src/github.com/golang-jwt/jwt ] || need+=(golang-github-golang-jwt-jwt-dev)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || need+=(ca-certificates)
 
 # The first Python that can make environments, for the one in PATH may have been built without.
@@ -52,7 +56,7 @@ if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modu
   touch node_modules/.package-lock.json
 fi
 
-if [ tests/foreign/requirements.txt -nt .venv/.done ] || ! .venv/bin/python -c 'import aioquic, pylsqpack' 2>/dev/null; then
+if [ tests/foreign/requirements.txt -nt .venv/.done ] || ! .venv/bin/python -c 'import aioquic, jwt, pylsqpack' 2>/dev/null; then
   echo "installing Python packages into .venv"
   "$(python)" -m venv --clear .venv
   .venv/bin/pip install --quiet --disable-pip-version-check --requirement tests/foreign/requirements.txt

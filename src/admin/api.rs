@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
-use axum::http::header::{ALLOW, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
@@ -176,19 +176,33 @@ struct Explain {
     header: Option<Vec<String>>,
 }
 
+/// Brings a viewer's token to `/explain`, as its Authorization: a token in a URL would be written down on its way.
+const VIEWER_TOKEN: &str = "weir-viewer-token";
+
 /// What the node would do with a request, and why.
 #[utoipa::path(get, path = "/explain", params(Explain), responses(
     (status = 200, body = Explanation),
     (status = 400, description = "The URL or a header cannot be read"),
 ))]
-async fn explain_url(State(admin): State<Admin>, Query(asked): Query<Vec<(String, String)>>) -> Response {
+async fn explain_url(
+    State(admin): State<Admin>,
+    Query(asked): Query<Vec<(String, String)>>,
+    own: HeaderMap,
+) -> Response {
     let values = |name: &'static str| asked.iter().filter(move |(asked, _)| asked == name).map(|(_, value)| value);
     let Some(url) = values("url").next() else {
         return problem(StatusCode::BAD_REQUEST, "url", "add ?url= with what a viewer would ask for");
     };
-    let Some(fields) = values("header").map(|line| field(line)).collect() else {
+    let Some(mut fields) = values("header").map(|line| field(line)).collect::<Option<HeaderMap>>() else {
         return problem(StatusCode::BAD_REQUEST, "header", "a header is written as `Name: value`");
     };
+    if let Some(token) = own.get(VIEWER_TOKEN) {
+        let Ok(mut bearer) = HeaderValue::from_bytes(&[b"Bearer ", token.as_bytes()].concat()) else {
+            return problem(StatusCode::BAD_REQUEST, "header", "a token is visible ASCII");
+        };
+        bearer.set_sensitive(true);
+        fields.insert(AUTHORIZATION, bearer);
+    }
     match explain::explain(&admin.edge, url, fields) {
         Ok(explanation) => Json(explanation).into_response(),
         Err(fault) => problem(StatusCode::BAD_REQUEST, "url", fault),

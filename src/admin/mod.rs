@@ -27,8 +27,8 @@ use listen::{Caller, TlsListener};
 pub use revoke::Within;
 pub use status::{
     CacheStatus, CapacityStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus,
-    Problem, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, SessionsStatus, Status, StreamStatus,
-    WorkerHealth,
+    Problem, RegionNode, RegionStatus, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, SessionsStatus,
+    Status, StreamStatus, WebhookStatus, WorkerHealth,
 };
 
 /// What the admin API may order the node to do. The node answers each through its channel.

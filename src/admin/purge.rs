@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::cache::{Act, Removed};
+use crate::region::bus::{Replies, Reply};
 use crate::request::purge::{self, NotPurged, Outcome};
 use crate::rules::caching::purge::{Meant, Mode};
 
@@ -31,8 +32,21 @@ pub struct PurgeOrder {
     all: bool,
     /// `hard`: it goes; `soft`: it is stale from now on. Default: `hard`.
     mode: PurgeMode,
-    /// Only counts what would be purged, in memory.
+    /// Only counts what would be purged, in memory, on this node.
     dry_run: bool,
+    /// `region`: on all nodes of the region; `node`: on this one alone. Default: `region`.
+    scope: PurgeScope,
+}
+
+/// Where it is purged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PurgeScope {
+    /// On all nodes that this one can tell, and on this one.
+    #[default]
+    Region,
+    /// On this one alone.
+    Node,
 }
 
 /// What becomes of what is purged.
@@ -63,6 +77,33 @@ pub struct PurgeOutcome {
     playlists: usize,
     /// Objects on the disk, which go where the purge is soft too; `null`: there is none, or they were not counted.
     disk: Option<GoneBelow>,
+    /// What the other nodes of the region made of it; empty where they were not told.
+    nodes: Vec<NodeOutcome>,
+    /// Nodes that are there and did not answer in time: what they have is not known to be gone.
+    silent: Vec<String>,
+}
+
+/// What another node made of a purge.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NodeOutcome {
+    /// Its name.
+    node: String,
+    /// Objects in memory.
+    objects: u64,
+    /// Playlists, which are fetched anew.
+    playlists: u64,
+    /// Why nothing was purged there.
+    error: Option<String>,
+}
+
+impl From<Reply> for NodeOutcome {
+    fn from(reply: Reply) -> Self {
+        let ((objects, playlists), error) = match reply.outcome {
+            Ok(counts) => (counts, None),
+            Err(why) => ((0, 0), Some(why)),
+        };
+        Self { node: reply.node, objects, playlists, error }
+    }
 }
 
 /// What went from the disk.
@@ -77,12 +118,30 @@ pub struct GoneBelow {
 /// Why an order is none: the place, and what would help.
 type Nonsense = (&'static str, String);
 
+/// An order that means one thing.
+struct Judged {
+    meant: Meant,
+    mode: PurgeMode,
+    act: Act,
+    scope: PurgeScope,
+}
+
 impl PurgeOrder {
     fn read(body: &[u8]) -> Result<Self, Nonsense> {
         serde_json::from_slice(body).map_err(|error| {
             let remedy = r#"write one of {"url": …}, {"prefix": …}, {"stream": …}, {"tag": …} and {"all": true}"#;
             ("body", format!("{error}; {remedy}"))
         })
+    }
+
+    fn judged(self) -> Result<Judged, Nonsense> {
+        let Self { mode, dry_run, scope, .. } = self;
+        let act = match (dry_run, mode) {
+            (true, _) => Act::Count,
+            (false, PurgeMode::Hard) => Act::Purge(Mode::Hard),
+            (false, PurgeMode::Soft) => Act::Purge(Mode::Soft),
+        };
+        Ok(Judged { meant: self.meant()?, mode, act, scope })
     }
 
     fn meant(self) -> Result<Meant, Nonsense> {
@@ -115,35 +174,46 @@ fn place(meant: &Meant) -> &'static str {
     }
 }
 
-/// Purges what is stored and what arrives: when it answers, nothing of it is left.
+/// Purges what is stored and what arrives: when it answers, nothing of it is left on this node, nor on those that it
+/// names.
 #[utoipa::path(post, path = "/purge", request_body = PurgeOrder, responses(
     (status = 200, body = PurgeOutcome),
     (status = 400, description = "It is not clear what is meant; `reason` says where, `detail` why and what would help"),
 ))]
 pub async fn order(State(admin): State<Admin>, body: Bytes) -> Response {
-    let outcome = PurgeOrder::read(&body).and_then(|order| carry_out(&admin, order));
-    match outcome {
-        Ok(outcome) => Json(outcome).into_response(),
+    match PurgeOrder::read(&body).and_then(PurgeOrder::judged) {
+        Ok(judged) => match carry_out(&admin, &judged) {
+            Ok(outcome) => Json(everywhere(&admin, outcome, judged).await).into_response(),
+            Err((place, detail)) => problem(StatusCode::BAD_REQUEST, place, &detail),
+        },
         Err((place, detail)) => problem(StatusCode::BAD_REQUEST, place, &detail),
     }
 }
 
-fn carry_out(admin: &Admin, order: PurgeOrder) -> Result<PurgeOutcome, Nonsense> {
-    let PurgeOrder { mode, dry_run, .. } = order;
-    let meant = order.meant()?;
-    let act = match (dry_run, mode) {
-        (true, _) => Act::Count,
-        (false, PurgeMode::Hard) => Act::Purge(Mode::Hard),
-        (false, PurgeMode::Soft) => Act::Purge(Mode::Soft),
-    };
+/// Has the other nodes purge what was purged here.
+async fn everywhere(admin: &Admin, mut outcome: PurgeOutcome, judged: Judged) -> PurgeOutcome {
+    let config = admin.edge.policies().config.clone();
+    let Judged { meant, act, scope, .. } = judged;
+    if let (Act::Purge(mode), PurgeScope::Region, Some(nats)) = (act, scope, &config.nats) {
+        let until = admin.edge.clock.now() + nats.answer_within;
+        let Replies { answered, silent } = admin.edge.bus.purge(meant, mode, until).await;
+        outcome.nodes = answered.into_iter().map(NodeOutcome::from).collect();
+        outcome.silent = silent;
+    }
+    outcome
+}
+
+fn carry_out(admin: &Admin, judged: &Judged) -> Result<PurgeOutcome, Nonsense> {
     let remedy = |refused: NotPurged| match refused {
         NotPurged::Nonsense(why) => why.to_owned(),
         NotPurged::Refused(_) => format!("{refused}; `weir explain` says more of a URL"),
     };
-    let outcome = purge::purge(&admin.edge, &meant, act).map_err(|refused| (place(&meant), remedy(refused)))?;
+    let Judged { meant, mode, act, .. } = judged;
+    let (mode, dry_run) = (*mode, *act == Act::Count);
+    let outcome = purge::purge(&admin.edge, meant, *act).map_err(|refused| (place(meant), remedy(refused)))?;
     let Outcome { cache, playlists } = outcome;
     tracing::info!(
-        selector = place(&meant),
+        selector = place(meant),
         soft = mode == PurgeMode::Soft,
         dry_run,
         objects = cache.memory.objects,
@@ -157,6 +227,8 @@ fn carry_out(admin: &Admin, order: PurgeOrder) -> Result<PurgeOutcome, Nonsense>
         fills: cache.fills,
         playlists,
         disk: cache.disk.map(|Removed { objects, bytes }| GoneBelow { objects, bytes }),
+        nodes: Vec::new(),
+        silent: Vec::new(),
     })
 }
 

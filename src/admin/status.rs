@@ -47,6 +47,51 @@ pub struct Status {
     pub capacity: Option<CapacityStatus>,
     /// Living tasks by name, all workers together.
     pub tasks: BTreeMap<&'static str, usize>,
+    /// The nodes that are told of revocations, sessions and purges; `null`: this one tells nobody.
+    pub region: Option<RegionStatus>,
+    /// The backends that are told of sessions.
+    pub webhooks: Vec<WebhookStatus>,
+}
+
+/// The nodes that are told of revocations, sessions and purges.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RegionStatus {
+    /// Whether they can be told and heard.
+    pub connected: bool,
+    /// Those that are there.
+    pub nodes: Vec<RegionNode>,
+}
+
+/// Another node of the region.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RegionNode {
+    /// Its name.
+    pub name: String,
+    /// Since it was last heard.
+    pub heard_seconds: f64,
+    /// Whether everything that it has told is known here.
+    pub in_step: bool,
+    /// Its sessions that count for limits.
+    pub sessions: usize,
+}
+
+/// The backend of an access.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct WebhookStatus {
+    /// The access.
+    pub access: String,
+    /// Events that wait or are being sent.
+    pub waiting: usize,
+    /// Events that it took.
+    pub delivered: u64,
+    /// Events that it was not told: the queue was full, or the time for trying was over.
+    pub dropped: u64,
+    /// What the last attempt came to: `taken`, `status`, `gone`, `connect`, `timeout` or `broken`.
+    pub last: Option<&'static str>,
+    /// Since it last took something.
+    pub delivered_seconds_ago: Option<f64>,
+    /// Whether it has said that it wants nothing more (410).
+    pub gone: bool,
 }
 
 /// How full the node is, and who was let in.

@@ -41,6 +41,8 @@ pub struct Access {
     pub carrier_position: CarrierPosition,
     /// A session ends when nothing was asked for this long.
     pub session_idle: Duration,
+    /// For how long a session goes on after its token has expired, where that does not say when what was paid for is over.
+    pub session_life: Duration,
     /// For how long a session that has moved to another device may go on beside it.
     pub handover_grace: Duration,
     /// How far clocks may be apart.
@@ -116,6 +118,7 @@ fn access(name: String, mut section: Section<'_>, base: &Path) -> Option<Access>
     let position = typed_position.as_ref().and_then(|value| value.choice(&POSITIONS));
     let names = section.table("names").map(typed_names).unwrap_or_default();
     let session_idle = time(&mut section, "session_idle", (1_000, HOUR_MS));
+    let session_life = time(&mut section, "session_life", (1_000, 366 * 24 * HOUR_MS));
     let handover_grace = time(&mut section, "handover_grace", (0, 10 * 60_000));
     let leeway = time(&mut section, "leeway", (0, LEEWAY_MS));
     let max_sessions = section.value("max_sessions").and_then(|value| value.count(1..=1_000_000));
@@ -137,6 +140,7 @@ fn access(name: String, mut section: Section<'_>, base: &Path) -> Option<Access>
         inherit,
         carrier_position: position.unwrap_or(CarrierPosition::Root),
         session_idle: session_idle.unwrap_or(Duration::from_secs(60)),
+        session_life: session_life.unwrap_or(Duration::from_hours(24)),
         handover_grace: handover_grace.unwrap_or(Duration::from_secs(30)),
         leeway: leeway.unwrap_or(Duration::from_secs(5)),
         max_sessions: max_sessions.and_then(|count| u32::try_from(count).ok()),

@@ -19,6 +19,7 @@ pub(super) fn whole<'a>(
     doors(config, report, addresses);
     names(report, origins, routes);
     accesses(report, typed_accesses, routes);
+    memory_of_sessions(config, typed_accesses);
     routes.iter().for_each(|route| warmth(route, origins));
     for (index, later) in routes.iter().enumerate() {
         if let Some(earlier) = routes[..index].iter().find(|earlier| takes_all(earlier, later)) {
@@ -165,6 +166,15 @@ pub(super) fn is_access(value: &Value<'_>, defined: &[&str]) {
     };
     let complaint = Complaint::new(format!("there is no access `{name}`"));
     value.place.refuse(complaint.accepted(known("access", defined)).remedy(remedy));
+}
+
+/// Sessions are sealed with a secret: where nothing keeps it, a restart ends them all.
+fn memory_of_sessions(config: &Config, accesses: &[access::Typed<'_>]) {
+    if let (Some(first), None, None) = (accesses.first(), &config.node.state, &config.node.secrets) {
+        let complaint = Complaint::new("a restart ends all sessions: the secret that seals them is made anew");
+        let remedy = "add `state = \"/var/lib/weir\"` to [node], or `secrets = \"node.keys\"`, which nodes can share";
+        first.place.warn(complaint.remedy(remedy));
+    }
 }
 
 /// Where an origin sees the viewer's Host, a playlist is another for each: one that is to be followed needs a Host.

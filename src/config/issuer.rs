@@ -9,8 +9,9 @@ use zeroize::Zeroizing;
 use crate::rules::token::Format;
 use crate::rules::token::algorithm::Algorithm;
 use crate::rules::token::jwk;
-use crate::rules::token::jwt::{BadName, ClaimNames};
+use crate::rules::token::jwt::{BadName, ClaimNames, JwtTerms};
 use crate::rules::token::key::{BadKey, Key, KeySet};
+use crate::rules::token::terms::{AnyPath, CatrDeadline, FormatTerms, HdntsTerms, OlderHash};
 
 use super::file::{Section, Value, ms};
 use super::finding::Complaint;
@@ -41,6 +42,23 @@ pub struct Issuer {
     pub claims: ClaimNames,
     /// How long a token may still live at most.
     pub max_lifetime: Option<Duration>,
+    /// How the deadline of a renewal is read (`catr`).
+    pub catr_deadline: Option<CatrDeadline>,
+    /// What its edge tokens are like.
+    pub hdnts: HdntsTerms,
+}
+
+impl Issuer {
+    /// What its tokens are like, for those who verify them.
+    pub fn terms(&self) -> FormatTerms {
+        let token_type = self.token_type.as_deref().map(Into::into);
+        FormatTerms {
+            formats: self.formats.clone(),
+            jwt: JwtTerms { token_type, names: self.claims.clone() },
+            catr_deadline: self.catr_deadline,
+            hdnts: self.hdnts.clone(),
+        }
+    }
 }
 
 /// Where an issuer's keys are.
@@ -175,13 +193,15 @@ struct Common {
     token_type: Option<String>,
     claims: Option<ClaimNames>,
     max_lifetime: Option<Duration>,
+    catr_deadline: Option<CatrDeadline>,
+    hdnts: Option<HdntsTerms>,
 }
 
 /// Who issues the tokens of an access; `None`: that is said wrongly.
 pub(super) fn issuers(section: &mut Section<'_>, base: &Path) -> Option<Vec<Issuer>> {
     let issuer = section.value("issuer");
     let typed_list = section.value("issuers");
-    let common = common(section);
+    let common = common(section, base);
     let source = source(section, base, common.algorithms.as_deref().unwrap_or_default(), typed_list.is_none());
     let Some(list) = typed_list else {
         let place = section.place.clone();
@@ -224,7 +244,7 @@ pub(super) fn issuers(section: &mut Section<'_>, base: &Path) -> Option<Vec<Issu
 /// An entry of `[[issuers]]`, with where its name stands.
 fn listed<'a>(mut section: Section<'a>, base: &Path, common: &Common) -> Option<(Issuer, Option<Value<'a>>)> {
     let issuer = section.value("issuer");
-    let own = self::common(&mut section);
+    let own = self::common(&mut section, base);
     let merged = Common {
         audience: own.audience.or_else(|| common.audience.clone()),
         algorithms: own.algorithms.or_else(|| common.algorithms.clone()),
@@ -232,6 +252,8 @@ fn listed<'a>(mut section: Section<'a>, base: &Path, common: &Common) -> Option<
         token_type: own.token_type.or_else(|| common.token_type.clone()),
         claims: own.claims.or_else(|| common.claims.clone()),
         max_lifetime: own.max_lifetime.or(common.max_lifetime),
+        catr_deadline: own.catr_deadline.or(common.catr_deadline),
+        hdnts: own.hdnts.or_else(|| common.hdnts.clone()),
     };
     let source = source(&mut section, base, merged.algorithms.as_deref().unwrap_or_default(), true);
     section.finish();
@@ -249,6 +271,8 @@ fn build(issuer: Option<String>, source: Source<'_>, common: Common) -> Issuer {
         token_type: common.token_type,
         claims: common.claims.unwrap_or_default(),
         max_lifetime: common.max_lifetime,
+        catr_deadline: common.catr_deadline,
+        hdnts: common.hdnts.unwrap_or_default(),
     }
 }
 
@@ -263,8 +287,9 @@ fn warn_of_gaps(issuer: &Issuer, place: &super::finding::Place<'_>) {
     }
 }
 
-fn common(section: &mut Section<'_>) -> Common {
+fn common(section: &mut Section<'_>, base: &Path) -> Common {
     let claims = section.table("claims");
+    let deadlines = [("absolute", CatrDeadline::Absolute), ("before_exp", CatrDeadline::BeforeExpiry)];
     Common {
         audience: section.value("audience").as_ref().and_then(name),
         algorithms: section.value("algorithms").and_then(|value| algorithms(&value)),
@@ -272,6 +297,21 @@ fn common(section: &mut Section<'_>) -> Common {
         token_type: section.value("token_type").and_then(|value| token_type(&value)),
         claims: claims.and_then(claim_names),
         max_lifetime: section.value("max_lifetime").and_then(|value| value.time(ms(1_000..YEAR_MS))),
+        catr_deadline: section.value("catr_deadline").and_then(|value| value.choice(&deadlines)),
+        hdnts: section.table("hdnts").map(|table| hdnts(table, base)),
+    }
+}
+
+/// What edge tokens are like.
+fn hdnts(mut section: Section<'_>, base: &Path) -> HdntsTerms {
+    let salt = section.value("salt_file").and_then(|value| material::secret(&value, base));
+    let older = section.value("sha1").and_then(|value| value.flag());
+    let any = section.value("any_path").and_then(|value| value.flag());
+    section.finish();
+    HdntsTerms {
+        salt: salt.map(|salt| Zeroizing::new(salt.reveal().to_owned())),
+        older: if older == Some(true) { OlderHash::Sha1 } else { OlderHash::Refused },
+        any: if any == Some(true) { AnyPath::Allowed } else { AnyPath::Refused },
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::Uri;
 
 use super::file::{Section, Value, ms};
-use super::finding::Complaint;
-use super::{Certificate, Secret, material};
+use super::finding::{Complaint, Place, Report};
+use super::{Certificate, Config, Secret, material};
 
 const SERVERS: &str = "\"nats://10.0.0.5:4222\" or \"tls://nats.example\"";
 const PORT: u16 = 4_222;
@@ -67,6 +67,20 @@ pub struct NatsTls {
     pub ca: Option<PathBuf>,
     /// A client certificate.
     pub client: Option<Certificate>,
+}
+
+/// Checks the table against the node: what nodes say to each other is sealed with what they share.
+pub(super) fn together(config: &Config, report: &Report, place: Option<&Place<'_>>) {
+    let Some(place) = place.filter(|_| config.nats.is_some()) else { return };
+    if config.node.secrets.is_none() {
+        let complaint = Complaint::new("anybody on these servers could say that they are a node of this region");
+        let remedy = "add `secrets = \"node.keys\"` in `[node]`, the same file on every node of the region";
+        report.refuse_absence(place, "node.secrets", complaint.remedy(remedy));
+    }
+    if config.node.region.is_none() {
+        let complaint = Complaint::new("the region has no name, so that it is one with all others that have none");
+        place.warn(complaint.remedy("add `region = \"ams\"` in `[node]`"));
+    }
 }
 
 /// `[nats]`

@@ -115,9 +115,11 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
     let accesses = access::accesses(whole.table("access"), base);
     let admin = tables::admin(whole.table("admin"), base, &accesses);
     let typed_peers = whole.table("peers").map(|section| peers::peers(section, base));
+    let nats_section = whole.table("nats");
+    let nats_place = nats_section.as_ref().map(|section| section.place.clone());
+    let nats = nats_section.and_then(|section| nats::nats(section, base));
     let capacity = capacity::capacity(whole.table("capacity"), machine);
     let geo = capacity::geo(whole.table("geo"), base);
-    let nats = whole.table("nats").and_then(|section| nats::nats(section, base));
     whole.finish();
     let config = Config {
         node,
@@ -138,6 +140,7 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
         nats,
         accesses: accesses.iter().filter_map(|typed| typed.access.clone()).collect(),
     };
+    nats::together(&config, report, nats_place.as_ref());
     peers::together(&config, report, typed_peers.as_ref(), &addresses);
     capacity::together(&config, report, &routes);
     checks::whole(&config, report, &addresses, (&origins, &accesses, &routes));

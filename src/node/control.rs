@@ -20,7 +20,7 @@ use crate::transport::tcp;
 
 use super::doors::{Bound, Doors};
 use super::worker::Worker;
-use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, sessions};
+use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, region, sessions};
 
 /// Between two rounds of the cache's housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -69,6 +69,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
     }
     sessions::flush(&shared).await;
     shared.edge.live.close();
+    let until = shared.clock.now() + region::FAREWELL;
+    shared.edge.webhooks.flush(until).await;
+    shared.edge.bus.leave(&shared.clock, until).await;
     shared.bells.close();
     shared.stopped.cancel();
     shared.workers.iter().for_each(Worker::stop);
@@ -152,6 +155,19 @@ impl Shared {
                 .replace(&config.tls.certificates)
                 .map_err(|error| (error.to_string(), "put a fitting pair in place and reload"))?;
         }
+        let secrets = self.secrets.lock().clone();
+        let secrets = secrets.again(config.node.secrets.as_ref(), config.node.state.as_deref());
+        let secrets = secrets.map_err(|error| (error.to_string(), "restore the file and reload"))?;
+        self.edge
+            .accesses
+            .reload(&config, &secrets)
+            .map_err(|error| (error.to_string(), "make the keys readable and reload"))?;
+        self.edge.bus.rekey(&secrets.keys(region::PURPOSE));
+        *self.secrets.lock() = secrets;
+        self.edge
+            .webhooks
+            .follow(&config.accesses)
+            .map_err(|error| (error.to_string(), "make the file readable and reload"))?;
         self.edge.cache.reconfigure(cache_bounds(&config));
         self.edge.sessions.set_bounds(sessions::bounds(&config));
         self.hall.settings.store(Arc::new(tcp::Settings {
@@ -267,6 +283,7 @@ fn changes(old: &Config, new: &Config) -> Vec<String> {
         ("cache", old.cache != new.cache),
         ("origins", old.origins != new.origins),
         ("routes", old.routes != new.routes),
+        ("access", old.accesses != new.accesses),
         ("access_log", old.access_log != new.access_log),
         ("limits", old.limits != new.limits),
         ("shutdown", old.shutdown != new.shutdown),

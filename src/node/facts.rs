@@ -21,7 +21,7 @@ use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
 
 use super::doors::Doors;
-use super::{Shared, disk, limits, memory, sessions, streams};
+use super::{Shared, disk, limits, memory, region, sessions, streams};
 
 /// A worker whose loop takes longer than this to answer is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -63,6 +63,8 @@ impl Node for Shared {
             sessions: sessions::status(self),
             capacity: limits::status(self),
             tasks: self.living_tasks(),
+            region: region::status(&self.edge.bus, self.clock.now()),
+            webhooks: region::backends(&self.edge.webhooks, self.clock.now()),
         }
     }
 
@@ -184,7 +186,9 @@ impl Source for Metrics {
         families.extend(connections(shared));
         families.extend(origins(&shared.edge.policies().origins.snapshot()));
         families.extend(peers(&shared.edge.policies().origins).iter().flat_map(of_region));
+        families.extend(region::families(&shared.edge));
         families.extend(limits::families(shared));
+        families.extend(shared.edge.accesses.families());
         families.extend(http3(shared));
         families.extend(quic(&shared.open_doors()));
         let dropped = shared.edge.policies().access_log.as_ref().map_or(0, |log| log.dropped());

@@ -9,6 +9,7 @@ mod limits;
 mod memory;
 mod numbers;
 mod process;
+mod region;
 mod sessions;
 mod streams;
 mod worker;
@@ -28,6 +29,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::webhooks::Webhooks;
+use crate::access::{AccessError, Accesses};
 use crate::admin::{self, AdminListener, BindError, Command, Guard};
 use crate::cache::spill::{SpillConfig, SpillError};
 use crate::cache::{Bells, Cache, CacheConfig};
@@ -37,7 +40,9 @@ use crate::disk::Choice;
 use crate::live::{Live, LiveConfig};
 use crate::origin::peers::Peers;
 use crate::origin::{OriginSetupError, Origins};
+use crate::outbound::tls::TlsSetupError;
 use crate::region::proof::Gate;
+use crate::region::secrets::{self, RegionKeys, SecretsError};
 use crate::request::edge::Parts;
 use crate::request::{Edge, Policies, Refusal, warm};
 use crate::tasks::Tasks;
@@ -77,9 +82,22 @@ pub enum StartError {
     /// A certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The secret that sessions are sealed with cannot be kept.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// The keys of an access cannot be used.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// An origin's TLS cannot be set up.
     #[error(transparent)]
     Origin(#[from] OriginSetupError),
+    /// A webhook's TLS cannot be set up.
+    #[error("a webhook cannot be told: {0}")]
+    Webhook(#[from] TlsSetupError),
+    /// The other nodes can never be told.
+    #[cfg(feature = "nats")]
+    #[error(transparent)]
+    Region(#[from] crate::region::nats::NatsError),
     /// The admin API cannot listen.
     #[error(transparent)]
     Admin(#[from] BindError),
@@ -118,6 +136,8 @@ struct Shared {
     /// Where the configuration was read from; `None`: it was made in this process, and is not read again.
     path: Option<PathBuf>,
     config: Mutex<Arc<Config>>,
+    /// What keys are derived from that the region shares.
+    secrets: Mutex<RegionKeys>,
     edge: Arc<Edge>,
     hall: Hall,
     doors: Mutex<Arc<Doors>>,
@@ -148,7 +168,7 @@ impl Node {
             pairs => Some(Certificates::load(pairs)?),
         };
         let origins = Arc::new(origins(&config, &clock)?);
-        let region = config.peers.as_ref().map(region).transpose()?;
+        let peers = config.peers.as_ref().map(of_peers).transpose()?;
         let access_log = open_access_log(&config, &tasks)?;
 
         let bells = Bells::new(config.node.workers);
@@ -164,12 +184,18 @@ impl Node {
             live.restore_numbers(numbers::read(folder));
         }
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
-        let accesses = Arc::new(crate::access::Accesses);
-        let sessions = sessions::open(&config, &clock)?;
-        let parts = Parts { cache, live, accesses, sessions };
+        let secrets = secrets(&config)?;
+        let accesses = Arc::new(Accesses::new(&config, &secrets, (clock.clone(), tasks.clone()))?);
+        let voice = region::voice(&config, &secrets);
+        let sessions = sessions::open(&config, &clock, &voice.bus)?;
+        let webhooks = Webhooks::new(&config.node.name, clock.clone(), tasks.clone());
+        webhooks.follow(&config.accesses)?;
+        region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
+        let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone() };
         let edge = Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation));
         let edge = Arc::new(edge);
-        let hall = hall(&config, &edge, (certificates, region), incarnation as u8);
+        voice.speak(&config, &edge, &tasks).await?;
+        let hall = hall(&config, &edge, (certificates, peers, &secrets), incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;
         if let Some(certificates) = &hall.certificates {
             let watching = tls::watch(certificates.clone(), clock.clone(), tasks.clone());
@@ -184,6 +210,7 @@ impl Node {
             clock,
             path,
             config: Mutex::new(config.clone()),
+            secrets: Mutex::new(secrets),
             edge,
             hall,
             doors: Mutex::new(Arc::new(doors)),
@@ -268,6 +295,15 @@ fn make_state_folder(config: &Config) -> Result<(), StartError> {
     made.map_err(|source| StartError::State { folder: folder.display().to_string(), source })
 }
 
+/// What the region's keys are derived from. Where nothing keeps it, sessions end with this process.
+fn secrets(config: &Config) -> Result<RegionKeys, SecretsError> {
+    let secrets = RegionKeys::of(config.node.secrets.as_ref(), config.node.state.as_deref())?;
+    if secrets.source == secrets::Source::Process && !config.accesses.is_empty() {
+        tracing::warn!("a restart ends the sessions of all viewers: neither `state` nor `secrets` is set in [node]");
+    }
+    Ok(secrets)
+}
+
 fn live_bounds(config: &Config) -> LiveConfig {
     LiveConfig {
         followers: config.limits.followers,
@@ -299,7 +335,7 @@ fn origins(config: &Config, clock: &Clock) -> Result<Origins, OriginSetupError> 
 }
 
 /// What the node knows of its region where others come in.
-fn region(peers: &config::Peers) -> Result<Arc<Region>, CertificateError> {
+fn of_peers(peers: &config::Peers) -> Result<Arc<Region>, CertificateError> {
     let tls = peers.tls.as_ref().map(|tls| tls::of_peers(&tls.ca, &tls.own)).transpose()?;
     let settings = Arc::new(ArcSwap::default());
     Ok(Arc::new(Region { gate: Gate::new(peers.secret.as_ref()), own: peers.own.clone(), tls, settings }))
@@ -315,7 +351,7 @@ fn peer_settings(config: &Config) -> tcp::Settings {
 fn hall(
     config: &Config,
     edge: &Arc<Edge>,
-    (certificates, region): (Option<Arc<Certificates>>, Option<Arc<Region>>),
+    (certificates, region, secrets): (Option<Arc<Certificates>>, Option<Arc<Region>>, &RegionKeys),
     generation: u8,
 ) -> Hall {
     if let Some(region) = &region {
@@ -335,7 +371,7 @@ fn hall(
         certificates,
         tcp: (0..workers).map(|_| Arc::default()).collect(),
         h3: Arc::new(h3::counters::Shards::new(workers)),
-        quic_keys: SharedKeys::new(&QuicKeys::random()),
+        quic_keys: SharedKeys::new(&QuicKeys { master: *secrets.key("quic") }),
         generation,
     }
 }

@@ -12,6 +12,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::disk::{Choice, Engine};
 use crate::journal::{Journal, Kind, Room};
+use crate::region::bus::Bus;
+use crate::rules::session::Revocation;
 use crate::sessions::{Bounds, Sessions};
 use crate::telemetry::metrics::{Family, Value};
 
@@ -28,11 +30,11 @@ pub(super) fn bounds(config: &Config) -> Bounds {
 }
 
 /// The sessions of a node that starts: nobody is there, and what was revoked before is.
-pub(super) fn open(config: &Config, clock: &Clock) -> Result<Arc<Sessions>, StartError> {
+pub(super) fn open(config: &Config, clock: &Clock, bus: &Bus) -> Result<Arc<Sessions>, StartError> {
     let sessions = Arc::new(Sessions::new(bounds(config)));
     if let Some(state) = &config.node.state {
         let folder = state.join(FOLDER);
-        let opened = open_journal(&sessions, &folder, clock);
+        let opened = open_journal((&sessions, bus), &folder, clock);
         let journal = opened.map_err(|source| StartError::State { folder: folder.display().to_string(), source })?;
         info!(revocations = sessions.snapshot().revocations, "revocations of earlier processes are in force");
         sessions.keep_in(journal);
@@ -40,12 +42,18 @@ pub(super) fn open(config: &Config, clock: &Clock) -> Result<Arc<Sessions>, Star
     Ok(sessions)
 }
 
-fn open_journal(sessions: &Sessions, folder: &Path, clock: &Clock) -> io::Result<Journal> {
+fn open_journal((sessions, bus): (&Sessions, &Bus), folder: &Path, clock: &Clock) -> io::Result<Journal> {
     std::fs::DirBuilder::new().recursive(true).create(folder)?;
     let engine = Engine::start(Choice::Threads, folder, clock.clone())?;
     let wall = clock.wall();
     Journal::open(folder, (engine, clock.clone()), Room::default(), |kind, event| match kind {
-        Kind::Revoked => sessions.remember(event, wall),
+        Kind::Revoked => {
+            sessions.remember(event, wall);
+            // Nodes that come later are told of it too.
+            if let Some(revocation) = Revocation::read(event) {
+                bus.note(&revocation);
+            }
+        }
     })
 }
 

@@ -9,6 +9,7 @@ use std::fmt::Write;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::Outcome;
 use super::summary::count;
 use crate::config::value::rough_size;
 
@@ -278,6 +279,17 @@ pub(super) struct Purged {
     fills: u64,
     playlists: u64,
     disk: Option<GoneBelow>,
+    nodes: Vec<PurgedElsewhere>,
+    silent: Vec<String>,
+}
+
+/// What another node made of it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PurgedElsewhere {
+    node: String,
+    objects: u64,
+    error: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -288,6 +300,12 @@ struct GoneBelow {
 }
 
 impl Purged {
+    /// A node that did not answer may still have what was meant.
+    pub(super) fn outcome(&self) -> Outcome {
+        let is_done = self.silent.is_empty() && self.nodes.iter().all(|node| node.error.is_none());
+        if is_done { Outcome::Good } else { Outcome::Finding }
+    }
+
     /// `what` says what was meant.
     pub(super) fn text(&self, what: &str) -> String {
         let becomes = match (self.dry_run, self.mode == "soft") {
@@ -307,6 +325,16 @@ impl Purged {
         }
         if self.playlists > 0 {
             row(&mut text, "asked for anew", &count(self.playlists as usize, "playlist"));
+        }
+        for PurgedElsewhere { node, objects, error } in &self.nodes {
+            let said = match error {
+                Some(why) => format!("nothing: {}", plain(why)),
+                None => count(*objects as usize, "object"),
+            };
+            row(&mut text, &format!("on {}", plain(node)), &said);
+        }
+        for node in &self.silent {
+            row(&mut text, &format!("on {}", plain(node)), "no answer: order it again once it is back");
         }
         text
     }
@@ -503,6 +531,18 @@ mod tests {
         assert_eq!(
             text(r#"{"mode":"soft","dry_run":true,"disk":null,"later":1}"#),
             "stream o\\u{1b}ne would be stale\n  memory           0 objects, 0 B\n"
+        );
+        assert_eq!(
+            text(
+                r#"{"mode":"hard","objects":1,"bytes":1024,"silent":["edge-4"],"nodes":[{"node":"edge-2","objects":7},
+                    {"node":"edge-3","error":"no route serves this host"}]}"#
+            ),
+            "stream o\\u{1b}ne is gone
+  memory           1 object, 1 KiB
+  on edge-2        7 objects
+  on edge-3        nothing: no route serves this host
+  on edge-4        no answer: order it again once it is back
+"
         );
     }
 

@@ -41,6 +41,8 @@ pub(super) enum ClientError {
     Inherited(String),
     #[error("{} cannot be used as a token: {why}", file.display())]
     Token { file: PathBuf, why: String },
+    #[error("the viewer's token cannot be used: {0}")]
+    ViewerToken(String),
     #[error(transparent)]
     Trust(#[from] TrustError),
     #[error("the node at {address} cannot be asked: {source}")]
@@ -68,6 +70,8 @@ pub(super) struct Node<'a> {
     peer: Peer,
     authority: String,
     token: Option<HeaderValue>,
+    /// The token of a viewer whose request is explained. It goes in a field: URLs are written down.
+    viewer_token: Option<HeaderValue>,
     clock: &'a Clock,
 }
 
@@ -82,11 +86,12 @@ pub async fn explain(
     complaints: &mut dyn Write,
 ) -> io::Result<Outcome> {
     let ask = async {
-        let node = Node::of(&arguments.node, clock)?;
+        let mut node = Node::of(&arguments.node, clock)?;
         let mut target = format!("/explain?url={}", escaped(&arguments.url));
         for field in &arguments.headers {
             target += &format!("&header={}", escaped(field));
         }
+        node.viewer_token = viewer_token(arguments)?;
         node.ok(Method::GET, &target, "").await
     };
     let show =
@@ -158,10 +163,13 @@ pub async fn purge(
     out: &mut dyn Write,
     complaints: &mut dyn Write,
 ) -> io::Result<Outcome> {
-    let PurgeArguments { url, prefix, stream, tag, all, soft, dry_run, node } = arguments;
+    let PurgeArguments { url, prefix, stream, tag, all, soft, dry_run, local, node } = arguments;
     let named = [("url", url), ("prefix", prefix), ("stream", stream), ("tag", tag)];
     let named = named.into_iter().find_map(|(kind, text)| Some((kind, text.as_ref()?)));
     let mut body = serde_json::json!({ "mode": if *soft { "soft" } else { "hard" }, "dry_run": dry_run });
+    if *local {
+        body["scope"] = "node".into();
+    }
     let what = match named {
         Some((kind, text)) => {
             body[kind] = text.as_str().into();
@@ -173,7 +181,7 @@ pub async fn purge(
         }
     };
     let ask = async { Node::of(node, clock)?.ok(Method::POST, "/purge", &body.to_string()).await };
-    let show = |answer: &Purged| (answer.text(&what), Outcome::Good);
+    let show = |answer: &Purged| (answer.text(&what), answer.outcome());
     shown(ask.await, node, show, out, complaints)
 }
 
@@ -302,7 +310,7 @@ impl<'a> Node<'a> {
         };
         let (peer, authority) = peer(&address, arguments.admin_ca.as_ref())?;
         let token = arguments.admin_token_file.as_deref().map(token).transpose()?;
-        Ok(Self { address, peer, authority, token, clock })
+        Ok(Self { address, peer, authority, token, viewer_token: None, clock })
     }
 
     /// Asks, and takes any answer.
@@ -316,6 +324,9 @@ impl<'a> Node<'a> {
             .header(CONTENT_TYPE, "application/json");
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token);
+        }
+        if let Some(token) = &self.viewer_token {
+            request = request.header("weir-viewer-token", token);
         }
         let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
         let request = request.body(body).expect("targets are escaped, and the authority was parsed");
@@ -415,6 +426,19 @@ fn token(file: &Path) -> Result<HeaderValue, ClientError> {
     let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|error| refuse(error.to_string()))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// The viewer's token of a question, from where the command line says.
+fn viewer_token(arguments: &ExplainArguments) -> Result<Option<HeaderValue>, ClientError> {
+    let ExplainArguments { token, token_file, .. } = arguments;
+    if token.is_none() && token_file.is_none() {
+        return Ok(None);
+    }
+    let text = super::token::given(token.as_deref(), token_file.as_deref()).map_err(ClientError::ViewerToken)?;
+    let value = HeaderValue::from_str(&text);
+    let mut value = value.map_err(|_| ClientError::ViewerToken("a token is visible ASCII".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
 }
 
 /// Text as a value of a query.

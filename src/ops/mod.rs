@@ -14,6 +14,7 @@ mod sessions;
 mod summary;
 #[cfg(test)]
 mod tests;
+pub mod token;
 mod wire;
 
 use std::io::{self, Write};
@@ -96,6 +97,11 @@ pub enum Tool {
     /// Lets viewers leave a running node
     #[command(after_help = "Example: weir drain --by 10m\n         weir drain --cancel")]
     Drain(DrainArguments),
+    /// Makes keys and tokens, and explains verdicts
+    #[command(after_help = "Example: weir token keygen --out keys\n         \
+                            weir token mint --key keys/2026-a.pem --subject viewer-17 --path /live/event1\n         \
+                            weir token check - --config edge.toml < token")]
+    Token(token::TokenArguments),
 }
 
 /// `weir demo`
@@ -196,6 +202,12 @@ pub struct ExplainArguments {
     /// A field of the viewer's request; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = field)]
     pub headers: Vec<String>,
+    /// The viewer's token, or `-` for standard input. Arguments are visible in lists of processes
+    #[arg(long, value_name = "TOKEN|-", conflicts_with = "token_file")]
+    pub token: Option<String>,
+    /// File that holds the viewer's token
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Which node
     #[command(flatten)]
     pub node: NodeArguments,
@@ -247,9 +259,12 @@ pub struct PurgeArguments {
     /// Keep it, but as stale: it is sent where its windows allow that, else validated
     #[arg(long)]
     pub soft: bool,
-    /// Only count what would go
+    /// Only count what would go, on this node
     #[arg(long)]
     pub dry_run: bool,
+    /// On this node alone, not on all of its region
+    #[arg(long)]
+    pub local: bool,
     /// Which node
     #[command(flatten)]
     pub node: NodeArguments,
@@ -379,6 +394,7 @@ pub fn run(tool: Tool, out: &mut dyn Write, complaints: &mut dyn Write) -> io::R
         Tool::Revoke(arguments) => runtime.block_on(sessions::revoke(&arguments, &clock, out, complaints)),
         Tool::Session(arguments) => runtime.block_on(sessions::session(&arguments, &clock, out, complaints)),
         Tool::Origin(arguments) => runtime.block_on(client::origin(&arguments, &clock, out, complaints)),
+        Tool::Token(arguments) => runtime.block_on(token::run(&arguments, &clock, out, complaints)),
         Tool::Drain(arguments) => runtime.block_on(client::drain(&arguments, &clock, out, complaints)),
     }
 }

@@ -107,7 +107,9 @@ async fn a_question_keeps_its_url_whole_and_a_refusal_is_a_finding() {
     ])
     .await;
     let headers = vec!["Accept-Encoding: gzip".to_owned(), "X-Two: 2".to_owned()];
-    let arguments = ExplainArguments { url: "http://a/x?y=1&z=ü".to_owned(), headers, node: arguments(&admin) };
+    let url = "http://a/x?y=1&z=ü".to_owned();
+    let token = Some("e.y.J".to_owned());
+    let arguments = ExplainArguments { url, headers, token, token_file: None, node: arguments(&admin) };
     for (outcome, said) in [
         (Outcome::Good, "u\n  verdict          served\n"),
         (Outcome::Finding, "u\n  verdict          refused with 404\n  refusal          no-route\n"),
@@ -120,6 +122,7 @@ async fn a_question_keeps_its_url_whole_and_a_refusal_is_a_finding() {
     let line = "GET /explain?url=http%3A%2F%2Fa%2Fx%3Fy%3D1%26z%3D%C3%BC\
         &header=Accept%2DEncoding%3A%20gzip&header=X%2DTwo%3A%202 HTTP/1.1";
     assert_eq!(request.lines().next(), Some(line));
+    assert!(request.contains("weir-viewer-token: e.y.J\r\n"), "{request}");
 }
 
 #[tokio::test]
@@ -160,9 +163,17 @@ async fn a_purge_is_ordered_as_it_was_typed() {
         all: true,
         soft: false,
         dry_run: true,
+        local: true,
         node: arguments(&admin),
     };
-    let stream = PurgeArguments { stream: Some("one".into()), all: false, soft: true, dry_run: false, ..all.clone() };
+    let stream = PurgeArguments {
+        stream: Some("one".into()),
+        all: false,
+        soft: true,
+        dry_run: false,
+        local: false,
+        ..all.clone()
+    };
     for (arguments, outcome, said) in [
         (&stream, Outcome::Good, "stream one is stale\n  memory           2 objects, 2 KiB\n"),
         (&all, Outcome::Good, "everything is stale\n  memory           2 objects, 2 KiB\n"),
@@ -175,7 +186,7 @@ async fn a_purge_is_ordered_as_it_was_typed() {
     let requests = asked.await.unwrap();
     assert!(requests[0].starts_with("POST /purge HTTP/1.1\r\n"), "{}", requests[0]);
     assert!(requests[0].ends_with(r#"{"dry_run":false,"mode":"soft","stream":"one"}"#), "{}", requests[0]);
-    assert!(requests[1].ends_with(r#"{"all":true,"dry_run":true,"mode":"hard"}"#), "{}", requests[1]);
+    assert!(requests[1].ends_with(r#"{"all":true,"dry_run":true,"mode":"hard","scope":"node"}"#), "{}", requests[1]);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use crate::tasks::Tasks;
 use super::book::Book;
 use super::message::{NodeId, Presence, Seal};
 use super::rounds::Rounds;
+use super::secrets::Key;
 use super::wire::Wire;
 
 /// News that are kept for those who missed them; who missed more asks for everything.
@@ -56,6 +57,7 @@ pub(super) struct Shared {
     pub bell: Notify,
     pub counts: Counts,
     pub nodes: Mutex<Vec<NodeFigures>>,
+    pub seal: Seal,
     purges: mpsc::Sender<Purging>,
     leaving: mpsc::Sender<oneshot::Sender<()>>,
 }
@@ -182,8 +184,8 @@ pub struct Node {
     pub region: String,
     /// This process.
     pub id: NodeId,
-    /// The key that all nodes of the region derive from their secrets.
-    pub key: [u8; 32],
+    /// The keys that all nodes of the region derive from their secrets, the current one first.
+    pub keys: Vec<Key>,
     /// Revocations that are kept for nodes that come later, at most.
     pub revocations: usize,
 }
@@ -191,7 +193,6 @@ pub struct Node {
 /// The part of a bus that its task needs; [`Started::run`] begins.
 pub struct Started {
     shared: Arc<Shared>,
-    seal: Seal,
     purges: mpsc::Receiver<Purging>,
     leaving: mpsc::Receiver<oneshot::Sender<()>>,
 }
@@ -222,11 +223,11 @@ impl Bus {
             bell: Notify::new(),
             counts: Counts::default(),
             nodes: Mutex::default(),
+            seal: Seal::new(&node.keys, &node.region, node.id),
             purges,
             leaving,
         });
-        let seal = Seal::new(&node.key, &node.region, node.id);
-        let started = Started { shared: shared.clone(), seal, purges: purge_orders, leaving: left };
+        let started = Started { shared: shared.clone(), purges: purge_orders, leaving: left };
         (Self(Some(shared)), started)
     }
 
@@ -259,6 +260,13 @@ impl Bus {
         match told {
             Ok(()) => replies.await.unwrap_or_default(),
             Err(_) => Replies { answered: Vec::new(), silent: shared.names() },
+        }
+    }
+
+    /// From now on the region's keys are these, the current one first.
+    pub fn rekey(&self, keys: &[Key]) {
+        if let Some(shared) = &self.0 {
+            shared.seal.rekey(keys);
         }
     }
 
@@ -298,8 +306,8 @@ impl Bus {
 impl Started {
     /// Speaks and listens over `wire` until the node has left, or the wire ends.
     pub async fn run(self, listener: Arc<dyn Listener>, wire: Wire, (clock, tasks): (Clock, Tasks)) {
-        let Self { shared, seal, purges, leaving } = self;
-        Rounds::new((shared, Arc::new(seal)), listener, wire, (clock, tasks)).run(purges, leaving).await;
+        let Self { shared, purges, leaving } = self;
+        Rounds::new(shared, listener, wire, (clock, tasks)).run(purges, leaving).await;
     }
 }
 

@@ -4,12 +4,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::hmac;
 use bytes::Bytes;
 
 use crate::clock::WallTime;
 use crate::rules::caching::purge::{Meant, Mode};
 use crate::rules::session::{Revocation, SessionId};
+
+use super::secrets::Key;
 
 /// No message is longer, in octets.
 pub const LARGEST: usize = 256 << 10;
@@ -156,9 +159,9 @@ pub enum Unheard {
     Malformed,
 }
 
-/// Seals and opens messages with the region's key.
+/// Seals messages with the region's current key, and opens what was sealed with any of its keys.
 pub struct Seal {
-    key: hmac::Key,
+    keys: ArcSwap<Vec<hmac::Key>>,
     region: String,
     /// This node.
     pub own: NodeId,
@@ -166,9 +169,17 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// For a node of a region whose key is `key`.
-    pub fn new(key: &[u8], region: &str, own: NodeId) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), region: region.to_owned(), own, count: AtomicU64::new(1) }
+    /// For a node of a region whose keys are these, at least one, the current one first.
+    pub fn new(keys: &[Key], region: &str, own: NodeId) -> Self {
+        let seal = Self { keys: ArcSwap::default(), region: region.to_owned(), own, count: AtomicU64::new(1) };
+        seal.rekey(keys);
+        seal
+    }
+
+    /// From now on these are the region's keys.
+    pub fn rekey(&self, keys: &[Key]) {
+        let keys = keys.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()));
+        self.keys.store(Arc::new(keys.collect()));
     }
 
     /// The octets of a message.
@@ -178,7 +189,7 @@ impl Seal {
         octets.extend(self.count.fetch_add(1, Relaxed).to_le_bytes());
         octets.extend(now.since_epoch().as_secs().to_le_bytes());
         write(message, &mut octets);
-        let mac = self.mac(to, &octets);
+        let mac = self.mac(&self.keys.load()[0], to, &octets);
         octets.extend(&mac.as_ref()[..MAC]);
         octets.into()
     }
@@ -192,20 +203,24 @@ impl Seal {
             return Err(Unheard::Malformed);
         }
         let (octets, mac) = octets.split_at(octets.len() - MAC);
-        let expected = self.mac(to, octets);
-        let same = aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC], mac);
-        same.map_err(|_| Unheard::Forged)?;
+        let fits = |key: &hmac::Key| {
+            let expected = self.mac(key, to, octets);
+            aws_lc_rs::constant_time::verify_slices_are_equal(&expected.as_ref()[..MAC], mac).is_ok()
+        };
+        if !self.keys.load().iter().any(fits) {
+            return Err(Unheard::Forged);
+        }
         let mut rest = Reader(&octets[1..]);
         let read = rest.said().filter(|_| rest.0.is_empty());
         read.ok_or(Unheard::Malformed)
     }
 
-    fn mac(&self, to: To, octets: &[u8]) -> hmac::Tag {
+    fn mac(&self, key: &hmac::Key, to: To, octets: &[u8]) -> hmac::Tag {
         let to = match to {
             To::All => 0,
             To::Node(NodeId(id)) => id,
         };
-        let mut context = hmac::Context::with_key(&self.key);
+        let mut context = hmac::Context::with_key(key);
         context.update(format!("weir-region 1\n{}\n{to:016x}\n", self.region).as_bytes());
         context.update(octets);
         context.sign()
@@ -448,8 +463,8 @@ mod tests {
 
     const NOW: WallTime = WallTime::at(Duration::from_secs(1_800_000_000));
 
-    fn seal(key: &str, region: &str, own: u64) -> Seal {
-        Seal::new(key.as_bytes(), region, NodeId(own))
+    fn seal(key: u8, region: &str, own: u64) -> Seal {
+        Seal::new(&[[key; 32].into()], region, NodeId(own))
     }
 
     fn revocation(print: u64) -> Revocation {
@@ -481,7 +496,7 @@ mod tests {
 
     #[test]
     fn what_is_said_is_heard_by_those_it_is_for() {
-        let (one, other) = (seal("the key", "ams", 1), seal("the key", "ams", 2));
+        let (one, other) = (seal(1, "ams", 1), seal(1, "ams", 2));
         for to in [To::All, To::Node(NodeId(2))] {
             for (index, message) in every_kind().into_iter().enumerate() {
                 let said = other.open(to, &one.seal(to, &message, NOW)).unwrap();
@@ -493,10 +508,10 @@ mod tests {
 
     #[test]
     fn a_stranger_is_not_heard() {
-        let one = seal("the key", "ams", 1);
+        let one = seal(1, "ams", 1);
         for message in every_kind() {
             let octets = one.seal(To::All, &message, NOW);
-            for stranger in [seal("another key", "ams", 2), seal("the key", "fra", 2)] {
+            for stranger in [seal(2, "ams", 2), seal(1, "fra", 2)] {
                 assert_eq!(stranger.open(To::All, &octets), Err(Unheard::Forged));
             }
             assert_eq!(one.open(To::Node(NodeId(2)), &octets), Err(Unheard::Forged), "it was for all");
@@ -512,12 +527,23 @@ mod tests {
     }
 
     #[test]
+    fn while_a_secret_is_changed_nodes_with_either_are_heard() {
+        let both = Seal::new(&[[2; 32].into(), [1; 32].into()], "ams", NodeId(1));
+        let octets = |seal: &Seal| seal.seal(To::All, &Message::Left, NOW);
+        assert!(both.open(To::All, &octets(&seal(1, "ams", 2))).is_ok());
+        assert!(seal(2, "ams", 2).open(To::All, &octets(&both)).is_ok());
+        assert!(seal(1, "ams", 2).open(To::All, &octets(&both)).is_err(), "it is made with the current one");
+        both.rekey(&[[1; 32].into()]);
+        assert!(seal(1, "ams", 2).open(To::All, &octets(&both)).is_ok());
+    }
+
+    #[test]
     fn as_much_as_one_message_may_hold_fits_into_it() {
         let access: String = "a".repeat(128);
         let one = Presence { access: access.as_str().into(), ..presence(1) };
         let beat = Beat { name: "n".repeat(255), told: 0, changed: 0, changes: vec![one.clone(); MOST] };
         let revocation = Revocation { access: access.into(), ..revocation(1) };
-        let seal = seal("the key", "ams", 1);
+        let seal = seal(1, "ams", 1);
         for message in [
             Message::Beat(beat),
             Message::Revoked(0, vec![revocation; MOST]),
@@ -535,11 +561,11 @@ mod tests {
             kind in 0..8_u8,
             body in proptest::collection::vec(any::<u8>(), 0..200),
         ) {
-            let seal = seal("the key", "ams", 1);
+            let seal = seal(1, "ams", 1);
             let mut octets = vec![VERSION, kind];
             octets.extend([0; 24]);
             octets.extend(body);
-            let mac = seal.mac(To::All, &octets);
+            let mac = seal.mac(&seal.keys.load()[0], To::All, &octets);
             octets.extend(&mac.as_ref()[..MAC]);
             if let Ok(said) = seal.open(To::All, &octets) {
                 let mut again = vec![VERSION, kind];

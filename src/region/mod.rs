@@ -14,6 +14,7 @@ mod others;
 pub mod proof;
 mod replay;
 mod rounds;
+pub mod secrets;
 #[cfg(test)]
 mod tests;
 mod track;

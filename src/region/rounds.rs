@@ -14,7 +14,7 @@ use crate::rules::caching::purge::{Meant, Mode};
 use crate::tasks::Tasks;
 
 use super::bus::{Listener, Passed, Purging, Replies, Reply, Shared};
-use super::message::{Beat, Items, Lack, MOST, Message, NodeId, Page, Presence, Said, Seal, To};
+use super::message::{Beat, Items, Lack, MOST, Message, NodeId, Page, Presence, Said, To};
 use super::others::Other;
 use super::replay::Replays;
 use super::wire::{Happened, Order, Wire};
@@ -40,7 +40,6 @@ const PURGES: usize = 16;
 /// The task's state.
 pub(super) struct Rounds {
     shared: Arc<Shared>,
-    seal: Arc<Seal>,
     listener: Arc<dyn Listener>,
     wire: Wire,
     clock: Clock,
@@ -88,16 +87,10 @@ struct Pending {
 }
 
 impl Rounds {
-    pub fn new(
-        (shared, seal): (Arc<Shared>, Arc<Seal>),
-        listener: Arc<dyn Listener>,
-        wire: Wire,
-        (clock, tasks): (Clock, Tasks),
-    ) -> Self {
+    pub fn new(shared: Arc<Shared>, listener: Arc<dyn Listener>, wire: Wire, (clock, tasks): (Clock, Tasks)) -> Self {
         let now = clock.now();
         Self {
             shared,
-            seal,
             listener,
             wire,
             clock,
@@ -157,8 +150,8 @@ impl Rounds {
                 counts.connected.store(false, Relaxed);
             }
             Happened::Dropped(count) => _ = counts.dropped_in.fetch_add(count, Relaxed),
-            Happened::Came(to, octets) => match self.seal.open(to, &octets) {
-                Ok(said) if said.by == self.seal.own => {}
+            Happened::Came(to, octets) => match self.shared.seal.open(to, &octets) {
+                Ok(said) if said.by == self.shared.seal.own => {}
                 Ok(said) => {
                     counts.heard[usize::from(said.message.kind())].fetch_add(1, Relaxed);
                     self.hear(said);
@@ -308,7 +301,7 @@ impl Rounds {
             return;
         }
         let counts = &self.shared.counts;
-        let octets = self.seal.seal(to, message, self.clock.wall());
+        let octets = self.shared.seal.seal(to, message, self.clock.wall());
         match self.wire.orders.try_send(Order::Send(to, octets)) {
             Ok(()) => counts.sent[usize::from(message.kind())].fetch_add(1, Relaxed),
             Err(_) => counts.dropped_out.fetch_add(1, Relaxed),
@@ -468,8 +461,8 @@ impl Rounds {
 
     /// Purges because another node said so, beside the rounds, and answers it.
     fn carry_out(&self, (by, order): (NodeId, u64), meant: Meant, mode: Mode) {
-        let (listener, seal, clock) = (self.listener.clone(), self.seal.clone(), self.clock.clone());
-        let (orders, name, purging) = (self.wire.orders.clone(), self.shared.name.clone(), self.purging.clone());
+        let (listener, shared, clock) = (self.listener.clone(), self.shared.clone(), self.clock.clone());
+        let (orders, purging) = (self.wire.orders.clone(), self.purging.clone());
         let is_crowd = purging.fetch_add(1, Relaxed) >= PURGES;
         self.tasks.spawn_blocking("region-purge", move || {
             let outcome = match is_crowd {
@@ -477,9 +470,9 @@ impl Rounds {
                 false => listener.purge(&meant, mode),
             };
             purging.fetch_sub(1, Relaxed);
-            let answer = Message::Purged(order, name, outcome);
+            let answer = Message::Purged(order, shared.name.clone(), outcome);
             // Where there is no room the other one calls this node silent.
-            _ = orders.try_send(Order::Send(To::Node(by), seal.seal(To::Node(by), &answer, clock.wall())));
+            _ = orders.try_send(Order::Send(To::Node(by), shared.seal.seal(To::Node(by), &answer, clock.wall())));
         });
     }
 

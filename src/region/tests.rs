@@ -198,7 +198,7 @@ impl Region {
     fn node_with(&self, id: u64, key: [u8; 32], clock: &Clock) -> Member {
         let id = NodeId(id);
         let (name, region) = (format!("edge-{}", id.0), "ams".to_owned());
-        let (bus, started) = Bus::new(&Node { name, region, id, key, revocations: 1_000_000 });
+        let (bus, started) = Bus::new(&Node { name, region, id, keys: vec![key.into()], revocations: 1_000_000 });
         let memory = Arc::new(Memory::default());
         *memory.bus.lock() = bus.clone();
         *memory.changes.lock() = Some(Vec::new());

@@ -9,20 +9,21 @@ use std::sync::Arc;
 use http::HeaderValue;
 use http::header::USER_AGENT;
 
-use crate::access::Gate;
+use crate::access::{self, Gate};
 use crate::clock::Tick;
 use crate::rules::admission::country::Country;
 use crate::rules::session::{Device, Grant};
+use crate::rules::token::Claims;
 use crate::rules::token::carrier::{Credential, Kind, Place, Presented};
 use crate::rules::token::scope::{Asked, comparable_query};
 use crate::rules::token::verdict::Facts;
-use crate::rules::token::{Reason, Rejection};
+use crate::rules::token::{Claims, Reason, Rejection};
 use crate::sessions::{NotEntered, Session};
 
 use super::edge::Edge;
 use super::policies::Gating;
 use super::route::Resource;
-use super::{Caller, Head, Protocol, Refusal, Scheme, admit};
+use super::{Caller, Head, Protocol, Refusal, Scheme, admit, tell};
 
 const MISSING: Rejection = Rejection::new(Reason::TokenMissing, "this needs a token, and the request has none");
 const NO_GATE: Rejection = Rejection::new(Reason::KeysUnavailable, "the access is being set up");
@@ -35,6 +36,8 @@ pub struct Admission {
     pub grant: Grant,
     /// What it presented, and where.
     pub how: (Kind, Place),
+    /// What its token says, where it presented one.
+    pub claims: Option<Arc<Claims>>,
     /// The session as it presented it.
     sealed: Option<Box<str>>,
     gate: Arc<Gate>,
@@ -67,13 +70,24 @@ pub struct Verdict<'p> {
     pub credential: &'p Credential,
     /// What it allows.
     pub grant: Grant,
+    /// What it says, where it is a token.
+    pub claims: Option<Arc<Claims>>,
+}
+
+/// Whether a verdict is acted upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// It is: a token of a single use is used up by it.
+    Entering,
+    /// It is only told.
+    Explaining,
 }
 
 /// Lets a viewer in, where its route asks who it is.
 ///
 /// # Errors
 /// `Token`, `TooManySessions`.
-pub fn admit(
+pub async fn admit(
     edge: &Edge,
     head: &Head,
     resource: &Resource<'_>,
@@ -82,19 +96,38 @@ pub fn admit(
     let Some(gated) = resource.route.gated.as_ref().filter(|_| head.caller == Caller::Viewer) else { return Ok(None) };
     let gate = edge.accesses.gate(&gated.access.name).ok_or(NO_GATE)?;
     let presented = presented.unwrap_or_default();
-    let Verdict { credential, grant } = judge(edge, head, (resource, gated), (&gate, &presented))?;
-    let (now, wall) = (edge.clock.now(), edge.clock.wall());
-    let session = edge.sessions.enter(&gated.terms, &grant, (now, wall)).map_err(|why| match why {
-        NotEntered::Rejected(rejection) => Refusal::Token(rejection),
-        NotEntered::Full => Refusal::TooManySessions,
-    })?;
-    if session.requests() == 1 {
-        let user_agent = head.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
-        session.watched_on(Device::of(user_agent.unwrap_or_default()));
-    }
+    let judged = judge(edge, head, (resource, gated), (&gate, &presented, Use::Entering));
+    let judged = match (judged, &presented.first) {
+        (Err(why), Some(first)) if gate.refreshed(&first.text, &why).await => {
+            judge(edge, head, (resource, gated), (&gate, &presented, Use::Entering))
+        }
+        (judged, _) => judged,
+    };
+    let verdict = judged.inspect_err(|why| tell::refused(edge, &gated.terms.access, *why, None))?;
+    let session = enter(edge, gated, &verdict)?;
+    let Verdict { credential, grant, claims } = verdict;
     let sealed = (credential.kind == Kind::Session).then(|| credential.text.clone());
     let how = (credential.kind, credential.place);
-    Ok(Some(Arc::new(Admission { session, grant, how, sealed, gate })))
+    Ok(Some(Arc::new(Admission { session, grant, how, claims, sealed, gate })))
+}
+
+/// The session of a request that may enter one.
+fn enter(edge: &Edge, gated: &Gating, verdict: &Verdict<'_>) -> Result<Arc<Session>, Refusal> {
+    let Verdict { grant, claims, .. } = verdict;
+    let moment = (edge.clock.now(), edge.clock.wall());
+    let session = edge.sessions.enter(&gated.terms, grant, moment).map_err(|why| match why {
+        NotEntered::Rejected(rejection) => {
+            tell::refused(edge, &gated.terms.access, rejection, Some(grant.session));
+            Refusal::Token(rejection)
+        }
+        NotEntered::Full => Refusal::TooManySessions,
+    })?;
+    if session.is_news() {
+        let user_agent = head.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
+        session.watched_on(Device::of(user_agent.unwrap_or_default()));
+        tell::began(edge, &session, claims.as_deref());
+    }
+    Ok(session)
 }
 
 /// What a request presents, judged without entering a session.
@@ -105,7 +138,7 @@ pub fn judge<'p>(
     edge: &Edge,
     head: &Head,
     (resource, gated): (&Resource<'_>, &Gating),
-    (gate, presented): (&Gate, &'p Presented),
+    (gate, presented, how): (&Gate, &'p Presented, Use),
 ) -> Result<Verdict<'p>, Rejection> {
     let first = presented.first.as_ref().ok_or(MISSING)?;
     let (path, query) = resource.target.split_once('?').map_or((&*resource.target, None), |(p, q)| (p, Some(q)));
@@ -127,15 +160,21 @@ pub fn judge<'p>(
         headers: &head.headers,
     };
     let now = edge.clock.wall().since_epoch().as_secs();
-    let of = |credential: &Credential| match credential.kind {
-        Kind::Token => gate.verify(&credential.text, &facts, now),
-        Kind::Session => gate.open(&credential.text, &facts, now),
+    let of = |credential: &Credential| match (credential.kind, how) {
+        (Kind::Token, Use::Entering) => gate.enter(&credential.text, &facts, now).map(opened),
+        (Kind::Token, Use::Explaining) => gate.examine(&credential.text, &facts, now).map(opened),
+        (Kind::Session, _) => gate.open(&credential.text, &facts, now).map(|grant| (grant, None)),
     };
-    let verdict = |credential: &'p Credential| of(credential).map(|grant| Verdict { credential, grant });
+    let verdict =
+        |credential: &'p Credential| of(credential).map(|(grant, claims)| Verdict { credential, grant, claims });
     match (verdict(first), &presented.second) {
         (Err(Rejection { reason: Reason::TokenExpired, .. }), Some(second)) => verdict(second),
         (judged, _) => judged,
     }
+}
+
+fn opened(verdict: access::Verdict) -> (Grant, Option<Arc<Claims>>) {
+    (verdict.grant, Some(verdict.claims))
 }
 
 /// The port that the viewer named, where it is not the scheme's own.

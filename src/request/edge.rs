@@ -8,10 +8,12 @@ use arc_swap::ArcSwap;
 
 use crate::access::Accesses;
 use crate::access::countries::Countries;
+use crate::access::webhooks::Webhooks;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::live::Live;
+use crate::region::bus::Bus;
 use crate::rules::caching::Key;
 use crate::sessions::Sessions;
 use crate::sessions::quota::Quota;
@@ -37,6 +39,10 @@ pub struct Parts {
     pub accesses: Arc<Accesses>,
     /// Who is watching.
     pub sessions: Arc<Sessions>,
+    /// The backends that are told of it.
+    pub webhooks: Arc<Webhooks>,
+    /// The other nodes that are told of it.
+    pub bus: Bus,
 }
 
 /// What every worker shares.
@@ -51,6 +57,10 @@ pub struct Edge {
     pub accesses: Arc<Accesses>,
     /// Who is watching.
     pub sessions: Arc<Sessions>,
+    /// The backends that are told of it.
+    pub webhooks: Arc<Webhooks>,
+    /// The other nodes that are told of it.
+    pub bus: Bus,
     /// What passed.
     pub traffic: Arc<Traffic>,
     /// How much sessions and addresses may ask for.
@@ -71,7 +81,7 @@ impl Edge {
     /// process from those of earlier ones.
     pub fn new(
         clock: Clock,
-        Parts { cache, live, accesses, sessions }: Parts,
+        Parts { cache, live, accesses, sessions, webhooks, bus }: Parts,
         traffic: Arc<Traffic>,
         policies: Policies,
         (workers, incarnation): (Vec<Tasks>, u32),
@@ -86,6 +96,8 @@ impl Edge {
             live,
             accesses,
             sessions,
+            webhooks,
+            bus,
             traffic,
             policies: ArcSwap::from_pointee(policies),
             workers,

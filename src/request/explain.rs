@@ -21,9 +21,10 @@ use crate::rules::token::carrier::Presented;
 use crate::rules::upstream::health::Standing;
 
 use super::asked::{self, Asking};
+use super::authorize::{self, Use};
 use super::held::{self, Judge, Stored};
 use super::route::{self, Entered, Resource, Target};
-use super::{Caller, Edge, Head, Protocol, Proxy, Refusal, Scheme, Viewer, authorize, cached};
+use super::{Caller, Edge, Head, Protocol, Proxy, Refusal, Scheme, Viewer, cached};
 
 /// What the node would do with a GET of a URL.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -137,7 +138,7 @@ fn of_access(
 ) -> Option<Rejection> {
     let gated = resource.route.gated.as_ref()?;
     let judged = edge.accesses.gate(&gated.access.name).map(|gate| {
-        let judged = authorize::judge(edge, head, (resource, gated), (&gate, presented));
+        let judged = authorize::judge(edge, head, (resource, gated), (&gate, presented, Use::Explaining));
         judged.map(|verdict| (verdict.credential.clone(), verdict.grant))
     });
     let carriers = [&presented.first, &presented.second].into_iter().flatten();

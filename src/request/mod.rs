@@ -27,6 +27,7 @@ pub mod refusal;
 mod represent;
 mod respond;
 mod route;
+mod tell;
 pub mod upload;
 mod upstream;
 pub mod warm;
@@ -83,7 +84,7 @@ fn journey<'j>(
 ) -> impl Future<Output = Result<Answer, Refusal>> + Send {
     async move {
         route::refuse_loops(policies, head)?;
-        let admission = authorize::admit(edge, head, &resource, presented);
+        let admission = Box::pin(authorize::admit(edge, head, &resource, presented)).await;
         admitted.admission = admission.map_err(|refusal| admit::counted(edge, head, refusal))?;
         resource.admission.clone_from(&admitted.admission);
         asked::agree(edge, head, &resource)?;

@@ -93,6 +93,8 @@ pub struct Session {
     grants: Mutex<SmallVec<[Names; 1]>>,
     /// Whether other nodes were told that it goes on.
     pub(super) told: AtomicBool,
+    /// Whether nobody has asked yet whether it is new.
+    is_news: AtomicBool,
     /// Whether it is counted among those that go on.
     is_counted: AtomicBool,
     waiting: Mutex<Slab<Waker>>,
@@ -121,6 +123,7 @@ impl Session {
             judged: AtomicU64::new(0),
             grants: Mutex::new(SmallVec::new()),
             told: AtomicBool::new(false),
+            is_news: AtomicBool::new(true),
             is_counted: AtomicBool::new(true),
             waiting: Mutex::new(Slab::new()),
         };
@@ -157,6 +160,11 @@ impl Session {
     /// When what was paid for is over, in seconds since the epoch.
     pub fn ends(&self) -> Option<u64> {
         Some(self.ends.load(Relaxed)).filter(|ends| *ends != u64::MAX)
+    }
+
+    /// Whether it is new on this node, to the first who asks: who tells of it knows the token that it began with.
+    pub fn is_news(&self) -> bool {
+        self.is_news.load(Relaxed) && self.is_news.swap(false, Relaxed)
     }
 
     /// Its last request.

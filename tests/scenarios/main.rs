@@ -17,6 +17,7 @@ mod disk;
 mod drain;
 mod failover;
 mod fields;
+mod gated;
 mod media;
 mod playlists;
 mod process;

@@ -11,6 +11,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Tick};
 use crate::config::access::Access;
 use crate::outbound::tls::TlsSetupError;
-use crate::rules::session::Event;
+use crate::rules::session::{Event, EventKind};
 use crate::tasks::Tasks;
 
 use delivery::Target;
@@ -28,6 +29,10 @@ pub use delivery::{Attempt, SIGNATURE};
 
 /// Events of one batch, at most.
 const BATCH: usize = 100;
+/// Refusals that are told within a second, at most: whoever presents bad tokens by the thousand must not push out what
+/// happens to good ones.
+const REFUSALS: u32 = 100;
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The backends of all accesses.
 pub struct Webhooks {
@@ -67,6 +72,8 @@ struct Queue {
     under_way: usize,
     /// The backend wants nothing more (410), until the configuration changes.
     is_gone: bool,
+    /// Refusals since a moment that is less than a second ago.
+    refusals: (Tick, u32),
 }
 
 #[derive(Default)]
@@ -155,7 +162,7 @@ impl Webhooks {
         let Some(hook) = hooks.iter().find(|hook| hook.access == event.access) else { return };
         if hook.target.load().wants(event.kind) {
             let count = self.count.fetch_add(1, Relaxed);
-            hook.take(Numbered { id: format!("{:016x}{count:08x}", self.incarnation), event });
+            hook.take(Numbered { id: format!("{:016x}{count:08x}", self.incarnation), event }, self.clock.now());
         }
     }
 
@@ -182,6 +189,18 @@ impl Webhooks {
     }
 }
 
+impl Queue {
+    /// Counts a refusal; whether there were too many within a second.
+    fn has_many_refusals(&mut self, now: Tick) -> bool {
+        let (since, count) = &mut self.refusals;
+        if now.since(*since) >= SECOND {
+            (*since, *count) = (now, 0);
+        }
+        *count += 1;
+        *count > REFUSALS
+    }
+}
+
 impl Hook {
     fn new(access: &str, target: Target) -> Self {
         Self {
@@ -202,11 +221,12 @@ impl Hook {
         }
     }
 
-    fn take(&self, event: Numbered) {
+    fn take(&self, event: Numbered, now: Tick) {
         let most = self.target.load().queue;
         let mut queue = self.queue.lock();
         let mut dropped = 0;
-        if queue.is_gone {
+        let is_refusal = event.event.kind == EventKind::Refused;
+        if queue.is_gone || is_refusal && queue.has_many_refusals(now) {
             dropped = 1;
         } else {
             while queue.waiting.len() >= most && queue.waiting.pop_front().is_some() {

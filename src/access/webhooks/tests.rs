@@ -11,7 +11,7 @@ use super::*;
 use crate::clock::WallTime;
 use crate::config::Webhook;
 use crate::config::access::{CarrierNames, CarrierPosition, Inherit, RevokedBodies, SessionLimit};
-use crate::rules::session::{EventKind, SessionId};
+use crate::rules::session::SessionId;
 
 const SECRET: &str = "the secret of this webhook";
 
@@ -246,6 +246,21 @@ async fn a_queue_that_is_full_loses_its_oldest() {
     assert_eq!((stage.figures().dropped, stage.figures().waiting), (1, 4));
     assert_eq!(sessions(&stage.next(Answer::Status("200 OK")).await), [1]);
     assert_eq!(sessions(&stage.next(Answer::Status("200 OK")).await), [3, 4, 5]);
+}
+
+#[tokio::test]
+async fn bad_tokens_by_the_thousand_do_not_push_out_what_happens_to_good_ones() {
+    let mut stage = Stage::new(|config| config.queue = 200).await;
+    stage.tell(1);
+    stage.next(Answer::Silence).await;
+    let refused = Event { kind: EventKind::Refused, session: None, ..event("members", 0) };
+    stage.tell(2);
+    (0..1_000).for_each(|_| stage.webhooks.tell(refused.clone()));
+    stage.tell(3);
+    assert_eq!((stage.figures().dropped, stage.figures().waiting), (900, 103));
+    stage.clock.advance(Duration::from_secs(1));
+    stage.webhooks.tell(refused);
+    assert_eq!(stage.figures().waiting, 104);
 }
 
 #[tokio::test]

@@ -1,6 +1,13 @@
-//! What ties requests to a session: its identifier, which is no secret and opens nothing.
+//! What ties requests to a session, and what names are kept by.
+//!
+//! Both are keyed hashes: the same on every node of the region and after a restart, of use to nobody without the region's
+//! secret, and different for each access name, so that one tenant's `alice` is not another's. A session's identifier is
+//! no secret and opens nothing.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use aws_lc_rs::hmac;
 
 /// A session of a token's identity on one device. It is made from both by a keyed hash, so that the same device that asks
 /// again continues its session, on every node of the region.
@@ -32,5 +39,156 @@ impl fmt::Display for SessionId {
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SessionId({self})")
+    }
+}
+
+/// What a token is known by: the first of these that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity<'a> {
+    /// The session that it names itself.
+    Session(&'a str),
+    /// Its identifier.
+    Token(&'a str),
+    /// SHA-256 of all of it.
+    Octets(&'a [u8; 32]),
+}
+
+/// The device that opens a session, as far as it can be told from others without its help: where it is, by a prefix that
+/// a household or a mobile network's subscriber shares, and what it calls itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opener<'a> {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its User-Agent; empty: it sends none.
+    pub user_agent: &'a [u8],
+}
+
+/// What a text names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Named {
+    /// A subject.
+    Subject,
+    /// A token, by its identifier.
+    Token,
+    /// A key, by its identifier.
+    Key,
+    /// An issuer.
+    Issuer,
+}
+
+/// The key of identifiers and prints.
+#[derive(Clone)]
+pub struct PrintKey(hmac::Key);
+
+impl fmt::Debug for PrintKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrintKey")
+    }
+}
+
+impl PrintKey {
+    /// A key of these octets.
+    pub fn new(octets: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, octets))
+    }
+
+    /// The print of what a text names within an access.
+    pub fn print(&self, access: &str, named: Named, text: &str) -> u64 {
+        let kind: &[u8] = match named {
+            Named::Subject => b"subject",
+            Named::Token => b"token",
+            Named::Key => b"key",
+            Named::Issuer => b"issuer",
+        };
+        u64::from_be_bytes(self.hash([kind, access.as_bytes(), text.as_bytes()]))
+    }
+
+    /// The session of a token on a device. `issuer`: what it says of it, for two issuers may give the same identifier.
+    pub fn session(
+        &self,
+        access: &str,
+        issuer: Option<&str>,
+        identity: Identity<'_>,
+        opener: &Opener<'_>,
+    ) -> SessionId {
+        let (kind, octets): (&[u8], &[u8]) = match identity {
+            Identity::Session(name) => (b"by session", name.as_bytes()),
+            Identity::Token(id) => (b"by token", id.as_bytes()),
+            Identity::Octets(hash) => (b"by octets", hash),
+        };
+        let place = neighbourhood(opener.address);
+        let issuer = issuer.unwrap_or_default().as_bytes();
+        SessionId(self.hash([kind, access.as_bytes(), issuer, octets, &place, opener.user_agent]))
+    }
+
+    /// The first `N` octets of the HMAC over all parts, each after its length, so that no two lists of parts are alike.
+    fn hash<const N: usize>(&self, parts: impl IntoIterator<Item: AsRef<[u8]>>) -> [u8; N] {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            let part = part.as_ref();
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let tag = context.sign();
+        *tag.as_ref().first_chunk().expect("an HMAC-SHA-256 has 32 octets")
+    }
+}
+
+/// The /24 or /56 of an address.
+fn neighbourhood(address: IpAddr) -> Vec<u8> {
+    match address.to_canonical() {
+        IpAddr::V4(address) => (address & Ipv4Addr::new(255, 255, 255, 0)).octets().to_vec(),
+        IpAddr::V6(address) => (address & Ipv6Addr::from(u128::MAX << 72)).octets().to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPENER: Opener<'_> = Opener { address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), user_agent: b"Player/1" };
+
+    fn at(address: &str) -> Opener<'static> {
+        Opener { address: address.parse().unwrap(), ..OPENER }
+    }
+
+    #[test]
+    fn the_same_device_continues_its_session_and_another_begins_one() {
+        let key = PrintKey::new(&[7; 32]);
+        let of = |opener: &Opener<'_>| key.session("a", Some("i"), Identity::Token("t"), opener);
+        assert_eq!(of(&OPENER), of(&at("192.0.2.250")));
+        assert_eq!(of(&OPENER), of(&at("::ffff:192.0.2.9")));
+        assert_ne!(of(&OPENER), of(&at("192.0.3.7")));
+        assert_ne!(of(&OPENER), of(&Opener { user_agent: b"Player/2", ..OPENER }));
+        assert_eq!(of(&at("2001:db8:1:2300::1")), of(&at("2001:db8:1:23ff::2")));
+        assert_ne!(of(&at("2001:db8:1:2300::1")), of(&at("2001:db8:1:2400::1")));
+    }
+
+    #[test]
+    fn a_session_is_of_one_token_one_issuer_one_access_and_one_region() {
+        let key = PrintKey::new(&[7; 32]);
+        let hash = [3; 32];
+        let ids = [
+            key.session("a", Some("i"), Identity::Token("t"), &OPENER),
+            key.session("a", Some("i"), Identity::Session("t"), &OPENER),
+            key.session("a", Some("i"), Identity::Token("u"), &OPENER),
+            key.session("a", Some("j"), Identity::Token("t"), &OPENER),
+            key.session("a", None, Identity::Token("it"), &OPENER),
+            key.session("b", Some("i"), Identity::Token("t"), &OPENER),
+            key.session("a", Some("i"), Identity::Octets(&hash), &OPENER),
+            PrintKey::new(&[8; 32]).session("a", Some("i"), Identity::Token("t"), &OPENER),
+        ];
+        let distinct: std::collections::BTreeSet<_> = ids.into_iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+        assert_eq!(ids[0].to_string().len(), 24);
+    }
+
+    #[test]
+    fn one_tenants_subject_is_not_anothers() {
+        let key = PrintKey::new(&[7; 32]);
+        assert_eq!(key.print("a", Named::Subject, "alice"), key.print("a", Named::Subject, "alice"));
+        assert_ne!(key.print("a", Named::Subject, "alice"), key.print("b", Named::Subject, "alice"));
+        assert_ne!(key.print("a", Named::Subject, "alice"), key.print("a", Named::Token, "alice"));
+        assert_ne!(key.print("ab", Named::Subject, "c"), key.print("a", Named::Subject, "bc"));
     }
 }

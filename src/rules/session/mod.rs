@@ -6,13 +6,15 @@ mod grant;
 mod identity;
 mod reach;
 pub mod revocation;
+mod seal;
 pub mod standing;
 mod support;
 
 pub use device::Device;
 pub use event::{Event, EventKind, Theirs};
 pub use grant::Grant;
-pub use identity::SessionId;
+pub use identity::{Identity, Named, Opener, PrintKey, SessionId};
 pub use reach::{Gated, Reach};
 pub use revocation::{Revocation, What};
+pub use seal::Seals;
 pub use support::support_code;

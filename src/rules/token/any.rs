@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use aws_lc_rs::digest::{Context, SHA256};
+
 use super::claims::Format;
 use super::jwt::Verified;
 use super::key::KeySet;
@@ -69,6 +71,19 @@ impl<'t> Unverified<'t> {
             Self::Cat(token) => token.kid(),
             Self::Hdnts(_) => None,
         }
+    }
+
+    /// SHA-256 of what is signed: what a token without an identifier is known by. The octets of the whole will not do, for
+    /// its bearer can change those: ECDSA has two signatures for one message, and COSE a header that nobody signs.
+    pub fn print(&self) -> [u8; 32] {
+        let mut context = Context::new(&SHA256);
+        match self {
+            Self::Jwt(token) => context.update(token.signed().as_bytes()),
+            Self::UriSigning(token) => context.update(token.signed().as_bytes()),
+            Self::Cat(token) => context.update(token.payload()),
+            Self::Hdnts(token) => token.signed().for_each(|part| context.update(part)),
+        }
+        context.finish().as_ref().try_into().expect("SHA-256 has 32 octets")
     }
 
     /// Its claims, if one of `keys` has signed it and its format is taken. `asked` is for edge tokens of one URL, which do

@@ -108,6 +108,11 @@ impl Unverified {
         self.kid.as_deref()
     }
 
+    /// The octets of its payload.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
     /// Its claims, if one of `keys` has signed it.
     pub fn verify<'k>(&self, keys: &'k KeySet, terms: &FormatTerms) -> Result<Verified<'k>, Rejection> {
         let candidates = keys.choose(self.kid(), self.algorithm)?;
@@ -310,3 +315,6 @@ fn bad_payload(fault: BadCbor) -> Rejection {
         BadCbor::Key => "a key in the payload is neither a whole number nor a text",
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Strict CBOR (RFC 8949) for what others sign: one reading, or none.
 //!
 //! Keys of maps are whole numbers or texts, and occur once. Depth and values are bounded, nothing stands behind the end,
-//! reserved and undefined values are refused. Indefinite lengths are read only where the caller says so. Deterministic
+//! reserved values are refused. Indefinite lengths are read only where the caller says so. Deterministic
 //! encoding is not asked for: `exp` may be written in eight octets where five would do. Octets are borrowed but for those
 //! that came in pieces.
 
@@ -36,7 +36,7 @@ pub enum BadCbor {
     /// A text that is not UTF-8.
     #[error("a text that is not UTF-8")]
     NotUtf8,
-    /// A form that means nothing (yet), a break out of place, or a simple value other than false, true and null.
+    /// A form that means nothing (yet), a break out of place, or a simple value other than false, true, null and undefined.
     #[error("a form that means nothing")]
     Reserved,
     /// A key that is neither a whole number nor a text.
@@ -70,7 +70,7 @@ pub enum Value<'a> {
     Tag(u64, Box<Value<'a>>),
     /// `false` or `true`.
     Bool(bool),
-    /// `null`
+    /// `null`, or `undefined`
     Null,
     /// Any other number.
     Float(f64),
@@ -364,7 +364,8 @@ impl<'a> Reader<'a> {
         match info {
             20 => Ok(Value::Bool(false)),
             21 => Ok(Value::Bool(true)),
-            22 => Ok(Value::Null),
+            // Null, and undefined: a library of JavaScript writes it for what is left out of a list.
+            22 | 23 => Ok(Value::Null),
             25 => self.take().map(|octets| Value::Float(half(u16::from_be_bytes(octets)))),
             26 => self.take().map(|octets| Value::Float(f32::from_be_bytes(octets).into())),
             27 => self.take().map(|octets| Value::Float(f64::from_be_bytes(octets))),

@@ -79,6 +79,15 @@ impl<'t> Unverified<'t> {
         Ok(Self { signed, fields: Fields::read(signed)?, hash: Hash::read(hash)? })
     }
 
+    /// What is signed, and the hash: a token of one URL does not name it.
+    pub(super) fn signed(&self) -> impl Iterator<Item = &[u8]> {
+        let hash = match &self.hash {
+            Hash::Sha256(hash) => &hash[..],
+            Hash::Sha1(hash) => &hash[..],
+        };
+        [self.signed.as_bytes(), hash].into_iter()
+    }
+
     /// Its claims, if one of `keys` has signed it, and for what is asked for where it names no path itself.
     pub fn verify<'k>(
         &self,

@@ -85,7 +85,10 @@ fn read_key(member: &Object<'_>, algorithms: &[Algorithm]) -> Result<Key, BadKey
     let kid = text("kid")?;
     let key = |parts: &Parts<'_>| Key::of(parts, kid, named, algorithms);
     match (kind, curve) {
-        ("oct", _) => key(&Parts::Secret(&number("k")?)),
+        ("oct", _) => match number("k")? {
+            secret if is_public(&secret) => Err(BadKey::PublicSecret),
+            secret => key(&Parts::Secret(&secret)),
+        },
         ("RSA", _) => key(&Parts::Rsa { modulus: unsigned(&number("n")?), exponent: unsigned(&number("e")?) }),
         ("EC", Some("P-256")) => key(&point(Kind::P256, 32, &number("x")?, &number("y")?)?),
         ("EC", Some("P-384")) => key(&point(Kind::P384, 48, &number("x")?, &number("y")?)?),
@@ -176,6 +179,7 @@ mod tests {
             (with(public(Algorithm::EdDsa), "x", json!("AA")), BadKey::Numbers),
             (json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 31])}), BadKey::Short),
             (json!({"kty": "oct", "alg": "HS512", "k": URL_SAFE_NO_PAD.encode([7; 63])}), BadKey::Short),
+            (json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(rsa.to_string())}), BadKey::PublicSecret),
             (json!({"kty": "oct"}), BadKey::Member),
             (json!({}), BadKey::Member),
         ] {

@@ -1,5 +1,7 @@
 //! A signed token in its compact form (RFC 7515 §7.1), and what its header may say. Nothing here is verified yet.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::GeneralPurpose;
@@ -25,8 +27,8 @@ const fn crit(detail: &'static str) -> Rejection {
     Rejection::new(Reason::CritUnknown, detail)
 }
 
-/// A token in three parts.
-#[derive(Clone, Debug)]
+/// A token in three parts. It cannot be printed.
+#[derive(Clone)]
 pub struct Compact<'t> {
     /// What is signed: both parts as they came, and the dot between.
     pub signed: &'t str,
@@ -38,6 +40,12 @@ pub struct Compact<'t> {
     pub payload: Vec<u8>,
     /// The octets of the signature.
     pub signature: Vec<u8>,
+}
+
+impl fmt::Debug for Compact<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Compact(..)")
+    }
 }
 
 impl<'t> Compact<'t> {

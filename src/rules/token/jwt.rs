@@ -4,6 +4,8 @@
 //! before its signature is verified is good for one thing: finding the key (`iss`, `kid`). Time, parties and the request
 //! are [`verdict`](super::verdict)'s.
 
+use std::fmt;
+
 use super::claims::{Claims, Format};
 use super::json::{BadJson, Object, Value};
 use super::jws::{Compact, Header, media_type};
@@ -34,12 +36,17 @@ pub struct Verified<'k> {
     pub key: &'k Key,
 }
 
-/// A token that was taken apart. Nothing of it is verified.
-#[derive(Debug)]
+/// A token that was taken apart. Nothing of it is verified, and nothing of it is printed.
 pub struct Unverified<'t> {
     compact: Compact<'t>,
     header: Header,
     issuer: Option<Box<str>>,
+}
+
+impl fmt::Debug for Unverified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unverified(..)")
+    }
 }
 
 /// Takes a token apart, verifies its signature with one of `keys`, and reads its claims.
@@ -70,6 +77,11 @@ impl<'t> Unverified<'t> {
     /// none.
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
+    }
+
+    /// What is signed.
+    pub(super) const fn signed(&self) -> &str {
+        self.compact.signed
     }
 
     /// The octets of its payload.

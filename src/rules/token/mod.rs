@@ -16,6 +16,7 @@ pub mod key;
 pub mod mint;
 pub mod pattern;
 pub mod reason;
+pub mod refresh;
 pub mod renewal;
 pub mod scope;
 mod spki;

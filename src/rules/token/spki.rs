@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 use super::algorithm::Kind;
 use super::key::{BadKey, Parts};
@@ -42,7 +43,7 @@ impl PublicKey {
 /// What is between two lines of PEM (RFC 7468).
 struct Block<'t> {
     label: &'t str,
-    octets: Vec<u8>,
+    octets: Zeroizing<Vec<u8>>,
 }
 
 fn blocks(text: &str) -> Result<Vec<Block<'_>>, BadKey> {
@@ -53,18 +54,18 @@ fn blocks(text: &str) -> Result<Vec<Block<'_>>, BadKey> {
         let (body, after) = after.split_once("-----END ").ok_or(BadKey::Form)?;
         rest = after.strip_prefix(label).and_then(|after| after.strip_prefix("-----")).ok_or(BadKey::Form)?;
         // An encrypted or otherwise annotated block has fields before its body; only private keys do.
-        let body: String = body.split_ascii_whitespace().collect();
-        let octets = STANDARD.decode(body).unwrap_or_default();
+        let body = Zeroizing::new(body.split_ascii_whitespace().collect::<String>());
+        let octets = Zeroizing::new(STANDARD.decode(&*body).unwrap_or_default());
         found.push(Block { label, octets });
     }
     Ok(found)
 }
 
 /// The label and the octets of a text of one block, for private keys.
-pub(super) fn single_block(text: &str) -> Option<(&str, zeroize::Zeroizing<Vec<u8>>)> {
+pub(super) fn single_block(text: &str) -> Option<(&str, Zeroizing<Vec<u8>>)> {
     let mut blocks = blocks(text).ok()?;
     let only = blocks.pop()?;
-    blocks.is_empty().then(|| (only.label, zeroize::Zeroizing::new(only.octets)))
+    blocks.is_empty().then(|| (only.label, only.octets))
 }
 
 /// The public keys of a text.

@@ -56,6 +56,11 @@ impl<'t> Unverified<'t> {
         self.0.issuer()
     }
 
+    /// What is signed.
+    pub(super) const fn signed(&self) -> &str {
+        self.0.signed()
+    }
+
     /// The identifier of the key that it names.
     pub fn kid(&self) -> Option<&str> {
         self.0.kid()

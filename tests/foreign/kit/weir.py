@@ -148,7 +148,11 @@ class Bench:
 
     def serve(self, name, listen='http = ["127.0.0.1:0"]\nhttps = ["127.0.0.1:0"]', more=""):
         """A node before the origin."""
-        return Node(self.folder, name, self.toml(listen, more))
+        return self.serve_toml(name, self.toml(listen, more))
+
+    def serve_toml(self, name, toml):
+        """A node with this configuration."""
+        return Node(self.folder, name, toml)
 
     def toml(self, listen='http = ["127.0.0.1:0"]\nhttps = ["127.0.0.1:0"]', more=""):
         certs = self.folder / "certs"

@@ -135,3 +135,101 @@ impl UriMatch {
         Some(Self { component, expected: TextMatch::read(input)? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rules::token::pattern::Pattern;
+
+    fn asked<'a>(path: &'a str, query: Option<&'a str>) -> Asked<'a> {
+        Asked { scheme: "https", host: "live.example.com", port: None, path, query }
+    }
+
+    fn exact(component: Component, text: &str, path: &str) -> bool {
+        UriMatch::new(component, TextMatch::Exact(text.into())).matches(&asked(path, None))
+    }
+
+    #[test]
+    fn components_are_those_of_the_path_that_is_asked_for() {
+        for (component, path, text) in [
+            (Component::ParentPath, "/a/b/c.m3u8", "/a/b"),
+            (Component::ParentPath, "/a/b/c.m3u8", "/a/b/"),
+            (Component::ParentPath, "/c.m3u8", ""),
+            (Component::ParentPath, "/c.m3u8", "/"),
+            (Component::ParentPath, "/a/", "/a"),
+            (Component::FileName, "/a/", ""),
+            (Component::FileName, "/a/b.tar.gz", "b.tar.gz"),
+            (Component::Stem, "/a/b.tar.gz", "b.tar"),
+            (Component::Extension, "/a/b.tar.gz", ".gz"),
+            (Component::Extension, "/a/b.tar.gz", "gz"),
+            (Component::Extension, "/a.b/c", ""),
+            (Component::Stem, "/a.b/c", "c"),
+            (Component::Stem, "/.hidden", ""),
+            (Component::Port, "/", "443"),
+            (Component::Scheme, "/", "HTTPS"),
+            (Component::Host, "/", "Live.Example.com"),
+            (Component::Query, "/", ""),
+        ] {
+            assert!(exact(component, text, path), "{component:?} {path} {text}");
+        }
+        assert!(!exact(Component::ParentPath, "/a", "/a/b/c.m3u8"));
+        assert!(!exact(Component::Extension, "", "/a/b.gz"));
+        assert!(!exact(Component::Path, "/A", "/a"));
+        let http = Asked { scheme: "http", port: Some(8080), ..asked("/", None) };
+        assert!(UriMatch::new(Component::Port, TextMatch::Exact("8080".into())).matches(&http));
+        let http = Asked { port: None, ..http };
+        assert!(UriMatch::new(Component::Port, TextMatch::Exact("80".into())).matches(&http));
+    }
+
+    fn texts() -> impl Strategy<Value = TextMatch> {
+        let text = "[a-z./]{0,8}";
+        prop_oneof![
+            text.prop_map(|text| TextMatch::Exact(text.into())),
+            text.prop_map(|text| TextMatch::Prefix(text.into())),
+            text.prop_map(|text| TextMatch::Suffix(text.into())),
+            text.prop_map(|text| TextMatch::Contains(text.into())),
+            ("[a-z./*+]{1,8}", prop::collection::vec(prop::option::of("[a-z]{0,4}"), 0..3)).prop_filter_map(
+                "a pattern",
+                |(text, groups)| {
+                    let groups = groups.into_iter().map(|group| group.map(Into::into)).collect();
+                    Pattern::read(&text).map(|pattern| TextMatch::Pattern(pattern, groups))
+                }
+            ),
+            any::<[u8; 32]>().prop_map(TextMatch::Sha256),
+            any::<[u8; 32]>().prop_map(TextMatch::Sha512Of256),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(label in 0i128..9, expected in texts(), rest: Vec<u8>) {
+            let one = UriMatch::new(Component::of_label(label).expect("a label"), expected);
+            let mut out = Vec::new();
+            one.write(&mut out);
+            let length = out.len();
+            out.extend_from_slice(&rest);
+            let mut input = &out[..];
+            prop_assert_eq!(UriMatch::read(&mut input), Some(one));
+            prop_assert_eq!(input, &out[length..]);
+        }
+
+        #[test]
+        fn whatever_is_read_was_written_so(octets: Vec<u8>) {
+            let mut input = &octets[..];
+            if let Some(one) = UriMatch::read(&mut input) {
+                let mut out = Vec::new();
+                one.write(&mut out);
+                prop_assert_eq!(&out[..], &octets[..octets.len() - input.len()]);
+            }
+        }
+
+        #[test]
+        fn a_prefix_of_a_path_opens_nothing_beside_it(prefix in "(/[a-c]{1,3}){1,3}", path in "(/[a-c]{1,4}){1,4}") {
+            let one = UriMatch::new(Component::Path, TextMatch::Prefix(prefix.clone().into()));
+            let is_below = path == prefix || path.starts_with(&format!("{prefix}/"));
+            prop_assert_eq!(one.matches(&asked(&path, None)), is_below);
+        }
+    }
+}

@@ -30,7 +30,6 @@ fn a_value_is_read_however_long_it_was_written() {
         ("430102ff", Value::Octets(Cow::Borrowed(&[1, 2, 255]))),
         ("5f4101420203ff", Value::Octets(Cow::Borrowed(&[1, 2, 3]))),
         ("63e282ac", Value::Text("€".into())),
-        ("7f6161616263656dff", Value::Text("ab".into())),
         ("80", Value::List(vec![])),
         ("820102", Value::List(vec![Value::Whole(1), Value::Whole(2)])),
         ("9f0102ff", Value::List(vec![Value::Whole(1), Value::Whole(2)])),
@@ -40,6 +39,7 @@ fn a_value_is_read_however_long_it_was_written() {
         ("f4", Value::Bool(false)),
         ("f5", Value::Bool(true)),
         ("f6", Value::Null),
+        ("f7", Value::Null),
         ("f93e00", Value::Float(1.5)),
         ("f90001", Value::Float(5.960_464_477_539_063e-8)),
         ("f97bff", Value::Float(65_504.0)),
@@ -47,9 +47,6 @@ fn a_value_is_read_however_long_it_was_written() {
         ("fa47c35000", Value::Float(100_000.0)),
         ("fb3ff199999999999a", Value::Float(1.1)),
     ] {
-        if hex == "7f6161616263656dff" {
-            continue; // what follows below says it piece by piece
-        }
         assert_eq!(Value::read(&octets(hex), Lengths::Any), Ok(value), "{hex}");
     }
     assert_eq!(Value::read(&octets("7f6161 6162 ff"), Lengths::Any), Ok(Value::Text("ab".into())));
@@ -85,7 +82,6 @@ fn what_has_more_than_one_reading_has_none() {
         ("5f6161ff", BadCbor::Reserved),
         ("5f5f4101ffff", BadCbor::Reserved),
         ("df00", BadCbor::Reserved),
-        ("f7", BadCbor::Reserved),
         ("f820", BadCbor::Reserved),
         ("e0", BadCbor::Reserved),
         ("a1400 0", BadCbor::Key),

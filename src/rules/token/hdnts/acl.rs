@@ -156,3 +156,103 @@ fn is_like(text: &[u8], pattern: &[u8]) -> bool {
     }
     pattern[in_pattern..].iter().all(|octet| *octet == b'*')
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use regex::Regex;
+
+    use super::*;
+
+    fn asked<'a>(path: &'a str, query: Option<&'a str>) -> Asked<'a> {
+        Asked { scheme: "https", host: "live.example.com", port: None, path, query }
+    }
+
+    fn covers(patterns: &str, path: &str) -> bool {
+        Acl::parse(patterns, AnyPath::Refused).expect(patterns).matches(&asked(path, None))
+    }
+
+    #[test]
+    fn a_pattern_is_for_the_whole_path() {
+        for (patterns, path, is_covered) in [
+            ("/a/*", "/a/b", true),
+            ("/a/*", "/a/", true),
+            ("/a/*", "/a", false),
+            ("/a/*", "/a/b/c", true),
+            ("/a/*", "/b/a/c", false),
+            ("/a*", "/ab/c", true),
+            ("/a/*.m3u8", "/a/b/c.m3u8", true),
+            ("/a/*.m3u8", "/a/b.m3u8x", false),
+            ("/a/?", "/a/b", true),
+            ("/a/?", "/a/", false),
+            ("/a/?", "/a/bc", false),
+            ("/*/b/*/d", "/x/b/b/y/d", true),
+            ("/*/b/*/d", "/x/b/y/e", false),
+            ("/a!/b!/c/*", "/b", true),
+            ("/a!/b!/c/*", "/c", false),
+            ("/a", "/A", false),
+            ("/%61/*", "/a/x", true),
+            ("/a%2f", "/", false),
+            ("%2fa%2f*", "/a/x", true),
+            ("%2Fa%2520b", "/a%20b", true),
+        ] {
+            if patterns == "/a%2f" {
+                assert_eq!(Acl::parse(patterns, AnyPath::Allowed), Err(BadAcl::Form));
+                continue;
+            }
+            assert_eq!(covers(patterns, path), is_covered, "{patterns} {path}");
+        }
+    }
+
+    #[test]
+    fn what_covers_everything_is_taken_only_where_it_may_be() {
+        for patterns in ["/*", "/**", "/?*", "/*/*", "/a!/*", "%2f*", "/*?"] {
+            assert_eq!(Acl::parse(patterns, AnyPath::Refused), Err(BadAcl::Everything), "{patterns}");
+            assert!(Acl::parse(patterns, AnyPath::Allowed).is_ok(), "{patterns}");
+        }
+        for patterns in
+            ["", "*", "*/a", "?", "a", "/a!", "!/a", "/a!b", "/a/../b", "/a//b", "/a\\b", "/a;b", "/%00", "/%2e%2e/a"]
+        {
+            assert_eq!(Acl::parse(patterns, AnyPath::Allowed), Err(BadAcl::Form), "{patterns}");
+        }
+        assert_eq!(Acl::parse(&"/a!".repeat(40), AnyPath::Allowed), Err(BadAcl::Form));
+        assert_eq!(Acl::parse(&format!("/{}", "a".repeat(LONGEST)), AnyPath::Allowed), Err(BadAcl::Form));
+    }
+
+    #[test]
+    fn one_url_is_that_one_alone() {
+        let one = Acl::one("/a/b").expect("a path");
+        assert!(one.matches(&asked("/a/b", None)));
+        assert!(one.matches(&asked("/a/b", Some("x=1"))));
+        assert!(!one.matches(&asked("/a/b/c", None)));
+        let with_query = Acl::one("/a/b?x=1").expect("a URL");
+        assert!(with_query.matches(&asked("/a/b", Some("x=1"))));
+        assert!(!with_query.matches(&asked("/a/b", Some("x=2"))));
+        assert!(!with_query.matches(&asked("/a/b", None)));
+        for url in ["", "a", "https://x/a", "/a/../b", "/a#b"] {
+            assert_eq!(Acl::one(url), None, "{url}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn wildcards_mean_what_another_engine_says(pattern in "/[ab*?]{1,8}", path in "/[ab/]{0,10}") {
+            let acl = Acl::Patterns(vec![pattern.clone().into()]);
+            let other = pattern.replace('*', ".*").replace('?', ".");
+            let expected = Regex::new(&format!("(?-u)^{}$", other.replace('.', "[ -~]"))).expect("a pattern");
+            prop_assert_eq!(acl.matches(&asked(&path, None)), expected.is_match(&path));
+        }
+
+        #[test]
+        fn what_is_written_is_read(patterns in prop::collection::vec("/[a-z*?/]{0,9}", 1..5), query in prop::option::of("[a-z=&]{0,9}")) {
+            let one = Acl::One { path: patterns[0].clone().into(), query: query.map(Into::into) };
+            for acl in [Acl::Patterns(patterns.into_iter().map(Into::into).collect()), one] {
+                let mut out = Vec::new();
+                acl.write(&mut out);
+                let mut input = &out[..];
+                prop_assert_eq!(Acl::read(&mut input), Some(acl));
+                prop_assert!(input.is_empty());
+            }
+        }
+    }
+}

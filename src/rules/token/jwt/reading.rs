@@ -135,3 +135,34 @@ fn countries(value: Option<&Value<'_>>) -> Read<Option<Vec<Box<str>>>> {
     };
     optional(value, |value| texts(value)?.into_iter().map(country).collect::<Option<Vec<_>>>(), detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Claims {
+        claims(&Object::read(text.as_bytes()).unwrap(), &ClaimNames::default()).unwrap()
+    }
+
+    #[test]
+    fn what_is_said_is_what_is_kept_in_the_form_in_which_it_is_compared() {
+        let said = read(
+            r#"{"iss":"i","sub":"s","aud":["a","b"],"jti":"j","sid":"x","weir_session":"w","exp":10.9,"nbf":1.1,"iat":2.9,
+                "path":["/%61","/b/"],"ip":"::ffff:192.0.2.9/120","geo":["de","us-ca"],"max_sessions":2.0,"session_end":99.9,
+                "tier":"gold"}"#,
+        );
+        let text = |text: &str| Some(Box::from(text));
+        assert_eq!((said.issuer, said.subject, said.id), (text("i"), text("s"), text("j")));
+        assert_eq!((said.session, said.tier, said.max_sessions), (text("w"), text("gold"), Some(2)));
+        assert_eq!(said.audience, ["a", "b"].map(Box::from));
+        assert_eq!(
+            (said.expires, said.not_before, said.issued_at, said.session_end),
+            (Some(10), Some(2), Some(2), Some(99))
+        );
+        assert_eq!(said.scope, Scope::Paths(vec!["/a".into(), "/b/".into()]));
+        assert_eq!(said.networks, Some(vec!["192.0.2.0/24".parse().unwrap()]));
+        assert_eq!(said.countries, Some(vec!["DE".into(), "US-CA".into()]));
+        assert_eq!(read(r#"{"sid":"x","aud":"a"}"#).session, text("x"));
+        assert_eq!(read("{}"), super::super::nothing());
+    }
+}

@@ -79,3 +79,68 @@ fn whole(asked: &Asked<'_>) -> String {
     }
     uri
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn asked<'a>(path: &'a str, query: Option<&'a str>, port: Option<u16>) -> Asked<'a> {
+        Asked { scheme: "https", host: "live.example.com", port, path, query }
+    }
+
+    fn hash(uri: &str) -> Container {
+        let hash = digest::digest(&digest::SHA256, uri.as_bytes());
+        let text = URL_SAFE_NO_PAD.encode(hash.as_ref());
+        Container::parse(&format!("hash:sha-256;{text}")).expect("a container")
+    }
+
+    #[test]
+    fn a_hash_is_of_the_whole_uri() {
+        let container = hash("https://live.example.com/a/b.m3u8");
+        assert!(container.matches(&asked("/a/b.m3u8", None, None)));
+        assert!(!container.matches(&asked("/a/b.m3u8", Some(""), None)));
+        assert!(!container.matches(&asked("/a/b.m3u8", None, Some(8443))));
+        assert!(!container.matches(&Asked { scheme: "http", ..asked("/a/b.m3u8", None, None) }));
+        assert!(hash("https://live.example.com:8443/a?x=1").matches(&asked("/a", Some("x=1"), Some(8443))));
+    }
+
+    #[test]
+    fn what_is_no_container_is_none() {
+        for text in [
+            "",
+            "hash:",
+            "hash:sha-256",
+            "hash:sha-256;",
+            "hash:sha-256;AAAA",
+            "hash:sha-512;AAAA",
+            "regex:",
+            "regex",
+            "Regex:.*",
+            "glob:.*",
+            "regex:(",
+            ".*",
+            "hash:sha-256;AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB",
+        ] {
+            assert_eq!(Container::parse(text), None, "{text}");
+        }
+        for text in ["regex:.*", "uri-regex:.*", "regex:https://a:80/.*"] {
+            assert!(Container::parse(text).is_some(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(hash: [u8; 32], pattern in "[a-z.*/]{1,20}") {
+            let pattern = Pattern::read(&pattern).map(Container::Pattern);
+            for container in pattern.into_iter().chain([Container::Hash(hash)]) {
+                let mut out = Vec::new();
+                container.write(&mut out);
+                let mut input = &out[..];
+                prop_assert_eq!(Container::read(&mut input), Some(container));
+                prop_assert!(input.is_empty());
+            }
+        }
+    }
+}

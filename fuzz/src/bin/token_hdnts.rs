@@ -1,0 +1,4 @@
+//! Edge tokens.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::token_hdnts(data));
