@@ -18,6 +18,7 @@ mod drain;
 mod failover;
 mod fields;
 mod gated;
+mod limits;
 mod media;
 mod playlists;
 mod process;
