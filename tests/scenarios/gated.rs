@@ -4,6 +4,7 @@
 mod carriers;
 mod inheritance;
 mod refusals;
+mod region;
 mod secrecy;
 mod sharing;
 

@@ -26,6 +26,7 @@ mod purge;
 mod ranges;
 mod region;
 mod reload;
+mod revocation;
 mod script;
 mod sharing;
 mod stage;
