@@ -19,6 +19,7 @@ mod evening;
 mod failover;
 mod fields;
 mod gated;
+mod limits;
 mod media;
 #[cfg(feature = "nats")]
 mod nats;
