@@ -19,13 +19,17 @@ mod evening;
 mod failover;
 mod fields;
 mod gated;
+mod limits;
 mod media;
+#[cfg(feature = "nats")]
+mod nats;
 mod playlists;
 mod process;
 mod purge;
 mod ranges;
 mod region;
 mod reload;
+mod revocation;
 mod script;
 mod sharing;
 mod stage;
