@@ -170,10 +170,7 @@ impl Node {
         let sockets = Sockets::bind(&config)?;
         make_state_folder(&config)?;
         let admin_listeners = bind_admin(&config).await?;
-        let certificates = match config.tls.certificates.as_slice() {
-            [] => None,
-            pairs => Some(Certificates::load(pairs)?),
-        };
+        let certificates = certificates(&config)?;
         let origins = Arc::new(origins(&config, &clock)?);
         let peers = config.peers.as_ref().map(of_peers).transpose()?;
         let access_log = open_access_log(&config, &tasks)?;
@@ -204,10 +201,7 @@ impl Node {
         voice.speak(&config, &edge, &tasks).await?;
         let hall = hall(&config, &edge, (certificates, peers, &secrets), incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;
-        if let Some(certificates) = &hall.certificates {
-            let watching = tls::watch(certificates.clone(), clock.clone(), tasks.clone());
-            tasks.spawn("certificate-watch", watching);
-        }
+        watch_certificates(&hall, &clock, &tasks);
 
         let (commands, orders) = mpsc::channel(16);
         let admin_bound = admin_listeners.iter().map(|(kind, listener)| bound_admin(kind, listener)).collect();
@@ -293,6 +287,20 @@ fn open_cache(config: &Config, bells: &Arc<Bells>, clock: &Clock) -> Result<Arc<
         },
     });
     Cache::with_disk(cache_bounds(config), bells.clone(), clock.clone(), disk.as_ref()).map(Arc::new)
+}
+
+fn certificates(config: &Config) -> Result<Option<Arc<Certificates>>, CertificateError> {
+    match config.tls.certificates.as_slice() {
+        [] => Ok(None),
+        pairs => Certificates::load(pairs).map(Some),
+    }
+}
+
+fn watch_certificates(hall: &Hall, clock: &Clock, tasks: &Tasks) {
+    if let Some(certificates) = &hall.certificates {
+        let watching = tls::watch(certificates.clone(), clock.clone(), tasks.clone());
+        tasks.spawn("certificate-watch", watching);
+    }
 }
 
 /// What it holds is nobody else's to read.
