@@ -17,8 +17,11 @@ use crate::clock::Clock;
 use crate::config::access::{Access, Inherit};
 use crate::rules::session::{Grant, Identity, Named, Opener, PrintKey, Seals};
 use crate::rules::token::any::Unverified;
+use crate::rules::token::cat::FailureAnswer;
 use crate::rules::token::claims::Replay;
-use crate::rules::token::key::MOST_TRIED;
+use crate::rules::token::key::{KeySet, MOST_TRIED};
+use crate::rules::token::mint::SigningKey;
+use crate::rules::token::renewal::{self, Journey, Sent};
 use crate::rules::token::terms::FormatTerms;
 use crate::rules::token::verdict::{self, Facts, Terms};
 use crate::rules::token::{Claims, Format, Reason, Rejection};
@@ -64,6 +67,19 @@ pub struct Verdict {
     pub claims: Arc<Claims>,
 }
 
+/// What renews the tokens of an issuer, and verifies them.
+struct Renewer {
+    key: SigningKey,
+    keys: KeySet,
+}
+
+impl Renewer {
+    fn new(key: &SigningKey) -> Self {
+        let keys = KeySet::of([key.verifier().clone()]).expect("one key is a set");
+        Self { key: key.clone(), keys }
+    }
+}
+
 struct Issuer {
     name: Option<Box<str>>,
     /// The name as a list, as verdicts want it.
@@ -72,6 +88,7 @@ struct Issuer {
     max_lifetime: Option<Duration>,
     terms: FormatTerms,
     keys: Arc<IssuerKeys>,
+    renewer: Option<Renewer>,
 }
 
 /// The gate of one access.
@@ -149,6 +166,7 @@ impl Gate {
             max_lifetime: issuer.max_lifetime,
             terms: issuer.terms(),
             keys,
+            renewer: issuer.renewal_key.as_ref().map(Renewer::new),
         };
         Self {
             name: access.name.as_str().into(),
@@ -194,8 +212,7 @@ impl Gate {
     /// # Errors
     /// As [`Gate::verify`].
     pub fn examine(&self, token: &str, facts: &Facts<'_>, now: u64) -> Result<Verdict, Rejection> {
-        let hash: [u8; 32] =
-            digest::digest(&digest::SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 octets");
+        let hash = hash(token);
         let verified = self.verified(token, hash, facts, now)?;
         let issuer = &self.issuers[verified.issuer];
         let terms = Terms {
@@ -231,6 +248,28 @@ impl Gate {
     /// `token-too-large` where what it covers does not fit.
     pub fn seal(&self, grant: &Grant) -> Result<String, Rejection> {
         self.seals.seal(&self.name, grant)
+    }
+
+    /// The token that follows the one that says this, where it is time for one, on its way to its viewer.
+    pub fn successor(&self, claims: &Claims, journey: &Journey<'_>, now: u64) -> Option<Sent> {
+        let renewal = claims.renewal.as_ref()?;
+        let is_theirs = |issuer: &&Issuer| claims.issuer.as_ref().is_some_and(|name| issuer.names.contains(name));
+        let issuer = match self.issuers.as_slice() {
+            [issuer] => issuer,
+            issuers => issuers.iter().find(is_theirs)?,
+        };
+        let own = issuer.renewer.as_ref()?;
+        let times = renewal::renew(claims, now, None)?;
+        let token = renewal.token(times, &own.key).ok()?;
+        renewal.carried.send(&token, times, journey)
+    }
+
+    /// What to answer to one whose token is rejected, where the token itself says so: only one whose signature holds, and
+    /// which is remembered for that, says anything.
+    pub fn answer(&self, token: &str, why: Rejection, now: u64) -> Option<FailureAnswer> {
+        let name: Name = (self.number, hash(token));
+        let known = self.common.memory.look(&name, now, |issuer| self.issuers[issuer].keys.generation())?;
+        known.ok()?.claims.answers.iter().find(|answer| answer.is_for(why.reason)).cloned()
     }
 
     /// The print of what a text names within this access.
@@ -281,6 +320,19 @@ impl Gate {
         let mut last = NOBODY;
         for index in self.candidates(token)? {
             let issuer = &self.issuers[index];
+            // The name of our own key is made of it: none of the issuer's has it.
+            let own = issuer.renewer.as_ref().filter(|own| own.key.kid().is_some() && own.key.kid() == token.kid());
+            if let Some(own) = own {
+                match token.verify(&own.keys, &issuer.terms, &facts.asked) {
+                    Ok(verified) => {
+                        let key = verified.key.kid().map(|kid| self.print(Named::Key, kid));
+                        let generation = issuer.keys.generation();
+                        return Ok(Verified { claims: Arc::new(verified.claims), issuer: index, generation, key });
+                    }
+                    Err(why) => last = why,
+                }
+                continue;
+            }
             let Some(held) = issuer.keys.held() else {
                 last = MISSING_KEYS;
                 continue;
@@ -376,4 +428,9 @@ impl Gate {
     fn access_print(&self) -> u64 {
         self.print(Named::Issuer, "")
     }
+}
+
+/// What a token is remembered by.
+fn hash(token: &str) -> [u8; 32] {
+    digest::digest(&digest::SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 octets")
 }

@@ -14,6 +14,7 @@ use crate::clock::Tick;
 use crate::rules::admission::country::Country;
 use crate::rules::session::{Device, Grant};
 use crate::rules::token::carrier::{Credential, Kind, Place, Presented};
+use crate::rules::token::renewal::{Journey, Sent};
 use crate::rules::token::scope::{Asked, comparable_query};
 use crate::rules::token::verdict::Facts;
 use crate::rules::token::{Claims, Reason, Rejection};
@@ -52,6 +53,11 @@ impl Admission {
             Some(sealed) => Ok(Cow::Borrowed(sealed)),
             None => self.gate.seal(&self.grant).map(Cow::Owned),
         }
+    }
+
+    /// The token that follows its own, where it is time for one, on its way to the viewer.
+    pub fn successor(&self, claims: &Claims, journey: &Journey<'_>, now: u64) -> Option<Sent> {
+        self.gate.successor(claims, journey, now)
     }
 
     /// When what was paid for is over, as the clock sees it.
@@ -102,12 +108,27 @@ pub async fn admit(
         }
         (judged, _) => judged,
     };
-    let verdict = judged.inspect_err(|why| tell::refused(edge, &gated.terms.access, *why, None))?;
+    let verdict = judged.map_err(|why| {
+        tell::refused(edge, &gated.terms.access, why, None);
+        refusal(edge, (&gate, &presented), why)
+    })?;
     let session = enter(edge, head, gated, &verdict)?;
     let Verdict { credential, grant, claims } = verdict;
     let sealed = (credential.kind == Kind::Session).then(|| credential.text.clone());
     let how = (credential.kind, credential.place);
     Ok(Some(Arc::new(Admission { session, grant, how, claims, sealed, gate })))
+}
+
+/// What a rejection comes to: its token may say itself what is answered then (`catif`).
+fn refusal(edge: &Edge, (gate, presented): (&Gate, &Presented), why: Rejection) -> Refusal {
+    let now = edge.clock.wall().since_epoch().as_secs();
+    match presented.first.as_ref().and_then(|first| gate.answer(&first.text, why, now)) {
+        Some(answer) => {
+            let headers = Arc::new(answer.fields().iter().cloned().collect());
+            Refusal::Directed { rejection: why, status: answer.status(), headers }
+        }
+        None => Refusal::Token(why),
+    }
 }
 
 /// The session of a request that may enter one.

@@ -24,6 +24,7 @@ pub mod policies;
 mod posted;
 pub mod purge;
 pub mod refusal;
+mod renew;
 mod represent;
 mod respond;
 mod route;

@@ -211,6 +211,16 @@ pub enum Refusal {
     /// No token or session opens what is asked for.
     #[error("{0}")]
     Token(#[from] Rejection),
+    /// The same, and the token says itself what to answer (`catif`).
+    #[error("{rejection}")]
+    Directed {
+        /// Why nothing is opened.
+        rejection: Rejection,
+        /// The status that it chose: 300 to 499.
+        status: StatusCode,
+        /// The fields that it chose, of those that it may.
+        headers: Arc<HeaderMap>,
+    },
     /// The origin answered with a status of its own, which is passed on.
     #[error("the origin answered with {status}")]
     OriginStatus {
@@ -275,7 +285,7 @@ impl Refusal {
             Self::TooManyRequests { .. } => 36,
             Self::TooManyConnections { .. } => 37,
             Self::NodeFull { .. } => 38,
-            Self::Token(rejection) => OWN_WORDS.len() + rejection.reason.index(),
+            Self::Token(rejection) | Self::Directed { rejection, .. } => OWN_WORDS.len() + rejection.reason.index(),
         }
     }
 
@@ -321,6 +331,7 @@ impl Refusal {
             | Self::OriginMalformed => StatusCode::BAD_GATEWAY,
             Self::OriginStatus { status, .. } => *status,
             Self::Token(rejection) => of_token(rejection.reason),
+            Self::Directed { status, .. } => *status,
             Self::TooManyRequests { .. } | Self::TooManyConnections { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NodeFull { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -348,7 +359,7 @@ impl Refusal {
             | Self::TooManyConnections { .. }
             | Self::NotStored => Fault::Viewer,
             Self::Token(Rejection { reason: Reason::KeysUnavailable, .. }) => Fault::Node,
-            Self::Token(_) => Fault::Viewer,
+            Self::Token(_) | Self::Directed { .. } => Fault::Viewer,
             Self::LoopDetected
             | Self::MemoryFull
             | Self::TooManyFills
@@ -389,8 +400,11 @@ impl Refusal {
         }
     }
 
-    /// Fields of the origin's that say what to do now.
+    /// Fields of the origin's, or of a token's, that say what to do now.
     pub fn fields(&self) -> HeaderMap {
+        if let Self::Directed { headers, .. } = self {
+            return (**headers).clone();
+        }
         let Self::OriginStatus { headers, .. } = self else { return HeaderMap::new() };
         let told = PASSED.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone())));
         told.collect()

@@ -31,7 +31,7 @@ use super::body::{Body, Content};
 use super::edge::Edge;
 use super::policies::{Policies, RoutePolicy};
 use super::refusal::Fault;
-use super::{Caller, Head, Protocol, Refusal, Scheme, inherit, outward};
+use super::{Caller, Head, Protocol, Refusal, Scheme, inherit, outward, renew};
 
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
 const PRIORITY: HeaderName = HeaderName::from_static("priority");
@@ -67,6 +67,7 @@ pub fn finish(
     if let (Some(admission), Some(gated)) = (admission, route.and_then(|route| route.gated.as_ref())) {
         inherit::relocate(head, gated, admission, &mut headers);
         inherit::keep_from_others(admission, &mut headers);
+        renew::tell(edge, head, (admission, gated), &mut headers);
     }
     if let Some(route) = route {
         outward::dress(route, &mut headers);
@@ -203,9 +204,13 @@ fn refused(refusal: &Refusal, head: &Head, (route, wall, id): (Option<&RoutePoli
     }
     let mut status = refusal.status();
     let mut token = None;
-    if let Refusal::Token(rejection) = refusal {
-        status = challenge(route, (status, rejection.reason), &mut headers);
-        token = Some(OfToken::of(rejection, wall));
+    match refusal {
+        Refusal::Token(rejection) => {
+            status = challenge(route, (status, rejection.reason), &mut headers);
+            token = Some(OfToken::of(rejection, wall));
+        }
+        Refusal::Directed { rejection, .. } => token = Some(OfToken::of(rejection, wall)),
+        _ => {}
     }
     let problem = Problem { reason: refusal.word(), detail: refusal.to_string(), request: id, token };
     let content = if head.method == Method::HEAD {

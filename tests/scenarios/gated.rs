@@ -4,6 +4,7 @@
 mod carriers;
 mod inheritance;
 mod refusals;
+mod renewal;
 mod secrecy;
 mod sharing;
 
