@@ -94,6 +94,9 @@ fn the_examples_of_the_shipped_file_work() {
         &folder.path().join("node.keys"),
         "00112233445566778899aabbccddeefff0e1d2c3b4a5968778695a4b3c2d1e0f\n",
     );
+    write_secret(&folder.path().join("hdnts.salt"), "a salt of edge tokens\n");
+    let renewal = weir::rules::token::mint::SigningKey::generate(weir::rules::token::Algorithm::Es256).unwrap();
+    write_secret(&folder.path().join("renewal.pem"), &renewal.private);
     fs::copy("tests/fixtures/geo/countries.mmdb", folder.path().join("GeoLite2-Country.mmdb")).unwrap();
     let text = shipped(example_of)
         .replace("#trusted_proxies = []", "trusted_proxies = [\"10.0.0.0/8\"]")

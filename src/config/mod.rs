@@ -17,6 +17,7 @@ mod nats;
 mod origin;
 mod peers;
 mod read;
+mod renewal;
 mod route;
 mod secrets;
 mod sharing;

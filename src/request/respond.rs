@@ -67,7 +67,7 @@ pub fn finish(
     if let (Some(admission), Some(gated)) = (admission, route.and_then(|route| route.gated.as_ref())) {
         inherit::relocate(head, gated, admission, &mut headers);
         inherit::keep_from_others(admission, &mut headers);
-        renew::send(edge, (head, gated), admission, &mut headers);
+        renew::tell(edge, head, (admission, gated), &mut headers);
     }
     if let Some(route) = route {
         outward::dress(route, &mut headers);

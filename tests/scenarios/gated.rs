@@ -8,6 +8,7 @@ mod inheritance;
 mod nodes;
 mod refusals;
 mod region;
+mod renewal;
 mod secrecy;
 mod sharing;
 
