@@ -7,6 +7,7 @@ mod inheritance;
 #[cfg(feature = "nats")]
 mod nodes;
 mod refusals;
+mod region;
 mod secrecy;
 mod sharing;
 
@@ -82,12 +83,12 @@ access = "members"
     }
 }
 
-fn keys(folder: &Path, _: &Authority) {
+pub fn keys(folder: &Path, _: &Authority) {
     secret_file(&folder.join("issuer.secret"), SECRET);
 }
 
 /// A file that its owner alone can read.
-fn secret_file(path: &Path, text: &str) {
+pub fn secret_file(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(path, text).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
