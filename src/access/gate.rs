@@ -17,8 +17,11 @@ use crate::clock::Clock;
 use crate::config::access::{Access, Inherit};
 use crate::rules::session::{Grant, Identity, Named, Opener, PrintKey, Seals};
 use crate::rules::token::any::Unverified;
+use crate::rules::token::cat::FailureAnswer;
 use crate::rules::token::claims::Replay;
 use crate::rules::token::key::MOST_TRIED;
+use crate::rules::token::mint::SigningKey;
+use crate::rules::token::renewal::{self, Times};
 use crate::rules::token::terms::FormatTerms;
 use crate::rules::token::verdict::{self, Facts, Terms};
 use crate::rules::token::{Claims, Format, Reason, Rejection};
@@ -133,6 +136,10 @@ pub(super) struct Sealing {
     pub prints: PrintKey,
 }
 
+fn hash_of(token: &str) -> [u8; 32] {
+    digest::digest(&digest::SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 octets")
+}
+
 impl Gate {
     /// A gate; `keys`: those of its issuers, in their order. `number`: no other gate of the process has it.
     pub(super) fn new(
@@ -194,8 +201,7 @@ impl Gate {
     /// # Errors
     /// As [`Gate::verify`].
     pub fn examine(&self, token: &str, facts: &Facts<'_>, now: u64) -> Result<Verdict, Rejection> {
-        let hash: [u8; 32] =
-            digest::digest(&digest::SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 octets");
+        let hash = hash_of(token);
         let verified = self.verified(token, hash, facts, now)?;
         let issuer = &self.issuers[verified.issuer];
         let terms = Terms {
@@ -253,6 +259,27 @@ impl Gate {
             Some(keys) => keys.refreshed(&self.clock).await,
             None => false,
         }
+    }
+
+    /// What a token whose signature holds wants to be answered where it is rejected.
+    pub fn answer(&self, token: &str, facts: &Facts<'_>, (why, now): (&Rejection, u64)) -> Option<FailureAnswer> {
+        let claims = self.verified(token, hash_of(token), facts, now).ok()?.claims;
+        claims.answers.iter().find(|answer| answer.is_for(why.reason)).cloned()
+    }
+
+    /// The token that follows one that was verified, where it is renewed now: signed with what its issuer and this node
+    /// share. Who signs with a key that this node has not renews for itself.
+    pub fn renewed(&self, claims: &Claims, now: u64) -> Option<(Times, String)> {
+        let renewal = claims.renewal.as_ref()?;
+        let times = renewal::renew(claims, now, None)?;
+        let is_its = |issuer: &&Issuer| self.issuers.len() == 1 || issuer.name == claims.issuer;
+        let held = self.issuers.iter().find(is_its)?.keys.held()?;
+        let key = held
+            .set
+            .keys()
+            .iter()
+            .find_map(|key| SigningKey::from_secret(key.secret()?, Some(key.algorithm()), key.kid()).ok())?;
+        Some((times, renewal.token(times, &key).ok()?))
     }
 
     fn verified(&self, token: &str, hash: [u8; 32], facts: &Facts<'_>, now: u64) -> Result<Verified, Rejection> {
