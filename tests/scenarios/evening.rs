@@ -44,8 +44,7 @@ impl Evening {
     async fn begin(accesses: &str) -> Self {
         let (newest, seen) = watch::channel(WINDOW);
         let (asks, awaited) = watch::channel(0);
-        let origin =
-            Script::start_with(move |request| Box::pin(answer(request, seen.clone(), asks.clone()))).await;
+        let origin = Script::start_with(move |request| Box::pin(answer(request, seen.clone(), asks.clone()))).await;
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("issuer.secret");
         std::fs::write(&secret, SECRET).unwrap();
