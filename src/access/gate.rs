@@ -226,7 +226,7 @@ impl Gate {
             max_lifetime: issuer.max_lifetime,
         };
         verdict::judge(&verified.claims, &terms, facts, now)?;
-        let grant = self.grant(&verified, &hash, facts);
+        let grant = self.grant(&verified, facts);
         let is_single = verified.claims.replay == Replay::Prohibited;
         if let Some(token) = grant.token.filter(|_| is_single)
             && self.common.was_used((self.access_print(), token), now)
@@ -344,7 +344,13 @@ impl Gate {
                     held.used(verified.key, now);
                     let key = verified.key.kid().map(|kid| self.print(Named::Key, kid));
                     let claims = Arc::new(verified.claims);
-                    return Ok(Verified { claims, issuer: index, generation: held.generation, key });
+                    return Ok(Verified {
+                        claims,
+                        print: token.print(),
+                        issuer: index,
+                        generation: held.generation,
+                        key,
+                    });
                 }
                 Err(why) => last = why,
             }
@@ -368,12 +374,12 @@ impl Gate {
         named.map(|index| vec![index]).ok_or(NOBODY)
     }
 
-    fn grant(&self, verified: &Verified, hash: &[u8; 32], facts: &Facts<'_>) -> Grant {
+    fn grant(&self, verified: &Verified, facts: &Facts<'_>) -> Grant {
         let claims = &*verified.claims;
         let identity = match (&claims.session, &claims.id) {
             (Some(session), _) => Identity::Session(session),
             (None, Some(id)) => Identity::Token(id),
-            (None, None) => Identity::Octets(hash),
+            (None, None) => Identity::Octets(&verified.print),
         };
         let user_agent = facts.headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
         let opener = Opener { address: facts.address, user_agent };

@@ -30,7 +30,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::metrics::{Family, Labels, Value};
 
 pub use gate::{Gate, Verdict};
-pub use keys::KeysFigures;
+pub use keys::{KeyFigures, KeysFigures};
 
 use gate::{Common, Sealing};
 use keys::{IssuerKeys, Place};
@@ -132,7 +132,7 @@ impl Accesses {
         let mut all = Vec::new();
         for (index, issuer) in access.issuers.iter().enumerate() {
             let (source, algorithms) = (issuer.keys.clone(), issuer.algorithms.clone());
-            let place = Place { access: name.clone(), index, source, algorithms };
+            let place = Place { access: name.clone(), index, issuer: issuer.issuer.clone(), source, algorithms };
             let keys = IssuerKeys::new(place, &self.clock)?;
             let known = old.get(&name).and_then(|entry| entry.keys.iter().find(|other| other.is_as(&keys)));
             let keys = known.cloned().unwrap_or_else(|| {
@@ -173,7 +173,7 @@ impl Accesses {
                     age = age.with(labels.clone(), Value::Gauge(time.as_secs_f64()));
                 }
                 alarm = alarm.with(labels.clone(), Value::Gauge(f64::from(u8::from(issuer.alarm))));
-                let count = issuer.keys.iter().map(|(_, _, count, _)| count).sum();
+                let count = issuer.keys.iter().map(|key| key.used).sum();
                 used = used.with(labels, Value::Counter(count));
             }
         }

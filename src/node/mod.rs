@@ -1,6 +1,7 @@
 //! A running node: the only module that knows all parts. `start` puts them together, `control` keeps them in order
 //! (reload, drain, stop), `facts` says how they are.
 
+mod access;
 mod control;
 mod disk;
 mod doors;
@@ -170,9 +171,14 @@ impl Node {
         let sockets = Sockets::bind(&config)?;
         make_state_folder(&config)?;
         let admin_listeners = bind_admin(&config).await?;
-        let certificates = match config.tls.certificates.as_slice() {
-            [] => None,
-            pairs => Some(Certificates::load(pairs)?),
+        let secrets = secrets(&config)?;
+        let certificates = match (config.tls.certificates.as_slice(), &secrets.source) {
+            ([], _) => None,
+            (pairs, secrets::Source::Process) => Some(Certificates::load(pairs)?),
+            (pairs, _) => {
+                let tickets = tls::Tickets::new(&secrets.key("tls tickets"), clock.clone());
+                Some(Certificates::load_with(pairs, tickets)?)
+            }
         };
         let origins = Arc::new(origins(&config, &clock)?);
         let peers = config.peers.as_ref().map(of_peers).transpose()?;
@@ -191,7 +197,6 @@ impl Node {
             live.restore_numbers(numbers::read(folder));
         }
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
-        let secrets = secrets(&config)?;
         let accesses = Arc::new(Accesses::new(&config, &secrets, (clock.clone(), tasks.clone()))?);
         let voice = region::voice(&config, &secrets);
         let sessions = sessions::open(&config, &clock, &voice.bus)?;
