@@ -207,7 +207,7 @@ impl Accesses {
 
 impl Prints for Accesses {
     fn accesses(&self) -> Vec<Arc<str>> {
-        self.names()
+        self.gates.load().keys().cloned().collect()
     }
 
     fn print(&self, access: &str, named: sessions::Named, text: &str) -> Option<u64> {

@@ -1,8 +1,11 @@
 //! Gated streams: one token opens a session, what its playlists name inherits it, the origin hears of neither, and who is
 //! refused is told why. The viewers here repeat no field and no cookie: all they have is the URLs that they were given.
 
+mod backend;
 mod carriers;
 mod inheritance;
+#[cfg(feature = "nats")]
+mod nodes;
 mod refusals;
 mod region;
 mod secrecy;

@@ -46,12 +46,24 @@ async fn a_held_reload_ends_when_its_subject_is_revoked_and_nobody_else_does() {
             for viewer in [&alice, &bob] {
                 let path = format!("{}?_HLS_msn=104&_HLS_part=1", rendition(stage, viewer).await);
                 let (client, is_alice) = (stage.viewer().await, viewer == &alice);
-                held.spawn(async move { (is_alice, client.get(&path, &[]).await.unwrap_or_else(|error| panic!("{} {is_alice} {error:?}", way.name()))) });
+                held.spawn(async move {
+                    (
+                        is_alice,
+                        client
+                            .get(&path, &[])
+                            .await
+                            .unwrap_or_else(|error| panic!("{} {is_alice} {error:?}", way.name())),
+                    )
+                });
             }
             stage.until_metric("weir_held_requests", |held| held == 2.0).await;
             let (code, said) = stage.admin(Method::POST, "/revoke", ALICE).await;
             let outcome = read(&said);
-            assert_eq!((code, &outcome["sessions_ended"], &outcome["known"]), (200, &1.into(), &false.into()), "{said}");
+            assert_eq!(
+                (code, &outcome["sessions_ended"], &outcome["known"]),
+                (200, &1.into(), &false.into()),
+                "{said}"
+            );
             assert_eq!((&outcome["durable"], outcome["warning"].is_string()), (&false.into(), true), "no state folder");
             // Nothing has been published: the event alone has ended it.
             let (is_alice, answer) = held.join_next().await.unwrap().unwrap();
