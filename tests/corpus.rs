@@ -11,6 +11,7 @@ type Target = fn(&[u8]);
 const TARGETS: &[(&str, Target)] = &[
     ("cache_control", targets::cache_control),
     ("cache_status", targets::cache_status),
+    ("carrier", targets::carrier),
     ("conditions", targets::conditions),
     ("config", targets::config),
     ("date", targets::date),

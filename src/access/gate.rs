@@ -21,7 +21,7 @@ use crate::rules::token::cat::FailureAnswer;
 use crate::rules::token::claims::Replay;
 use crate::rules::token::key::{KeySet, MOST_TRIED};
 use crate::rules::token::mint::SigningKey;
-use crate::rules::token::renewal::{self, Journey, Sent};
+use crate::rules::token::renewal::{self, Times};
 use crate::rules::token::terms::FormatTerms;
 use crate::rules::token::verdict::{self, Facts, Terms};
 use crate::rules::token::{Claims, Format, Reason, Rejection};
@@ -150,6 +150,10 @@ pub(super) struct Sealing {
     pub prints: PrintKey,
 }
 
+fn hash_of(token: &str) -> [u8; 32] {
+    digest::digest(&digest::SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 octets")
+}
+
 impl Gate {
     /// A gate; `keys`: those of its issuers, in their order. `number`: no other gate of the process has it.
     pub(super) fn new(
@@ -212,7 +216,7 @@ impl Gate {
     /// # Errors
     /// As [`Gate::verify`].
     pub fn examine(&self, token: &str, facts: &Facts<'_>, now: u64) -> Result<Verdict, Rejection> {
-        let hash = hash(token);
+        let hash = hash_of(token);
         let verified = self.verified(token, hash, facts, now)?;
         let issuer = &self.issuers[verified.issuer];
         let terms = Terms {
@@ -250,28 +254,6 @@ impl Gate {
         self.seals.seal(&self.name, grant)
     }
 
-    /// The token that follows the one that says this, where it is time for one, on its way to its viewer.
-    pub fn successor(&self, claims: &Claims, journey: &Journey<'_>, now: u64) -> Option<Sent> {
-        let renewal = claims.renewal.as_ref()?;
-        let is_theirs = |issuer: &&Issuer| claims.issuer.as_ref().is_some_and(|name| issuer.names.contains(name));
-        let issuer = match self.issuers.as_slice() {
-            [issuer] => issuer,
-            issuers => issuers.iter().find(is_theirs)?,
-        };
-        let own = issuer.renewer.as_ref()?;
-        let times = renewal::renew(claims, now, None)?;
-        let token = renewal.token(times, &own.key).ok()?;
-        renewal.carried.send(&token, times, journey)
-    }
-
-    /// What to answer to one whose token is rejected, where the token itself says so: only one whose signature holds, and
-    /// which is remembered for that, says anything.
-    pub fn answer(&self, token: &str, why: Rejection, now: u64) -> Option<FailureAnswer> {
-        let name: Name = (self.number, hash(token));
-        let known = self.common.memory.look(&name, now, |issuer| self.issuers[issuer].keys.generation())?;
-        known.ok()?.claims.answers.iter().find(|answer| answer.is_for(why.reason)).cloned()
-    }
-
     /// The print of what a text names within this access.
     pub fn print(&self, named: Named, text: &str) -> u64 {
         self.prints.print(&self.name, named, text)
@@ -292,6 +274,26 @@ impl Gate {
             Some(keys) => keys.refreshed(&self.clock).await,
             None => false,
         }
+    }
+
+    /// What a token whose signature holds wants to be answered where it is rejected.
+    pub fn answer(&self, token: &str, facts: &Facts<'_>, (why, now): (&Rejection, u64)) -> Option<FailureAnswer> {
+        let claims = self.verified(token, hash_of(token), facts, now).ok()?.claims;
+        claims.answers.iter().find(|answer| answer.is_for(why.reason)).cloned()
+    }
+
+    /// The token that follows one that was verified, where it is renewed now: signed with the region's own key where it has
+    /// one, else with what its issuer and this node share.
+    pub fn renewed(&self, claims: &Claims, now: u64) -> Option<(Times, String)> {
+        let renewal = claims.renewal.as_ref()?;
+        let times = renewal::renew(claims, now, None)?;
+        let is_its = |issuer: &&Issuer| self.issuers.len() == 1 || issuer.name == claims.issuer;
+        let issuer = self.issuers.iter().find(is_its)?;
+        let key = match &issuer.renewer {
+            Some(own) => own.key.clone(),
+            None => shared(&issuer.keys)?,
+        };
+        Some((times, renewal.token(times, &key).ok()?))
     }
 
     fn verified(&self, token: &str, hash: [u8; 32], facts: &Facts<'_>, now: u64) -> Result<Verified, Rejection> {
@@ -430,7 +432,9 @@ impl Gate {
     }
 }
 
-/// What a token is remembered by.
-fn hash(token: &str) -> [u8; 32] {
-    digest::digest(&digest::SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 octets")
+/// What an issuer and this node share, for signing in its place.
+fn shared(keys: &IssuerKeys) -> Option<SigningKey> {
+    let held = keys.held()?;
+    let mut keys = held.set.keys().iter();
+    keys.find_map(|key| SigningKey::from_secret(key.secret()?, Some(key.algorithm()), key.kid()).ok())
 }

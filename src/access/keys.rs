@@ -321,6 +321,12 @@ impl IssuerKeys {
         }
     }
 
+    /// How many attempts have come to an end, now and from now on.
+    #[cfg(test)]
+    pub fn attempts_so_far(&self) -> watch::Receiver<u64> {
+        self.attempts.subscribe()
+    }
+
     /// Completes when so many attempts to fetch or read have come to an end.
     #[cfg(test)]
     pub async fn attempted(&self, count: u64) {

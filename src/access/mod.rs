@@ -149,11 +149,6 @@ impl Accesses {
         self.gates.load().get(access).map(|entry| entry.gate.clone())
     }
 
-    /// The names of all accesses.
-    pub fn names(&self) -> Vec<Arc<str>> {
-        self.gates.load().keys().cloned().collect()
-    }
-
     /// How they are.
     pub fn figures(&self) -> Vec<AccessFigures> {
         let now = self.clock.now();
@@ -211,6 +206,10 @@ impl Accesses {
 }
 
 impl Prints for Accesses {
+    fn accesses(&self) -> Vec<Arc<str>> {
+        self.gates.load().keys().cloned().collect()
+    }
+
     fn print(&self, access: &str, named: sessions::Named, text: &str) -> Option<u64> {
         let named = match named {
             sessions::Named::Subject => Named::Subject,
@@ -219,9 +218,5 @@ impl Prints for Accesses {
             sessions::Named::Issuer => Named::Issuer,
         };
         Some(self.gate(access)?.print(named, text))
-    }
-
-    fn accesses(&self) -> Vec<Arc<str>> {
-        self.names()
     }
 }

@@ -157,8 +157,15 @@ impl Node {
     /// # Errors
     /// What cannot be opened or bound; nothing is left running then.
     pub async fn start(config: Config, path: Option<PathBuf>) -> Result<Self, StartError> {
+        Self::start_at(config, path, Clock::system()).await
+    }
+
+    /// The same by another clock: tests tell a day in seconds.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_at(config: Config, path: Option<PathBuf>, clock: Clock) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let clock = Clock::system();
         let tasks = Tasks::current();
         let sockets = Sockets::bind(&config)?;
         make_state_folder(&config)?;

@@ -1,6 +1,11 @@
 //! Whether a viewer who may see something is let in now: by the country that it is in, by how much its session and its
 //! address ask for, and by the room that the node has. What other nodes ask for was judged there.
 
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use http::header::{CONTENT_TYPE, USER_AGENT};
+
 use crate::access::countries::Countries;
 use crate::rules::admission::country::{Country, Elsewhere};
 use crate::rules::hls::directives::Directives;
@@ -9,10 +14,9 @@ use crate::rules::token::carrier::Kind;
 use crate::rules::token::{Reason, Rejection};
 use crate::sessions::quota::{Exceeded, Held, Limit};
 
-use http::header::{CONTENT_TYPE, USER_AGENT};
-
 use super::answer::Answer;
 use super::asked;
+use super::authorize::Admission;
 use super::body::Content;
 use super::crowd::{Comer, Sign};
 use super::edge::Edge;
@@ -30,7 +34,16 @@ pub struct Permit {
     /// The variants that its viewer is offered.
     pub ladder: Ladder,
     /// What stands for its viewer, where that is of interest.
-    viewer: Option<u64>,
+    viewer: Option<NonZeroU64>,
+}
+
+/// A request that was let in.
+#[derive(Default)]
+pub struct Admitted {
+    /// For whom, where its route asks who it is.
+    pub admission: Option<Arc<Admission>>,
+    /// As what.
+    pub permit: Permit,
 }
 
 /// Lets a request in.
@@ -54,7 +67,7 @@ pub fn permit(edge: &Edge, head: &Head, resource: &Resource<'_>) -> Result<Permi
         return Ok(Permit::default());
     }
     let comer = comer(edge, head, resource);
-    let viewer = Some(comer.print);
+    let viewer = NonZeroU64::new(comer.print);
     let ladder = edge.crowd.enter(&comer, edge.clock.now()).map_err(|full| Refusal::NodeFull { retry: full.retry })?;
     Ok(Permit { ladder, viewer })
 }
@@ -69,9 +82,9 @@ pub fn country(countries: &Countries, head: &Head) -> Option<Country> {
 ///
 /// # Errors
 /// `TooManyRequests`: as many of the session are held as may be.
-pub fn hold(edge: &Edge, resource: &Resource<'_>) -> Result<Option<Held>, Refusal> {
+pub fn hold(edge: &Edge, resource: &Resource<'_>) -> Result<Option<Box<Held>>, Refusal> {
     let session = resource.admission.as_ref().map(|admission| admission.session.id());
-    Ok(session.map(|session| edge.quota.hold(session)).transpose()?)
+    Ok(session.map(|session| edge.quota.hold(session)).transpose()?.map(Box::new))
 }
 
 /// What a refusal comes to once it is counted: whoever tries one token after the other is told to wait.
@@ -146,14 +159,14 @@ fn sign(head: &Head, resource: &Resource<'_>) -> Sign {
 }
 
 /// An answer that was let in: its body is measured for as long as it is sent.
-pub fn measured(edge: &Edge, resource: &Resource<'_>, mut answer: Answer) -> Answer {
+pub fn measured(edge: &Edge, admitted: &Admitted, mut answer: Answer) -> Answer {
     if matches!(answer.content, Content::Empty) {
         return answer;
     }
-    let session = resource.admission.as_ref().map(|admission| admission.session.id());
+    let session = admitted.admission.as_ref().map(|admission| admission.session.id());
     // Playlists are small, and nothing goes on without them.
     let pacer = session.filter(|_| !is_playlist(&answer)).and_then(|session| edge.quota.pacer(session));
-    let crowd = edge.crowd.is_bounded().then(|| (edge.crowd.clone(), resource.permit.viewer));
+    let crowd = edge.crowd.is_bounded().then(|| (edge.crowd.clone(), admitted.permit.viewer.map(NonZeroU64::get)));
     if pacer.is_some() || crowd.is_some() {
         let meter = Meter { crowd, pacer, clock: edge.clock.clone() };
         answer.content = Content::Metered(Box::new(Metered::new(answer.content, meter)));

@@ -280,7 +280,7 @@ impl Viewer<'_> {
     }
 
     fn of_document(&self, document: &Document) -> Result<Answer, Refusal> {
-        let document = document.on(self.listing.resource.permit.ladder);
+        let document = document.on(self.listing.resource.ladder);
         let inheritance = self.inheritance(&document.multivariant.definitions, &Variables::default())?;
         let rendered = document.form(self.coding(inheritance.as_ref()));
         let age = self.edge.clock.now().since(self.playlist.current().max(document.at));

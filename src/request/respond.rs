@@ -67,7 +67,7 @@ pub fn finish(
     if let (Some(admission), Some(gated)) = (admission, route.and_then(|route| route.gated.as_ref())) {
         inherit::relocate(head, gated, admission, &mut headers);
         inherit::keep_from_others(admission, &mut headers);
-        renew::tell(edge, head, (admission, gated), &mut headers);
+        renew::send(edge, (head, gated), admission, &mut headers);
     }
     if let Some(route) = route {
         outward::dress(route, &mut headers);
@@ -109,9 +109,10 @@ pub fn finish(
     if let Some(log) = &policies.access_log {
         account = account.logged(log.clone(), line(edge, head, route, (passage, id, reason)));
     }
-    let mut response = Response::new(
-        Body::new(content, Some(account)).to(admission.map(|admission| Attached::to(&admission.session))),
-    );
+    // A refusal is sent whole, above all where it says that the session has ended.
+    let session = admission.filter(|_| origination != Origination::Refused);
+    let session = session.map(|admission| Attached::to(&admission.session));
+    let mut response = Response::new(Body::new(content, Some(account)).to(session));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
@@ -204,13 +205,11 @@ fn refused(refusal: &Refusal, head: &Head, (route, wall, id): (Option<&RoutePoli
     }
     let mut status = refusal.status();
     let mut token = None;
-    match refusal {
-        Refusal::Token(rejection) => {
+    if let Refusal::Token(rejection) | Refusal::TokenAnswer(rejection, _) = refusal {
+        if matches!(refusal, Refusal::Token(_)) {
             status = challenge(route, (status, rejection.reason), &mut headers);
-            token = Some(OfToken::of(rejection, wall));
         }
-        Refusal::Directed { rejection, .. } => token = Some(OfToken::of(rejection, wall)),
-        _ => {}
+        token = Some(OfToken::of(rejection, wall));
     }
     let problem = Problem { reason: refusal.word(), detail: refusal.to_string(), request: id, token };
     let content = if head.method == Method::HEAD {
