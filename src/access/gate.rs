@@ -21,7 +21,7 @@ use crate::rules::token::cat::FailureAnswer;
 use crate::rules::token::claims::Replay;
 use crate::rules::token::key::{KeySet, MOST_TRIED};
 use crate::rules::token::mint::SigningKey;
-use crate::rules::token::renewal::{self, Journey, Sent};
+use crate::rules::token::renewal::{self, Times};
 use crate::rules::token::terms::FormatTerms;
 use crate::rules::token::verdict::{self, Facts, Terms};
 use crate::rules::token::{Claims, Format, Reason, Rejection};
@@ -254,20 +254,6 @@ impl Gate {
         self.seals.seal(&self.name, grant)
     }
 
-    /// The token that follows the one that says this, where it is time for one, on its way to its viewer.
-    pub fn successor(&self, claims: &Claims, journey: &Journey<'_>, now: u64) -> Option<Sent> {
-        let renewal = claims.renewal.as_ref()?;
-        let is_theirs = |issuer: &&Issuer| claims.issuer.as_ref().is_some_and(|name| issuer.names.contains(name));
-        let issuer = match self.issuers.as_slice() {
-            [issuer] => issuer,
-            issuers => issuers.iter().find(is_theirs)?,
-        };
-        let own = issuer.renewer.as_ref()?;
-        let times = renewal::renew(claims, now, None)?;
-        let token = renewal.token(times, &own.key).ok()?;
-        renewal.carried.send(&token, times, journey)
-    }
-
     /// The print of what a text names within this access.
     pub fn print(&self, named: Named, text: &str) -> u64 {
         self.prints.print(&self.name, named, text)
@@ -294,6 +280,20 @@ impl Gate {
     pub fn answer(&self, token: &str, facts: &Facts<'_>, (why, now): (&Rejection, u64)) -> Option<FailureAnswer> {
         let claims = self.verified(token, hash_of(token), facts, now).ok()?.claims;
         claims.answers.iter().find(|answer| answer.is_for(why.reason)).cloned()
+    }
+
+    /// The token that follows one that was verified, where it is renewed now: signed with the region's own key where it has
+    /// one, else with what its issuer and this node share.
+    pub fn renewed(&self, claims: &Claims, now: u64) -> Option<(Times, String)> {
+        let renewal = claims.renewal.as_ref()?;
+        let times = renewal::renew(claims, now, None)?;
+        let is_its = |issuer: &&Issuer| self.issuers.len() == 1 || issuer.name == claims.issuer;
+        let issuer = self.issuers.iter().find(is_its)?;
+        let key = match &issuer.renewer {
+            Some(own) => own.key.clone(),
+            None => shared(&issuer.keys)?,
+        };
+        Some((times, renewal.token(times, &key).ok()?))
     }
 
     fn verified(&self, token: &str, hash: [u8; 32], facts: &Facts<'_>, now: u64) -> Result<Verified, Rejection> {
@@ -329,7 +329,8 @@ impl Gate {
                     Ok(verified) => {
                         let key = verified.key.kid().map(|kid| self.print(Named::Key, kid));
                         let generation = issuer.keys.generation();
-                        return Ok(Verified { claims: Arc::new(verified.claims), issuer: index, generation, key });
+                        let claims = Arc::new(verified.claims);
+                        return Ok(Verified { claims, print: token.print(), issuer: index, generation, key });
                     }
                     Err(why) => last = why,
                 }
@@ -436,4 +437,11 @@ impl Gate {
     fn access_print(&self) -> u64 {
         self.print(Named::Issuer, "")
     }
+}
+
+/// What an issuer and this node share, for signing in its place.
+fn shared(keys: &IssuerKeys) -> Option<SigningKey> {
+    let held = keys.held()?;
+    let mut keys = held.set.keys().iter();
+    keys.find_map(|key| SigningKey::from_secret(key.secret()?, Some(key.algorithm()), key.kid()).ok())
 }

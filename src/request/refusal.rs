@@ -394,7 +394,7 @@ impl Refusal {
         }
     }
 
-    /// Fields of the origin's, or of a token's, that say what to do now.
+    /// Fields of the origin's that say what to do now.
     pub fn fields(&self) -> HeaderMap {
         if let Self::TokenAnswer(_, answer) = self {
             return answer.fields().iter().cloned().collect();
