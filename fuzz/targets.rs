@@ -36,7 +36,9 @@ use weir::rules::hls::{self, Directives, MediaPlaylist, Position, query, rewrite
 use weir::rules::http1::{Answers, Asked, Bounds, Guard, Step};
 use weir::rules::http2::HeadWatch;
 use weir::rules::proxy_protocol::{self, Header};
+use weir::rules::session::Seals;
 use weir::rules::token::any::Unverified as AnyToken;
+use weir::rules::token::carrier::{self, Carrier, CarrierNames, Packages, Presented};
 use weir::rules::token::cat::{self, UriMatch};
 use weir::rules::token::cbor::{Key as Label, Lengths, Value as Cbor};
 use weir::rules::token::hdnts::Acl;
@@ -318,6 +320,42 @@ pub fn uri(data: &[u8]) {
         assert_eq!(strict, lenient);
     }
     _ = PathPattern::parse(text);
+}
+
+/// What a request presents is cut out of it, whatever it is, and nothing of it is left for keys, origins and logs: the
+/// first line is a target, the others are fields.
+pub fn carrier(data: &[u8]) {
+    let end = data.iter().position(|octet| *octet == b'\n').unwrap_or(data.len());
+    let Ok(target) = std::str::from_utf8(&data[..end]) else { return };
+    let mut headers = fields(data.get(end + 1..).unwrap_or_default());
+    let own = |names: [&str; 2]| names.map(str::to_owned).to_vec();
+    let names = CarrierNames {
+        query: own(["token", "URISigningPackage"]),
+        cookie: own(["token", "URISigningPackage"]),
+        header: vec![HeaderName::from_static("cta-common-access-token")],
+    };
+    let order = [Carrier::Path, Carrier::Header, Carrier::Cookie, Carrier::Query];
+    let terms = carrier::Terms { order: &order, names: &names, packages: Packages::InPath };
+    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+    let (mut path, mut query) = (path.to_owned(), query.map(str::to_owned));
+    let logged = carrier::loggable_path(&path).into_owned();
+    let parted = carrier::in_path(&path).map(|parted| (parted.whole(), parted.credential));
+    let carried = parted.map(|(whole, credential)| {
+        assert!(credential.text.len() < 24 || !logged.contains(&*credential.text));
+        path = whole;
+        credential
+    });
+    let request = carrier::Request { path: &mut path, query: &mut query, headers: &mut headers };
+    let presented = carrier::cut(request, carried, &terms);
+    if let Ok(presented) = &presented {
+        assert!(presented.first.is_some() || presented.second.is_none());
+        assert!(presented.first.as_ref().is_none_or(|first| first.text.len() <= carrier::LARGEST));
+    }
+    // What was cut has nothing more to cut of its names.
+    let (path_before, query_before, headers_before) = (path.clone(), query.clone(), headers.clone());
+    let request = carrier::Request { path: &mut path, query: &mut query, headers: &mut headers };
+    assert_eq!(carrier::cut(request, None, &terms), Ok(Presented::default()));
+    assert_eq!((path, query, headers), (path_before, query_before, headers_before));
 }
 
 /// A file of configuration gives a configuration or findings, each with a place inside the text.
@@ -830,4 +868,22 @@ pub fn token_hdnts(data: &[u8]) {
         literal.starts_with('/') && target.path.starts_with(literal)
     };
     assert!(!claims.scope.covers(&asked) || patterns.iter().any(|pattern| begins(pattern)));
+}
+
+/// A session: as it comes it opens nothing, and what is sealed with the region's key is read in one way or not at all.
+pub fn session_seal(data: &[u8]) {
+    const ACCESS: &str = "members";
+    let seals = Seals::new(&[7; 32], Some(&[8; 32]));
+    if let Ok(text) = std::str::from_utf8(data) {
+        assert!(seals.open(ACCESS, text).is_err());
+    }
+    let key = SigningKey::from_secret(&[7; 32], None, None).expect("a secret");
+    let tag = |message: &[u8]| key.sign_octets(message).expect("a tag");
+    let octets = [&[1, tag(b"generation")[0]], data].concat();
+    let covered = [&(ACCESS.len() as u64).to_be_bytes(), ACCESS.as_bytes(), &octets].concat();
+    let text = URL_SAFE_NO_PAD.encode([&octets, &tag(&covered)[..16]].concat());
+    if let Ok(grant) = seals.open(ACCESS, &text) {
+        assert_eq!(seals.seal(ACCESS, &grant), Ok(text));
+        scope_keeps(&grant.scope);
+    }
 }

@@ -17,8 +17,11 @@ use crate::clock::Clock;
 use crate::config::access::{Access, Inherit};
 use crate::rules::session::{Grant, Identity, Named, Opener, PrintKey, Seals};
 use crate::rules::token::any::Unverified;
+use crate::rules::token::cat::FailureAnswer;
 use crate::rules::token::claims::Replay;
-use crate::rules::token::key::MOST_TRIED;
+use crate::rules::token::key::{KeySet, MOST_TRIED};
+use crate::rules::token::mint::SigningKey;
+use crate::rules::token::renewal::{self, Journey, Sent};
 use crate::rules::token::terms::FormatTerms;
 use crate::rules::token::verdict::{self, Facts, Terms};
 use crate::rules::token::{Claims, Format, Reason, Rejection};
@@ -64,6 +67,19 @@ pub struct Verdict {
     pub claims: Arc<Claims>,
 }
 
+/// What renews the tokens of an issuer, and verifies them.
+struct Renewer {
+    key: SigningKey,
+    keys: KeySet,
+}
+
+impl Renewer {
+    fn new(key: &SigningKey) -> Self {
+        let keys = KeySet::of([key.verifier().clone()]).expect("one key is a set");
+        Self { key: key.clone(), keys }
+    }
+}
+
 struct Issuer {
     name: Option<Box<str>>,
     /// The name as a list, as verdicts want it.
@@ -72,6 +88,7 @@ struct Issuer {
     max_lifetime: Option<Duration>,
     terms: FormatTerms,
     keys: Arc<IssuerKeys>,
+    renewer: Option<Renewer>,
 }
 
 /// The gate of one access.
@@ -133,6 +150,10 @@ pub(super) struct Sealing {
     pub prints: PrintKey,
 }
 
+fn hash_of(token: &str) -> [u8; 32] {
+    digest::digest(&digest::SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 octets")
+}
+
 impl Gate {
     /// A gate; `keys`: those of its issuers, in their order. `number`: no other gate of the process has it.
     pub(super) fn new(
@@ -149,6 +170,7 @@ impl Gate {
             max_lifetime: issuer.max_lifetime,
             terms: issuer.terms(),
             keys,
+            renewer: issuer.renewal_key.as_ref().map(Renewer::new),
         };
         Self {
             name: access.name.as_str().into(),
@@ -194,8 +216,7 @@ impl Gate {
     /// # Errors
     /// As [`Gate::verify`].
     pub fn examine(&self, token: &str, facts: &Facts<'_>, now: u64) -> Result<Verdict, Rejection> {
-        let hash: [u8; 32] =
-            digest::digest(&digest::SHA256, token.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 octets");
+        let hash = hash_of(token);
         let verified = self.verified(token, hash, facts, now)?;
         let issuer = &self.issuers[verified.issuer];
         let terms = Terms {
@@ -205,7 +226,7 @@ impl Gate {
             max_lifetime: issuer.max_lifetime,
         };
         verdict::judge(&verified.claims, &terms, facts, now)?;
-        let grant = self.grant(&verified, &hash, facts);
+        let grant = self.grant(&verified, facts);
         let is_single = verified.claims.replay == Replay::Prohibited;
         if let Some(token) = grant.token.filter(|_| is_single)
             && self.common.was_used((self.access_print(), token), now)
@@ -233,6 +254,20 @@ impl Gate {
         self.seals.seal(&self.name, grant)
     }
 
+    /// The token that follows the one that says this, where it is time for one, on its way to its viewer.
+    pub fn successor(&self, claims: &Claims, journey: &Journey<'_>, now: u64) -> Option<Sent> {
+        let renewal = claims.renewal.as_ref()?;
+        let is_theirs = |issuer: &&Issuer| claims.issuer.as_ref().is_some_and(|name| issuer.names.contains(name));
+        let issuer = match self.issuers.as_slice() {
+            [issuer] => issuer,
+            issuers => issuers.iter().find(is_theirs)?,
+        };
+        let own = issuer.renewer.as_ref()?;
+        let times = renewal::renew(claims, now, None)?;
+        let token = renewal.token(times, &own.key).ok()?;
+        renewal.carried.send(&token, times, journey)
+    }
+
     /// The print of what a text names within this access.
     pub fn print(&self, named: Named, text: &str) -> u64 {
         self.prints.print(&self.name, named, text)
@@ -253,6 +288,12 @@ impl Gate {
             Some(keys) => keys.refreshed(&self.clock).await,
             None => false,
         }
+    }
+
+    /// What a token whose signature holds wants to be answered where it is rejected.
+    pub fn answer(&self, token: &str, facts: &Facts<'_>, (why, now): (&Rejection, u64)) -> Option<FailureAnswer> {
+        let claims = self.verified(token, hash_of(token), facts, now).ok()?.claims;
+        claims.answers.iter().find(|answer| answer.is_for(why.reason)).cloned()
     }
 
     fn verified(&self, token: &str, hash: [u8; 32], facts: &Facts<'_>, now: u64) -> Result<Verified, Rejection> {
@@ -281,6 +322,19 @@ impl Gate {
         let mut last = NOBODY;
         for index in self.candidates(token)? {
             let issuer = &self.issuers[index];
+            // The name of our own key is made of it: none of the issuer's has it.
+            let own = issuer.renewer.as_ref().filter(|own| own.key.kid().is_some() && own.key.kid() == token.kid());
+            if let Some(own) = own {
+                match token.verify(&own.keys, &issuer.terms, &facts.asked) {
+                    Ok(verified) => {
+                        let key = verified.key.kid().map(|kid| self.print(Named::Key, kid));
+                        let generation = issuer.keys.generation();
+                        return Ok(Verified { claims: Arc::new(verified.claims), issuer: index, generation, key });
+                    }
+                    Err(why) => last = why,
+                }
+                continue;
+            }
             let Some(held) = issuer.keys.held() else {
                 last = MISSING_KEYS;
                 continue;
@@ -290,7 +344,13 @@ impl Gate {
                     held.used(verified.key, now);
                     let key = verified.key.kid().map(|kid| self.print(Named::Key, kid));
                     let claims = Arc::new(verified.claims);
-                    return Ok(Verified { claims, issuer: index, generation: held.generation, key });
+                    return Ok(Verified {
+                        claims,
+                        print: token.print(),
+                        issuer: index,
+                        generation: held.generation,
+                        key,
+                    });
                 }
                 Err(why) => last = why,
             }
@@ -314,12 +374,12 @@ impl Gate {
         named.map(|index| vec![index]).ok_or(NOBODY)
     }
 
-    fn grant(&self, verified: &Verified, hash: &[u8; 32], facts: &Facts<'_>) -> Grant {
+    fn grant(&self, verified: &Verified, facts: &Facts<'_>) -> Grant {
         let claims = &*verified.claims;
         let identity = match (&claims.session, &claims.id) {
             (Some(session), _) => Identity::Session(session),
             (None, Some(id)) => Identity::Token(id),
-            (None, None) => Identity::Octets(hash),
+            (None, None) => Identity::Octets(&verified.print),
         };
         let user_agent = facts.headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
         let opener = Opener { address: facts.address, user_agent };

@@ -11,12 +11,13 @@ use crate::rules::token::algorithm::Algorithm;
 use crate::rules::token::jwk;
 use crate::rules::token::jwt::{BadName, ClaimNames, JwtTerms};
 use crate::rules::token::key::{BadKey, Key, KeySet};
+use crate::rules::token::mint::SigningKey;
 use crate::rules::token::terms::{AnyPath, CatrDeadline, FormatTerms, HdntsTerms, OlderHash};
 
 use super::file::{Section, Value, ms};
 use super::finding::Complaint;
 use super::suggest::nearest;
-use super::{OriginTls, Secret, material, origin};
+use super::{OriginTls, Secret, material, origin, renewal};
 
 const YEAR_MS: u64 = 366 * 86_400_000;
 const SOURCES: &str = "one of `jwks`, `jwks_file`, `public_key_file` and `hmac_secret_file`";
@@ -46,6 +47,8 @@ pub struct Issuer {
     pub catr_deadline: Option<CatrDeadline>,
     /// What its edge tokens are like.
     pub hdnts: HdntsTerms,
+    /// What tokens are renewed with, in the issuer's place; `None`: they are not.
+    pub renewal_key: Option<SigningKey>,
 }
 
 impl Issuer {
@@ -195,6 +198,7 @@ struct Common {
     max_lifetime: Option<Duration>,
     catr_deadline: Option<CatrDeadline>,
     hdnts: Option<HdntsTerms>,
+    renewal_key: Option<SigningKey>,
 }
 
 /// Who issues the tokens of an access; `None`: that is said wrongly.
@@ -254,6 +258,7 @@ fn listed<'a>(mut section: Section<'a>, base: &Path, common: &Common) -> Option<
         max_lifetime: own.max_lifetime.or(common.max_lifetime),
         catr_deadline: own.catr_deadline.or(common.catr_deadline),
         hdnts: own.hdnts.or_else(|| common.hdnts.clone()),
+        renewal_key: own.renewal_key.or_else(|| common.renewal_key.clone()),
     };
     let source = source(&mut section, base, merged.algorithms.as_deref().unwrap_or_default(), true);
     section.finish();
@@ -273,6 +278,7 @@ fn build(issuer: Option<String>, source: Source<'_>, common: Common) -> Issuer {
         max_lifetime: common.max_lifetime,
         catr_deadline: common.catr_deadline,
         hdnts: common.hdnts.unwrap_or_default(),
+        renewal_key: common.renewal_key,
     }
 }
 
@@ -299,6 +305,7 @@ fn common(section: &mut Section<'_>, base: &Path) -> Common {
         max_lifetime: section.value("max_lifetime").and_then(|value| value.time(ms(1_000..YEAR_MS))),
         catr_deadline: section.value("catr_deadline").and_then(|value| value.choice(&deadlines)),
         hdnts: section.table("hdnts").map(|table| hdnts(table, base)),
+        renewal_key: section.value("renewal_key_file").and_then(|value| renewal::key(&value, base)),
     }
 }
 

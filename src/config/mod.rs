@@ -18,6 +18,7 @@ mod nats;
 mod origin;
 mod peers;
 mod read;
+mod renewal;
 mod route;
 mod secrets;
 mod sharing;

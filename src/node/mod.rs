@@ -1,6 +1,7 @@
 //! A running node: the only module that knows all parts. `start` puts them together, `control` keeps them in order
 //! (reload, drain, stop), `facts` says how they are.
 
+mod access;
 mod control;
 mod disk;
 mod doors;
@@ -160,15 +161,27 @@ impl Node {
     /// # Errors
     /// What cannot be opened or bound; nothing is left running then.
     pub async fn start(config: Config, path: Option<PathBuf>) -> Result<Self, StartError> {
+        Self::start_at(config, path, Clock::system()).await
+    }
+
+    /// The same by another clock: tests tell a day in seconds.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_at(config: Config, path: Option<PathBuf>, clock: Clock) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let clock = Clock::system();
         let tasks = Tasks::current();
         let sockets = Sockets::bind(&config)?;
         make_state_folder(&config)?;
         let admin_listeners = bind_admin(&config).await?;
-        let certificates = match config.tls.certificates.as_slice() {
-            [] => None,
-            pairs => Some(Certificates::load(pairs)?),
+        let secrets = secrets(&config)?;
+        let certificates = match (config.tls.certificates.as_slice(), &secrets.source) {
+            ([], _) => None,
+            (pairs, secrets::Source::Process) => Some(Certificates::load(pairs)?),
+            (pairs, _) => {
+                let tickets = tls::Tickets::new(&secrets.key("tls tickets"), clock.clone());
+                Some(Certificates::load_with(pairs, tickets)?)
+            }
         };
         let origins = Arc::new(origins(&config, &clock)?);
         let peers = config.peers.as_ref().map(of_peers).transpose()?;
@@ -187,7 +200,6 @@ impl Node {
             live.restore_numbers(numbers::read(folder));
         }
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
-        let secrets = secrets(&config)?;
         let accesses = Arc::new(Accesses::new(&config, &secrets, (clock.clone(), tasks.clone()))?);
         let voice = region::voice(&config, &secrets);
         let sessions = sessions::open(&config, &clock, &voice.bus)?;

@@ -14,6 +14,8 @@ use crate::clock::Tick;
 use crate::rules::admission::country::Country;
 use crate::rules::session::{Device, Grant};
 use crate::rules::token::carrier::{Credential, Kind, Place, Presented};
+use crate::rules::token::cat::FailureAnswer;
+use crate::rules::token::renewal::{Journey, Sent};
 use crate::rules::token::scope::{Asked, comparable_query};
 use crate::rules::token::verdict::Facts;
 use crate::rules::token::{Claims, Reason, Rejection};
@@ -39,7 +41,28 @@ pub struct Admission {
     pub claims: Option<Arc<Claims>>,
     /// The session as it presented it.
     sealed: Option<Box<str>>,
-    gate: Arc<Gate>,
+    /// What its carrier is called, where that has a name.
+    pub name: Box<str>,
+    /// Who let it in.
+    pub gate: Arc<Gate>,
+}
+
+/// What a request presents, rejected.
+#[derive(Debug)]
+pub struct Denied {
+    /// Why.
+    pub why: Rejection,
+    /// What the token wants to be answered then.
+    answer: Option<Arc<FailureAnswer>>,
+}
+
+impl From<Denied> for Refusal {
+    fn from(Denied { why, answer }: Denied) -> Self {
+        match answer {
+            Some(answer) => Self::TokenAnswer(why, answer),
+            None => Self::Token(why),
+        }
+    }
 }
 
 impl Admission {
@@ -52,6 +75,11 @@ impl Admission {
             Some(sealed) => Ok(Cow::Borrowed(sealed)),
             None => self.gate.seal(&self.grant).map(Cow::Owned),
         }
+    }
+
+    /// The token that follows its own, where it is time for one, on its way to the viewer.
+    pub fn successor(&self, claims: &Claims, journey: &Journey<'_>, now: u64) -> Option<Sent> {
+        self.gate.successor(claims, journey, now)
     }
 
     /// When what was paid for is over, as the clock sees it.
@@ -97,17 +125,18 @@ pub async fn admit(
     let presented = presented.unwrap_or_default();
     let judged = judge(edge, head, (resource, gated), (&gate, &presented, Use::Entering));
     let judged = match (judged, &presented.first) {
-        (Err(why), Some(first)) if gate.refreshed(&first.text, &why).await => {
+        (Err(Denied { why, .. }), Some(first)) if gate.refreshed(&first.text, &why).await => {
             judge(edge, head, (resource, gated), (&gate, &presented, Use::Entering))
         }
         (judged, _) => judged,
     };
-    let verdict = judged.inspect_err(|why| tell::refused(edge, &gated.terms.access, *why, None))?;
+    let verdict = judged.inspect_err(|denied| tell::refused(edge, &gated.terms.access, denied.why, None))?;
     let session = enter(edge, head, gated, &verdict)?;
     let Verdict { credential, grant, claims } = verdict;
     let sealed = (credential.kind == Kind::Session).then(|| credential.text.clone());
     let how = (credential.kind, credential.place);
-    Ok(Some(Arc::new(Admission { session, grant, how, claims, sealed, gate })))
+    let name = credential.name.clone();
+    Ok(Some(Arc::new(Admission { session, grant, how, claims, sealed, name, gate })))
 }
 
 /// The session of a request that may enter one.
@@ -138,8 +167,8 @@ pub fn judge<'p>(
     head: &Head,
     (resource, gated): (&Resource<'_>, &Gating),
     (gate, presented, how): (&Gate, &'p Presented, Use),
-) -> Result<Verdict<'p>, Rejection> {
-    let first = presented.first.as_ref().ok_or(MISSING)?;
+) -> Result<Verdict<'p>, Denied> {
+    let first = presented.first.as_ref().ok_or(Denied { why: MISSING, answer: None })?;
     let (path, query) = resource.target.split_once('?').map_or((&*resource.target, None), |(p, q)| (p, Some(q)));
     let is_carrier = |name: &str| gated.access.names.query.iter().any(|own| own == name);
     let query = query.and_then(|query| comparable_query(query, is_carrier));
@@ -164,10 +193,16 @@ pub fn judge<'p>(
         (Kind::Token, Use::Explaining) => gate.examine(&credential.text, &facts, now).map(opened),
         (Kind::Session, _) => gate.open(&credential.text, &facts, now).map(|grant| (grant, None)),
     };
-    let verdict =
-        |credential: &'p Credential| of(credential).map(|(grant, claims)| Verdict { credential, grant, claims });
+    let verdict = |credential: &'p Credential| match of(credential) {
+        Ok((grant, claims)) => Ok(Verdict { credential, grant, claims }),
+        Err(why) => {
+            let answer = Some(credential).filter(|credential| credential.kind == Kind::Token);
+            let answer = answer.and_then(|token| gate.answer(&token.text, &facts, (&why, now)));
+            Err(Denied { why, answer: answer.map(Arc::new) })
+        }
+    };
     match (verdict(first), &presented.second) {
-        (Err(Rejection { reason: Reason::TokenExpired, .. }), Some(second)) => verdict(second),
+        (Err(Denied { why: Rejection { reason: Reason::TokenExpired, .. }, .. }), Some(second)) => verdict(second),
         (judged, _) => judged,
     }
 }

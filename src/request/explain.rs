@@ -17,11 +17,11 @@ use crate::outbound::interim::Interims;
 use crate::rules::caching::Key;
 use crate::rules::hls::directives::Directives;
 use crate::rules::token::Rejection;
-use crate::rules::token::carrier::Presented;
+use crate::rules::token::carrier::{self, Presented};
 use crate::rules::upstream::health::Standing;
 
 use super::asked::{self, Asking};
-use super::authorize::{self, Use};
+use super::authorize::{self, Denied, Use};
 use super::held::{self, Judge, Stored};
 use super::route::{self, Entered, Resource, Target};
 use super::{Caller, Edge, Head, Protocol, Proxy, Refusal, Scheme, Viewer, cached};
@@ -145,7 +145,9 @@ fn of_access(
     let cut: Vec<_> = carriers.map(|credential| format!("{credential:?}")).collect();
     let (verdict, session, rejected) = match judged {
         None => ("the access is not set up yet".to_owned(), None, None),
-        Some(Err(rejection)) => (format!("{}: {rejection}", rejection.reason.word()), None, Some(rejection)),
+        Some(Err(Denied { why: rejection, .. })) => {
+            (format!("{}: {rejection}", rejection.reason.word()), None, Some(rejection))
+        }
         Some(Ok((credential, grant))) => {
             let ends = grant.ends.map_or_else(|| "when it is idle".to_owned(), |ends| format!("at {ends}"));
             let verdict = format!("accepted, from the {}; its session ends {ends}", credential.place.word());
@@ -413,9 +415,10 @@ fn origins(edge: &Edge, names: &[String]) -> String {
 }
 
 fn url_path(head: &Head) -> String {
+    let path = carrier::loggable_path(&head.path);
     match &head.query {
-        Some(query) => format!("{}?{query}", head.path),
-        None => head.path.clone(),
+        Some(query) => format!("{path}?{query}"),
+        None => path.into_owned(),
     }
 }
 

@@ -263,6 +263,9 @@ impl Viewer<'_> {
 
     fn of_edition(&self, edition: &Edition, directives: &Directives) -> Result<Answer, Refusal> {
         let now = self.edge.clock.now();
+        if let Some(admission) = &self.listing.resource.admission {
+            admission.session.plays(edition.published.frontier.target_duration);
+        }
         let imported = self.playlist.stream().map(|stream| stream.variables()).unwrap_or_default();
         let inheritance = self.inheritance(edition.published.playlist.definitions(), &imported)?;
         let form = Form { skipping: directives.skip, coding: self.coding(inheritance.as_ref()) };
@@ -283,7 +286,7 @@ impl Viewer<'_> {
     }
 
     fn of_document(&self, document: &Document) -> Result<Answer, Refusal> {
-        let document = document.on(self.listing.resource.permit.ladder);
+        let document = document.on(self.listing.resource.ladder);
         let inheritance = self.inheritance(&document.multivariant.definitions, &Variables::default())?;
         let rendered = document.form(self.coding(inheritance.as_ref()));
         let age = self.edge.clock.now().since(self.playlist.current().max(document.at));

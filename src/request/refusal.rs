@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use crate::region::proof::Unproven;
 use crate::rules::hls::directives::BadDirectives;
 use crate::rules::hls::reload::TooFar;
+use crate::rules::token::cat::FailureAnswer;
 use crate::rules::token::{Reason, Rejection};
 use crate::rules::uri::BadTarget;
 
@@ -211,6 +212,9 @@ pub enum Refusal {
     /// No token or session opens what is asked for.
     #[error("{0}")]
     Token(#[from] Rejection),
+    /// The same, where the token itself says what is answered then (`catif` of CTA-5007).
+    #[error("{0}")]
+    TokenAnswer(Rejection, Arc<FailureAnswer>),
     /// The origin answered with a status of its own, which is passed on.
     #[error("the origin answered with {status}")]
     OriginStatus {
@@ -275,7 +279,7 @@ impl Refusal {
             Self::TooManyRequests { .. } => 36,
             Self::TooManyConnections { .. } => 37,
             Self::NodeFull { .. } => 38,
-            Self::Token(rejection) => OWN_WORDS.len() + rejection.reason.index(),
+            Self::Token(rejection) | Self::TokenAnswer(rejection, _) => OWN_WORDS.len() + rejection.reason.index(),
         }
     }
 
@@ -285,7 +289,7 @@ impl Refusal {
     }
 
     /// The status code (RFC 9110 §15, RFC 6585, RFC 7540 for 421).
-    pub const fn status(&self) -> StatusCode {
+    pub fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) | Self::BadTarget(_) | Self::BadDirectives(_) | Self::PositionTooFar(_) => {
                 StatusCode::BAD_REQUEST
@@ -321,6 +325,7 @@ impl Refusal {
             | Self::OriginMalformed => StatusCode::BAD_GATEWAY,
             Self::OriginStatus { status, .. } => *status,
             Self::Token(rejection) => of_token(rejection.reason),
+            Self::TokenAnswer(_, answer) => answer.status(),
             Self::TooManyRequests { .. } | Self::TooManyConnections { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NodeFull { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -348,7 +353,7 @@ impl Refusal {
             | Self::TooManyConnections { .. }
             | Self::NotStored => Fault::Viewer,
             Self::Token(Rejection { reason: Reason::KeysUnavailable, .. }) => Fault::Node,
-            Self::Token(_) => Fault::Viewer,
+            Self::Token(_) | Self::TokenAnswer(..) => Fault::Viewer,
             Self::LoopDetected
             | Self::MemoryFull
             | Self::TooManyFills
@@ -375,7 +380,7 @@ impl Refusal {
     }
 
     /// When to try again, where trying again can help (RFC 9110 §10.2.3).
-    pub const fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         match (self, self.status()) {
             (Self::HoldTimeout { retry }, _) => Some(*retry),
             (Self::TooManyRequests { retry } | Self::TooManyConnections { retry } | Self::NodeFull { retry }, _) => {
@@ -389,8 +394,11 @@ impl Refusal {
         }
     }
 
-    /// Fields of the origin's that say what to do now.
+    /// Fields of the origin's, or of a token's, that say what to do now.
     pub fn fields(&self) -> HeaderMap {
+        if let Self::TokenAnswer(_, answer) = self {
+            return answer.fields().iter().cloned().collect();
+        }
         let Self::OriginStatus { headers, .. } = self else { return HeaderMap::new() };
         let told = PASSED.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone())));
         told.collect()

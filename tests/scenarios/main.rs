@@ -15,10 +15,14 @@ mod continuity;
 mod cors;
 mod disk;
 mod drain;
+mod evening;
 mod failover;
 mod fields;
 mod gated;
+mod limits;
 mod media;
+#[cfg(feature = "nats")]
+mod nats;
 mod playlists;
 mod process;
 mod purge;

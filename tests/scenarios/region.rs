@@ -28,10 +28,10 @@ const CERTIFIED: &str = "tls = { ca = \"ca.pem\", cert = \"node.pem\", key = \"n
 const LAST_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A port that nobody else gets while this lives; a listener of the node's may share it.
-struct Port(Socket);
+pub struct Port(Socket);
 
 impl Port {
-    fn reserve() -> Self {
+    pub fn reserve() -> Self {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_reuse_address(true).unwrap();
         socket.set_reuse_port(true).unwrap();
@@ -39,7 +39,7 @@ impl Port {
         Self(socket)
     }
 
-    fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.0.local_addr().unwrap().as_socket().unwrap()
     }
 }
@@ -98,7 +98,7 @@ impl Region {
     }
 }
 
-async fn viewer_of(node: &Node) -> Client {
+pub async fn viewer_of(node: &Node) -> Client {
     let address = node.address("http").unwrap();
     Client::connect(&format!("http://{address}"), Way::H1, &Trust::AcceptAny).await.unwrap()
 }

@@ -140,13 +140,16 @@ pub struct Credential {
     pub kind: Kind,
     /// Where it was.
     pub place: Place,
+    /// What the cookie, field or parameter is called that has it; empty in a path.
+    pub name: Box<str>,
     /// Its text.
     pub text: Box<str>,
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} in {}: {}", self.kind, self.place.word(), redacted(&self.text))
+        let kind = if self.kind == Kind::Session { "a session" } else { "a token" };
+        write!(f, "{kind} in the {}: {}", self.place.word(), redacted(&self.text))
     }
 }
 
@@ -187,7 +190,7 @@ pub fn in_path(path: &str) -> Option<Parted<'_>> {
     let ((at, marker), kind) = first?;
     let behind = &path[at + marker..];
     let (text, rest) = behind.split_at(behind.find('/').unwrap_or(behind.len()));
-    let credential = Credential { kind, place: Place::Path, text: as_signed(text).into() };
+    let credential = Credential { kind, place: Place::Path, name: Box::default(), text: as_signed(text).into() };
     Some(Parted { front: &path[..at], credential, rest: if rest.is_empty() { "/" } else { rest } })
 }
 
@@ -298,16 +301,19 @@ fn cut_fields(headers: &mut HeaderMap, names: &[HeaderName], found: &mut Vec<Cre
     if !tokens.is_empty() {
         headers.remove(AUTHORIZATION);
     }
-    let token = |place| move |text: String| Credential { kind: Kind::Token, place, text: text.into() };
+    let token = |place, name: &str| {
+        let name: Box<str> = name.into();
+        move |text: String| Credential { kind: Kind::Token, place, name: name.clone(), text: text.into() }
+    };
     let mut is_found = !tokens.is_empty();
-    found.extend(tokens.into_iter().map(token(Place::Authorization)));
+    found.extend(tokens.into_iter().map(token(Place::Authorization, "authorization")));
     for name in names {
         let lines = headers.get_all(name).iter().map(|value| value.to_str().unwrap_or_default());
         let texts: Vec<_> = lines.map(|line| line.split(';').next().unwrap_or_default().trim().to_owned()).collect();
         headers.remove(name);
         if !is_found && !texts.is_empty() {
             is_found = true;
-            found.extend(texts.into_iter().map(token(Place::Field)));
+            found.extend(texts.into_iter().map(token(Place::Field, name.as_str())));
         }
     }
 }
@@ -322,10 +328,7 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
 
 fn cut_cookies(headers: &mut HeaderMap, names: &[String], found: &mut Vec<Credential>) {
     let lines: Vec<_> = headers.get_all(COOKIE).iter().cloned().collect();
-    let kind = |pair: &str| {
-        let name = pair.split('=').next().unwrap_or_default().trim();
-        kind_of(name, names)
-    };
+    let kind = |pair: &str| kind_of(pair_name(pair), names);
     let is_token = |line: &HeaderValue| pairs(line).any(|pair| kind(&String::from_utf8_lossy(pair)).is_some());
     if !lines.iter().any(is_token) {
         return;
@@ -335,13 +338,14 @@ fn cut_cookies(headers: &mut HeaderMap, names: &[String], found: &mut Vec<Creden
     for line in &lines {
         let mut left: Vec<&[u8]> = Vec::new();
         for pair in pairs(line) {
-            let text = String::from_utf8_lossy(pair);
-            match kind(&text) {
+            let pair_text = String::from_utf8_lossy(pair);
+            match kind(&pair_text) {
                 None => left.push(pair),
                 Some((rank, kind)) => {
-                    let value = text.split_once('=').map_or("", |(_, value)| value.trim());
+                    let value = pair_text.split_once('=').map_or("", |(_, value)| value.trim());
                     let text = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-                    of_names.push((rank, Credential { kind, place: Place::Cookie, text: text.into() }));
+                    let name = pair_name(&pair_text).into();
+                    of_names.push((rank, Credential { kind, place: Place::Cookie, name, text: text.into() }));
                 }
             }
         }
@@ -351,6 +355,10 @@ fn cut_cookies(headers: &mut HeaderMap, names: &[String], found: &mut Vec<Creden
         }
     }
     first_name(of_names, found);
+}
+
+fn pair_name(pair: &str) -> &str {
+    pair.split('=').next().unwrap_or_default().trim()
 }
 
 fn pairs(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
@@ -372,7 +380,9 @@ fn cut_query(query: &mut Option<String>, names: &[String], found: &mut Vec<Crede
             None => left.push(parameter),
             Some((rank, kind)) => {
                 let value = parameter.split_once('=').map_or("", |(_, value)| value);
-                of_names.push((rank, Credential { kind, place: Place::Query, text: as_signed(value).into() }));
+                let name = percent_decode_str(parameter.split('=').next().unwrap_or_default()).decode_utf8_lossy();
+                let (name, text) = (name.into(), as_signed(value).into());
+                of_names.push((rank, Credential { kind, place: Place::Query, name, text }));
             }
         }
     }
@@ -399,8 +409,12 @@ fn cut_attributes(path: &mut String, names: &[String], found: &mut Vec<Credentia
                 None => kept.extend([";", piece]),
             }
         }
-        let credential =
-            |text: String| Credential { kind: Kind::Token, place: Place::Attribute, text: as_signed(&text).into() };
+        let credential = |text: String| Credential {
+            kind: Kind::Token,
+            place: Place::Attribute,
+            name: Box::default(),
+            text: as_signed(&text).into(),
+        };
         found.extend(tokens.into_iter().map(credential));
         if !is_own || !kept.is_empty() {
             left.push(kept);

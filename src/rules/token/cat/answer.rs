@@ -13,7 +13,7 @@ use super::label;
 const ALLOWED: [HeaderName; 4] = [LOCATION, WWW_AUTHENTICATE, RETRY_AFTER, CACHE_CONTROL];
 
 /// What to answer where a claim fails.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureAnswer {
     claim: i128,
     status: StatusCode,
