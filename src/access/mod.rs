@@ -4,6 +4,7 @@
 //! was fetched. A configuration whose keys cannot be used leaves the old gates standing.
 
 pub mod countries;
+pub mod feed;
 mod gate;
 mod jwks;
 mod keys;
@@ -25,7 +26,7 @@ use crate::outbound::tls::TlsSetupError;
 use crate::region::secrets::RegionKeys;
 use crate::rules::session::Named;
 use crate::rules::token::Reason;
-use crate::sessions::{self, Prints};
+use crate::sessions::Prints;
 use crate::tasks::Tasks;
 use crate::telemetry::metrics::{Family, Labels, Value};
 
@@ -210,13 +211,7 @@ impl Prints for Accesses {
         self.gates.load().keys().cloned().collect()
     }
 
-    fn print(&self, access: &str, named: sessions::Named, text: &str) -> Option<u64> {
-        let named = match named {
-            sessions::Named::Subject => Named::Subject,
-            sessions::Named::Token => Named::Token,
-            sessions::Named::Key => Named::Key,
-            sessions::Named::Issuer => Named::Issuer,
-        };
+    fn print(&self, access: &str, named: Named, text: &str) -> Option<u64> {
         Some(self.gate(access)?.print(named, text))
     }
 }
