@@ -4,8 +4,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ciborium::Value;
+use coset::{CoseMac0Builder, HeaderBuilder, TaggedCborSerializable, iana};
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -163,10 +166,13 @@ async fn keys_are_fetched_kept_by_etag_and_counted() {
     let head = issuer.publish([&one], "ETag: \"a\"\r\nCache-Control: max-age=600\r\n").await;
     assert!(head.starts_with("GET /jwks.json HTTP/1.1\r\n") && !head.contains("if-none-match"), "{head}");
     stage.keys().attempted(1).await;
-    assert_eq!(word(stage.verify(&token(&one))), "ok");
-    assert_eq!(word(stage.verify(&token(&one))), "ok");
+    let by_one = token(&one);
+    assert_eq!((word(stage.verify(&by_one)), word(stage.verify(&by_one))), ("ok", "ok"));
     let generation = stage.keys().generation();
-    assert_eq!(stage.figures().keys, [(Some("k1".into()), "ES256", 1, Some(NOW))]);
+    assert_eq!(
+        stage.figures().keys,
+        [KeyFigures { kid: Some("k1".into()), algorithm: "ES256", used: 1, last_used: Some(NOW) }]
+    );
     assert_eq!(stage.accesses.common.figures.remembered.load(Relaxed), 1);
 
     stage.clock.advance(Duration::from_secs(600));
@@ -185,7 +191,7 @@ async fn a_key_that_is_withdrawn_counts_no_more_not_even_for_what_it_had_verifie
     stage.keys().attempted(1).await;
     let (by_old, by_new) = (token(&old), token(&new));
     assert_eq!((word(stage.verify(&by_old)), word(stage.verify(&by_new))), ("ok", "ok"), "two keys live at once");
-    let used = |stage: &Stage| stage.figures().keys.iter().map(|(_, _, count, _)| *count).collect::<Vec<_>>();
+    let used = |stage: &Stage| stage.figures().keys.iter().map(|key| key.used).collect::<Vec<_>>();
     assert_eq!(used(&stage), [1, 1]);
 
     stage.clock.advance(Duration::from_secs(300));
@@ -276,7 +282,7 @@ async fn the_last_good_set_outlives_every_failure_with_an_alarm_after_a_day() {
     assert!(stage.figures().alarm);
     let families = stage.accesses.families();
     let alarm = families.iter().find(|family| family.name == "weir_access_keys_alarm").unwrap();
-    assert_eq!(alarm.samples[0].value, Value::Gauge(1.0));
+    assert_eq!(alarm.samples[0].value, crate::telemetry::metrics::Value::Gauge(1.0));
     let late = one.sign("JWT", &claims(json!({ "exp": stage.now() + 300 }))).unwrap();
     assert_eq!(word(stage.verify(&late)), "ok", "tokens are verified by the last good set");
 }
@@ -373,7 +379,7 @@ async fn what_was_verified_is_remembered_no_longer_than_it_holds() {
     for _ in 0..2 {
         assert_eq!(word(stage.verify(&forged)), "signature-bad");
     }
-    assert_eq!(stage.figures().keys[0].2, 2, "the second look was not remembered, as the token had expired");
+    assert_eq!(stage.figures().keys[0].used, 3, "it is verified anew from its end on");
 }
 
 #[tokio::test]
@@ -443,4 +449,45 @@ async fn a_set_that_nobody_configures_any_more_is_not_fetched_again() {
     while keys.strong_count() > 0 {
         tokio::task::yield_now().await;
     }
+}
+
+/// A Common Access Token of a single use.
+fn used_once(id: &[u8]) -> String {
+    let value = |text: &str| Value::Text(text.to_owned());
+    let number = |number: u64| Value::Integer(number.into());
+    let claims = Value::Map(vec![
+        (number(1), value("https://i")),
+        (number(4), number(NOW + 300)),
+        (number(7), Value::Bytes(id.to_vec())),
+        (number(308), number(1)),
+    ]);
+    let mut payload = Vec::new();
+    ciborium::into_writer(&claims, &mut payload).unwrap();
+    let header = HeaderBuilder::new().algorithm(iana::Algorithm::HMAC_256_256).build();
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+    let token = CoseMac0Builder::new()
+        .protected(header)
+        .payload(payload)
+        .create_tag(&[], |octets| hmac::sign(&key, octets).as_ref().to_vec())
+        .build();
+    URL_SAFE_NO_PAD.encode(token.to_tagged_vec().unwrap())
+}
+
+#[tokio::test]
+async fn a_token_of_a_single_use_is_used_once() {
+    let folder = folder();
+    let stage = Stage::new(
+        "issuer = \"https://i\"\nhmac_secret_file = \"secret\"\nformats = [\"cat\", \"jwt\"]",
+        folder.path(),
+    );
+    let (one, headers) = (used_once(b"one"), headers());
+    let asked = facts("/live/main.m3u8", &headers);
+    assert!(stage.gate().examine(&one, &asked, NOW).is_ok(), "a look uses nothing");
+    assert_eq!(word(stage.verify(&one)), "ok");
+    assert_eq!(word(stage.verify(&one)), "replayed");
+    assert_eq!(stage.gate().examine(&one, &asked, NOW).map_err(|why| why.reason).err(), Some(Reason::Replayed));
+    assert_eq!(word(stage.verify(&used_once(b"two"))), "ok");
+    let again = config("issuer = \"https://i\"\nhmac_secret_file = \"secret\"\nformats = [\"cat\"]", folder.path());
+    stage.accesses.reload(&again, &stage.region).unwrap();
+    assert_eq!(word(stage.verify(&one)), "replayed", "a reload forgets nothing");
 }

@@ -24,6 +24,8 @@ const REFUSED: u64 = 20_000;
 pub(super) struct Verified {
     /// What it says.
     pub claims: Arc<Claims>,
+    /// What it is known by where it has no identifier: SHA-256 of what is signed.
+    pub print: [u8; 32],
     /// Whose it is, among the issuers of the access.
     pub issuer: usize,
     /// The generation of that issuer's keys.

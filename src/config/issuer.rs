@@ -414,7 +414,7 @@ fn source<'a>(section: &mut Section<'a>, base: &Path, algorithms: &[Algorithm], 
     }
 }
 
-fn url(value: &Value<'_>) -> Option<Uri> {
+pub(super) fn url(value: &Value<'_>) -> Option<Uri> {
     let text = value.text()?;
     let uri = text.parse::<Uri>().ok().filter(|uri| {
         let plain = uri.authority().is_some_and(|authority| {
@@ -439,7 +439,7 @@ fn url(value: &Value<'_>) -> Option<Uri> {
 }
 
 /// Keys in files, or in the environment: each is read, so that a wrong one is a finding.
-fn kept(value: &Value<'_>, form: KeyForm, base: &Path, algorithms: &[Algorithm]) -> Option<KeptKeys> {
+pub(super) fn kept(value: &Value<'_>, form: KeyForm, base: &Path, algorithms: &[Algorithm]) -> Option<KeptKeys> {
     let values = if value.is_table() { vec![value.clone()] } else { value.one_or_many()? };
     if values.is_empty() {
         value.place.refuse(Complaint::new("no file is named").remedy("name one"));

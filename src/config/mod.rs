@@ -5,6 +5,7 @@ pub mod access;
 pub mod aws;
 mod capacity;
 mod checks;
+pub mod feed;
 mod file;
 mod finding;
 mod formats;

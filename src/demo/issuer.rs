@@ -1,8 +1,11 @@
 //! The demo's paywall: a key that is made at the start and signs links, its JWK set for the node, and a desk where what was
 //! issued is taken back. It stands where a backend would: beside the node, whose admin API it asks.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path as FolderPath, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
@@ -12,11 +15,14 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use weir_loadtest::client::{Client, ClientError, Trust, Way};
+use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::rules::token::Algorithm;
@@ -118,6 +124,19 @@ impl Issuer {
             }
         }
     }
+}
+
+/// A file of what the demo's sessions are sealed with.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn secrets(folder: &FolderPath) -> io::Result<PathBuf> {
+    let mut secret = Zeroizing::new([0; 32]);
+    rand::fill(&mut *secret).map_err(|error| io::Error::other(error.to_string()))?;
+    let file = folder.join("node.keys");
+    let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
+    writeln!(open, "{}", Zeroizing::new(STANDARD.encode(&*secret)).as_str())?;
+    Ok(file)
 }
 
 async fn keys(State(desk): State<Arc<Desk>>) -> Response {

@@ -7,7 +7,7 @@ mod page;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tokio::runtime::Builder;
@@ -127,7 +127,8 @@ async fn play(options: &Options) -> Result<(), DemoError> {
         Audience::Everybody => None,
         Audience::Gated => Some(Issuer::bind().await?),
     };
-    let own = (page.address(), issuer.as_ref().map(Issuer::address));
+    let secrets = issuer.is_some().then(|| issuer::secrets(certificates.folder())).transpose()?;
+    let own = (page.address(), issuer.as_ref().map(Issuer::address), secrets.as_deref());
     let (config, _) = Config::parse(&edge_toml(options, &origin, own, &certificates), certificates.folder())?;
     let mut node = Node::start(config, None).await?;
 
@@ -168,16 +169,18 @@ async fn play(options: &Options) -> Result<(), DemoError> {
 fn edge_toml(
     options: &Options,
     origin: &Running,
-    (page, issuer): (SocketAddr, Option<SocketAddr>),
+    (page, issuer, secrets): (SocketAddr, Option<SocketAddr>, Option<&Path>),
     certificates: &Certificates,
 ) -> String {
     let Options { http, https, admin, .. } = options;
     let (origin, cert, key) = (origin.addr(), certificates.cert(), certificates.key());
     let (cert, key) = (cert.display(), key.display());
+    let secrets = secrets.map_or_else(String::new, |file| format!("secrets = \"{}\"", file.display()));
     let mut toml = format!(
         r#"
 [node]
 name = "weir-demo"
+{secrets}
 [listen]
 http = ["{http}"]
 https = ["{https}"]

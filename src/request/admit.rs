@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 
 use crate::access::countries::Countries;
+use crate::live::state::State;
 use crate::rules::admission::country::{Country, Elsewhere};
 use crate::rules::hls::directives::Directives;
 use crate::rules::hls::ladder::Ladder;
@@ -67,8 +68,9 @@ pub fn permit(edge: &Edge, head: &Head, resource: &Resource<'_>) -> Result<Permi
         return Ok(Permit::default());
     }
     let comer = comer(edge, head, resource);
-    let viewer = NonZeroU64::new(comer.print);
-    let ladder = edge.crowd.enter(&comer, edge.clock.now()).map_err(|full| Refusal::NodeFull { retry: full.retry })?;
+    let viewer = NonZeroU64::new(comer.who.seat());
+    let entered = edge.crowd.enter(&comer, edge.clock.now(), || sign(edge, head, resource));
+    let ladder = entered.map_err(|full| Refusal::NodeFull { retry: full.retry })?;
     Ok(Permit { ladder, viewer })
 }
 
@@ -121,40 +123,39 @@ const fn is_guess(reason: Reason) -> bool {
 fn comer<'a>(edge: &Edge, head: &Head, resource: &'a Resource<'_>) -> Comer<'a> {
     let route = &resource.route.name;
     let admission = resource.admission.as_ref();
-    let print = match admission {
-        Some(admission) => edge.crowd.print((route, admission.session.id())),
+    let who = match admission {
+        Some(admission) => edge.crowd.who((route, admission.session.id()), ()),
         None => {
-            let household = edge.policies().config.limits.prefixes().of(head.viewer.address.ip());
             let agent = head.headers.get(USER_AGENT).map(http::HeaderValue::as_bytes);
-            edge.crowd.print((route, household, agent))
+            edge.crowd.who((route, head.viewer.address.ip(), agent), head.viewer.address.port())
         }
     };
     Comer {
-        print,
+        who,
         route,
         promise: resource.route.config.promise,
         tier: admission.and_then(|admission| admission.grant.tier.as_deref()),
-        sign: sign(head, resource),
     }
 }
 
 /// What a request says of who asks. Players begin with a playlist; a session in a URL or a cookie was begun with a token,
 /// and a reload that is to be held follows another one.
-fn sign(head: &Head, resource: &Resource<'_>) -> Sign {
-    let (path, query) = resource.target.split_once('?').map_or((&*resource.target, None), |(p, q)| (p, Some(q)));
-    let reloads = || Directives::take(query).0.is_ok_and(|directives| directives.msn.is_some());
-    match &resource.admission {
-        _ if !head.method.is_safe() => Sign::None,
-        Some(admission) if admission.how.0 == Kind::Session => Sign::Playing,
-        Some(_) => Sign::First,
-        None if asked::is_playlist_path(path) => {
-            if reloads() {
-                Sign::Playing
-            } else {
-                Sign::First
-            }
-        }
-        None => Sign::None,
+fn sign(edge: &Edge, head: &Head, resource: &Resource<'_>) -> Sign {
+    if !head.method.is_safe() {
+        return Sign::None;
+    }
+    if let Some(admission) = &resource.admission {
+        return if admission.how.0 == Kind::Session { Sign::Playing } else { Sign::First };
+    }
+    let path = resource.target.split('?').next().unwrap_or_default();
+    let Some(asking) = asked::is_playlist_path(path).then(|| asked::playlist(edge, resource)).flatten() else {
+        return Sign::None;
+    };
+    let is_media = || edge.live.find(&asking.key).is_some_and(|known| matches!(*known.state(), State::Media(_)));
+    match asking.directives {
+        Ok(Directives { msn: Some(_), .. }) => Sign::Playing,
+        Ok(_) | Err(_) if is_media() => Sign::Below,
+        Ok(_) | Err(_) => Sign::First,
     }
 }
 

@@ -263,6 +263,9 @@ impl Viewer<'_> {
 
     fn of_edition(&self, edition: &Edition, directives: &Directives) -> Result<Answer, Refusal> {
         let now = self.edge.clock.now();
+        if let Some(admission) = &self.listing.resource.admission {
+            admission.session.plays(edition.published.frontier.target_duration);
+        }
         let imported = self.playlist.stream().map(|stream| stream.variables()).unwrap_or_default();
         let inheritance = self.inheritance(edition.published.playlist.definitions(), &imported)?;
         let form = Form { skipping: directives.skip, coding: self.coding(inheritance.as_ref()) };

@@ -57,6 +57,8 @@ pub fn finish(
             (refused(&refusal, head, (route, edge.clock.wall(), &id)), Some(refusal.word()))
         }
     };
+    // A refusal is nobody's play: it is sent whole, whatever becomes of the session.
+    let admission = admission.filter(|_| reason.is_none());
     let Answer { status, mut headers, content, origination, provenance, origin_wait, held, urgency, access } = answer;
     if let Some(provenance) = &provenance {
         trace(policies, head.caller, provenance, &mut headers);
@@ -64,10 +66,10 @@ pub fn finish(
             outward::relocate(route, head, &mut headers);
         }
     }
-    if let (Some(admission), Some(gated)) = (admission, route.and_then(|route| route.gated.as_ref())) {
+    let gated = admission.zip(route.and_then(|route| route.gated.as_ref()));
+    if let Some((admission, gated)) = gated {
         inherit::relocate(head, gated, admission, &mut headers);
         inherit::keep_from_others(admission, &mut headers);
-        renew::send(edge, (head, gated), admission, &mut headers);
     }
     if let Some(route) = route {
         outward::dress(route, &mut headers);
@@ -81,6 +83,9 @@ pub fn finish(
         // Why no route was found tells nothing of a viewer: scripts may read it.
         None if reason.is_some() => _ = headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
         None => {}
+    }
+    if let Some((admission, gated)) = gated {
+        renew::tell(edge, head, (admission, gated), &mut headers);
     }
     let waits = [("origin", origin_wait), ("hold", held)];
     headers.append(SERVER_TIMING, server_timing(edge.clock.now().since(head.received), waits));

@@ -1,5 +1,6 @@
 // A real browser at the demo's paywall, over HTTP/1.1, 2 and 3: the working link plays and goes on playing, the others are
-// refused and say why, and what is taken back stops. SCREENSHOT=PREFIX keeps what it looks like.
+// refused and say why, and what is taken back stops. Then Shaka plays with a token in a field of its first request, and all
+// that it asks for after that has none. SCREENSHOT=PREFIX keeps what it looks like.
 import { chromium } from 'playwright-core';
 import { startDemo, within } from './demo.mjs';
 
@@ -68,9 +69,42 @@ async function visit({ name, page: url, flags }) {
     await picture('revoked');
     await page.click('[data-kind=good]');
     await until('a new link does not play', () => window.weir.started > 0 && window.weir.refusal === null, 60_000);
+    const shaka = await shakaPlays(page);
     if (faults.length) throw new Error(faults.join('; '));
-    return `ok     ${name}: three links refused, one played, taken back after ${took} ms, played again`;
+    return `ok     ${name}: three links refused, one played, taken back after ${took} ms, played again; Shaka: ${shaka}`;
   } finally {
     await within(20_000, 'the browser does not close', browser.close()).catch(error => console.log(`       ${error.message}`));
   }
+}
+
+// Shaka with its own networking: the token goes with the first request alone.
+async function shakaPlays(page) {
+  await page.addScriptTag({ path: 'node_modules/shaka-player/dist/shaka-player.compiled.js' });
+  const played = await page.evaluate(async seconds => {
+    window.hls?.destroy();
+    const reply = await fetch('/issuer/link', {
+      method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ viewer: 'shaka', kind: 'good' }),
+    });
+    const token = (await reply.json()).link.split('/')[3];
+    shaka.polyfill.installAll();
+    const video = Object.assign(document.createElement('video'), { muted: true });
+    document.body.append(video);
+    const player = new shaka.Player();
+    await player.attach(video);
+    const errors = [], asked = [];
+    player.addEventListener('error', event => errors.push(event.detail.code));
+    player.getNetworkingEngine().registerRequestFilter((_, request) => {
+      if (asked.length === 0) request.headers.Authorization = `Bearer ${token}`;
+      asked.push(request.uris[0]);
+    });
+    await player.load('/live/master.m3u8');
+    await video.play();
+    const from = video.currentTime, end = Date.now() + 30_000;
+    while (video.currentTime < from + seconds && Date.now() < end) await new Promise(resolve => setTimeout(resolve, 250));
+    const at = video.currentTime - from;
+    await player.destroy();
+    return { at, errors, asked: asked.length, outside: asked.slice(1).filter(uri => !uri.includes('/.weir/s/')) };
+  }, 3);
+  if (played.at < 3 || played.errors.length || played.outside.length) throw new Error(`Shaka: ${JSON.stringify(played)}`);
+  return `${played.asked} requests, one with a token`;
 }

@@ -42,8 +42,13 @@ pub fn now() -> u64 {
 
 /// A token with these claims.
 pub fn mint(claims: &Value) -> String {
+    signed("JWT", claims)
+}
+
+/// Claims of a type, signed by the issuer.
+pub fn signed(kind: &str, claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", part(&json!({ "alg": "HS256", "typ": "JWT" })), part(claims));
+    let signed = format!("{}.{}", part(&json!({ "alg": "HS256", "typ": kind })), part(claims));
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), signed.as_bytes());
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag))
 }

@@ -11,7 +11,7 @@ use weir::config::Config;
 use weir::node::Node;
 use weir_loadtest::client::{Client, Response, Trust, Way};
 
-use crate::gated::{MAIN, Stream, body, gated, mint, named, now, resolved, token};
+use crate::gated::{MAIN, Stream, body, gated, mint, named, now, resolved, signed, token};
 use crate::script::{Pen, Script, reply, written};
 use crate::stage::{Stage, WAYS, tell};
 
@@ -234,6 +234,55 @@ async fn a_restart_remembers_who_was_revoked_and_refuses_nobody_else() {
         assert_eq!(get(&node, &his).await.status, 200, "who plays on is asked for nothing");
         assert_eq!(admin(&node, Method::GET, "/status", "").await["sessions"]["durable"], true);
         node.stop().await;
+    })
+    .await;
+}
+
+/// A backend whose feed says what it is told to say, from the cursor on that it is asked for.
+async fn backend(batches: Arc<Mutex<Vec<Value>>>) -> Script {
+    Script::start(move |seen| {
+        let behind = |rest: &str| rest.parse::<usize>().unwrap();
+        let from = seen.target.split_once("cursor=").map_or(0, |(_, cursor)| behind(cursor));
+        let batches = batches.lock();
+        let etag = format!("\"{}\"", batches.len());
+        if seen.field("if-none-match") == etag {
+            return reply(304, &[("etag", &etag)], "");
+        }
+        let Some(entry) = batches.get(from) else { return reply(204, &[], "") };
+        let payload = json!({
+            "access": "members", "cursor": (from + 1).to_string(), "more": from + 1 < batches.len(), "revocations": [entry],
+        });
+        reply(200, &[("etag", &etag)], signed("weir-revocations+jwt", &payload))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_backend_is_asked_what_it_takes_back_and_nothing_is_missed() {
+    let stream = Stream::start().await;
+    let batches = Arc::new(Mutex::new(vec![json!({ "subject": "alice" })]));
+    let backend = backend(batches.clone()).await;
+    let feed = format!(
+        "feed = {{ url = \"http://{}/revoked\", hmac_secret_file = \"issuer.secret\", interval = \"500ms\" }}",
+        backend.addr
+    );
+    tell(Way::H1, gated(&stream.origin, &feed), async |stage: &Stage| {
+        stage.until_metric("weir_revocations", |count| count == 1.0).await;
+        let revoked = async |viewer: &str| refusal(stage.get(&format!("{MAIN}?token={}", token(viewer))).await).await;
+        assert_eq!(revoked("alice").await, (403, "revoked".to_owned()));
+        let path = rendition(stage, &token("bob")).await;
+        // Three at once, one behind the other: they are fetched in one round.
+        batches.lock().extend(["carol", "dave", "bob"].map(|subject| json!({ "subject": subject })));
+        stage.until_metric("weir_revocations", |count| count == 4.0).await;
+        assert_eq!(refusal(stage.get(&path).await).await, (403, "revoked".to_owned()));
+        assert_eq!(stage.metric("weir_revocation_feed_alarm", &[]).await, Some(0.0));
+        // What is not signed for this, or not understood, is not taken; what is in force stays so.
+        batches.lock().push(json!({ "colour": "red" }));
+        stage.until_metric("weir_revocation_feed_failures_total", |count| count >= 1.0).await;
+        assert_eq!(stage.metric("weir_revocations", &[]).await, Some(4.0));
+        assert_eq!(revoked("alice").await, (403, "revoked".to_owned()));
+        *batches.lock().last_mut().unwrap() = json!({ "subject": "erin" });
+        stage.until_metric("weir_revocations", |count| count == 5.0).await;
     })
     .await;
 }

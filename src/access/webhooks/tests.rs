@@ -110,6 +110,7 @@ fn access(name: &str, webhook: Option<Webhook>) -> Access {
         session_limit: SessionLimit::RefuseNewest,
         revoked_bodies: RevokedBodies::Cut,
         webhook,
+        feed: None,
     }
 }
 

@@ -104,3 +104,40 @@ async fn what_happened_last_is_told_before_a_node_stops() {
     .await;
     assert_eq!(backend.hears(1).await[0]["sub"], "bob");
 }
+
+/// The verification code of the page, run by Python: whether it takes a batch with this signature, body and secret.
+fn page_verifies(signature: &str, body: &[u8], secret: &str) -> bool {
+    let page = std::fs::read_to_string("docs/webhooks.md").unwrap();
+    let code = page.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let call = "\nimport sys\nbody = sys.stdin.buffer.read()\nprint(verified(sys.argv[1].encode(), sys.argv[2], body))";
+    let mut python = std::process::Command::new("python3")
+        .args(["-c", &format!("{code}{call}"), secret, signature])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut python.stdin.take().unwrap(), body).unwrap();
+    let said = python.wait_with_output().unwrap();
+    assert!(said.status.success());
+    said.stdout.starts_with(b"True")
+}
+
+#[tokio::test]
+async fn the_code_of_the_page_verifies_what_a_node_sends_and_nothing_else() {
+    let stream = Stream::start().await;
+    let mut backend = Backend::start(&[]).await;
+    tell(WAYS[0], gated(&stream.origin, &backend.keys()), async |stage: &Stage| {
+        assert_eq!(stage.get(&format!("{MAIN}?token={}", token("carol"))).await.status, 200);
+        backend.hears(1).await;
+    })
+    .await;
+    let seen = backend.script.last();
+    let signature = seen.field("weir-signature");
+    assert!(page_verifies(&signature, &seen.body, super::SECRET));
+    assert!(!page_verifies(&signature, b"{}", super::SECRET));
+    assert!(!page_verifies(&signature, &seen.body, "another secret of some length"));
+    let old = signature.replacen("t=1", "t=0", 1).replacen("t=2", "t=1", 1);
+    for other in [old.as_str(), "", "t=,v1=", "v1=00", "t=x,v1=y"] {
+        assert!(!page_verifies(other, &seen.body, super::SECRET), "{other}");
+    }
+}

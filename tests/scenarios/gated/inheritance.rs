@@ -1,6 +1,8 @@
 //! The other ways to inherit: a parameter on every URI, a cookie, or nothing at all; and playlists that are one viewer's.
 
-use super::{MAIN, Stream, body, gated, named, play, resolved, token, uris};
+use serde_json::json;
+
+use super::{MAIN, Stream, body, gated, mint, named, now, play, resolved, token, uris};
 use crate::stage::{Stage, WAYS, tell};
 
 #[tokio::test]
@@ -82,4 +84,34 @@ async fn a_playlist_of_one_viewer_and_a_media_playlist_inherit_too() {
         })
         .await;
     }
+}
+
+/// RFC 9246 §3: the renewed package comes in a cookie, and stands in for the one in the URI when that has expired.
+#[tokio::test]
+async fn a_package_is_renewed_by_a_cookie_that_stands_in_for_the_uris() {
+    let stream = Stream::start().await;
+    let access = "formats = [\"uri-signing\"]\ninherit = \"none\"\nleeway = \"0s\"";
+    tell(WAYS[1], gated(&stream.origin, access), async |stage: &Stage| {
+        let package = |exp: u64| {
+            let uri = "regex:https://[^/]+/live/a/.*";
+            let claims = json!({
+                "iss": "https://issuer.test", "exp": exp, "cdniuc": uri, "cdnistt": 1, "cdniets": 600, "cdnistd": 2,
+            });
+            format!("/live/a/main.m3u8?URISigningPackage={}", mint(&claims))
+        };
+        let answer = stage.get(&package(now() + 500)).await;
+        assert_eq!((answer.status.as_u16(), answer.header("set-cookie")), (200, ""), "it lives for long enough");
+        let answer = stage.get(&package(now() + 200)).await;
+        let cookie = answer.header("set-cookie").to_owned();
+        assert!(cookie.starts_with("URISigningPackage=") && cookie.contains("Path=/live/a;"), "{cookie}");
+        assert_eq!(answer.header("cache-control"), "private, no-store");
+        let cookie = cookie.split(';').next().unwrap();
+        for path in [&package(now() - 60), "/live/a/x"] {
+            let answer = stage.get_with(path, &[("cookie", cookie)]).await;
+            assert_eq!(answer.status, 200, "{path}");
+        }
+        assert_eq!(stage.get(&package(now() - 60)).await.status, 401);
+        assert!(!stream.heard().contains("Package"));
+    })
+    .await;
 }
