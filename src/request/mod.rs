@@ -91,9 +91,9 @@ fn journey<'j>(
         asked::agree(edge, head, &resource)?;
         resource.permit = admit::permit(edge, head, &resource)?;
         let answer = match &*admission {
-            None => answer(edge, policies, head, (&resource, upload)).await,
+            None => answer(edge, policies, head, (&*resource, upload)).await,
             Some(admission) => {
-                let answer = Box::pin(answer(edge, policies, head, (&resource, upload)));
+                let answer = Box::pin(answer(edge, policies, head, (&*resource, upload)));
                 Box::pin(authorize::while_it_lasts(edge, admission, answer)).await
             }
         }?;

@@ -30,7 +30,7 @@ const RESERVED: &str = "/.weir";
 /// What a request asks for.
 pub enum Target<'a> {
     /// Something that comes from an origin.
-    Resource(Resource<'a>),
+    Resource(Box<Resource<'a>>),
     /// One of the node's own small answers.
     Page(Page),
     /// An answer of the route's that needs nothing further.
@@ -129,7 +129,7 @@ fn target<'a>(
         return Ok(Target::Answered(Box::new(answer)));
     }
     let resource = resource(route, head, &canonical)?;
-    Ok(Target::Resource(resource))
+    Ok(Target::Resource(Box::new(resource)))
 }
 
 /// Cuts a carrier out of the path that is a segment of its own: at the root, or where the path of a gated route ends.
