@@ -90,6 +90,7 @@ fn the_examples_of_the_shipped_file_work() {
     write_secret(&folder.path().join("admin.token"), "0123456789abcdef0123456789abcdef\n");
     write_secret(&folder.path().join("origin.secret"), "fedcba9876543210fedcba9876543210\n");
     write_secret(&folder.path().join("region.secret"), "00112233445566778899aabbccddeeff\n");
+    write_secret(&folder.path().join("hdnts.salt"), "d41c7be09a52f8360e7bc2915fa3486d\n");
     write_secret(&folder.path().join("nats.password"), "8c1fd3a977e04b6285c39e1d4a70fb26\n");
     write_secret(&folder.path().join("webhook.secret"), "5e0b7f21c4d896a3317fa2d08be64c95\n");
     write_secret(

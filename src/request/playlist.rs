@@ -275,6 +275,9 @@ impl Viewer<'_> {
         if directives.msn.is_some() {
             headers.insert(CACHE_CONTROL, edition::max_age(edition.blocking_lifetime()));
         }
+        if let Some(admission) = &self.listing.resource.admission {
+            admission.session.plays(edition.published.frontier.target_duration);
+        }
         let age = now.since(self.playlist.current());
         Ok(match inheritance {
             None => self.dress(&rendered, headers, age),
