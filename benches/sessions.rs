@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
+use http::{HeaderMap, Method};
 use weir::clock::{Tick, WallTime};
 use weir::config::access::RevokedBodies;
 use weir::rules::session::standing::Policy;
-use weir::rules::session::{Grant, Revocation, SessionId, What};
-use weir::rules::token::Scope;
+use weir::rules::session::{Grant, Revocation, Seals, SessionId, What};
+use weir::rules::token::scope::Asked;
+use weir::rules::token::verdict::Facts;
+use weir::rules::token::{Scope, verdict};
 use weir::sessions::{Bounds, SessionTerms, Sessions, Source};
 
 const LIVING: u64 = 100_000;
@@ -94,6 +97,36 @@ fn a_session_whose_grant_has_changed(bencher: Bencher, revocations: u64) {
         let grant = &mut grants[next(&mut at)];
         grant.issued_at += 1;
         sessions.enter(&terms, black_box(grant), moment()).expect("it goes on").over()
+    });
+}
+
+/// All that a child request costs before the cache is looked at: its session is opened, judged and entered.
+#[divan::bench]
+fn a_request_in_its_session(bencher: Bencher) {
+    let (sessions, terms, grants) = filled(0);
+    let seals = Seals::new(&[1; 32], Some(&[2; 32]));
+    let scope = Scope::Paths(vec!["/live/event1".into()]);
+    let seal = |grant: &Grant| seals.seal("members", &Grant { scope: scope.clone(), ..grant.clone() });
+    let sealed: Vec<_> = grants.iter().map(|grant| seal(grant).expect("it fits")).collect();
+    let headers = HeaderMap::new();
+    let path = "/live/event1/v1/part-1234-5.m4s";
+    let facts = Facts {
+        asked: Asked { scheme: "https", host: "live.example.com", port: None, path, query: None },
+        method: &Method::GET,
+        address: [192, 0, 2, 7].into(),
+        alpn: Some("h2"),
+        country: None,
+        headers: &headers,
+    };
+    for text in &sealed {
+        let grant = seals.open("members", text).expect("it is ours");
+        sessions.enter(&terms, &grant, moment()).expect("there is room");
+    }
+    let mut at = 0;
+    bencher.bench_local(|| {
+        let grant = seals.open("members", black_box(&sealed[next(&mut at)])).expect("it is ours");
+        verdict::judge_grant(&grant, &facts, SECONDS).expect("it covers the path");
+        sessions.enter(&terms, &grant, moment()).expect("it goes on").over()
     });
 }
 

@@ -36,6 +36,7 @@ use weir::rules::hls::{self, Directives, MediaPlaylist, Position, query, rewrite
 use weir::rules::http1::{Answers, Asked, Bounds, Guard, Step};
 use weir::rules::http2::HeadWatch;
 use weir::rules::proxy_protocol::{self, Header};
+use weir::rules::session::Seals;
 use weir::rules::token::any::Unverified as AnyToken;
 use weir::rules::token::carrier::{self, Carrier, CarrierNames, Packages, Presented};
 use weir::rules::token::cat::{self, UriMatch};
@@ -867,4 +868,22 @@ pub fn token_hdnts(data: &[u8]) {
         literal.starts_with('/') && target.path.starts_with(literal)
     };
     assert!(!claims.scope.covers(&asked) || patterns.iter().any(|pattern| begins(pattern)));
+}
+
+/// A session: as it comes it opens nothing, and what is sealed with the region's key is read in one way or not at all.
+pub fn session_seal(data: &[u8]) {
+    const ACCESS: &str = "members";
+    let seals = Seals::new(&[7; 32], Some(&[8; 32]));
+    if let Ok(text) = std::str::from_utf8(data) {
+        assert!(seals.open(ACCESS, text).is_err());
+    }
+    let key = SigningKey::from_secret(&[7; 32], None, None).expect("a secret");
+    let tag = |message: &[u8]| key.sign_octets(message).expect("a tag");
+    let octets = [&[1, tag(b"generation")[0]], data].concat();
+    let covered = [&(ACCESS.len() as u64).to_be_bytes(), ACCESS.as_bytes(), &octets].concat();
+    let text = URL_SAFE_NO_PAD.encode([&octets, &tag(&covered)[..16]].concat());
+    if let Ok(grant) = seals.open(ACCESS, &text) {
+        assert_eq!(seals.seal(ACCESS, &grant), Ok(text));
+        scope_keeps(&grant.scope);
+    }
 }

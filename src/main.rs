@@ -39,10 +39,11 @@ fn serve(arguments: &ServeArguments) -> ExitCode {
 }
 
 fn options(arguments: DemoArguments) -> demo::Options {
-    let DemoArguments { http, https, admin, origin, no_open, json } = arguments;
+    let DemoArguments { http, https, admin, origin, gated, no_open, json } = arguments;
     let browser = if no_open { demo::Browser::Leave } else { demo::Browser::Open };
     let print = if json { demo::Print::Json } else { demo::Print::Text };
-    demo::Options { http, https, admin, origin, browser, print }
+    let audience = if gated { demo::Audience::Gated } else { demo::Audience::Everybody };
+    demo::Options { http, https, admin, origin, browser, print, audience }
 }
 
 fn ended<E: std::error::Error>(outcome: Result<(), E>) -> ExitCode {

@@ -90,10 +90,16 @@ fn the_examples_of_the_shipped_file_work() {
     write_secret(&folder.path().join("admin.token"), "0123456789abcdef0123456789abcdef\n");
     write_secret(&folder.path().join("origin.secret"), "fedcba9876543210fedcba9876543210\n");
     write_secret(&folder.path().join("region.secret"), "00112233445566778899aabbccddeeff\n");
+    write_secret(&folder.path().join("hdnts.salt"), "d41c7be09a52f8360e7bc2915fa3486d\n");
+    write_secret(&folder.path().join("nats.password"), "8c1fd3a977e04b6285c39e1d4a70fb26\n");
+    write_secret(&folder.path().join("webhook.secret"), "5e0b7f21c4d896a3317fa2d08be64c95\n");
     write_secret(
         &folder.path().join("node.keys"),
         "00112233445566778899aabbccddeefff0e1d2c3b4a5968778695a4b3c2d1e0f\n",
     );
+    write_secret(&folder.path().join("hdnts.salt"), "a salt of edge tokens\n");
+    let renewal = weir::rules::token::mint::SigningKey::generate(weir::rules::token::Algorithm::Es256).unwrap();
+    write_secret(&folder.path().join("renewal.pem"), &renewal.private);
     fs::copy("tests/fixtures/geo/countries.mmdb", folder.path().join("GeoLite2-Country.mmdb")).unwrap();
     let text = shipped(example_of)
         .replace("#trusted_proxies = []", "trusted_proxies = [\"10.0.0.0/8\"]")
@@ -110,6 +116,12 @@ fn the_examples_of_the_shipped_file_work() {
     assert_eq!(config.routes[0].strip, "/live");
     assert_eq!(config.routes[0].access.as_deref(), Some("members"));
     assert_eq!(config.accesses[0].issuers[0].audience.as_deref(), Some("weir-edge"));
+    let webhook = config.accesses[0].webhook.as_ref().unwrap();
+    assert_eq!((webhook.url.host(), webhook.events.len(), webhook.queue), (Some("paywall.example"), 5, 10_000));
+    let printed = format!("{webhook:?}{:?}", config.nats);
+    assert!(!printed.contains("5e0b7f21") && !printed.contains("8c1fd3a9"), "a secret is never printed");
+    #[cfg(feature = "nats")]
+    assert_eq!(config.nats.as_ref().unwrap().servers[1].url(), "tls://10.0.0.6:4222");
     assert!(!format!("{:?}", config.node.secrets).contains("17"), "a secret is never printed");
 }
 
@@ -152,11 +164,87 @@ fn a_region_is_judged_as_a_whole() {
     }
 }
 
+#[cfg(feature = "nats")]
+#[test]
+fn who_tells_others_must_be_known_and_tell_in_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    write_secret(
+        &folder.path().join("node.keys"),
+        "00112233445566778899aabbccddeefff0e1d2c3b4a5968778695a4b3c2d1e0f\n",
+    );
+    write_secret(&folder.path().join("s"), "00112233445566778899aabbccddeeff\n");
+    let node = "[node]\nregion = \"ams\"\nsecrets = \"node.keys\"\n";
+    let rest =
+        "[listen]\nhttp = [\"127.0.0.1:0\"]\n[origins.o]\nurl = \"http://127.0.0.1:1\"\n[[route]]\norigins = [\"o\"]\n";
+    let judged = |node: &str, nats: &str| parse(&format!("{node}{rest}[nats]\n{nats}"), folder.path());
+    let (config, warnings) = judged(node, "servers = [\"nats://127.0.0.1:1\", \"tls://[2001:db8::1]\"]").unwrap();
+    assert_eq!(warnings, []);
+    let urls: Vec<_> = config.nats.unwrap().servers.iter().map(|server| server.url()).collect();
+    assert_eq!(urls, ["nats://127.0.0.1:1", "tls://[2001:db8::1]:4222"]);
+    for (nats, message) in [
+        ("servers = []", None),
+        ("", Some("`servers` is missing")),
+        ("servers = [\"http://a\"]", Some("NATS is spoken over nats:// or tls://")),
+        ("servers = [\"nats://u:p4ssw0rd@a\"]", Some("the URL carries credentials")),
+        ("servers = [\"tls://a\"]\nuser = \"u\"", Some("`password` is missing")),
+        (
+            "servers = [\"tls://a\"]\nnkey = \"s\"\nuser = \"u\"\npassword = \"s\"",
+            Some("the node says in several ways who it is"),
+        ),
+        ("servers = [\"tls://a\"]\nprefix = \"a.>\"", Some("not the beginning of a subject")),
+    ] {
+        let problems = judged(node, nats);
+        let Some(message) = message else {
+            assert!(problems.is_ok_and(|(config, _)| config.nats.is_none()), "{nats}");
+            continue;
+        };
+        let problems = problems.expect_err(message).problems;
+        assert!(problems.iter().any(|problem| problem.message == message), "{nats}\n{problems:?}");
+        assert!(!format!("{problems:?}").contains("p4ssw0rd"), "what was typed there is a secret");
+    }
+    let problems = judged("[node]\nregion = \"ams\"\n", "servers = [\"tls://a\"]").unwrap_err().problems;
+    assert!(problems[0].message.contains("anybody on these servers"), "{problems:?}");
+    let (_, warnings) = judged("[node]\nsecrets = \"node.keys\"\n", "servers = [\"nats://a\"]").unwrap();
+    let warnings: Vec<_> = warnings.iter().map(|warning| warning.message.as_str()).collect();
+    let expected = [
+        "the region has no name, so that it is one with all others that have none",
+        "anybody on the way can read who is revoked and what is purged",
+    ];
+    assert_eq!(warnings, expected);
+}
+
+#[test]
+fn a_webhook_has_a_url_and_a_secret_worth_the_name() {
+    let folder = tempfile::tempdir().unwrap();
+    write_secret(&folder.path().join("long"), "00112233445566778899aabbccddeeff\n");
+    write_secret(&folder.path().join("short"), "0011\n");
+    let rest = "[listen]\nhttp = [\"127.0.0.1:0\"]\n[origins.o]\nurl = \"http://127.0.0.1:1\"\n[[route]]\norigins = [\"o\"]\naccess = \"a\"\n\
+                [access.a]\nhmac_secret_file = \"long\"\n[access.a.webhook]\n";
+    let judged = |webhook: &str| parse(&format!("{rest}{webhook}"), folder.path());
+    for (webhook, message) in [
+        ("secret = \"long\"", "`url` is missing"),
+        ("url = \"https://a/\"", "`secret` is missing"),
+        ("url = \"https://u:p@a/\"\nsecret = \"long\"", "not a URL that events can be sent to"),
+        ("url = \"ftp://a/\"\nsecret = \"long\"", "not a URL that events can be sent to"),
+        ("url = \"https://a/\"\nsecret = \"short\"", "the secret has fewer than 16 characters"),
+        ("url = \"https://a/\"\nsecret = \"long\"\nevents = [\"begin\"]", "unknown word"),
+        (
+            "url = \"http://127.0.0.1/\"\nsecret = \"long\"\ntls = { sni = \"a\" }",
+            "`tls` is set, but the events are sent in cleartext",
+        ),
+    ] {
+        let problems = judged(webhook).expect_err(message).problems;
+        assert!(problems.iter().any(|problem| problem.message == message), "{webhook}\n{problems:?}");
+    }
+    let (_, warnings) = judged("url = \"http://paywall.example/\"\nsecret = \"long\"").unwrap();
+    assert!(warnings.iter().any(|warning| warning.message.contains("anybody on the way")), "{warnings:?}");
+}
+
 /// The keys of every table, as the diagnostics list them.
 fn known_keys() -> BTreeMap<String, Vec<String>> {
     let text = "zzz = 1\nnode.zzz = 1\nlisten.zzz = 1\nhttp3.zzz = 1\ntls.zzz = 1\ncache.zzz = 1\ncache.disk.zzz = 1\norigins.o.zzz = 1
         origins.o.tls.zzz = 1\norigins.o.headers.zzz = 1\norigins.o.auth.zzz = 1\norigins.p.auth.aws_sigv4.zzz = 1\nroute = [{ zzz = 1, headers = { zzz = 1 }, cors = { zzz = 1 }, query = { zzz = 1 }, countries = { zzz = 1 } }]
-        access_log.zzz = 1\nlimits.zzz = 1\nshutdown.zzz = 1\nmetrics.zzz = 1\naccess.a.zzz = 1\naccess.a.names.zzz = 1\naccess.a.jwks_tls.zzz = 1\naccess.a.hdnts.zzz = 1\naccess.b.issuers = [{ zzz = 1 }]\nadmin.zzz = 1\npeers.zzz = 1\npeers.tls.zzz = 1\ncapacity.zzz = 1\ngeo.zzz = 1\nadmin.tokens = [{ zzz = 1 }]\n";
+        access_log.zzz = 1\nlimits.zzz = 1\nshutdown.zzz = 1\nmetrics.zzz = 1\naccess.a.zzz = 1\naccess.a.names.zzz = 1\naccess.a.jwks_tls.zzz = 1\naccess.a.hdnts.zzz = 1\naccess.b.issuers = [{ zzz = 1 }]\nadmin.zzz = 1\npeers.zzz = 1\npeers.tls.zzz = 1\nnats.zzz = 1\nnats.tls.zzz = 1\naccess.a.webhook.zzz = 1\ncapacity.zzz = 1\ngeo.zzz = 1\nadmin.tokens = [{ zzz = 1 }]\n";
     let problems = parse(text, Path::new("")).expect_err("every key is unknown").problems;
     let unknown = problems.into_iter().filter(|problem| problem.message == "unknown key `zzz`");
     let keys = |list: Option<String>| list.expect("known keys are listed").split(", ").map(str::to_owned).collect();
@@ -167,7 +255,7 @@ fn known_keys() -> BTreeMap<String, Vec<String>> {
 fn the_shipped_file_names_every_key() {
     let text = fs::read_to_string("edge.toml").unwrap();
     let tables = known_keys();
-    assert_eq!(tables.len(), 32, "{tables:?}");
+    assert_eq!(tables.len(), 35, "{tables:?}");
     for key in tables.values().flatten() {
         let named = |line: &str| {
             let line = default_of(line).or(example_of(line)).unwrap_or(line);

@@ -29,6 +29,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("range", targets::range),
     ("request_fields", targets::request_fields),
     ("rewrite", targets::rewrite),
+    ("session_seal", targets::session_seal),
     ("structured_field", targets::structured_field),
     ("token_cat", targets::token_cat),
     ("token_cbor", targets::token_cbor),

@@ -1,11 +1,13 @@
 //! The command line of `weir-loadtest`: words, units and what they mean.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::{Trust, TrustError, Way};
+use crate::token::{Carrier, Issuer, Source, Ticket};
 use crate::viewer::{Check, Choice};
 
 /// Virtual LL-HLS viewers, herds and single requests over HTTP/1.1, 2 and 3.
@@ -19,6 +21,9 @@ Exit code: 0 all is well, 1 a finding (stall, error, double fetch), 2 wrong use 
 200 viewers over HTTP/3 for a minute, arriving over 10 s, and how often the origin was asked:
   weir-loadtest viewers --way h3 --url https://127.0.0.1:8443/live/master.m3u8 --insecure \\
     --viewers 200 --arrive-over 10s --seconds 60 --stats http://127.0.0.1:8091/__stats
+A thousand viewers with a thousand tokens before a gated stream:
+  weir-loadtest viewers --way h2c --url http://127.0.0.1:8080/live/master.m3u8 --viewers 1000 --arrive-over 5s \\
+    --mint issuer.secret --issuer https://paywall.example --audience weir-edge --carrier path
 200 clients ask for one cold object at once; the first leaves in mid-body:
   weir-loadtest herd --way h2c --url 'http://127.0.0.1:8080/blob/a?size=2000000&delay_ms=500&over_ms=1000' \\
     --clients 200 --leave-first-after 100kB
@@ -129,9 +134,63 @@ pub struct ViewersArgs {
     /// Rate at which late viewers catch up; 1 never, as hls.js by default
     #[arg(long, default_value_t = 1.05)]
     pub catch_up: f64,
+    /// Tokens, where the stream is gated
+    #[command(flatten)]
+    pub tokens: TokenArgs,
     /// What to print, and whom to ask afterwards
     #[command(flatten)]
     pub output: Output,
+}
+
+/// Tokens of viewers, where the stream is gated.
+#[derive(Clone, Debug, Args)]
+pub struct TokenArgs {
+    /// Tokens, a line each: viewers take them in the order in which they come
+    #[arg(long, value_name = "FILE", conflicts_with = "mint")]
+    pub token_file: Option<PathBuf>,
+    /// A shared secret: each viewer gets a token of its own, signed with it (HS256), when it asks for the stream
+    #[arg(long, value_name = "FILE")]
+    pub mint: Option<PathBuf>,
+    /// Who issues them (`iss`)
+    #[arg(long, value_name = "NAME", requires = "mint")]
+    pub issuer: Option<String>,
+    /// Whom they are for (`aud`)
+    #[arg(long, value_name = "NAME", requires = "mint")]
+    pub audience: Option<String>,
+    /// What they cover (`path`); default: all
+    #[arg(long, value_name = "PATH", requires = "mint")]
+    pub covers: Option<String>,
+    /// How long each opens the stream
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = time)]
+    pub lives: Duration,
+    /// Where they travel
+    #[arg(long, value_enum, default_value = "path")]
+    pub carrier: Carrier,
+}
+
+impl TokenArgs {
+    /// The first viewer's ticket; `None`: the stream is open.
+    ///
+    /// # Errors
+    /// Where a file cannot be read.
+    pub fn ticket(&self) -> std::io::Result<Option<Ticket>> {
+        let source = if let Some(file) = &self.token_file {
+            let lines = std::fs::read_to_string(file)?;
+            let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned);
+            Source::List(lines.collect())
+        } else if let Some(file) = &self.mint {
+            Source::Mint(Arc::new(Issuer {
+                issuer: self.issuer.clone(),
+                audience: self.audience.clone(),
+                path: self.covers.clone(),
+                lives: self.lives,
+                ..Issuer::new(std::fs::read(file)?.trim_ascii())
+            }))
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Ticket { source, carrier: self.carrier, viewer: 0 }))
+    }
 }
 
 /// What to print, and whom to ask afterwards.

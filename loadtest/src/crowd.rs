@@ -22,7 +22,8 @@ pub async fn play(server: &Server, (way, network): (Way, &Network), (plan, arriv
     let began = Instant::now();
     let mut playing = JoinSet::new();
     for index in 0..arrival.viewers {
-        let (server, network, plan) = (server.clone(), network.clone(), plan.clone());
+        let (server, network, mut plan) = (server.clone(), network.clone(), plan.clone());
+        plan.ticket = plan.ticket.map(|ticket| ticket.of(index));
         let at = began + arrival.over * index / arrival.viewers.max(1);
         playing.spawn(async move {
             tokio::time::sleep_until(at.into()).await;

@@ -19,7 +19,7 @@ use crate::rules::session::{Grant, Identity, Named, Opener, PrintKey, Seals};
 use crate::rules::token::any::Unverified;
 use crate::rules::token::cat::FailureAnswer;
 use crate::rules::token::claims::Replay;
-use crate::rules::token::key::MOST_TRIED;
+use crate::rules::token::key::{KeySet, MOST_TRIED};
 use crate::rules::token::mint::SigningKey;
 use crate::rules::token::renewal::{self, Times};
 use crate::rules::token::terms::FormatTerms;
@@ -67,6 +67,19 @@ pub struct Verdict {
     pub claims: Arc<Claims>,
 }
 
+/// What renews the tokens of an issuer, and verifies them.
+struct Renewer {
+    key: SigningKey,
+    keys: KeySet,
+}
+
+impl Renewer {
+    fn new(key: &SigningKey) -> Self {
+        let keys = KeySet::of([key.verifier().clone()]).expect("one key is a set");
+        Self { key: key.clone(), keys }
+    }
+}
+
 struct Issuer {
     name: Option<Box<str>>,
     /// The name as a list, as verdicts want it.
@@ -75,6 +88,7 @@ struct Issuer {
     max_lifetime: Option<Duration>,
     terms: FormatTerms,
     keys: Arc<IssuerKeys>,
+    renewer: Option<Renewer>,
 }
 
 /// The gate of one access.
@@ -156,6 +170,7 @@ impl Gate {
             max_lifetime: issuer.max_lifetime,
             terms: issuer.terms(),
             keys,
+            renewer: issuer.renewal_key.as_ref().map(Renewer::new),
         };
         Self {
             name: access.name.as_str().into(),
@@ -211,7 +226,7 @@ impl Gate {
             max_lifetime: issuer.max_lifetime,
         };
         verdict::judge(&verified.claims, &terms, facts, now)?;
-        let grant = self.grant(&verified, &hash, facts);
+        let grant = self.grant(&verified, facts);
         let is_single = verified.claims.replay == Replay::Prohibited;
         if let Some(token) = grant.token.filter(|_| is_single)
             && self.common.was_used((self.access_print(), token), now)
@@ -267,18 +282,17 @@ impl Gate {
         claims.answers.iter().find(|answer| answer.is_for(why.reason)).cloned()
     }
 
-    /// The token that follows one that was verified, where it is renewed now: signed with what its issuer and this node
-    /// share. Who signs with a key that this node has not renews for itself.
+    /// The token that follows one that was verified, where it is renewed now: signed with the region's own key where it has
+    /// one, else with what its issuer and this node share.
     pub fn renewed(&self, claims: &Claims, now: u64) -> Option<(Times, String)> {
         let renewal = claims.renewal.as_ref()?;
         let times = renewal::renew(claims, now, None)?;
         let is_its = |issuer: &&Issuer| self.issuers.len() == 1 || issuer.name == claims.issuer;
-        let held = self.issuers.iter().find(is_its)?.keys.held()?;
-        let key = held
-            .set
-            .keys()
-            .iter()
-            .find_map(|key| SigningKey::from_secret(key.secret()?, Some(key.algorithm()), key.kid()).ok())?;
+        let issuer = self.issuers.iter().find(is_its)?;
+        let key = match &issuer.renewer {
+            Some(own) => own.key.clone(),
+            None => shared(&issuer.keys)?,
+        };
         Some((times, renewal.token(times, &key).ok()?))
     }
 
@@ -308,6 +322,20 @@ impl Gate {
         let mut last = NOBODY;
         for index in self.candidates(token)? {
             let issuer = &self.issuers[index];
+            // The name of our own key is made of it: none of the issuer's has it.
+            let own = issuer.renewer.as_ref().filter(|own| own.key.kid().is_some() && own.key.kid() == token.kid());
+            if let Some(own) = own {
+                match token.verify(&own.keys, &issuer.terms, &facts.asked) {
+                    Ok(verified) => {
+                        let key = verified.key.kid().map(|kid| self.print(Named::Key, kid));
+                        let generation = issuer.keys.generation();
+                        let claims = Arc::new(verified.claims);
+                        return Ok(Verified { claims, print: token.print(), issuer: index, generation, key });
+                    }
+                    Err(why) => last = why,
+                }
+                continue;
+            }
             let Some(held) = issuer.keys.held() else {
                 last = MISSING_KEYS;
                 continue;
@@ -317,7 +345,13 @@ impl Gate {
                     held.used(verified.key, now);
                     let key = verified.key.kid().map(|kid| self.print(Named::Key, kid));
                     let claims = Arc::new(verified.claims);
-                    return Ok(Verified { claims, issuer: index, generation: held.generation, key });
+                    return Ok(Verified {
+                        claims,
+                        print: token.print(),
+                        issuer: index,
+                        generation: held.generation,
+                        key,
+                    });
                 }
                 Err(why) => last = why,
             }
@@ -341,12 +375,12 @@ impl Gate {
         named.map(|index| vec![index]).ok_or(NOBODY)
     }
 
-    fn grant(&self, verified: &Verified, hash: &[u8; 32], facts: &Facts<'_>) -> Grant {
+    fn grant(&self, verified: &Verified, facts: &Facts<'_>) -> Grant {
         let claims = &*verified.claims;
         let identity = match (&claims.session, &claims.id) {
             (Some(session), _) => Identity::Session(session),
             (None, Some(id)) => Identity::Token(id),
-            (None, None) => Identity::Octets(hash),
+            (None, None) => Identity::Octets(&verified.print),
         };
         let user_agent = facts.headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
         let opener = Opener { address: facts.address, user_agent };
@@ -403,4 +437,11 @@ impl Gate {
     fn access_print(&self) -> u64 {
         self.print(Named::Issuer, "")
     }
+}
+
+/// What an issuer and this node share, for signing in its place.
+fn shared(keys: &IssuerKeys) -> Option<SigningKey> {
+    let held = keys.held()?;
+    let mut keys = held.set.keys().iter();
+    keys.find_map(|key| SigningKey::from_secret(key.secret()?, Some(key.algorithm()), key.kid()).ok())
 }

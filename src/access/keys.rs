@@ -35,6 +35,8 @@ pub(super) struct Place {
     pub access: Arc<str>,
     /// Its place among the issuers of the access.
     pub index: usize,
+    /// Its name in `iss`.
+    pub issuer: Option<String>,
     pub source: KeySource,
     pub algorithms: Vec<Algorithm>,
 }
@@ -76,13 +78,28 @@ struct Keeping {
     has_alarmed: bool,
 }
 
+/// How a key is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFigures {
+    /// Its identifier.
+    pub kid: Option<Box<str>>,
+    /// Its algorithm.
+    pub algorithm: &'static str,
+    /// Tokens whose signature it has verified.
+    pub used: u64,
+    /// When it last did, in seconds since the epoch; `None`: never.
+    pub last_used: Option<u64>,
+}
+
 /// How the keys of an issuer are.
 #[derive(Clone, Debug)]
 pub struct KeysFigures {
     /// The issuer's place in its access.
     pub index: usize,
-    /// Each key: its identifier, its algorithm, how often it was used, and when last, in seconds since the epoch.
-    pub keys: Vec<(Option<Box<str>>, &'static str, u64, Option<u64>)>,
+    /// Its name; `None`: it is not checked.
+    pub issuer: Option<String>,
+    /// The keys in force.
+    pub keys: Vec<KeyFigures>,
     /// How long ago the set last came from its issuer; `None`: it did not, or it is kept here.
     pub age: Option<Duration>,
     /// Whether somebody has to look at it: for a day it could not be fetched again, or never could.
@@ -306,19 +323,28 @@ impl IssuerKeys {
     /// How they are.
     pub fn figures(&self, now: Tick) -> KeysFigures {
         let held = self.held();
-        let key = |(key, used): (&Key, &Arc<Use>)| {
-            let last = Some(used.last.load(Relaxed)).filter(|last| *last > 0);
-            (key.kid().map(Into::into), key.algorithm().name(), used.count.load(Relaxed), last)
+        let key = |(key, used): (&Key, &Arc<Use>)| KeyFigures {
+            kid: key.kid().map(Into::into),
+            algorithm: key.algorithm().name(),
+            used: used.count.load(Relaxed),
+            last_used: Some(used.last.load(Relaxed)).filter(|last| *last > 0),
         };
         let keys = held.iter().flat_map(|held| held.set.keys().iter().zip(&held.uses).map(key)).collect();
         let keeping = self.keeping.lock();
         KeysFigures {
             index: self.place.index,
+            issuer: self.place.issuer.clone(),
             keys,
             age: keeping.rhythm.age(now),
             alarm: keeping.rhythm.is_alarming(now),
             trouble: keeping.trouble.clone(),
         }
+    }
+
+    /// How many attempts have come to an end, now and from now on.
+    #[cfg(test)]
+    pub fn attempts_so_far(&self) -> watch::Receiver<u64> {
+        self.attempts.subscribe()
     }
 
     /// Completes when so many attempts to fetch or read have come to an end.

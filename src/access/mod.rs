@@ -4,6 +4,7 @@
 //! was fetched. A configuration whose keys cannot be used leaves the old gates standing.
 
 pub mod countries;
+pub mod feed;
 mod gate;
 mod jwks;
 mod keys;
@@ -25,12 +26,12 @@ use crate::outbound::tls::TlsSetupError;
 use crate::region::secrets::RegionKeys;
 use crate::rules::session::Named;
 use crate::rules::token::Reason;
-use crate::sessions::{self, Prints};
+use crate::sessions::Prints;
 use crate::tasks::Tasks;
 use crate::telemetry::metrics::{Family, Labels, Value};
 
 pub use gate::{Gate, Verdict};
-pub use keys::KeysFigures;
+pub use keys::{KeyFigures, KeysFigures};
 
 use gate::{Common, Sealing};
 use keys::{IssuerKeys, Place};
@@ -132,7 +133,7 @@ impl Accesses {
         let mut all = Vec::new();
         for (index, issuer) in access.issuers.iter().enumerate() {
             let (source, algorithms) = (issuer.keys.clone(), issuer.algorithms.clone());
-            let place = Place { access: name.clone(), index, source, algorithms };
+            let place = Place { access: name.clone(), index, issuer: issuer.issuer.clone(), source, algorithms };
             let keys = IssuerKeys::new(place, &self.clock)?;
             let known = old.get(&name).and_then(|entry| entry.keys.iter().find(|other| other.is_as(&keys)));
             let keys = known.cloned().unwrap_or_else(|| {
@@ -147,11 +148,6 @@ impl Accesses {
     /// The gate of an access.
     pub fn gate(&self, access: &str) -> Option<Arc<Gate>> {
         self.gates.load().get(access).map(|entry| entry.gate.clone())
-    }
-
-    /// The names of all accesses.
-    pub fn names(&self) -> Vec<Arc<str>> {
-        self.gates.load().keys().cloned().collect()
     }
 
     /// How they are.
@@ -178,7 +174,7 @@ impl Accesses {
                     age = age.with(labels.clone(), Value::Gauge(time.as_secs_f64()));
                 }
                 alarm = alarm.with(labels.clone(), Value::Gauge(f64::from(u8::from(issuer.alarm))));
-                let count = issuer.keys.iter().map(|(_, _, count, _)| count).sum();
+                let count = issuer.keys.iter().map(|key| key.used).sum();
                 used = used.with(labels, Value::Counter(count));
             }
         }
@@ -211,17 +207,11 @@ impl Accesses {
 }
 
 impl Prints for Accesses {
-    fn print(&self, access: &str, named: sessions::Named, text: &str) -> Option<u64> {
-        let named = match named {
-            sessions::Named::Subject => Named::Subject,
-            sessions::Named::Token => Named::Token,
-            sessions::Named::Key => Named::Key,
-            sessions::Named::Issuer => Named::Issuer,
-        };
-        Some(self.gate(access)?.print(named, text))
+    fn accesses(&self) -> Vec<Arc<str>> {
+        self.gates.load().keys().cloned().collect()
     }
 
-    fn accesses(&self) -> Vec<Arc<str>> {
-        self.names()
+    fn print(&self, access: &str, named: Named, text: &str) -> Option<u64> {
+        Some(self.gate(access)?.print(named, text))
     }
 }

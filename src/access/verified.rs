@@ -1,7 +1,7 @@
 //! What was verified a moment ago: a token's signature costs up to 60 µs, a look costs one hash of it.
 //!
 //! An entry holds for one gate and one set of keys: a key that is withdrawn, or a reload, makes it worthless at once. It
-//! lives until the token expires, at most a minute; a refusal for some seconds. Time, parties, the request, revocations
+//! lives until the token expires, at most a minute; a refusal, and a token that has expired, for some seconds. Time, parties, the request, revocations
 //! and sessions are judged anew at every request.
 
 use std::sync::Arc;
@@ -24,6 +24,8 @@ const REFUSED: u64 = 20_000;
 pub(super) struct Verified {
     /// What it says.
     pub claims: Arc<Claims>,
+    /// What it is known by where it has no identifier: SHA-256 of what is signed.
+    pub print: [u8; 32],
     /// Whose it is, among the issuers of the access.
     pub issuer: usize,
     /// The generation of that issuer's keys.
@@ -66,9 +68,11 @@ impl Memory {
         (now < until).then_some(Err(rejection))
     }
 
-    /// Remembers a token that was verified.
+    /// Remembers a token that was verified. One that has expired, too, for a moment: it is asked for again, and what it
+    /// says of that may be answered.
     pub fn keep(&self, name: Name, verified: Verified, now: u64) {
-        let until = verified.claims.expires.unwrap_or(u64::MAX).min(now.saturating_add(LIFE));
+        let expires = verified.claims.expires.unwrap_or(u64::MAX).max(now.saturating_add(SHORT_LIFE));
+        let until = expires.min(now.saturating_add(LIFE));
         self.good.insert(name, (verified, until));
     }
 

@@ -26,9 +26,9 @@ pub use listen::{AdminListener, BindError, tls};
 use listen::{Caller, TlsListener};
 pub use revoke::Within;
 pub use status::{
-    CacheStatus, CapacityStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus,
-    Problem, RegionNode, RegionStatus, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, SessionsStatus,
-    Status, StreamStatus, WebhookStatus, WorkerHealth,
+    AccessStatus, CacheStatus, CapacityStatus, Connections, DiskStatus, IssuerStatus, KeyStatus, ListenerStatus,
+    LiveStatus, OriginStatus, PlaylistStatus, Problem, RegionNode, RegionStatus, Reloaded, Resident, ResourceStatus,
+    RouteRoom, RouteStatus, SessionsStatus, Status, StreamStatus, WebhookStatus, WorkerHealth,
 };
 
 /// What the admin API may order the node to do. The node answers each through its channel.

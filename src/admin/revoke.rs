@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::config::value;
-use crate::rules::session::{Revocation, SessionId, What};
-use crate::sessions::{Kept, Named, Prints, Source};
+use crate::rules::session::Revocation;
+use crate::rules::session::naming::{Meant, Naming};
+use crate::sessions::{self, Kept, Source};
 
 use super::Admin;
 use super::api::problem;
@@ -72,26 +73,6 @@ pub struct RevokeOutcome {
 /// Why an order is none: the place, and what would help.
 type Nonsense = (&'static str, String);
 
-/// What an order names.
-#[derive(Debug, PartialEq, Eq)]
-enum Meant {
-    Session(SessionId),
-    Text(Named, &'static str, String),
-    IssuedBefore(u64),
-    All,
-}
-
-impl Meant {
-    const fn word(&self) -> &'static str {
-        match self {
-            Self::Session(_) => "session",
-            Self::Text(_, word, _) => word,
-            Self::IssuedBefore(_) => "issued_before",
-            Self::All => "all",
-        }
-    }
-}
-
 impl RevokeOrder {
     fn read(body: &[u8]) -> Result<Self, Nonsense> {
         let order: Self = serde_json::from_slice(body).map_err(|error| ("body", format!("{error}; {REMEDY}")))?;
@@ -102,49 +83,21 @@ impl RevokeOrder {
     }
 
     fn meant(&self) -> Result<Meant, Nonsense> {
-        let text = |named, word, text: &Option<String>| text.clone().map(|text| Meant::Text(named, word, text));
-        let session = self.session.as_deref().map(|text| {
-            let digits = "a session is the 24 hexadecimal digits of Weir-Session and of the logs";
-            SessionId::read(text).map(Meant::Session).ok_or(("session", digits.to_owned()))
-        });
-        let named = [
-            session.transpose()?,
-            text(Named::Subject, "subject", &self.subject),
-            text(Named::Token, "token_id", &self.token_id),
-            text(Named::Key, "kid", &self.kid),
-            text(Named::Issuer, "issuer", &self.issuer),
-            self.issued_before.map(Meant::IssuedBefore),
-            self.all.then_some(Meant::All),
-        ];
-        let mut named = named.into_iter().flatten();
-        match (named.next(), named.next()) {
-            (Some(Meant::Text(_, word, text)), None) if text.is_empty() => Err((word, "it is empty".to_owned())),
-            (Some(meant), None) => Ok(meant),
-            (None, _) => Err(("body", format!("say what is revoked: {REMEDY}"))),
-            (Some(one), Some(other)) => {
-                let both = format!("{} and {} exclude each other", one.word(), other.word());
-                Err(("body", format!("{both}: order one after the other")))
-            }
-        }
+        let naming = Naming {
+            session: self.session.clone(),
+            subject: self.subject.clone(),
+            token_id: self.token_id.clone(),
+            kid: self.kid.clone(),
+            issuer: self.issuer.clone(),
+            issued_before: self.issued_before,
+            all: self.all,
+            until: None,
+        };
+        naming.meant().map_err(|why| match why.place() {
+            Some(place) => (place, why.to_string()),
+            None => ("body", format!("{why}; {REMEDY}")),
+        })
     }
-}
-
-/// What is meant, by its print.
-fn what(meant: &Meant, access: &str, prints: &dyn Prints) -> Option<What> {
-    Some(match meant {
-        Meant::Session(id) => What::Session(*id),
-        Meant::IssuedBefore(moment) => What::IssuedBefore(*moment),
-        Meant::All => What::All,
-        Meant::Text(named, _, text) => {
-            let print = prints.print(access, *named, text)?;
-            match named {
-                Named::Subject => What::Subject(print),
-                Named::Token => What::Token(print),
-                Named::Key => What::Key(print),
-                Named::Issuer => What::Issuer(print),
-            }
-        }
-    })
 }
 
 /// Takes a session, a subject, a token or more back. When it answers, it is in force on this node and, where there is a
@@ -177,8 +130,12 @@ async fn carry_out(admin: &Admin, order: RevokeOrder) -> Result<RevokeOutcome, N
     }
     let time = order.time.as_deref().map(value::time).transpose();
     let time = time.map_err(|_| ("for", value::TIMES.to_owned()))?;
-    let time = time.unwrap_or(admin.edge.policies().config.limits.revoked_for);
-    let what = what(&meant, &order.access, &*admin.prints).ok_or(("access", "it is being set up".to_owned()))?;
+    let policies = admin.edge.policies();
+    let access = policies.config.accesses.iter().find(|access| access.name == order.access);
+    let default = policies.config.limits.revoked_for.max(access.map(|access| access.session_life).unwrap_or_default());
+    let time = time.unwrap_or(default);
+    let what =
+        sessions::what(&meant, &order.access, &*admin.prints).ok_or(("access", "it is being set up".to_owned()))?;
     let wall = admin.edge.clock.wall();
     let at = wall.since_epoch().as_secs();
     let until = at.saturating_add(time.as_secs().max(1));
@@ -209,16 +166,17 @@ pub(super) const fn warning(kept: Kept) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::session::{Named, SessionId};
 
     #[test]
     fn an_order_names_one_thing_or_says_what_is_wrong_with_it() {
         let meant = |text: &str| RevokeOrder::read(text.as_bytes()).and_then(|order| order.meant());
-        let text = |named, word, text: &str| Meant::Text(named, word, text.to_owned());
+        let text = |named, text: &str| Meant::Text(named, text.to_owned());
         for (order, meaning) in [
-            (r#"{"access": "a", "subject": "alice"}"#, text(Named::Subject, "subject", "alice")),
-            (r#"{"access": "a", "token_id": "7"}"#, text(Named::Token, "token_id", "7")),
-            (r#"{"access": "a", "kid": "k", "for": "1h"}"#, text(Named::Key, "kid", "k")),
-            (r#"{"access": "a", "issuer": "https://i"}"#, text(Named::Issuer, "issuer", "https://i")),
+            (r#"{"access": "a", "subject": "alice"}"#, text(Named::Subject, "alice")),
+            (r#"{"access": "a", "token_id": "7"}"#, text(Named::Token, "7")),
+            (r#"{"access": "a", "kid": "k", "for": "1h"}"#, text(Named::Key, "k")),
+            (r#"{"access": "a", "issuer": "https://i"}"#, text(Named::Issuer, "https://i")),
             (r#"{"access": "a", "issued_before": 1700000000}"#, Meant::IssuedBefore(1_700_000_000)),
             (r#"{"access": "a", "all": true}"#, Meant::All),
             (

@@ -41,6 +41,8 @@ pub struct Status {
     pub streams: Vec<StreamStatus>,
     /// The live edge.
     pub live: LiveStatus,
+    /// Whose tokens count, and the keys of those who issue them.
+    pub access: Vec<AccessStatus>,
     /// Who is watching what is gated, and what was revoked.
     pub sessions: SessionsStatus,
     /// How full the node is; `null`: everybody is let in.
@@ -51,6 +53,43 @@ pub struct Status {
     pub region: Option<RegionStatus>,
     /// The backends that are told of sessions.
     pub webhooks: Vec<WebhookStatus>,
+}
+
+/// An access.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct AccessStatus {
+    /// Its name.
+    pub name: String,
+    /// Its issuers, in the order of the configuration.
+    pub issuers: Vec<IssuerStatus>,
+}
+
+/// An issuer of tokens.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct IssuerStatus {
+    /// Its name in `iss`; `null`: that is not checked.
+    pub issuer: Option<String>,
+    /// Its keys that are in force; none: tokens are refused with `keys-unavailable`.
+    pub keys: Vec<KeyStatus>,
+    /// Since they last came from it; `null`: they did not, or are kept in files.
+    pub fetched_seconds_ago: Option<f64>,
+    /// What the last attempt to get them failed with; the last good ones stay in force.
+    pub trouble: Option<String>,
+    /// Whether they could not be fetched for a day.
+    pub alarm: bool,
+}
+
+/// A key that verifies tokens.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct KeyStatus {
+    /// Its identifier.
+    pub kid: Option<String>,
+    /// Its algorithm.
+    pub algorithm: &'static str,
+    /// Tokens whose signature it has verified since the node started.
+    pub used: u64,
+    /// When it last did, in seconds since the epoch; `null`: never.
+    pub last_used: Option<u64>,
 }
 
 /// The nodes that are told of revocations, sessions and purges.

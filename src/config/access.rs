@@ -8,6 +8,7 @@ use http::HeaderName;
 use crate::rules::token::Format;
 pub use crate::rules::token::carrier::{Carrier, CarrierNames, CarrierPosition};
 
+use super::feed::{self, Feed};
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
 use super::issuer::issuers;
@@ -55,6 +56,8 @@ pub struct Access {
     pub revoked_bodies: RevokedBodies,
     /// Whom it tells what happens to its sessions.
     pub webhook: Option<Webhook>,
+    /// From where it learns what its backend takes back.
+    pub feed: Option<Feed>,
 }
 
 /// How what a playlist names inherits the viewer's right to it.
@@ -125,6 +128,7 @@ fn access(name: String, mut section: Section<'_>, base: &Path) -> Option<Access>
     let session_limit = choice(&mut section, "session_limit", &LIMITS);
     let revoked_bodies = choice(&mut section, "revoked_bodies", &BODIES);
     let webhook = section.table("webhook").and_then(|section| webhook::webhook(section, base));
+    let feed = section.table("feed").and_then(|section| feed::feed(section, base));
     section.finish();
     let inherit = inherit.unwrap_or(Inherit::Path);
     if let Some(value) = typed_position.filter(|_| inherit != Inherit::Path) {
@@ -147,6 +151,7 @@ fn access(name: String, mut section: Section<'_>, base: &Path) -> Option<Access>
         session_limit: session_limit.unwrap_or(SessionLimit::RefuseNewest),
         revoked_bodies: revoked_bodies.unwrap_or(RevokedBodies::Cut),
         webhook,
+        feed,
     })
 }
 

@@ -11,12 +11,13 @@ use crate::rules::token::algorithm::Algorithm;
 use crate::rules::token::jwk;
 use crate::rules::token::jwt::{BadName, ClaimNames, JwtTerms};
 use crate::rules::token::key::{BadKey, Key, KeySet};
-use crate::rules::token::terms::{AnyPath, CatrDeadline, FormatTerms, HdntsTerms, OlderHash};
+use crate::rules::token::mint::SigningKey;
+use crate::rules::token::terms::{CatrDeadline, FormatTerms, HdntsTerms};
 
 use super::file::{Section, Value, ms};
 use super::finding::Complaint;
 use super::suggest::nearest;
-use super::{OriginTls, Secret, material, origin};
+use super::{OriginTls, Secret, formats, material, origin};
 
 const YEAR_MS: u64 = 366 * 86_400_000;
 const SOURCES: &str = "one of `jwks`, `jwks_file`, `public_key_file` and `hmac_secret_file`";
@@ -46,6 +47,8 @@ pub struct Issuer {
     pub catr_deadline: Option<CatrDeadline>,
     /// What its edge tokens are like.
     pub hdnts: HdntsTerms,
+    /// What tokens are renewed with, in the issuer's place; `None`: they are not.
+    pub renewal_key: Option<SigningKey>,
 }
 
 impl Issuer {
@@ -195,6 +198,7 @@ struct Common {
     max_lifetime: Option<Duration>,
     catr_deadline: Option<CatrDeadline>,
     hdnts: Option<HdntsTerms>,
+    renewal_key: Option<SigningKey>,
 }
 
 /// Who issues the tokens of an access; `None`: that is said wrongly.
@@ -254,6 +258,7 @@ fn listed<'a>(mut section: Section<'a>, base: &Path, common: &Common) -> Option<
         max_lifetime: own.max_lifetime.or(common.max_lifetime),
         catr_deadline: own.catr_deadline.or(common.catr_deadline),
         hdnts: own.hdnts.or_else(|| common.hdnts.clone()),
+        renewal_key: own.renewal_key.or_else(|| common.renewal_key.clone()),
     };
     let source = source(&mut section, base, merged.algorithms.as_deref().unwrap_or_default(), true);
     section.finish();
@@ -273,6 +278,7 @@ fn build(issuer: Option<String>, source: Source<'_>, common: Common) -> Issuer {
         max_lifetime: common.max_lifetime,
         catr_deadline: common.catr_deadline,
         hdnts: common.hdnts.unwrap_or_default(),
+        renewal_key: common.renewal_key,
     }
 }
 
@@ -293,25 +299,13 @@ fn common(section: &mut Section<'_>, base: &Path) -> Common {
     Common {
         audience: section.value("audience").as_ref().and_then(name),
         algorithms: section.value("algorithms").and_then(|value| algorithms(&value)),
-        formats: section.value("formats").and_then(|value| formats(&value)),
-        token_type: section.value("token_type").and_then(|value| token_type(&value)),
+        formats: section.value("formats").and_then(|value| formats::list(&value)),
+        token_type: section.value("token_type").and_then(|value| formats::token_type(&value)),
         claims: claims.and_then(claim_names),
         max_lifetime: section.value("max_lifetime").and_then(|value| value.time(ms(1_000..YEAR_MS))),
         catr_deadline: section.value("catr_deadline").and_then(|value| value.choice(&deadlines)),
-        hdnts: section.table("hdnts").map(|table| hdnts(table, base)),
-    }
-}
-
-/// What edge tokens are like.
-fn hdnts(mut section: Section<'_>, base: &Path) -> HdntsTerms {
-    let salt = section.value("salt_file").and_then(|value| material::secret(&value, base));
-    let older = section.value("sha1").and_then(|value| value.flag());
-    let any = section.value("any_path").and_then(|value| value.flag());
-    section.finish();
-    HdntsTerms {
-        salt: salt.map(|salt| Zeroizing::new(salt.reveal().to_owned())),
-        older: if older == Some(true) { OlderHash::Sha1 } else { OlderHash::Refused },
-        any: if any == Some(true) { AnyPath::Allowed } else { AnyPath::Refused },
+        hdnts: section.table("hdnts").map(|table| formats::hdnts(table, base)),
+        renewal_key: section.value("renewal_key_file").and_then(|value| formats::renewal_key(&value, base)),
     }
 }
 
@@ -348,31 +342,6 @@ fn algorithms(value: &Value<'_>) -> Option<Vec<Algorithm>> {
         value.place.refuse(Complaint::new("no key may have any algorithm").remedy(remedy));
     }
     Some(algorithms)
-}
-
-const FORMATS: [(&str, Format); 4] =
-    [("jwt", Format::Jwt), ("uri-signing", Format::UriSigning), ("cat", Format::Cat), ("hdnts", Format::Hdnts)];
-
-fn formats(value: &Value<'_>) -> Option<Vec<Format>> {
-    let list = value.one_or_many()?;
-    if list.is_empty() {
-        let complaint = Complaint::new("no format is taken, so no token is");
-        value.place.refuse(complaint.accepted("\"jwt\", \"uri-signing\", \"cat\", \"hdnts\"").remedy("name one"));
-    }
-    let mut formats: Vec<_> = list.iter().filter_map(|item| item.choice(&FORMATS)).collect();
-    formats.dedup();
-    Some(formats)
-}
-
-fn token_type(value: &Value<'_>) -> Option<String> {
-    let text = value.text()?;
-    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"+-./_".contains(&octet);
-    if !text.bytes().all(plain) {
-        let complaint = Complaint::new("not a type that tokens name").found(value.place.typed());
-        value.place.refuse(complaint.accepted("a type like \"at+jwt\", as `typ` says it"));
-        return None;
-    }
-    Some(text.to_owned())
 }
 
 fn claim_names(section: Section<'_>) -> Option<ClaimNames> {
@@ -445,7 +414,7 @@ fn source<'a>(section: &mut Section<'a>, base: &Path, algorithms: &[Algorithm], 
     }
 }
 
-fn url(value: &Value<'_>) -> Option<Uri> {
+pub(super) fn url(value: &Value<'_>) -> Option<Uri> {
     let text = value.text()?;
     let uri = text.parse::<Uri>().ok().filter(|uri| {
         let plain = uri.authority().is_some_and(|authority| {
@@ -470,7 +439,7 @@ fn url(value: &Value<'_>) -> Option<Uri> {
 }
 
 /// Keys in files, or in the environment: each is read, so that a wrong one is a finding.
-fn kept(value: &Value<'_>, form: KeyForm, base: &Path, algorithms: &[Algorithm]) -> Option<KeptKeys> {
+pub(super) fn kept(value: &Value<'_>, form: KeyForm, base: &Path, algorithms: &[Algorithm]) -> Option<KeptKeys> {
     let values = if value.is_table() { vec![value.clone()] } else { value.one_or_many()? };
     if values.is_empty() {
         value.place.refuse(Complaint::new("no file is named").remedy("name one"));

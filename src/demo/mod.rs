@@ -1,21 +1,24 @@
 //! `weir demo`: a live origin, a node and a player page in one process on loopback, from the same public parts as
-//! everything else. Needs no configuration, and no network but that hls.js is installed once through npm.
+//! everything else; with `--gated` an issuer of tokens beside them. Needs no configuration, and no network but that hls.js is installed once through npm.
 
 mod certificates;
+mod issuer;
 mod page;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tokio::runtime::Builder;
 use weir_loadtest::origin::{Origin, OriginConfig, Running};
 
+use crate::clock::Clock;
 use crate::config::{Config, Problems};
 use crate::node::{Node, StartError};
 
 use certificates::Certificates;
+use issuer::Issuer;
 use page::{Page, Player};
 
 /// Where the demo's parts listen, and how it behaves.
@@ -33,6 +36,17 @@ pub struct Options {
     pub browser: Browser,
     /// How the addresses are printed.
     pub print: Print,
+    /// Who sees the streams.
+    pub audience: Audience,
+}
+
+/// Who sees the demo's streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Everybody.
+    Everybody,
+    /// Who has a link of the demo's issuer.
+    Gated,
 }
 
 /// Whether a browser is opened.
@@ -109,20 +123,33 @@ async fn play(options: &Options) -> Result<(), DemoError> {
     let certificates = Certificates::make()?;
     let origin = Origin::start(OriginConfig { http: options.origin, ..OriginConfig::default() }).await?;
     let page = Page::bind().await?;
-    let (config, _) =
-        Config::parse(&edge_toml(options, &origin, page.address(), &certificates), certificates.folder())?;
+    let issuer = match options.audience {
+        Audience::Everybody => None,
+        Audience::Gated => Some(Issuer::bind().await?),
+    };
+    let secrets = issuer.is_some().then(|| issuer::secrets(certificates.folder())).transpose()?;
+    let own = (page.address(), issuer.as_ref().map(Issuer::address), secrets.as_deref());
+    let (config, _) = Config::parse(&edge_toml(options, &origin, own, &certificates), certificates.folder())?;
     let mut node = Node::start(config, None).await?;
 
     let addresses = addresses(&node, &origin, &certificates);
-    let mut serving = std::pin::pin!(page.serve(&addresses, &player));
-    print(options.print, &addresses, &player)?;
+    let admin = node.address("admin").expect("the demo's node has an admin listener");
+    let desk = async move {
+        match issuer {
+            Some(issuer) => issuer.serve(admin, Clock::system()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let pages = page.serve(&addresses, &player, options.audience);
+    let mut serving = std::pin::pin!(async move { tokio::join!(pages, desk) });
+    print(options, &addresses, &player)?;
     if options.browser == Browser::Open {
         open_browser(&addresses.page);
     }
     tokio::select! {
         result = &mut interrupted => result?,
         _ = terminated.recv() => {}
-        () = &mut serving => {}
+        _ = &mut serving => {}
         () = node.ended() => {}
     }
     if options.print == Print::Text {
@@ -130,7 +157,7 @@ async fn play(options: &Options) -> Result<(), DemoError> {
     }
     tokio::select! {
         () = node.stop() => {}
-        () = &mut serving => {}
+        _ = &mut serving => {}
         // Whoever presses Ctrl-C twice does not want to wait for viewers to finish.
         _ = tokio::signal::ctrl_c() => {}
     }
@@ -139,14 +166,21 @@ async fn play(options: &Options) -> Result<(), DemoError> {
 }
 
 /// The demo's node, as a file would describe it.
-fn edge_toml(options: &Options, origin: &Running, page: SocketAddr, certificates: &Certificates) -> String {
+fn edge_toml(
+    options: &Options,
+    origin: &Running,
+    (page, issuer, secrets): (SocketAddr, Option<SocketAddr>, Option<&Path>),
+    certificates: &Certificates,
+) -> String {
     let Options { http, https, admin, .. } = options;
     let (origin, cert, key) = (origin.addr(), certificates.cert(), certificates.key());
     let (cert, key) = (cert.display(), key.display());
+    let secrets = secrets.map_or_else(String::new, |file| format!("secrets = \"{}\"", file.display()));
     let mut toml = format!(
         r#"
 [node]
 name = "weir-demo"
+{secrets}
 [listen]
 http = ["{http}"]
 https = ["{https}"]
@@ -163,8 +197,29 @@ url = "http://{origin}"
 url = "http://{page}"
 "#
     );
+    let access = if issuer.is_some() { format!("access = \"{}\"\n", issuer::ACCESS) } else { String::new() };
     for path in ["live", "br", "plain", "ts", "vod", "ssai", "blob"] {
-        toml += &format!("[[route]]\nname = \"{path}\"\npath = \"/{path}/\"\norigins = [\"origin\"]\n");
+        toml += &format!("[[route]]\nname = \"{path}\"\npath = \"/{path}/\"\norigins = [\"origin\"]\n{access}");
+    }
+    if let Some(issuer) = issuer {
+        let (name, audience) = (issuer::NAME, issuer::AUDIENCE);
+        toml += &format!(
+            r#"
+[access.{}]
+issuer = "{name}"
+audience = "{audience}"
+jwks = "http://{issuer}/jwks.json"
+[origins.issuer]
+url = "http://{issuer}"
+[[route]]
+name = "issuer"
+path = "{}"
+origins = ["issuer"]
+live = "off"
+"#,
+            issuer::ACCESS,
+            issuer::DESK
+        );
     }
     toml + "[[route]]\nname = \"page\"\npath = \"/\"\norigins = [\"page\"]\n"
 }
@@ -187,14 +242,26 @@ fn addresses(node: &Node, origin: &Running, certificates: &Certificates) -> Addr
     }
 }
 
-fn print(print: Print, addresses: &Addresses, player: &Player) -> io::Result<()> {
-    if print == Print::Json {
+fn print(options: &Options, addresses: &Addresses, player: &Player) -> io::Result<()> {
+    if options.print == Print::Json {
         return say(&format!("{}\n", serde_json::to_string(addresses)?));
     }
     let Addresses { page, page_https, stream, stream_https, origin_stream, origin_control, admin, ca, spki, .. } =
         addresses;
     let ca = ca.display();
     let https = page_https.trim_start_matches("https://").trim_end_matches('/');
+    if options.audience == Audience::Gated {
+        return say(&format!(
+            "
+  the paywall   {page}   a working link, an expired one, a forged one; taking back
+                {page_https}
+  admin         {admin}/status
+
+  Everything below /live/ is gated: {stream} alone is refused, and says why.
+  Ctrl-C ends all of it.
+"
+        ));
+    }
     let missing = player.missing().map(|missing| format!("\n  note          {missing}")).unwrap_or_default();
     say(&format!(
         "

@@ -12,9 +12,10 @@ use axum::routing::get;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::Addresses;
+use super::{Addresses, Audience};
 
 const HTML: &str = include_str!("player.html");
+const GATED: &str = include_str!("gated.html");
 /// Where the repository and the container image keep the player.
 const PLACES: [&str; 2] = ["node_modules/hls.js/dist/hls.min.js", "/usr/share/weir/hls.min.js"];
 
@@ -91,7 +92,7 @@ impl Page {
     }
 
     /// Serves the page with what it must know.
-    pub fn serve(self, addresses: &Addresses, player: &Player) -> impl Future<Output = ()> + use<> {
+    pub fn serve(self, addresses: &Addresses, player: &Player, audience: Audience) -> impl Future<Output = ()> + use<> {
         let trust = format!("chromium --ignore-certificate-errors-spki-list={}", addresses.spki);
         let facts = json!({
             "stream": "/live/master.m3u8",
@@ -102,7 +103,8 @@ impl Page {
         });
         // Within a script element only this could end it.
         let facts = facts.to_string().replace('<', "\\u003c");
-        let html = HTML.replace("__FACTS__", &facts);
+        let page = if audience == Audience::Gated { GATED } else { HTML };
+        let html = page.replace("__FACTS__", &facts);
         let script = match player {
             Player::Found(path) => std::fs::read(path).unwrap_or_default(),
             Player::Missing(_) => Vec::new(),

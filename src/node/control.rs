@@ -67,6 +67,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
     if let Some(folder) = state {
         numbers::write(&shared, &folder).await;
     }
+    shared.feeds.close();
     sessions::flush(&shared).await;
     shared.edge.live.close();
     let until = shared.clock.now() + region::FAREWELL;
@@ -170,6 +171,9 @@ impl Shared {
             .map_err(|error| (error.to_string(), "make the file readable and reload"))?;
         self.edge.cache.reconfigure(cache_bounds(&config));
         self.edge.sessions.set_bounds(sessions::bounds(&config));
+        self.feeds
+            .follow(&config.accesses, config.limits.revoked_for)
+            .map_err(|error| (error.to_string(), "make the file readable and reload"))?;
         self.hall.settings.store(Arc::new(tcp::Settings {
             limits: config.limits.clone(),
             trusted_proxies: config.listen.trusted_proxies.clone(),

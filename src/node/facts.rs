@@ -21,7 +21,7 @@ use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
 
 use super::doors::Doors;
-use super::{Shared, disk, limits, memory, region, sessions, streams};
+use super::{Shared, access, disk, limits, memory, region, sessions, streams};
 
 /// A worker whose loop takes longer than this to answer is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -60,6 +60,7 @@ impl Node for Shared {
                 .collect(),
             streams: self.edge.traffic.streams.totals().into_iter().map(stream).collect(),
             live: streams::status(self),
+            access: access::status(self),
             sessions: sessions::status(self),
             capacity: limits::status(self),
             tasks: self.living_tasks(),

@@ -1,6 +1,7 @@
 //! A running node: the only module that knows all parts. `start` puts them together, `control` keeps them in order
 //! (reload, drain, stop), `facts` says how they are.
 
+mod access;
 mod control;
 mod disk;
 mod doors;
@@ -29,6 +30,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::feed::Feeds;
 use crate::access::webhooks::Webhooks;
 use crate::access::{AccessError, Accesses};
 use crate::admin::{self, AdminListener, BindError, Command, Guard};
@@ -91,8 +93,8 @@ pub enum StartError {
     /// An origin's TLS cannot be set up.
     #[error(transparent)]
     Origin(#[from] OriginSetupError),
-    /// A webhook's TLS cannot be set up.
-    #[error("a webhook cannot be told: {0}")]
+    /// The TLS of a webhook or of a feed cannot be set up.
+    #[error("a webhook or a feed cannot be reached: {0}")]
     Webhook(#[from] TlsSetupError),
     /// The other nodes can never be told.
     #[cfg(feature = "nats")]
@@ -140,6 +142,8 @@ struct Shared {
     secrets: Mutex<RegionKeys>,
     edge: Arc<Edge>,
     hall: Hall,
+    /// What backends take back.
+    feeds: Arc<Feeds>,
     doors: Mutex<Arc<Doors>>,
     workers: Vec<Worker>,
     bells: Arc<Bells>,
@@ -157,15 +161,27 @@ impl Node {
     /// # Errors
     /// What cannot be opened or bound; nothing is left running then.
     pub async fn start(config: Config, path: Option<PathBuf>) -> Result<Self, StartError> {
+        Self::start_at(config, path, Clock::system()).await
+    }
+
+    /// The same by another clock: tests tell a day in seconds.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub async fn start_at(config: Config, path: Option<PathBuf>, clock: Clock) -> Result<Self, StartError> {
         let config = Arc::new(config);
-        let clock = Clock::system();
         let tasks = Tasks::current();
         let sockets = Sockets::bind(&config)?;
         make_state_folder(&config)?;
         let admin_listeners = bind_admin(&config).await?;
-        let certificates = match config.tls.certificates.as_slice() {
-            [] => None,
-            pairs => Some(Certificates::load(pairs)?),
+        let secrets = secrets(&config)?;
+        let certificates = match (config.tls.certificates.as_slice(), &secrets.source) {
+            ([], _) => None,
+            (pairs, secrets::Source::Process) => Some(Certificates::load(pairs)?),
+            (pairs, _) => {
+                let tickets = tls::Tickets::new(&secrets.key("tls tickets"), clock.clone());
+                Some(Certificates::load_with(pairs, tickets)?)
+            }
         };
         let origins = Arc::new(origins(&config, &clock)?);
         let peers = config.peers.as_ref().map(of_peers).transpose()?;
@@ -184,12 +200,12 @@ impl Node {
             live.restore_numbers(numbers::read(folder));
         }
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
-        let secrets = secrets(&config)?;
         let accesses = Arc::new(Accesses::new(&config, &secrets, (clock.clone(), tasks.clone()))?);
         let voice = region::voice(&config, &secrets);
         let sessions = sessions::open(&config, &clock, &voice.bus)?;
         let webhooks = Webhooks::new(&config.node.name, clock.clone(), tasks.clone());
         webhooks.follow(&config.accesses)?;
+        let feeds = Arc::new(Feeds::new(sessions.clone(), accesses.clone(), (clock.clone(), tasks.clone())));
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone() };
         let edge = Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation));
@@ -213,6 +229,7 @@ impl Node {
             secrets: Mutex::new(secrets),
             edge,
             hall,
+            feeds,
             doors: Mutex::new(Arc::new(doors)),
             workers,
             bells,
@@ -221,6 +238,7 @@ impl Node {
             stopped: CancellationToken::new(),
         });
         shared.clone().open_admin(admin_listeners, &config, &commands)?;
+        shared.feeds.follow(&config.accesses, config.limits.revoked_for)?;
         shared.keep_up(&config);
         let ended = tasks.spawn("control", control::run(shared.clone(), orders));
         Ok(Self { shared, commands, ended })

@@ -137,5 +137,23 @@ pub(super) fn families(shared: &Shared) -> Vec<Family> {
             Family::gauge("weir_journal_waiting_bytes", "Events that are not kept yet", figures.waiting as f64),
         ]);
     }
+    families.extend(of_feeds(shared));
     families
+}
+
+fn of_feeds(shared: &Shared) -> [Family; 4] {
+    let mut batches = Family::new("weir_revocation_feed_batches", "Batches of the backend's feed that were taken");
+    let mut failures = Family::new("weir_revocation_feed_failures", "Rounds of the backend's feed that failed");
+    let mut age = Family::new("weir_revocation_feed_age_seconds", "Since the backend's feed was last up to date");
+    let mut alarm = Family::new("weir_revocation_feed_alarm", "1 where the backend's feed is behind");
+    for feed in shared.feeds.figures() {
+        let labels = || vec![("access", feed.access.to_string())];
+        batches = batches.with(labels(), Value::Counter(feed.batches));
+        failures = failures.with(labels(), Value::Counter(feed.failures));
+        if let Some(time) = feed.age {
+            age = age.with(labels(), Value::Gauge(time.as_secs_f64()));
+        }
+        alarm = alarm.with(labels(), Value::Gauge(f64::from(u8::from(feed.alarm))));
+    }
+    [batches, failures, age, alarm]
 }

@@ -27,6 +27,26 @@ pub(super) struct Explanation {
     stored: Stored,
     verdict: String,
     refusal: Option<String>,
+    access: Option<Access>,
+}
+
+/// What an access says of the request.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Access {
+    name: String,
+    cut: Vec<String>,
+    verdict: String,
+    session: Option<String>,
+}
+
+impl Access {
+    fn rows(&self, text: &mut String) {
+        row(text, "access", &plain(&self.name));
+        row(text, "  cut", &list(self.cut.iter().map(|cut| plain(cut))));
+        row(text, "  verdict", &plain(&self.verdict));
+        row(text, "  session", &plain(self.session.as_deref().unwrap_or_default()));
+    }
 }
 
 /// What is stored, and what is under way.
@@ -134,6 +154,9 @@ impl Explanation {
         row(&mut text, "of the origins", &list(self.origin_terms.iter().map(|term| plain(term))));
         row(&mut text, "dropped", &list(self.dropped.iter().map(|name| plain(name))));
         self.stored.rows(&mut text);
+        if let Some(access) = &self.access {
+            access.rows(&mut text);
+        }
         row(&mut text, "limits", &list(self.limits.iter().map(|limit| plain(limit))));
         row(&mut text, "verdict", &plain(&self.verdict));
         row(&mut text, "refusal", &plain(self.refusal.as_deref().unwrap_or_default()));
@@ -157,6 +180,25 @@ mod tests {
   route            live
   key              k
   not in the key   cookie
+  verdict          would be served
+"
+        );
+    }
+
+    #[test]
+    fn what_an_access_says_is_told() {
+        let explanation: Explanation = serde_json::from_str(
+            r#"{"url":"http://a/x","access":{"name":"members","cut":["token in Authorization: eyJh.1b2c"],
+                "verdict":"the token opens it","session":"00"},"verdict":"would be served"}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            explanation.text(),
+            "http://a/x
+  access           members
+    cut            token in Authorization: eyJh.1b2c
+    verdict        the token opens it
+    session        00
   verdict          would be served
 "
         );

@@ -45,7 +45,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs a whole working system on loopback: a live origin, a node and a player page
-    #[command(after_help = "Example: weir demo --no-open")]
+    #[command(after_help = "Example: weir demo --no-open\n         weir demo --gated")]
     Demo(DemoArguments),
     /// Runs a node
     #[command(after_help = "Example: weir serve --config /etc/weir/edge.toml")]
@@ -106,6 +106,7 @@ pub enum Tool {
 
 /// `weir demo`
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct DemoArguments {
     /// Cleartext address of the node
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
@@ -119,6 +120,9 @@ pub struct DemoArguments {
     /// Address of the origin
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "ADDRESS")]
     pub origin: SocketAddr,
+    /// Gate the stream: an issuer of tokens, links that work and links that do not, and a revoke button
+    #[arg(long)]
+    pub gated: bool,
     /// Leave the browser closed
     #[arg(long)]
     pub no_open: bool,

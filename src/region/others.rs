@@ -28,6 +28,8 @@ pub(super) struct Other {
     pub changed: Track,
     /// Not asked for what it lacks before then.
     pub rests_until: Tick,
+    /// Whether it was heard since this node was last alone: until then it may have told more.
+    pub is_confirmed: bool,
     living: HashMap<Key, Lives>,
     /// Sessions that ended while all were asked for: a page may still name them.
     ended: Option<HashSet<Key>>,
@@ -51,6 +53,7 @@ impl Other {
             told: Track::default(),
             changed: Track::default(),
             rests_until: now,
+            is_confirmed: true,
             living: HashMap::new(),
             ended: None,
             round: 0,
@@ -59,6 +62,7 @@ impl Other {
 
     /// It says how far it is; what is new of that.
     pub fn beat(&mut self, beat: &Beat) -> Vec<Presence> {
+        self.is_confirmed = true;
         self.told.stands_at(beat.told);
         self.changed.heard(beat.changed, beat.changes.len() as u64);
         beat.changes.iter().filter(|change| self.change(change)).cloned().collect()
@@ -92,9 +96,9 @@ impl Other {
         self.living.into_iter().map(|(key, lives)| gone(key, &lives)).collect()
     }
 
-    /// Whether nothing is lacking.
-    pub fn is_whole(&self) -> bool {
-        self.told.is_whole() && self.changed.is_whole()
+    /// Whether something is known to be lacking.
+    pub fn lacks(&self) -> bool {
+        !self.told.is_whole() || !self.changed.is_whole()
     }
 
     /// How it is.
@@ -102,7 +106,7 @@ impl Other {
         NodeFigures {
             name: self.name.clone(),
             heard: self.heard,
-            is_whole: self.is_whole(),
+            is_whole: self.is_confirmed && !self.lacks(),
             sessions: self.living.len(),
         }
     }

@@ -148,6 +148,8 @@ impl Rounds {
                 warn!("the region cannot be reached: this node goes on alone");
                 self.connected = false;
                 counts.connected.store(false, Relaxed);
+                self.others.values_mut().for_each(|other| other.is_confirmed = false);
+                self.show();
             }
             Happened::Dropped(count) => _ = counts.dropped_in.fetch_add(count, Relaxed),
             Happened::Came(to, octets) => match self.shared.seal.open(to, &octets) {
@@ -356,7 +358,7 @@ impl Rounds {
             return;
         }
         let now = self.clock.now();
-        let lacking = self.others.iter_mut().find(|(_, other)| !other.is_whole() && other.rests_until <= now);
+        let lacking = self.others.iter_mut().find(|(_, other)| other.lacks() && other.rests_until <= now);
         let Some((node, other)) = lacking else { return };
         let lack = if !other.told.is_whole() {
             other.told.lacks_from().map_or(Lack::Revocations(0), Lack::Told)

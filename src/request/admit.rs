@@ -1,7 +1,13 @@
 //! Whether a viewer who may see something is let in now: by the country that it is in, by how much its session and its
 //! address ask for, and by the room that the node has. What other nodes ask for was judged there.
 
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use http::header::{CONTENT_TYPE, USER_AGENT};
+
 use crate::access::countries::Countries;
+use crate::live::state::State;
 use crate::rules::admission::country::{Country, Elsewhere};
 use crate::rules::hls::directives::Directives;
 use crate::rules::hls::ladder::Ladder;
@@ -9,10 +15,9 @@ use crate::rules::token::carrier::Kind;
 use crate::rules::token::{Reason, Rejection};
 use crate::sessions::quota::{Exceeded, Held, Limit};
 
-use http::header::{CONTENT_TYPE, USER_AGENT};
-
 use super::answer::Answer;
 use super::asked;
+use super::authorize::Admission;
 use super::body::Content;
 use super::crowd::{Comer, Sign};
 use super::edge::Edge;
@@ -30,7 +35,16 @@ pub struct Permit {
     /// The variants that its viewer is offered.
     pub ladder: Ladder,
     /// What stands for its viewer, where that is of interest.
-    viewer: Option<u64>,
+    viewer: Option<NonZeroU64>,
+}
+
+/// A request that was let in.
+#[derive(Default)]
+pub struct Admitted {
+    /// For whom, where its route asks who it is.
+    pub admission: Option<Arc<Admission>>,
+    /// As what.
+    pub permit: Permit,
 }
 
 /// Lets a request in.
@@ -54,8 +68,9 @@ pub fn permit(edge: &Edge, head: &Head, resource: &Resource<'_>) -> Result<Permi
         return Ok(Permit::default());
     }
     let comer = comer(edge, head, resource);
-    let viewer = Some(comer.print);
-    let ladder = edge.crowd.enter(&comer, edge.clock.now()).map_err(|full| Refusal::NodeFull { retry: full.retry })?;
+    let viewer = NonZeroU64::new(comer.who.seat());
+    let entered = edge.crowd.enter(&comer, edge.clock.now(), || sign(edge, head, resource));
+    let ladder = entered.map_err(|full| Refusal::NodeFull { retry: full.retry })?;
     Ok(Permit { ladder, viewer })
 }
 
@@ -69,9 +84,9 @@ pub fn country(countries: &Countries, head: &Head) -> Option<Country> {
 ///
 /// # Errors
 /// `TooManyRequests`: as many of the session are held as may be.
-pub fn hold(edge: &Edge, resource: &Resource<'_>) -> Result<Option<Held>, Refusal> {
+pub fn hold(edge: &Edge, resource: &Resource<'_>) -> Result<Option<Box<Held>>, Refusal> {
     let session = resource.admission.as_ref().map(|admission| admission.session.id());
-    Ok(session.map(|session| edge.quota.hold(session)).transpose()?)
+    Ok(session.map(|session| edge.quota.hold(session)).transpose()?.map(Box::new))
 }
 
 /// What a refusal comes to once it is counted: whoever tries one token after the other is told to wait.
@@ -108,52 +123,51 @@ const fn is_guess(reason: Reason) -> bool {
 fn comer<'a>(edge: &Edge, head: &Head, resource: &'a Resource<'_>) -> Comer<'a> {
     let route = &resource.route.name;
     let admission = resource.admission.as_ref();
-    let print = match admission {
-        Some(admission) => edge.crowd.print((route, admission.session.id())),
+    let who = match admission {
+        Some(admission) => edge.crowd.who((route, admission.session.id()), ()),
         None => {
-            let household = edge.policies().config.limits.prefixes().of(head.viewer.address.ip());
             let agent = head.headers.get(USER_AGENT).map(http::HeaderValue::as_bytes);
-            edge.crowd.print((route, household, agent))
+            edge.crowd.who((route, head.viewer.address.ip(), agent), head.viewer.address.port())
         }
     };
     Comer {
-        print,
+        who,
         route,
         promise: resource.route.config.promise,
         tier: admission.and_then(|admission| admission.grant.tier.as_deref()),
-        sign: sign(head, resource),
     }
 }
 
 /// What a request says of who asks. Players begin with a playlist; a session in a URL or a cookie was begun with a token,
 /// and a reload that is to be held follows another one.
-fn sign(head: &Head, resource: &Resource<'_>) -> Sign {
-    let (path, query) = resource.target.split_once('?').map_or((&*resource.target, None), |(p, q)| (p, Some(q)));
-    let reloads = || Directives::take(query).0.is_ok_and(|directives| directives.msn.is_some());
-    match &resource.admission {
-        _ if !head.method.is_safe() => Sign::None,
-        Some(admission) if admission.how.0 == Kind::Session => Sign::Playing,
-        Some(_) => Sign::First,
-        None if asked::is_playlist_path(path) => {
-            if reloads() {
-                Sign::Playing
-            } else {
-                Sign::First
-            }
-        }
-        None => Sign::None,
+fn sign(edge: &Edge, head: &Head, resource: &Resource<'_>) -> Sign {
+    if !head.method.is_safe() {
+        return Sign::None;
+    }
+    if let Some(admission) = &resource.admission {
+        return if admission.how.0 == Kind::Session { Sign::Playing } else { Sign::First };
+    }
+    let path = resource.target.split('?').next().unwrap_or_default();
+    let Some(asking) = asked::is_playlist_path(path).then(|| asked::playlist(edge, resource)).flatten() else {
+        return Sign::None;
+    };
+    let is_media = || edge.live.find(&asking.key).is_some_and(|known| matches!(*known.state(), State::Media(_)));
+    match asking.directives {
+        Ok(Directives { msn: Some(_), .. }) => Sign::Playing,
+        Ok(_) | Err(_) if is_media() => Sign::Below,
+        Ok(_) | Err(_) => Sign::First,
     }
 }
 
 /// An answer that was let in: its body is measured for as long as it is sent.
-pub fn measured(edge: &Edge, resource: &Resource<'_>, mut answer: Answer) -> Answer {
+pub fn measured(edge: &Edge, admitted: &Admitted, mut answer: Answer) -> Answer {
     if matches!(answer.content, Content::Empty) {
         return answer;
     }
-    let session = resource.admission.as_ref().map(|admission| admission.session.id());
+    let session = admitted.admission.as_ref().map(|admission| admission.session.id());
     // Playlists are small, and nothing goes on without them.
     let pacer = session.filter(|_| !is_playlist(&answer)).and_then(|session| edge.quota.pacer(session));
-    let crowd = edge.crowd.is_bounded().then(|| (edge.crowd.clone(), resource.permit.viewer));
+    let crowd = edge.crowd.is_bounded().then(|| (edge.crowd.clone(), admitted.permit.viewer.map(NonZeroU64::get)));
     if pacer.is_some() || crowd.is_some() {
         let meter = Meter { crowd, pacer, clock: edge.clock.clone() };
         answer.content = Content::Metered(Box::new(Metered::new(answer.content, meter)));

@@ -50,7 +50,7 @@ impl Asking {
             key: self.key.clone(),
             target: self.target.clone(),
             admission: resource.admission.clone(),
-            permit: resource.permit,
+            ladder: resource.ladder,
         }
     }
 

@@ -1,12 +1,14 @@
 //! Who plays here, and whether there is room for more: the living part of `rules::admission::capacity`.
 //!
-//! A viewer of a gated route is its session, one of an open route its address and User-Agent: those behind one address
-//! who use the same player are one, and what they take shows in what is measured. It is let in once, by its first
-//! request for a playlist, and plays for as long as it asks for anything within `viewer_idle`.
+//! A viewer of a gated route is its session. One of an open route is the connection by which it asked for a multivariant
+//! playlist; all that come from its address with its User-Agent are its group. It has a seat, and plays for as long as it
+//! asks for anything within `viewer_idle`. Whoever comes back by another connection takes over a seat of its group that
+//! has been quiet, so that a player that reconnects is not refused; and nothing below a multivariant playlist is refused
+//! to a group that has a seat.
 //!
 //! Locks are taken in one order: the shard of a viewer, then the ledger.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -25,6 +27,10 @@ use crate::telemetry::counters::{Counter, Sharded};
 
 /// Shards of viewers; one of them is swept at a time.
 const SHARDS: usize = 16;
+/// A seat is quiet whose viewer has asked for nothing for so long: parts come more often.
+const QUIET: Duration = Duration::from_secs(2);
+/// Seats that are looked at for somebody who comes back.
+const LOOKS: usize = 32;
 /// What is older than this counts little in what is measured.
 const AVERAGE: Duration = Duration::from_secs(1);
 
@@ -32,7 +38,7 @@ const AVERAGE: Duration = Duration::from_secs(1);
 pub struct Crowd {
     capacity: ArcSwapOption<Capacity>,
     hasher: RandomState,
-    viewers: [Mutex<HashMap<u64, Seen, RandomState>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     known: AtomicUsize,
     next_sweep: AtomicUsize,
     ledger: Mutex<Ledger>,
@@ -42,8 +48,17 @@ pub struct Crowd {
     refused: [AtomicU64; Resource::ALL.len()],
 }
 
+/// Some of those who play.
+#[derive(Default)]
+struct Shard {
+    seats: HashMap<u64, Seen, RandomState>,
+    // Holds the seats above, and no others.
+    groups: HashMap<u64, VecDeque<u64>, RandomState>,
+}
+
 /// What is known of a viewer.
 struct Seen {
+    group: u64,
     last: Tick,
     route: Arc<str>,
     /// What of egress it is taken to need, in bits per second.
@@ -80,16 +95,28 @@ impl Room {
 
 /// A viewer who asks for something of a route.
 pub struct Comer<'a> {
-    /// What tells it from others on its route.
-    pub print: u64,
+    /// Who it is, as far as that can be told.
+    pub who: Who,
     /// The route.
     pub route: &'a Arc<str>,
     /// What is kept for the route.
     pub promise: Promise,
     /// Its tier.
     pub tier: Option<&'a str>,
-    /// What its request says of it.
-    pub sign: Sign,
+}
+
+/// Prints of who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Who {
+    group: u64,
+    seat: u64,
+}
+
+impl Who {
+    /// What stands for its seat.
+    pub const fn seat(self) -> u64 {
+        self.seat
+    }
 }
 
 /// What a request says of who asks.
@@ -97,6 +124,8 @@ pub struct Comer<'a> {
 pub enum Sign {
     /// It may be the first of a viewer.
     First,
+    /// It may be the first of a viewer, unless others of its group play: what a multivariant playlist names.
+    Below,
     /// It can only come from somebody who plays already, here or on another node.
     Playing,
     /// It says nothing: what a playlist names, and whatever is no stream.
@@ -137,7 +166,7 @@ impl Crowd {
         Self {
             capacity: ArcSwapOption::from_pointee(capacity.cloned()),
             hasher: RandomState::default(),
-            viewers: Default::default(),
+            shards: Default::default(),
             known: AtomicUsize::new(0),
             next_sweep: AtomicUsize::new(0),
             ledger: Mutex::default(),
@@ -167,9 +196,12 @@ impl Crowd {
         self.capacity.load().is_some()
     }
 
-    /// What stands for somebody.
-    pub fn print(&self, key: impl Hash) -> u64 {
-        self.hasher.hash_one(key)
+    /// Who asks: all of a group are alike but for what tells their seats apart.
+    pub fn who(&self, group: impl Hash, seat: impl Hash) -> Who {
+        let group = self.hasher.hash_one(group);
+        // Seats are where their groups are.
+        let seat = self.hasher.hash_one((group, seat)) / SHARDS as u64 * SHARDS as u64 + group % SHARDS as u64;
+        Who { group, seat }
     }
 
     /// Octets were sent to a viewer.
@@ -177,34 +209,37 @@ impl Crowd {
         self.sent.mine().add(octets);
     }
 
-    /// Lets somebody in who asks at `now`, or lets them play on.
+    /// Lets somebody in who asks at `now`, or lets them play on. `sign` is asked where they have no seat.
     ///
     /// # Errors
     /// There is no room for them. Never for those who play.
-    pub fn enter(&self, comer: &Comer<'_>, now: Tick) -> Result<Ladder, Full> {
+    pub fn enter(&self, comer: &Comer<'_>, now: Tick, sign: impl FnOnce() -> Sign) -> Result<Ladder, Full> {
         let capacity = self.capacity.load();
         let Some(capacity) = capacity.as_ref() else { return Ok(Ladder::Whole) };
-        let mut shard = self.shard(comer.print).lock();
-        if let Some(seen) = shard.get_mut(&comer.print) {
+        let mut shard = self.shard(comer.who.seat).lock();
+        if let Some(seen) = shard.seats.get_mut(&comer.who.seat) {
             seen.last = seen.last.max(now);
             return Ok(seen.ladder);
         }
-        let standing = match comer.sign {
+        let standing = match sign() {
             Sign::None => return Ok(Ladder::Whole),
+            Sign::Below if shard.groups.contains_key(&comer.who.group) => return Ok(Ladder::Whole),
             Sign::Playing => Standing::Playing,
-            Sign::First => Standing::New,
+            Sign::First | Sign::Below => Standing::New,
         };
         let is_full = self.known.load(Relaxed) >= capacity.viewers;
         let mut ledger = self.ledger.lock();
-        let need = comer.promise.bit_rate.unwrap_or_default();
         let verdict = match standing {
             Standing::New if is_full => Verdict::Refuse(Resource::Memory),
             standing => ledger.judge(capacity, comer, standing),
         };
+        let need = comer.promise.bit_rate.unwrap_or_default();
         let (ladder, need) = match verdict {
             Verdict::Refuse(resource) => {
-                self.refused[resource as usize].fetch_add(1, Relaxed);
-                return Err(Full { resource, retry: capacity.retry_after });
+                return shard.take_over(comer.who, now).ok_or_else(|| {
+                    self.refused[resource as usize].fetch_add(1, Relaxed);
+                    Full { resource, retry: capacity.retry_after }
+                });
             }
             Verdict::Lower => (Ladder::Lower, need / 2),
             Verdict::Admit => (Ladder::Whole, need),
@@ -214,14 +249,14 @@ impl Crowd {
         if !is_full {
             ledger.take(comer, need);
             self.known.fetch_add(1, Relaxed);
-            shard.insert(comer.print, Seen { last: now, route: comer.route.clone(), need, ladder });
+            shard.sit(comer, Seen { group: comer.who.group, last: now, route: comer.route.clone(), need, ladder });
         }
         Ok(ladder)
     }
 
     /// Somebody was being sent something until now.
-    pub fn touch(&self, print: u64, now: Tick) {
-        if let Some(seen) = self.shard(print).lock().get_mut(&print) {
+    pub fn touch(&self, seat: u64, now: Tick) {
+        if let Some(seen) = self.shard(seat).lock().seats.get_mut(&seat) {
             seen.last = seen.last.max(now);
         }
     }
@@ -245,18 +280,11 @@ impl Crowd {
     /// Forgets those of one shard who have left.
     fn sweep(&self, capacity: &Capacity, now: Tick) {
         let index = self.next_sweep.fetch_add(1, Relaxed) % SHARDS;
-        let mut gone = Vec::new();
-        let mut shard = self.viewers[index].lock();
-        shard.retain(|_, seen| {
-            let stays = now < seen.last + capacity.viewer_idle;
-            if !stays {
-                gone.push((seen.route.clone(), seen.need));
-            }
-            stays
-        });
+        let mut shard = self.shards[index].lock();
+        let gone = shard.sweep(|seen| now < seen.last + capacity.viewer_idle);
         self.known.fetch_sub(gone.len(), Relaxed);
         let mut ledger = self.ledger.lock();
-        gone.iter().for_each(|(route, need)| ledger.give_back(route, *need));
+        gone.iter().for_each(|seen| ledger.give_back(&seen.route, seen.need));
     }
 
     /// How full the node is.
@@ -283,8 +311,49 @@ impl Crowd {
         })
     }
 
-    fn shard(&self, print: u64) -> &Mutex<HashMap<u64, Seen, RandomState>> {
-        &self.viewers[print as usize % SHARDS]
+    fn shard(&self, seat: u64) -> &Mutex<Shard> {
+        &self.shards[seat as usize % SHARDS]
+    }
+}
+
+impl Shard {
+    fn sit(&mut self, comer: &Comer<'_>, seen: Seen) {
+        self.groups.entry(seen.group).or_default().push_back(comer.who.seat);
+        self.seats.insert(comer.who.seat, seen);
+    }
+
+    /// Gives a seat of the group that has been quiet to somebody who comes back. A few are looked at, others the next
+    /// time.
+    fn take_over(&mut self, who: Who, now: Tick) -> Option<Ladder> {
+        let group = self.groups.get_mut(&who.group)?;
+        for _ in 0..group.len().min(LOOKS) {
+            let seat = group.pop_front()?;
+            let is_quiet = self.seats.get(&seat).is_some_and(|seen| now >= seen.last + QUIET);
+            if !is_quiet {
+                group.push_back(seat);
+                continue;
+            }
+            group.push_back(who.seat);
+            let seen = Seen { last: now, ..self.seats.remove(&seat)? };
+            let ladder = seen.ladder;
+            self.seats.insert(who.seat, seen);
+            return Some(ladder);
+        }
+        None
+    }
+
+    /// Those who do not stay.
+    fn sweep(&mut self, stays: impl Fn(&Seen) -> bool) -> Vec<Seen> {
+        let gone: Vec<Seen> = self.seats.extract_if(|_, seen| !stays(seen)).map(|(_, seen)| seen).collect();
+        for left in &gone {
+            if let Some(group) = self.groups.get_mut(&left.group) {
+                group.retain(|seat| self.seats.contains_key(seat));
+                if group.is_empty() {
+                    self.groups.remove(&left.group);
+                }
+            }
+        }
+        gone
     }
 }
 

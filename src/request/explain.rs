@@ -116,8 +116,8 @@ pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation,
             explanation.verdict = format!("answered by the node with {}", answer.status);
         }
         Ok(Target::Resource(resource)) => {
-            of_resource(edge, (&head, &*resource), &mut explanation);
-            let rejected = of_access(edge, (&head, &*resource), &presented, &mut explanation);
+            of_resource(edge, (&head, &resource), &mut explanation);
+            let rejected = of_access(edge, (&head, &resource), &presented, &mut explanation);
             if let Some(rejection) = rejected {
                 let refusal = Refusal::Token(rejection);
                 explanation.refusal = Some(refusal.word());

@@ -47,24 +47,28 @@ pub use refusal::Refusal;
 pub use upload::{Upload, UploadError};
 
 use crate::rules::token::carrier::Presented;
-use authorize::Admission;
-use route::{Resource, Target};
+use admit::Admitted;
+use route::{Entered, Resource, Target};
 
 /// The life of one request. Nothing from here on knows which protocol carried it, and nothing below `enter` sees a token.
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice, and thousands wait in this one")]
 pub fn serve(edge: &Edge, mut head: Head, upload: Upload) -> impl Future<Output = Response<Body>> + Send {
     async move {
         let policies = edge.policies(); // kept to the end: a request never sees two of them
-        let entered = route::enter(&policies, &mut head);
-        let (route, mut admission) = (entered.route, None);
-        let entered = (entered.target, entered.presented);
-        let outcome = journey(edge, &policies, (&head, upload), (entered, &mut admission)).await;
-        respond::finish(edge, &policies, &head, (route, admission.as_deref()), outcome)
+        let Entered { route, target, presented } = route::enter(&policies, &mut head);
+        let mut admitted = Admitted::default();
+        let outcome = match target {
+            Err(refusal) => Err(admit::counted(edge, &head, refusal)),
+            Ok(Target::Page(page)) => Ok(page.answer(edge.readiness())),
+            Ok(Target::Answered(answer)) => Ok(*answer),
+            Ok(Target::Resource(resource)) => {
+                journey(edge, &policies, (&head, upload), (resource, presented), &mut admitted).await
+            }
+        };
+        let outcome = outcome.map(|answer| admit::measured(edge, &admitted, answer));
+        respond::finish(edge, &policies, &head, (route, admitted.admission.as_deref()), outcome)
     }
 }
-
-/// What a request asks for, and what it presents.
-type Entry<'a> = (Result<Target<'a>, Refusal>, Option<Box<Presented>>);
 
 /// The answer to a request that is refused before anything else is looked at.
 pub fn refuse(edge: &Edge, head: &Head, refusal: Refusal) -> Response<Body> {
@@ -76,28 +80,24 @@ fn journey<'j>(
     edge: &'j Edge,
     policies: &'j Arc<Policies>,
     (head, upload): (&'j Head, Upload),
-    ((target, presented), admission): (Entry<'j>, &'j mut Option<Arc<Admission>>),
+    (mut resource, presented): (Resource<'j>, Option<Box<Presented>>),
+    admitted: &'j mut Admitted,
 ) -> impl Future<Output = Result<Answer, Refusal>> + Send {
     async move {
-        let mut resource = match target? {
-            Target::Page(page) => return Ok(page.answer(edge.readiness())),
-            Target::Answered(answer) => return Ok(*answer),
-            Target::Resource(resource) => resource,
-        };
         route::refuse_loops(policies, head)?;
-        let admitted = Box::pin(authorize::admit(edge, head, &resource, presented)).await;
-        *admission = admitted.map_err(|refusal| admit::counted(edge, head, refusal))?;
-        resource.admission.clone_from(admission);
+        let admission = Box::pin(authorize::admit(edge, head, &resource, presented)).await;
+        admitted.admission = admission.map_err(|refusal| admit::counted(edge, head, refusal))?;
+        resource.admission.clone_from(&admitted.admission);
         asked::agree(edge, head, &resource)?;
-        resource.permit = admit::permit(edge, head, &resource)?;
-        let answer = match &*admission {
-            None => answer(edge, policies, head, (&*resource, upload)).await,
+        admitted.permit = admit::permit(edge, head, &resource)?;
+        resource.ladder = admitted.permit.ladder;
+        match &admitted.admission {
+            None => answer(edge, policies, head, (&resource, upload)).await,
             Some(admission) => {
-                let answer = Box::pin(answer(edge, policies, head, (&*resource, upload)));
+                let answer = Box::pin(answer(edge, policies, head, (&resource, upload)));
                 Box::pin(authorize::while_it_lasts(edge, admission, answer)).await
             }
-        }?;
-        Ok(admit::measured(edge, &resource, answer))
+        }
     }
 }
 

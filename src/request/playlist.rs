@@ -275,6 +275,9 @@ impl Viewer<'_> {
         if directives.msn.is_some() {
             headers.insert(CACHE_CONTROL, edition::max_age(edition.blocking_lifetime()));
         }
+        if let Some(admission) = &self.listing.resource.admission {
+            admission.session.plays(edition.published.frontier.target_duration);
+        }
         let age = now.since(self.playlist.current());
         Ok(match inheritance {
             None => self.dress(&rendered, headers, age),
@@ -283,7 +286,7 @@ impl Viewer<'_> {
     }
 
     fn of_document(&self, document: &Document) -> Result<Answer, Refusal> {
-        let document = document.on(self.listing.resource.permit.ladder);
+        let document = document.on(self.listing.resource.ladder);
         let inheritance = self.inheritance(&document.multivariant.definitions, &Variables::default())?;
         let rendered = document.form(self.coding(inheritance.as_ref()));
         let age = self.edge.clock.now().since(self.playlist.current().max(document.at));

@@ -1,17 +1,16 @@
 //! A token that is renewed while it is used (RFC 9246 §3; `catr` of CTA-5007): its successor is made for one viewer as the
 //! answer is sent, and is part of nothing that is stored or shared.
 
-use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, SET_COOKIE};
+use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::rules::token::carrier::Place;
-use crate::rules::token::renewal::{CameBy, Journey, Sent};
+use crate::rules::token::renewal::{CameBy, Connection, FIELD, Journey, Sent};
 
-use super::Head;
 use super::authorize::Admission;
 use super::edge::Edge;
-use super::inherit;
 use super::policies::Gating;
+use super::{Head, Scheme, inherit};
 
 /// What a package is called that has no other name (RFC 9246 §1.3).
 const PACKAGE: &str = "URISigningPackage";
@@ -26,11 +25,17 @@ pub fn send(edge: &Edge, (head, gated): (&Head, &Gating), admission: &Admission,
     let came_by = match admission.how.1 {
         Place::Path | Place::Attribute | Place::Query => CameBy::Target,
         Place::Cookie => CameBy::Cookie(name),
-        Place::Authorization | Place::Field => CameBy::Field(name),
+        // Answers have no Authorization.
+        Place::Authorization => CameBy::Field(FIELD),
+        Place::Field => CameBy::Field(name),
     };
     let package = gated.access.names.cookie.iter().find(|name| name.contains("Package"));
     let package = package.map_or(PACKAGE, String::as_str);
-    let sent = renewal.carried.send(&token, times, &Journey { came_by, path: &head.path, package });
+    let connection = match head.scheme {
+        Scheme::Https => Connection::Tls,
+        Scheme::Http => Connection::Plain,
+    };
+    let sent = renewal.carried.send(&token, times, &Journey { came_by, path: &head.path, package, connection });
     match sent {
         Some(Sent::SetCookie(cookie)) => {
             _ = HeaderValue::try_from(cookie).map(|cookie| headers.append(SET_COOKIE, cookie))
@@ -42,13 +47,9 @@ pub fn send(edge: &Edge, (head, gated): (&Head, &Gating), admission: &Admission,
     inherit::is_private(headers);
 }
 
-/// A field with a token, which scripts must be allowed to read.
+/// A field with a token. That scripts may read it is said with the other fields of ours (`rules::cors`).
 fn field(name: &str, value: String, headers: &mut HeaderMap) {
-    let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else { return };
-    if headers.get(ACCESS_CONTROL_EXPOSE_HEADERS).is_none_or(|exposed| exposed != "*")
-        && let Ok(exposed) = HeaderValue::try_from(name.as_str())
-    {
-        headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        headers.insert(name, value);
     }
-    headers.insert(name, value);
 }

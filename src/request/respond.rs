@@ -114,9 +114,10 @@ pub fn finish(
     if let Some(log) = &policies.access_log {
         account = account.logged(log.clone(), line(edge, head, route, (passage, id, reason)));
     }
-    let mut response = Response::new(
-        Body::new(content, Some(account)).to(admission.map(|admission| Attached::to(&admission.session))),
-    );
+    // A refusal is sent whole, above all where it says that the session has ended.
+    let session = admission.filter(|_| origination != Origination::Refused);
+    let session = session.map(|admission| Attached::to(&admission.session));
+    let mut response = Response::new(Body::new(content, Some(account)).to(session));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

@@ -10,11 +10,11 @@ use crate::rules::caching::Key;
 use crate::rules::caching::invalidate::Written;
 use crate::rules::cors::is_preflight;
 use crate::rules::fields::loops;
+use crate::rules::hls::ladder::Ladder;
 use crate::rules::token::carrier::{self, Credential, Presented, in_path};
 use crate::rules::token::{Reason, Rejection};
 use crate::rules::uri;
 
-use super::admit::Permit;
 use super::answer::{Access, Answer};
 use super::authorize::Admission;
 use super::page::Page;
@@ -30,7 +30,7 @@ const RESERVED: &str = "/.weir";
 /// What a request asks for.
 pub enum Target<'a> {
     /// Something that comes from an origin.
-    Resource(Box<Resource<'a>>),
+    Resource(Resource<'a>),
     /// One of the node's own small answers.
     Page(Page),
     /// An answer of the route's that needs nothing further.
@@ -51,8 +51,8 @@ pub struct Resource<'a> {
     pub target: String,
     /// For whom it is, where its route asks who it is.
     pub admission: Option<Arc<Admission>>,
-    /// As what it was let in.
-    pub permit: Permit,
+    /// The variants that its viewer is offered.
+    pub ladder: Ladder,
 }
 
 impl Resource<'_> {
@@ -129,7 +129,7 @@ fn target<'a>(
         return Ok(Target::Answered(Box::new(answer)));
     }
     let resource = resource(route, head, &canonical)?;
-    Ok(Target::Resource(Box::new(resource)))
+    Ok(Target::Resource(resource))
 }
 
 /// Cuts a carrier out of the path that is a segment of its own: at the root, or where the path of a gated route ends.
@@ -201,7 +201,7 @@ fn resource<'a>(route: &'a RoutePolicy, head: &Head, canonical: &uri::Target<'_>
     let located = route.supply.locate(&target, viewer_authority.as_deref());
     let Located { key, upstream } =
         located.ok_or(Refusal::BadRequest("the request target has octets that a URI may not have"))?;
-    Ok(Resource { route, upstream, viewer_authority, key, target, admission: None, permit: Permit::default() })
+    Ok(Resource { route, upstream, viewer_authority, key, target, admission: None, ladder: Ladder::Whole })
 }
 
 /// To where a viewer in cleartext is sent, with all that it brought: `sent` is the path with its carrier.

@@ -18,7 +18,7 @@ use crate::rules::fields::list::{self, Members, is_token};
 const MOST_REQUESTED: usize = 1_024;
 
 /// Fields that scripts of players read: what the edge says of an answer.
-const OWN_FIELDS: [HeaderName; 11] = [
+const OWN_FIELDS: [HeaderName; 12] = [
     AGE,
     CACHE_STATUS,
     CONTENT_LENGTH,
@@ -30,6 +30,8 @@ const OWN_FIELDS: [HeaderName; 11] = [
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("weir-session"),
     HeaderName::from_static("weir-support-code"),
+    // The token that follows the viewer's own.
+    HeaderName::from_static("cta-common-access-token"),
 ];
 
 /// What the operator allows.

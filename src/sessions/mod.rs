@@ -19,4 +19,4 @@ mod tests;
 pub use entering::NotEntered;
 pub use remote::{Presence, Told};
 pub use session::{Attached, Ended, Session, SessionTerms};
-pub use table::{Bounds, Event, Kept, Listener, Named, Prints, Revoked, Sessions, Snapshot, Source};
+pub use table::{Bounds, Event, Kept, Listener, Prints, Revoked, Sessions, Snapshot, Source, what};

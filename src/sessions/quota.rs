@@ -148,13 +148,16 @@ impl Quota {
         self.counted(outcome)
     }
 
-    /// Counts a token that opened nothing. Good ones are not counted, and not refused for this.
+    /// Counts a token that opened nothing. Good ones are not counted, and not refused for this. Nobody guesses from this
+    /// machine: what comes over loopback is the operator's own, or a proxy that does not say whom it speaks for.
     ///
     /// # Errors
     /// There were too many from the address in the ten seconds before.
     pub fn bad_token(&self, address: IpAddr) -> Result<(), Exceeded> {
         let rules = self.rules.load();
-        let Some(sets) = &rules.bad_tokens else { return Ok(()) };
+        let Some(sets) = rules.bad_tokens.as_ref().filter(|_| !address.to_canonical().is_loopback()) else {
+            return Ok(());
+        };
         let (second, most) = (second(self.clock.now()), rules.limits.bad_tokens);
         let key = sets.print(rules.limits.prefixes().of(address));
         let before = sets.update(key, second.into(), |known| {

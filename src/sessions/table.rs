@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 
 use crate::clock::{Clock, Tick, WallTime};
 use crate::journal::{self, Journal, Keeping};
+use crate::rules::session::naming::Meant;
 use crate::rules::session::standing::Place;
-use crate::rules::session::{Revocation, SessionId, What};
+use crate::rules::session::{Named, Revocation, SessionId, What};
 use crate::rules::token::Reason;
 
 use super::remote::Remote;
@@ -451,15 +452,20 @@ pub trait Prints: Send + Sync {
     fn print(&self, access: &str, named: Named, text: &str) -> Option<u64>;
 }
 
-/// What a text is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Named {
-    /// A subject (`sub`).
-    Subject,
-    /// A token's identifier (`jti`, `cti`).
-    Token,
-    /// A key's identifier (`kid`).
-    Key,
-    /// An issuer (`iss`).
-    Issuer,
+/// What is meant, as revocations say it; `None`: there is no such access.
+pub fn what(meant: &Meant, access: &str, prints: &dyn Prints) -> Option<What> {
+    Some(match meant {
+        Meant::Session(id) => What::Session(*id),
+        Meant::IssuedBefore(moment) => What::IssuedBefore(*moment),
+        Meant::All => What::All,
+        Meant::Text(named, text) => {
+            let print = prints.print(access, *named, text)?;
+            match named {
+                Named::Subject => What::Subject(print),
+                Named::Token => What::Token(print),
+                Named::Key => What::Key(print),
+                Named::Issuer => What::Issuer(print),
+            }
+        }
+    })
 }

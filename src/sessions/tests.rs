@@ -357,6 +357,43 @@ fn listeners_hear_each_thing_once() {
     assert_eq!(heard, said);
 }
 
+/// A disk that takes nothing.
+struct Full;
+
+impl crate::disk::Twin for Full {
+    fn submit(&self, _: crate::disk::Op, reply: crate::disk::Reply) -> bool {
+        _ = reply.send(Err(std::io::ErrorKind::StorageFull.into()));
+        true
+    }
+
+    fn name(&self) -> &'static str {
+        "full"
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_nothing_keeps_no_revocation_from_counting() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(BOUNDS);
+    let kept = |what| node.sessions.revoke(&[revoked("a", what)], Source::Here, node.moment().1).kept();
+    assert_eq!(kept(What::Subject(6)).await, Kept::Nowhere, "there is no folder for it");
+    let clock = crate::clock::Clock::manual(WallTime::default());
+    let engine = crate::disk::Engine::over(Arc::new(Full), clock.clone());
+    let room = crate::journal::Room::default();
+    let journal = crate::journal::Journal::open(folder.path(), (engine, clock), room, |_, _| {}).unwrap();
+    let tasks = crate::tasks::Tasks::current();
+    tasks.spawn("journal", journal.clone().write(tasks.clone()));
+    node.sessions.keep_in(journal);
+    let playing = node.enter(&terms("a"), &grant(1, 8)).unwrap();
+    let session = node.enter(&terms("a"), &grant(2, 7)).unwrap();
+    assert_eq!(kept(What::Subject(7)).await, Kept::NotYet);
+    assert_eq!(session.over(), Some(Reason::Revoked));
+    assert_eq!(reason(node.enter(&terms("a"), &grant(2, 7))), Some(Reason::Revoked));
+    assert_eq!(kept(What::Subject(7)).await, Kept::NotYet, "said again, it is still not kept");
+    assert_eq!(playing.over(), None, "who plays goes on");
+    assert!(node.enter(&terms("a"), &grant(1, 8)).is_ok());
+}
+
 mod together {
     use super::*;
 

@@ -6,9 +6,9 @@ const binaries = process.env.WEIR_BINARIES || 'target/debug';
 const START_MS = 90_000; // the first start may install hls.js
 const STOP_MS = 20_000;
 
-export async function startDemo() {
+export async function startDemo(...more) {
   const process_ = spawn(`${binaries}/weir`, [
-    'demo', '--json', '--no-open',
+    'demo', '--json', '--no-open', ...more,
     '--http', '127.0.0.1:0', '--https', '127.0.0.1:0', '--admin', '127.0.0.1:0', '--origin', '127.0.0.1:0',
   ], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, WEIR_LOG: process.env.WEIR_LOG || 'warn' } });
   process.on('exit', () => process_.kill('SIGKILL'));

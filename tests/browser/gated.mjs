@@ -1,137 +1,110 @@
-// hls.js, and Shaka Player where it is installed, play a gated stream: they are given one link with a token, and nothing
-// is configured in them. GATED_SECONDS (10) of playing must pass; every request but the first must be of the session.
+// A real browser at the demo's paywall, over HTTP/1.1, 2 and 3: the working link plays and goes on playing, the others are
+// refused and say why, and what is taken back stops. Then Shaka plays with a token in a field of its first request, and all
+// that it asks for after that has none. SCREENSHOT=PREFIX keeps what it looks like.
 import { chromium } from 'playwright-core';
-import { createHmac } from 'node:crypto';
-import { spawn, execFileSync } from 'node:child_process';
-import { createInterface } from 'node:readline';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { within } from './demo.mjs';
+import { startDemo, within } from './demo.mjs';
 
-const binaries = process.env.WEIR_BINARIES || 'target/debug';
-const seconds = Number(process.env.GATED_SECONDS || 10);
 const executablePath = process.env.CHROMIUM || '/usr/bin/chromium';
-const SECRET = 'a secret of thirty-two octets, or more of them';
-const flags = [
+const quiet = [
   '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-background-networking',
-  '--autoplay-policy=no-user-gesture-required', '--mute-audio',
+  '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required', '--mute-audio',
+];
+const LIMIT_MS = 300_000;
+const REVOKED_MS = 5_000; // the player asks at least once a second; the rest is a busy machine
+
+setTimeout(() => { console.log(`FAILED not done within ${LIMIT_MS / 1000} s`); process.exit(1); }, LIMIT_MS).unref();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
+
+const demo = await startDemo('--gated');
+const secure = new URL(demo.page_https);
+const trust = [`--ignore-certificate-errors-spki-list=${demo.spki}`];
+const ways = [
+  { name: 'HTTP/1.1', page: demo.page, flags: ['--disable-quic'] },
+  { name: 'HTTP/2', page: demo.page_https, flags: ['--disable-quic', ...trust] },
+  { name: 'HTTP/3', page: demo.page_https, flags: [`--origin-to-force-quic-on=${secure.host}`, ...trust] },
 ];
 
-const folder = mkdtempSync(join(tmpdir(), 'weir-gated-'));
-const children = [];
-process.on('exit', () => { children.forEach(child => child.kill('SIGKILL')); rmSync(folder, { recursive: true, force: true }); });
-setTimeout(() => { console.log('FAILED not done in time'); process.exit(1); }, 600_000).unref();
-
-const origin = (await firstLine(start('weir-origin', '--http', '127.0.0.1:0', '--control', '127.0.0.1:0'))).split(/\s+/)[1];
-writeFileSync(join(folder, 'issuer.secret'), SECRET, { mode: 0o600 });
-writeFileSync(join(folder, 'edge.toml'), `
-[listen]
-http = ["127.0.0.1:0"]
-admin = "unix:${folder}/admin.sock"
-[origins.main]
-url = "${new URL(origin).origin}"
-[access.members]
-issuer = "https://issuer.test"
-hmac_secret_file = "issuer.secret"
-[[route]]
-name = "gated"
-path = "/live/"
-origins = ["main"]
-access = "members"
-`);
-start('weir', 'serve', '--config', join(folder, 'edge.toml'));
-const node = await listening();
-
-const players = {
-  'hls.js': { script: 'node_modules/hls.js/dist/hls.min.js', play: playWithHls },
-  'Shaka Player': { script: 'node_modules/shaka-player/dist/shaka-player.compiled.js', play: playWithShaka },
-};
-const links = {
-  query: token => `/live/master.m3u8?token=${token}`,
-  path: token => `/.weir/t/${token}/live/master.m3u8`,
-};
-let failed = 0, passed = 0;
-for (const [player, { script, play }] of Object.entries(players)) {
-  if (!existsSync(script)) { console.log(`skip   ${player} is not installed`); continue; }
-  for (const [carrier, link] of Object.entries(links)) {
-    const fault = await watch(script, play, link(mint(`${player} by ${carrier}`))).catch(error => String(error));
-    console.log(fault ? `FAILED ${player}, token in the ${carrier}: ${fault}` : `ok     ${player}, token in the ${carrier}`);
-    if (fault) failed += 1; else passed += 1;
-  }
+let failed = 0;
+for (const way of ways) {
+  const said = await visit(way).catch(error => { failed += 1; return `FAILED ${way.name}: ${error.message}`; });
+  console.log(said);
 }
-console.log(`${passed} passed, ${failed} failed`);
+const code = await demo.stop().catch(error => error.message);
+if (code !== 0) { failed += 1; console.log(`FAILED the demo ended with ${code} on Ctrl-C`); }
+console.log(`${ways.length + 1 - failed} passed, ${failed} failed`);
 process.exit(failed ? 1 : 0);
 
-async function watch(script, play, path) {
-  const browser = await chromium.launch({ executablePath, args: flags, timeout: 60_000 });
+async function visit({ name, page: url, flags }) {
+  const browser = await chromium.launch({ executablePath, args: [...quiet, ...flags], timeout: 60_000 });
   try {
-    const page = await browser.newPage();
-    const asked = [], refused = [];
-    page.on('response', response => {
-      const url = new URL(response.url());
-      if (url.protocol !== 'http:' || url.origin !== node || url.pathname === '/.weir/live') return;
-      asked.push(url.pathname);
-      if (response.status() >= 400) refused.push(`${response.status()} ${url.pathname}`);
-    });
-    await page.goto(`${node}/.weir/live`, { timeout: 30_000 });
-    await page.setContent('<video id="video" muted autoplay playsinline></video>');
-    await page.addScriptTag({ path: resolve(script) });
-    await page.evaluate(play, `${node}${path}`);
-    const until = wanted => page.waitForFunction(at => document.getElementById('video').currentTime >= at, wanted,
-      { timeout: (seconds * 3 + 60) * 1000 });
-    await until(0.1);
+    const page = await browser.newPage({ viewport: { width: 1240, height: 900 } });
+    const faults = [];
+    page.on('pageerror', error => faults.push(String(error)));
+    const until = (what, holds, ms = 30_000) => page.waitForFunction(holds, null, { timeout: ms })
+      .catch(async () => { throw new Error(`${what}: ${JSON.stringify(await page.evaluate(() => ({ ...window.weir, words: document.getElementById('words').textContent })))}`); });
+    const picture = async what => {
+      if (process.env.SCREENSHOT) await page.screenshot({ path: `${process.env.SCREENSHOT}-${name.replaceAll(/\W+/g, '-')}-${what}.png` });
+    };
+    await page.goto(url, { timeout: 30_000 });
+    await picture('begin');
+    for (const [kind, reason] of [['expired', 'token-expired'], ['elsewhere', 'uri-out-of-scope'], ['spoiled', 'signature-bad']]) {
+      await page.click(`[data-kind=${kind}]`);
+      await page.waitForFunction(reason => window.weir.refusal === reason, reason, { timeout: 20_000 })
+        .catch(async () => { throw new Error(`${kind} is not refused with ${reason}: ${JSON.stringify(await page.evaluate(() => window.weir))}`); });
+      const shown = await page.textContent('#json');
+      if (!shown.includes(reason)) throw new Error(`the page does not show ${reason}: ${shown}`);
+      if (kind === 'expired') await picture('expired');
+    }
+    await page.click('[data-kind=good]');
+    await until('the working link does not play', () => window.weir.started > 0 && window.weir.standing === 'living', 60_000);
     const from = await page.evaluate(() => document.getElementById('video').currentTime);
-    await until(from + seconds);
-    const outside = asked.slice(1).filter(path => !path.startsWith('/.weir/s/'));
-    // A player may ask for the link itself once more.
-    const strange = outside.filter(path => !path.endsWith('/master.m3u8'));
-    if (refused.length) return `refused: ${refused.slice(0, 3).join(', ')}`;
-    if (strange.length) return `outside of the session: ${strange.slice(0, 3).join(', ')}`;
-    return asked.length > 10 ? null : `only ${asked.length} requests`;
+    await page.waitForFunction(from => document.getElementById('video').currentTime > from + 3, from, { timeout: 30_000 });
+    const session = await page.evaluate(() => window.weir.session);
+    if (!/^[0-9a-f]{24}$/.test(session)) throw new Error(`no session: ${session}`);
+    await picture('playing');
+    const asked = Date.now();
+    await page.click('#revoke');
+    await until('what is taken back goes on', () => window.weir.refusal === 'revoked', REVOKED_MS);
+    const took = Date.now() - asked;
+    await picture('revoked');
+    await page.click('[data-kind=good]');
+    await until('a new link does not play', () => window.weir.started > 0 && window.weir.refusal === null, 60_000);
+    const shaka = await shakaPlays(page);
+    if (faults.length) throw new Error(faults.join('; '));
+    return `ok     ${name}: three links refused, one played, taken back after ${took} ms, played again; Shaka: ${shaka}`;
   } finally {
     await within(20_000, 'the browser does not close', browser.close()).catch(error => console.log(`       ${error.message}`));
   }
 }
 
-function playWithHls(url) {
-  const hls = new Hls({ lowLatencyMode: true });
-  hls.loadSource(url);
-  hls.attachMedia(document.getElementById('video'));
-}
-
-async function playWithShaka(url) {
-  shaka.polyfill.installAll();
-  const player = new shaka.Player();
-  await player.attach(document.getElementById('video'));
-  await player.load(url);
-}
-
-function mint(subject) {
-  const part = value => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const claims = { iss: 'https://issuer.test', sub: subject, jti: subject, exp: Math.floor(Date.now() / 1000) + 300, path: '/live' };
-  const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
-  return `${signed}.${createHmac('sha256', SECRET).update(signed).digest('base64url')}`;
-}
-
-function start(name, ...args) {
-  const child = spawn(`${binaries}/${name}`, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, WEIR_LOG: 'warn' } });
-  children.push(child);
-  return child;
-}
-
-function firstLine(child) {
-  return within(60_000, 'a process says nothing', new Promise(done => createInterface({ input: child.stdout }).once('line', done)));
-}
-
-async function listening() {
-  for (;;) {
-    try {
-      const text = execFileSync(`${binaries}/weir`, ['status', '--json', '--admin', `unix:${folder}/admin.sock`], { stdio: ['ignore', 'pipe', 'ignore'] });
-      const http = JSON.parse(text).listeners.find(listener => listener.kind === 'http');
-      return `http://${http.address}`;
-    } catch {
-      await new Promise(done => setTimeout(done, 200));
-    }
-  }
+// Shaka with its own networking: the token goes with the first request alone.
+async function shakaPlays(page) {
+  await page.addScriptTag({ path: 'node_modules/shaka-player/dist/shaka-player.compiled.js' });
+  const played = await page.evaluate(async seconds => {
+    window.hls?.destroy();
+    const reply = await fetch('/issuer/link', {
+      method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ viewer: 'shaka', kind: 'good' }),
+    });
+    const token = (await reply.json()).link.split('/')[3];
+    shaka.polyfill.installAll();
+    const video = Object.assign(document.createElement('video'), { muted: true });
+    document.body.append(video);
+    const player = new shaka.Player();
+    await player.attach(video);
+    const errors = [], asked = [];
+    player.addEventListener('error', event => errors.push(event.detail.code));
+    player.getNetworkingEngine().registerRequestFilter((_, request) => {
+      if (asked.length === 0) request.headers.Authorization = `Bearer ${token}`;
+      asked.push(request.uris[0]);
+    });
+    await player.load('/live/master.m3u8');
+    await video.play();
+    const from = video.currentTime, end = Date.now() + 30_000;
+    while (video.currentTime < from + seconds && Date.now() < end) await new Promise(resolve => setTimeout(resolve, 250));
+    const at = video.currentTime - from;
+    await player.destroy();
+    return { at, errors, asked: asked.length, outside: asked.slice(1).filter(uri => !uri.includes('/.weir/s/')) };
+  }, 3);
+  if (played.at < 3 || played.errors.length || played.outside.length) throw new Error(`Shaka: ${JSON.stringify(played)}`);
+  return `${played.asked} requests, one with a token`;
 }

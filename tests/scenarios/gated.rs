@@ -1,10 +1,14 @@
 //! Gated streams: one token opens a session, what its playlists name inherits it, the origin hears of neither, and who is
 //! refused is told why. The viewers here repeat no field and no cookie: all they have is the URLs that they were given.
 
+mod backend;
 mod carriers;
 mod inheritance;
+#[cfg(feature = "nats")]
+mod nodes;
 mod refusals;
 mod region;
+mod renewal;
 mod secrecy;
 mod sharing;
 
@@ -38,8 +42,13 @@ pub fn now() -> u64 {
 
 /// A token with these claims.
 pub fn mint(claims: &Value) -> String {
+    signed("JWT", claims)
+}
+
+/// Claims of a type, signed by the issuer.
+pub fn signed(kind: &str, claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", part(&json!({ "alg": "HS256", "typ": "JWT" })), part(claims));
+    let signed = format!("{}.{}", part(&json!({ "alg": "HS256", "typ": kind })), part(claims));
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), signed.as_bytes());
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
@@ -80,12 +89,12 @@ access = "members"
     }
 }
 
-fn keys(folder: &Path, _: &Authority) {
+pub fn keys(folder: &Path, _: &Authority) {
     secret_file(&folder.join("issuer.secret"), SECRET);
 }
 
 /// A file that its owner alone can read.
-fn secret_file(path: &Path, text: &str) {
+pub fn secret_file(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(path, text).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();

@@ -59,6 +59,7 @@ async fn viewers(args: ViewersArgs) -> Outcome {
         hints: if args.hints { Hints::Request } else { Hints::Ignore },
         check: args.check,
         max_rate: args.catch_up,
+        ticket: args.tokens.ticket()?,
         ..Plan::new(target.path()).lasting(Duration::from_secs(args.seconds))
     };
     let arrival = Arrival { viewers: args.viewers, over: args.arrive_over };

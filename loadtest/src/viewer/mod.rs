@@ -41,6 +41,7 @@ pub use playhead::Stalls;
 pub use time::Micros;
 
 use crate::client::{Client, Network, Server, Way};
+use crate::token::{Shown, Ticket};
 use multivariant::Chosen;
 use session::{Ask, GaveUp, Keep, Kind, Session};
 use track::{Place, Track};
@@ -92,6 +93,8 @@ pub struct Plan {
     pub check: Check,
     /// Rate at which a viewer who is late catches up; 1: never, as hls.js does by default.
     pub max_rate: f64,
+    /// A token that opens the stream; `None`: it is open.
+    pub ticket: Option<Ticket>,
 }
 
 impl Plan {
@@ -105,6 +108,7 @@ impl Plan {
             hints: Hints::default(),
             check: Check::default(),
             max_rate: 1.05,
+            ticket: None,
         }
     }
 
@@ -144,8 +148,11 @@ async fn watch(client: &Client, plan: &Plan, arrived: Instant) -> Outcome {
 }
 
 async fn run(session: &Session<'_>) -> Result<(), GaveUp> {
-    let Plan { path, choice, .. } = session.plan;
-    let loaded = session.fetch(Ask { path, range: None, kind: Kind::Multivariant, keep: Keep::Whole }).await?;
+    let Plan { path, choice, ticket, .. } = session.plan;
+    let shown = ticket.as_ref().map(|ticket| ticket.show(path));
+    let Shown { path, field } = &shown.unwrap_or_else(|| Shown { path: path.clone(), field: None });
+    let field = field.as_ref().map(|(name, value)| (*name, value.as_str()));
+    let loaded = session.fetch(Ask { path, range: None, kind: Kind::Multivariant, keep: Keep::Whole, field }).await?;
     let text = String::from_utf8_lossy(&loaded.body);
     // Without variants it is a media playlist itself; the track asks for it again, which says what is wrong with it if it is none.
     let Chosen { main, audio } =

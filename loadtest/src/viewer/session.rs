@@ -58,6 +58,8 @@ pub(super) struct Ask<'a> {
     pub(super) range: Option<ByteRange>,
     pub(super) kind: Kind,
     pub(super) keep: Keep,
+    /// A field beside the usual ones.
+    pub(super) field: Option<(&'static str, &'a str)>,
 }
 
 /// An answer that is good.
@@ -141,7 +143,7 @@ impl<'a> Session<'a> {
     ) -> Result<Loaded, GaveUp> {
         let path = &self.path(base, &resource.uri)?;
         let range = resource.range;
-        self.fetch(Ask { path, range, kind, keep }).await
+        self.fetch(Ask { path, range, kind, keep, field: None }).await
     }
 
     /// Asks, and asks again as often and as late as hls.js does. A 4xx is tried again like any other error; hls.js would
@@ -167,6 +169,7 @@ impl<'a> Session<'a> {
         let range = ask.range.map(ByteRange::header);
         let mut fields = vec![("accept", "*/*"), ("accept-encoding", "gzip")];
         fields.extend(range.as_deref().map(|range| ("range", range)));
+        fields.extend(ask.field);
         let client = self.client.with_deadline(DEADLINE);
         let mut answer = client.get(ask.path, &fields).await?;
         let due = match ask.range {

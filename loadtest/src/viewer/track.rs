@@ -107,7 +107,10 @@ impl<'a> Track<'a> {
                 (false, false) => "?",
             };
             let path = &format!("{}{mark}{query}", self.path);
-            let loaded = self.session.fetch(Ask { path, range: None, kind: Kind::Playlist, keep: Keep::Whole }).await?;
+            let loaded = self
+                .session
+                .fetch(Ask { path, range: None, kind: Kind::Playlist, keep: Keep::Whole, field: None })
+                .await?;
             let text = String::from_utf8_lossy(&loaded.body);
             match MediaPlaylist::read(&text, before) {
                 Ok(playlist) => return Ok((playlist, loaded.age)),

@@ -103,13 +103,14 @@ fn access(name: &str, webhook: Option<Webhook>) -> Access {
         inherit: Inherit::Path,
         carrier_position: CarrierPosition::Root,
         session_idle: Duration::from_secs(60),
-        session_life: Duration::from_secs(60),
+        session_life: Duration::from_hours(24),
         handover_grace: Duration::from_secs(30),
         leeway: Duration::from_secs(5),
         max_sessions: None,
         session_limit: SessionLimit::RefuseNewest,
         revoked_bodies: RevokedBodies::Cut,
         webhook,
+        feed: None,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::config::{Config, Finding, Machine, Problems};
 use crate::rules::token::Algorithm;
 use crate::rules::token::jwt::ClaimNames;
 
-const REST: &str = "[listen]\nhttp = [\"[::]:8080\"]\n[origins.a]\nurl = \"http://h\"\n[[route]]\norigins = [\"a\"]\n";
+const REST: &str = "[node]\nstate = \"state\"\n[listen]\nhttp = [\"[::]:8080\"]\n[origins.a]\nurl = \"http://h\"\n[[route]]\norigins = [\"a\"]\n";
 /// 32 characters.
 const SECRET: &str = "S3cret-of-the-paywall-0123456789";
 
@@ -298,8 +298,8 @@ fn secrets_that_everybody_reads_or_guesses_are_named() {
     write(&folder, "node.keys", "f0e1d2c3b4a59687f0e1d2c3b4a59688\n", 0o604);
     write(&folder, "admin", "changeme-changeme-", 0o600);
     let machine = Machine { name: "edge-1".to_owned(), cores: 4, memory: 8 << 30 };
-    let text =
-        format!("{REST}[node]\nsecrets = \"node.keys\"\n[[admin.tokens]]\nfile = \"admin\"\nroles = [\"view\"]\n");
+    let text = REST.replace("state = \"state\"", "secrets = \"node.keys\"")
+        + "[[admin.tokens]]\nfile = \"admin\"\nroles = [\"view\"]\n";
     let (config, warnings) = Config::parse_on(&machine, &text, folder.path()).unwrap();
     assert!(config.node.secrets.is_some());
     assert_eq!(

@@ -77,7 +77,9 @@ fn limits_of_sessions_carry_units_and_leave_room_for_playback() {
 #[test]
 fn a_token_for_a_backend_may_end_sessions_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("t"), "0123456789abcdef0123456789abcdef").unwrap();
+    let secret = folder.path().join("t");
+    std::fs::write(&secret, "0123456789abcdef0123456789abcdef").unwrap();
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let read = |rest: &str| {
         let machine = Machine { name: "edge-1".to_owned(), cores: 4, memory: 8 << 30 };
         let text = format!("{SMALLEST}[[admin.tokens]]\nfile = \"t\"\n{rest}\n");

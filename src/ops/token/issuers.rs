@@ -15,7 +15,6 @@ use crate::clock::Clock;
 use crate::config::access::{Access, Issuer, KeySource};
 use crate::config::{Config, OriginTls};
 use crate::rules::token::any::Unverified;
-use crate::rules::token::jwt::JwtTerms;
 use crate::rules::token::scope::Asked;
 use crate::rules::token::steps::Checked;
 use crate::rules::token::terms::FormatTerms;
@@ -101,14 +100,7 @@ impl Issuers {
                 audience: issuer.audience.clone(),
                 max_lifetime: issuer.max_lifetime,
                 keys: keys(&access.name, issuer, clock).await?,
-                formats: FormatTerms {
-                    formats: issuer.formats.clone(),
-                    jwt: JwtTerms {
-                        token_type: issuer.token_type.as_deref().map(Into::into),
-                        names: issuer.claims.clone(),
-                    },
-                    ..FormatTerms::default()
-                },
+                formats: issuer.terms(),
             });
         }
         Ok(Self { known, leeway: access.leeway })

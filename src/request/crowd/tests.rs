@@ -39,8 +39,18 @@ impl Scene {
     }
 
     fn ask(&self, viewer: u64, tier: Option<&str>, (sign, seconds): (Sign, u64)) -> Result<Ladder, Full> {
-        let comer = Comer { print: self.crowd.print(viewer), route: &self.route, promise: self.promise, tier, sign };
-        self.crowd.enter(&comer, at(seconds))
+        self.by_connection((viewer, 0), tier, (sign, seconds))
+    }
+
+    fn by_connection(
+        &self,
+        (viewer, connection): (u64, u16),
+        tier: Option<&str>,
+        (sign, seconds): (Sign, u64),
+    ) -> Result<Ladder, Full> {
+        let who = self.crowd.who(viewer, connection);
+        let comer = Comer { who, route: &self.route, promise: self.promise, tier };
+        self.crowd.enter(&comer, at(seconds), || sign)
     }
 
     fn first(&self, viewer: u64, seconds: u64) -> bool {
@@ -65,6 +75,21 @@ fn those_who_come_are_counted_by_what_they_may_take_and_those_who_play_go_on() {
     let figures = scene.crowd.figures().unwrap();
     assert_eq!((figures.viewers, figures.committed, figures.admitted), (11, 66 * MBIT, (11, 0)));
     assert_eq!(figures.refused, [5, 0, 0, 0]);
+}
+
+#[test]
+fn those_behind_one_address_have_a_seat_each_and_whoever_reconnects_keeps_theirs() {
+    let scene = Scene::new(&capacity(60 * MBIT), SIX);
+    let ask = |connection, sign, seconds| scene.by_connection((7, connection), None, (sign, seconds)).is_ok();
+    assert_eq!((0..20).filter(|connection| ask(*connection, Sign::First, 0)).count(), 9);
+    assert!((20..40).all(|connection| ask(connection, Sign::Below, 0)), "others of a player's connections");
+    assert!(scene.by_connection((8, 0), None, (Sign::Below, 0)).is_err(), "but not without a seat");
+    assert!((1..9).all(|connection| ask(connection, Sign::Below, 3)));
+    assert!(ask(50, Sign::First, 3), "connection 0 has been quiet");
+    assert!(!ask(51, Sign::First, 3) && !ask(0, Sign::First, 3), "nobody else has");
+    assert_eq!(scene.crowd.figures().unwrap().viewers, 9);
+    (0..SHARDS).for_each(|_| scene.crowd.measured(ALL_QUIET, at(70)));
+    assert!(scene.crowd.shards.iter().all(|shard| shard.lock().groups.is_empty()));
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub enum Identity<'a> {
     Session(&'a str),
     /// Its identifier.
     Token(&'a str),
-    /// SHA-256 of all of it.
+    /// SHA-256 of what is signed of it.
     Octets(&'a [u8; 32]),
 }
 

@@ -1,9 +1,11 @@
 //! Sessions: one viewer's play on one device, and what it may go on doing.
 
+pub mod batch;
 mod device;
 mod event;
 mod grant;
 mod identity;
+pub mod naming;
 mod reach;
 pub mod revocation;
 mod seal;

@@ -58,6 +58,13 @@ pub struct SigningKey {
     public: Option<Value>,
 }
 
+/// They are equal where they are the same key.
+impl PartialEq for SigningKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.verifier == other.verifier
+    }
+}
+
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SigningKey({})", self.algorithm().name())

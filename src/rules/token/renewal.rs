@@ -146,6 +146,17 @@ pub struct Journey<'a> {
     pub path: &'a str,
     /// What a package's cookie is called.
     pub package: &'a str,
+    /// How the viewer is connected.
+    pub connection: Connection,
+}
+
+/// How a viewer is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// Over TLS.
+    Tls,
+    /// In cleartext.
+    Plain,
 }
 
 /// What a field is called that carries a token and has no other name (CTA-5007).
@@ -158,16 +169,16 @@ impl Carried {
         match (self, journey.came_by) {
             (Self::Package { segments }, _) => {
                 let path = beginning(journey.path, *segments);
-                Some(Sent::SetCookie(cookie(journey.package, token, life, path)))
+                Some(Sent::SetCookie(journey.cookie(journey.package, token, life, path)))
             }
-            (Self::Alike, CameBy::Cookie(name)) => Some(Sent::SetCookie(cookie(name, token, life, "/"))),
+            (Self::Alike, CameBy::Cookie(name)) => Some(Sent::SetCookie(journey.cookie(name, token, life, "/"))),
             (Self::Alike, CameBy::Field(name)) => Some(Sent::Field(name.to_owned(), token.to_owned())),
             (Self::Alike, CameBy::Target) => None,
             (Self::Cookie { name, attributes }, came_by) => {
                 let carrier = if let CameBy::Cookie(name) = came_by { name } else { FIELD };
                 let name = name.as_deref().unwrap_or(carrier);
                 Some(Sent::SetCookie(match attributes.is_empty() {
-                    true => cookie(name, token, life, "/"),
+                    true => journey.cookie(name, token, life, "/"),
                     false => format!("{name}={token}; {}", attributes.join("; ")),
                 }))
             }
@@ -182,9 +193,15 @@ impl Carried {
     }
 }
 
-/// Players on pages of other sites send it back only so.
-fn cookie(name: &str, token: &str, life: u64, path: &str) -> String {
-    format!("{name}={token}; Path={path}; Max-Age={life}; Secure; HttpOnly; SameSite=None")
+impl Journey<'_> {
+    /// Players on pages of other sites send it back only where it says so, and browsers take that over TLS alone.
+    fn cookie(&self, name: &str, token: &str, life: u64, path: &str) -> String {
+        let rest = match self.connection {
+            Connection::Tls => "Secure; HttpOnly; SameSite=None",
+            Connection::Plain => "HttpOnly",
+        };
+        format!("{name}={token}; Path={path}; Max-Age={life}; {rest}")
+    }
 }
 
 /// The first segments of a path.
@@ -249,16 +266,26 @@ mod tests {
         for (segments, path) in [(0, "/"), (1, "/a"), (2, "/a/b"), (3, "/a/b/c.m3u8"), (9, "/a/b/c.m3u8")] {
             assert_eq!(beginning("/a/b/c.m3u8", segments), path);
         }
-        let journey = Journey { came_by: CameBy::Target, path: "/live/one.m3u8", package: "URISigningPackage" };
+        let journey = Journey {
+            came_by: CameBy::Target,
+            path: "/live/one.m3u8",
+            package: "URISigningPackage",
+            connection: Connection::Tls,
+        };
         let sent = Carried::Package { segments: 1 }.send("e.y.J", Times { issued_at: 10, expires: 40 }, &journey);
         let cookie = "URISigningPackage=e.y.J; Path=/live; Max-Age=30; Secure; HttpOnly; SameSite=None";
+        assert_eq!(sent, Some(Sent::SetCookie(cookie.into())));
+        let plain = Journey { connection: Connection::Plain, ..journey };
+        let sent = Carried::Package { segments: 0 }.send("e.y.J", Times { issued_at: 10, expires: 40 }, &plain);
+        let cookie = "URISigningPackage=e.y.J; Path=/; Max-Age=30; HttpOnly";
         assert_eq!(sent, Some(Sent::SetCookie(cookie.into())));
     }
 
     #[test]
     fn what_carried_a_token_carries_its_successor() {
         let send = |carried: Carried, came_by| {
-            let journey = Journey { came_by, path: "/live/one.m3u8", package: "URISigningPackage" };
+            let journey =
+                Journey { came_by, path: "/live/one.m3u8", package: "URISigningPackage", connection: Connection::Tls };
             carried.send("2D3R", Times { issued_at: 10, expires: 40 }, &journey)
         };
         let cookie =

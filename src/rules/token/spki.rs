@@ -65,7 +65,7 @@ fn blocks(text: &str) -> Result<Vec<Block<'_>>, BadKey> {
 pub(super) fn single_block(text: &str) -> Option<(&str, Zeroizing<Vec<u8>>)> {
     let mut blocks = blocks(text).ok()?;
     let only = blocks.pop()?;
-    blocks.is_empty().then(|| (only.label, only.octets))
+    blocks.is_empty().then_some((only.label, only.octets))
 }
 
 /// The public keys of a text.

@@ -5,6 +5,7 @@
 //! update half done), keeps its predecessor, and [`Certificates::outdated`] counts it until the files fit again.
 
 mod table;
+mod tickets;
 mod watch;
 
 use std::io;
@@ -23,6 +24,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tracing::{info, warn};
 
 use self::table::Table;
+pub use self::tickets::Tickets;
 pub use self::watch::watch;
 use crate::config::{Certificate, TlsVersion};
 
@@ -101,9 +103,19 @@ impl Certificates {
     /// # Errors
     /// The first pair that cannot be used.
     pub fn load(certificates: &[Certificate]) -> Result<Arc<Self>, CertificateError> {
+        Self::load_with(certificates, aws_lc_rs::Ticketer::new().map_err(CertificateError::Setup)?)
+    }
+
+    /// Loads every pair; sessions are resumed by these tickets.
+    ///
+    /// # Errors
+    /// The first pair that cannot be used.
+    pub fn load_with(
+        certificates: &[Certificate],
+        ticketer: Arc<dyn ProducesTickets>,
+    ) -> Result<Arc<Self>, CertificateError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let sources = load_all(certificates, &provider)?;
-        let ticketer = aws_lc_rs::Ticketer::new().map_err(CertificateError::Setup)?;
         let table = ArcSwap::from_pointee(table(&sources));
         Ok(Arc::new(Self { provider, ticketer, table, sources: Mutex::new(sources) }))
     }

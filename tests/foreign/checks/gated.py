@@ -1,68 +1,103 @@
-"""ffmpeg plays a gated stream: it is given one link, repeats no field and keeps no cookie."""
+"""A gated event before many: each viewer with a token of its own, a node that restarts, and an origin that hears of neither."""
 
-import base64
-import hashlib
-import hmac
 import json
-import os
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 from kit import media
-from kit.weir import Node
+from kit.curl import curl
+from kit.processes import free_port, run, until
+from kit.weir import BINARIES, Node, Origin, weir
 from . import check
+from .issuers import AUDIENCE, EVENT, ISSUER, MASTER, keygen
 
-SECRET = "a secret of thirty-two octets, or more of them"
-
-
-def token(**claims):
-    """A JWT by hand: HS256 over two parts."""
-    def part(octets):
-        return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
-    said = {"iss": "https://issuer.test", "exp": int(time.time()) + 300, "path": "/live"} | claims
-    signed = ".".join(part(json.dumps(piece).encode()) for piece in ({"alg": "HS256", "typ": "JWT"}, said))
-    return signed + "." + part(hmac.digest(SECRET.encode(), signed.encode(), hashlib.sha256))
+CROWD = {"short": 45, "long": 1000}
+SECONDS = {"short": 10, "long": 60}
 
 
-def gated_node(bench, name, access=""):
-    node_folder = bench.folder / f"{name}.secrets"
-    node_folder.mkdir()
-    secret = node_folder / "issuer.secret"
-    secret.write_text(SECRET)
-    os.chmod(secret, 0o600)
-    return Node(bench.folder, name, f"""
-[listen]
-http = ["127.0.0.1:0"]
-admin = "ADMIN"
-[origins.main]
-url = "{bench.origin.url}"
-[access.members]
-issuer = "https://issuer.test"
-hmac_secret_file = "{secret}"
-{access}
-[[route]]
-name = "gated"
-path = "/live/"
-origins = ["main"]
-access = "members"
-""")
+class Event:
+    """An origin of its own, and a node whose streams are gated by a shared secret."""
+
+    def __init__(self, bench, name):
+        self.folder = bench.folder / f"{name}-event"
+        self.keys = keygen(self.folder, "event", "--algorithm", "HS256")
+        assert weir("token", "keygen", "--node", "--out", self.folder).returncode == 0
+        self.origin = Origin(bench.folder)
+        port = free_port()
+        toml = bench.toml(
+            listen=f'http = ["127.0.0.1:{port}"]\nhttps = ["127.0.0.1:0"]',
+            more=f'access = "members"\n[access.members]\nissuer = "{ISSUER}"\naudience = "{AUDIENCE}"\n'
+                 f'hmac_secret_file = "{self.keys["private"]}"\n')
+        toml = toml.replace(bench.origin.url, self.origin.url)
+        toml = toml.replace("workers = 2", f'workers = 2\nsecrets = "{self.folder}/node.keys"')
+        toml = toml.replace('memory = "64MiB"', 'memory = "256MiB"')
+        self.name, self.bench, self.toml = name, bench, toml
+        self.node = Node(bench.folder, name, toml)
+
+    def token(self, *more):
+        made = weir("token", "mint", "--key", self.keys["private"], "--issuer", ISSUER, "--audience", AUDIENCE,
+                    "--subject", "viewer", "--path", EVENT, *more)
+        assert made.returncode == 0, made.stderr
+        return made.stdout.decode().strip()
+
+    def viewers(self, count, seconds, carrier, way="h2c"):
+        """What the loadtest tells of a crowd."""
+        base = self.node.http() if way in ("h1", "h2c") else self.node.https(host="localhost")
+        ended = run([BINARIES / "weir-loadtest", "viewers", "--way", way, "--url", base + MASTER, "--viewers", count,
+                     "--arrive-over", "2s", "--seconds", seconds, "--json", "--ca", self.bench.ca, "--carrier", carrier,
+                     "--mint", self.keys["private"], "--issuer", ISSUER, "--audience", AUDIENCE, "--covers", EVENT],
+                    seconds=seconds + 60)
+        assert ended.returncode in (0, 1) and ended.stdout, ended.stderr.decode()[-800:]
+        return json.loads(ended.stdout)
+
+    def asked(self):
+        """How often the origin was asked for each URL."""
+        control = self.origin.control
+        with urllib.request.urlopen(control, timeout=10) as answer:
+            return json.load(answer)
 
 
 @check
-def ffmpeg_plays_a_gated_stream_by_one_link(bench):
-    """In every carrier that a link can be; afterwards the node says that it refused nothing."""
-    node = gated_node(bench, "gated-player")
-    seconds = 120 if bench.is_long else 12
-    told = []
-    for name, link in {
-        "query": "/live/master.m3u8?token={}",
-        "path": "/.weir/t/{}/live/master.m3u8",
-        "media playlist": "/live/v1/media.m3u8?token={}",
-    }.items():
-        url = node.http(link.format(token(sub=name, jti=name)))
-        frames = media.frames_played(["-i", url], bench.folder, f"gated-{name.replace(' ', '-')}", seconds=seconds)
-        assert frames >= seconds * media.FPS - 10, f"{name}: {frames} frames"
-        told.append(f"{name}: {frames} frames")
-    refused = {name: count for name, count in node.metrics().items() if name.startswith("weir_refusals_total") and count}
-    assert not refused, refused
-    node.end()
-    return "; ".join(told)
+def a_crowd_with_tokens_of_its_own_costs_the_origin_what_one_viewer_costs(bench):
+    event = Event(bench, "crowd")
+    length = "long" if bench.is_long else "short"
+    count, seconds = CROWD[length] // 3, SECONDS[length]
+    ways = {"path": "h2c", "header": "h2", "query": "h1"}
+    with ThreadPoolExecutor(len(ways) + 1) as pool:
+        crowds = {carrier: pool.submit(event.viewers, count, seconds, carrier, way) for carrier, way in ways.items()}
+        link = event.node.http(f"/.weir/t/{event.token('--for', '5m')}{MASTER}")
+        frames = pool.submit(media.frames_played, ["-i", link], bench.folder, "gated", seconds=seconds - 3)
+        reports = {carrier: crowd.result() for carrier, crowd in crowds.items()}
+        assert frames.result() >= (seconds - 4) * media.FPS, f"ffmpeg has {frames.result()} frames"
+    for carrier, report in reports.items():
+        refused = {word: number for word, number in report["errors"]["counts"].items() if word.startswith("status-4")}
+        assert not refused and report["started"] == report["viewers"] == count, f"{carrier}: {report}"
+    told = event.asked()
+    for url, number in told["requests"].items():
+        path, _, query = url.partition("?")
+        assert "token" not in url and ".weir" not in url and "eyJ" not in url, url
+        if "_HLS_msn=" in query or not path.endswith(".m3u8"):
+            assert number == 1, f"the origin was asked {number} times for {url}"
+    status = event.node.api("/status")
+    assert "eyJ" not in json.dumps(status), "a token shows in /status"
+    requests = sum(report["requests"]["media"] + report["requests"]["playlists"] for report in reports.values())
+    return f"{3 * count} tokens, three carriers, {requests} requests of viewers; of the origin {sum(told['requests'].values())}"
+
+
+@check
+def nobody_is_refused_when_the_node_restarts_under_playing_sessions(bench):
+    event = Event(bench, "restarted")
+    with ThreadPoolExecutor(1) as pool:
+        crowd = pool.submit(event.viewers, 20, 20, "path", "h1")
+        until(lambda: event.node.api("/sessions")["sessions"] >= 20, "all play", seconds=20)
+        time.sleep(1)
+        event.node.process.child.kill()
+        event.node.process.wait(10)
+        again = event.node.again()
+        report = crowd.result()
+    refused = {word: number for word, number in report["errors"]["counts"].items() if word.startswith("status-4")}
+    assert not refused and report["gave_up"] == 0, report
+    assert again.api("/sessions")["sessions"] >= 20, again.api("/sessions")
+    assert curl(again.http(MASTER)).status == 401
+    return f"20 viewers, {report['media_seconds']:.0f} s of media, {report['errors']['counts']}"

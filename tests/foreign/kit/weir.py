@@ -59,6 +59,10 @@ class Origin:
         self.process = Process(
             [BINARIES / "weir-origin", "--http", any_port, "--control", any_port, *arguments], folder, "origin", subprocess.PIPE)
         self.url = _first_line(self.process).split()[1].decode().removesuffix("/live/master.m3u8")
+        line = _first_line(self.process).split()
+        while line[0] != b"control":
+            line = _first_line(self.process).split()
+        self.control = line[1].decode()
 
 
 class Node:
@@ -70,9 +74,17 @@ class Node:
         self.admin = f"unix:{self.folder}/admin.sock"
         self.config = self.folder / "edge.toml"
         self.write(toml)
+        self._start(folder, name)
+
+    def _start(self, folder, name):
         self.process = Process([BINARIES / "weir", "serve", "--config", self.config], folder, name)
         self.bound = {}
         until(self._is_up, f"{name} listens", seconds=30)
+
+    def again(self):
+        """The same once more, after its process has ended."""
+        self._start(self.folder.parent, f"{self.folder.name}-again")
+        return self
 
     def write(self, toml):
         self.config.write_text(toml.replace("ADMIN", self.admin))

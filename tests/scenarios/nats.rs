@@ -1,12 +1,5 @@
 //! Nodes' voices through a real NATS server, which is killed and comes back. `tests/setup.sh` installs it.
 
-#![cfg(feature = "nats")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "what goes wrong fails the test; it waits for other processes"
-)]
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -27,11 +20,13 @@ use weir::rules::caching::purge::{Meant, Mode};
 use weir::rules::session::{Revocation, SessionId, What};
 use weir::tasks::Tasks;
 
+use crate::certificates::{Authority, Kind};
+
 /// Whatever is awaited here takes milliseconds; only a failure takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server that is killed when the test ends.
-struct Server {
+pub struct Server {
     child: Child,
     folder: TempDir,
     port: u16,
@@ -39,7 +34,8 @@ struct Server {
 }
 
 impl Server {
-    fn start(config: Option<&str>) -> Self {
+    /// A server with this configuration, on a port of its own.
+    pub fn start(config: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut options = vec!["-a".to_owned(), "127.0.0.1".to_owned()];
         if let Some(text) = config {
@@ -51,16 +47,19 @@ impl Server {
         Self { child, folder, port, options }
     }
 
-    fn kill(&mut self) {
+    /// It is gone at once.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    fn restart(&mut self) {
+    /// It comes back on the same port, and remembers nothing.
+    pub fn restart(&mut self) {
         (self.child, _) = spawn(&self.options, &self.port.to_string());
     }
 
-    fn url(&self, scheme: &str) -> String {
+    /// Where it is.
+    pub fn url(&self, scheme: &str) -> String {
         format!("{scheme}://127.0.0.1:{}", self.port)
     }
 }
@@ -263,28 +262,15 @@ async fn a_node_starts_without_its_server_and_finds_it_later() {
     b.learns(&[1]).await;
 }
 
-/// A certificate of an authority for 127.0.0.1, and its key.
-fn certificates(folder: &Path) {
-    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let authority = parameters.self_signed(&key).unwrap();
-    fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
-    let issuer = rcgen::Issuer::from_params(&parameters, &key);
-    for name in ["server", "node"] {
-        let parameters = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = parameters.signed_by(&key, &issuer).unwrap();
-        fs::write(folder.join(format!("{name}.pem")), certificate.pem()).unwrap();
-        fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
-    }
-}
-
 #[tokio::test]
 async fn certificates_on_both_sides_and_a_password_are_what_a_server_may_ask_for() {
     let files = tempfile::tempdir().unwrap();
     let folder = files.path();
-    certificates(folder);
+    let authority = Authority::new("the authority of a NATS server");
+    authority.file(folder, "ca.pem");
+    for name in ["server", "node"] {
+        authority.leaf(folder, name, Kind::Ecdsa);
+    }
     let path = folder.display();
     let server = Server::start(Some(&format!(
         "tls {{ cert_file: \"{path}/server.pem\", key_file: \"{path}/server.key\", ca_file: \"{path}/ca.pem\", verify: true }}\n\
