@@ -206,7 +206,8 @@ pub(super) fn issuers(section: &mut Section<'_>, base: &Path) -> Option<Vec<Issu
     let issuer = section.value("issuer");
     let typed_list = section.value("issuers");
     let common = common(section, base);
-    let source = source(section, base, common.algorithms.as_deref().unwrap_or_default(), typed_list.is_none());
+    let need = if typed_list.is_none() { Need::Required } else { Need::Free };
+    let source = source(section, base, common.algorithms.as_deref().unwrap_or_default(), need);
     let Some(list) = typed_list else {
         let place = section.place.clone();
         let issuer = issuer.as_ref().map(name);
@@ -260,7 +261,7 @@ fn listed<'a>(mut section: Section<'a>, base: &Path, common: &Common) -> Option<
         hdnts: own.hdnts.or_else(|| common.hdnts.clone()),
         renewal_key: own.renewal_key.or_else(|| common.renewal_key.clone()),
     };
-    let source = source(&mut section, base, merged.algorithms.as_deref().unwrap_or_default(), true);
+    let source = source(&mut section, base, merged.algorithms.as_deref().unwrap_or_default(), Need::Required);
     section.finish();
     let name = issuer.as_ref().and_then(name);
     Some((build(name, source?, merged), issuer))
@@ -362,14 +363,22 @@ fn claim_names(section: Section<'_>) -> Option<ClaimNames> {
     names.map_err(|error| place.refuse(Complaint::new(error.to_string()).remedy("give each a name of its own"))).ok()
 }
 
+/// Whether a table must name keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Required,
+    /// The issuers of its list name theirs.
+    Free,
+}
+
 /// Where keys are, and where that stands.
 struct Source<'a> {
     keys: KeySource,
     value: Value<'a>,
 }
 
-/// The one source of keys that is named. Where `is_needed` and there is none, that is reported.
-fn source<'a>(section: &mut Section<'a>, base: &Path, algorithms: &[Algorithm], is_needed: bool) -> Option<Source<'a>> {
+/// The one source of keys that is named. Where one is needed and there is none, that is reported.
+fn source<'a>(section: &mut Section<'a>, base: &Path, algorithms: &[Algorithm], need: Need) -> Option<Source<'a>> {
     let jwks = section.value("jwks");
     let tls = section.table("jwks_tls");
     let file = section.value("jwks_file");
@@ -404,7 +413,7 @@ fn source<'a>(section: &mut Section<'a>, base: &Path, algorithms: &[Algorithm], 
         (_, _, Some(value), _) => kept(value, KeyForm::Public),
         (.., Some(value)) => kept(value, KeyForm::Shared(encoding)),
         (None, None, None, None) => {
-            if is_needed {
+            if need == Need::Required {
                 let complaint = Complaint::new("no key says whose tokens count").accepted(SOURCES);
                 let remedy = "add `jwks = \"https://paywall.example/.well-known/jwks.json\"`, or another source";
                 section.place.refuse_absence(complaint.remedy(remedy));

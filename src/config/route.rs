@@ -68,20 +68,7 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let promise = capacity::promise(&mut section);
     let place = section.place.clone();
     section.finish();
-    let origins: Vec<(Value<'_>, Option<u32>)> = origins
-        .and_then(|origins| {
-            let list = origins.list()?;
-            if list.is_empty() {
-                let complaint = Complaint::new("the route has no origin").remedy("name one: `origins = [\"primary\"]`");
-                origins.place.refuse(complaint);
-            }
-            Some(list)
-        })
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(choice)
-        .collect();
-    let (origins, weights): (Vec<Value<'_>>, Vec<Option<u32>>) = origins.into_iter().unzip();
+    let (origins, weights): (Vec<Value<'_>>, Vec<Option<u32>>) = choices(origins).into_iter().unzip();
     let label = name.as_ref().and_then(Value::text);
     let route = Route {
         name: label.map_or_else(|| format!("{}{path}", hosts.join(",")), str::to_owned),
@@ -116,6 +103,17 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
     let countries = countries_place;
     Typed { route, place, name, path, warm: treatment.warm_place, countries, origins, access, comparable }
+}
+
+/// The entries of `origins`, at least one.
+fn choices(origins: Option<Value<'_>>) -> Vec<(Value<'_>, Option<u32>)> {
+    let Some((place, list)) = origins.and_then(|origins| Some((origins.place.clone(), origins.list()?))) else {
+        return Vec::new();
+    };
+    if list.is_empty() {
+        place.refuse(Complaint::new("the route has no origin").remedy("name one: `origins = [\"primary\"]`"));
+    }
+    list.into_iter().filter_map(choice).collect()
 }
 
 /// An entry of `origins`: a name, or `{ name, weight }`.

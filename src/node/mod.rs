@@ -189,9 +189,7 @@ impl Node {
         let worker_tasks: Vec<_> = workers.iter().map(|worker| worker.tasks.clone()).collect();
         let live_workers = (clock.clone(), worker_tasks.clone());
         let live = Live::new(live_bounds(&config), cache.clone(), origins.clone(), bells.clone(), live_workers);
-        if let Some(folder) = &config.node.state {
-            live.restore_numbers(numbers::read(folder));
-        }
+        config.node.state.iter().for_each(|folder| live.restore_numbers(numbers::read(folder)));
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
         let accesses = Arc::new(Accesses::new(&config, &secrets, (clock.clone(), tasks.clone()))?);
         let voice = region::voice(&config, &secrets);
@@ -201,8 +199,7 @@ impl Node {
         let feeds = Arc::new(Feeds::new(sessions.clone(), accesses.clone(), (clock.clone(), tasks.clone())));
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone() };
-        let edge = Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation));
-        let edge = Arc::new(edge);
+        let edge = Arc::new(Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation)));
         voice.speak(&config, &edge, &tasks).await?;
         let hall = hall(&config, &edge, (certificates, peers, &secrets), incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;

@@ -74,11 +74,9 @@ pub fn finish(
     if let Some(route) = route {
         outward::dress(route, &mut headers);
     }
-    match route {
-        Some(route) => {
-            if let Some(cors) = route.cors.as_ref().filter(|_| access == Access::OfRoute) {
-                cors.apply(&head.headers, &mut headers);
-            }
+    match route.map(|route| route.cors.as_ref()) {
+        Some(cors) => {
+            _ = cors.filter(|_| access == Access::OfRoute).map(|cors| cors.apply(&head.headers, &mut headers))
         }
         // Why no route was found tells nothing of a viewer: scripts may read it.
         None if reason.is_some() => _ = headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
@@ -98,14 +96,7 @@ pub fn finish(
         // It would keep it, and say it to each of its viewers.
         Caller::Node(_) => _ = headers.remove(SERVER_TIMING),
     }
-    let passage = Passage {
-        protocol: head.protocol.label(),
-        origination,
-        status: status.as_u16(),
-        octets: 0,
-        first_byte: Duration::ZERO,
-        whole: Duration::ZERO,
-    };
+    let passage = begun(head, origination, status);
     let traffic = route.map_or(&policies.unrouted, |route| &route.traffic);
     let mut account = Account::open(&edge.clock, head.received, passage, traffic.clone()).whole_at(content.length());
     if let Some(route) = route {
@@ -114,13 +105,23 @@ pub fn finish(
     if let Some(log) = &policies.access_log {
         account = account.logged(log.clone(), line(edge, head, route, (passage, id, reason)));
     }
-    // A refusal is sent whole, above all where it says that the session has ended.
-    let session = admission.filter(|_| origination != Origination::Refused);
-    let session = session.map(|admission| Attached::to(&admission.session));
+    let session = admission.map(|admission| Attached::to(&admission.session));
     let mut response = Response::new(Body::new(content, Some(account)).to(session));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// A passage of which nothing was sent yet.
+fn begun(head: &Head, origination: Origination, status: StatusCode) -> Passage {
+    Passage {
+        protocol: head.protocol.label(),
+        origination,
+        status: status.as_u16(),
+        octets: 0,
+        first_byte: Duration::ZERO,
+        whole: Duration::ZERO,
+    }
 }
 
 /// Age, Cache-Status and Via: what this node did with an answer of the origin's.

@@ -122,12 +122,8 @@ impl Sessions {
         let session = self.go_on_or_begin(coming, (known, place), Some(&mut theirs))?;
         drop(theirs);
         match loser {
-            None => {}
-            Some(Loser::Silent(other)) => {
-                if self.take_out(&other) {
-                    self.announce(&Event::Ended(&other, None));
-                }
-            }
+            Some(Loser::Silent(other)) if self.take_out(&other) => self.announce(&Event::Ended(&other, None)),
+            None | Some(Loser::Silent(_)) => {}
             Some(Loser::Oldest(other)) => {
                 // It stays in the table: it is refused for as long as it goes on asking.
                 other.set_place(Place::Refused);

@@ -163,6 +163,32 @@ fn began_ms(session: &Session) -> u64 {
     u64::try_from(session.began_at().since_epoch().as_millis()).unwrap_or(u64::MAX)
 }
 
+impl Elsewhere {
+    /// What a node told of one session; whether there was room for it.
+    fn note(&mut self, (node, subject): (u64, Subject), (presence, until): (&Presence, Tick), most: usize) -> bool {
+        let Presence { session, began_ms, goes_on, .. } = *presence;
+        let theirs = self.subjects.entry(subject).or_default();
+        let place = theirs.iter().position(|one| one.node == node && one.session == session);
+        let has_room = place.is_some() || !goes_on || self.count < most;
+        match (place, goes_on) {
+            (Some(place), true) => theirs[place].until = until,
+            (Some(place), false) => {
+                theirs.swap_remove(place);
+                self.count -= 1;
+            }
+            (None, true) if has_room => {
+                theirs.push(There { node, session, began_ms, until });
+                self.count += 1;
+            }
+            (None, _) => {}
+        }
+        if theirs.is_empty() {
+            self.subjects.remove(&subject);
+        }
+        has_room
+    }
+}
+
 impl Sessions {
     /// What other nodes must learn. From the first call on, changes are kept for the next.
     pub fn presence_changes(&self) -> Told {
@@ -191,31 +217,8 @@ impl Sessions {
         let most = self.most.load(Relaxed);
         for presence in told {
             let subject = Subject { access: self.access(&presence.access), print: presence.subject };
-            {
-                let mut there = self.remote.there.lock();
-                let Elsewhere { subjects, count } = &mut *there;
-                let known = subjects.get_mut(&subject);
-                let known = known.and_then(|theirs| {
-                    let place = theirs.iter().position(|one| one.node == node && one.session == presence.session)?;
-                    Some((theirs, place))
-                });
-                match (known, presence.goes_on) {
-                    (Some((theirs, place)), true) => theirs[place].until = until,
-                    (Some((theirs, place)), false) => {
-                        theirs.swap_remove(place);
-                        *count -= 1;
-                        if theirs.is_empty() {
-                            subjects.remove(&subject);
-                        }
-                    }
-                    (None, true) if *count < most => {
-                        let Presence { session, began_ms, .. } = *presence;
-                        subjects.entry(subject).or_default().push(There { node, session, began_ms, until });
-                        *count += 1;
-                    }
-                    (None, true) => _ = self.remote.dropped.fetch_add(1, Relaxed),
-                    (None, false) => {}
-                }
+            if !self.remote.there.lock().note((node, subject), (presence, until), most) {
+                self.remote.dropped.fetch_add(1, Relaxed);
             }
             if presence.goes_on {
                 self.agree(subject, now);

@@ -145,6 +145,7 @@ fn what_is_left_unchecked_is_a_warning() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn what_cannot_be_meant_is_refused_with_its_place() {
     let folder = folder();
     for (access, key, message) in [

@@ -238,14 +238,14 @@ fn protocols(value: &Value<'_>) -> Read<Vec<Box<str>>> {
 fn countries(value: &Value<'_>) -> Read<Vec<Box<str>>> {
     let detail =
         "catgeoiso3166 is a list of at most 64 countries (ISO 3166-1, two letters), perhaps with a subdivision";
-    let country = |text: &Box<str>| -> Option<Box<str>> {
-        let (country, subdivision) = text.split_once('-').map_or((&**text, None), |(one, other)| (one, Some(other)));
+    let country = |text: &str| -> Option<Box<str>> {
+        let (country, subdivision) = text.split_once('-').map_or((text, None), |(one, other)| (one, Some(other)));
         let is_country = country.len() == 2 && country.bytes().all(|octet| octet.is_ascii_alphabetic());
         let is_subdivision =
             |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|octet| octet.is_ascii_alphanumeric());
         (is_country && subdivision.is_none_or(is_subdivision)).then(|| text.to_ascii_uppercase().into())
     };
-    texts(value, detail)?.iter().map(country).collect::<Option<_>>().ok_or(malformed(detail))
+    texts(value, detail)?.iter().map(|text| country(text)).collect::<Option<_>>().ok_or(malformed(detail))
 }
 
 /// `[status, fields, ?kid]` by claim. One that would issue a token (a field whose value is not a text) is left out, as is

@@ -16,7 +16,9 @@ const ASKED: Asked<'static> =
 fn key(algorithm: Algorithm) -> SigningKey {
     let new = SigningKey::generate(algorithm).unwrap();
     match algorithm {
-        Algorithm::Hs256 => SigningKey::from_secret(new.private.as_bytes(), Some(algorithm), Some("k")).unwrap(),
+        Algorithm::Hs256 | Algorithm::Hs512 => {
+            SigningKey::from_secret(new.private.as_bytes(), Some(algorithm), Some("k")).unwrap()
+        }
         _ => SigningKey::from_pem(&new.private, Some(algorithm), Some("k")).unwrap(),
     }
 }
