@@ -5,8 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
-const PAGES: [&str; 3] =
-    ["docs/conformance/http-caching.md", "docs/conformance/http3.md", "docs/conformance/ll-hls.md"];
+const PAGES: [&str; 4] = [
+    "docs/conformance/http-caching.md",
+    "docs/conformance/http3.md",
+    "docs/conformance/ll-hls.md",
+    "docs/conformance/tokens.md",
+];
 
 /// How a reason begins where no test shows a requirement.
 const REASONS: [&str; 5] = ["later:", "not applicable:", "by construction:", "library:", "not built:"];
@@ -42,8 +46,8 @@ fn rows() -> Vec<Row> {
     for page in PAGES {
         for (index, text) in read(page).lines().enumerate() {
             let cells: Vec<_> = text.split('|').map(str::trim).collect();
-            // A row of requirements begins with a number such as HC-1, H3-22a or LH-30.
-            let is_row = cells.get(1).is_some_and(|id| id.starts_with(['H', 'L']) && id.contains('-'));
+            // A row of requirements begins with a number such as HC-1, H3-22a, LH-30 or TK-3.
+            let is_row = cells.get(1).is_some_and(|id| id.starts_with(['H', 'L', 'T']) && id.contains('-'));
             if !is_row {
                 continue;
             }

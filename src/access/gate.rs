@@ -21,7 +21,7 @@ use crate::rules::token::cat::FailureAnswer;
 use crate::rules::token::claims::Replay;
 use crate::rules::token::key::{KeySet, MOST_TRIED};
 use crate::rules::token::mint::SigningKey;
-use crate::rules::token::renewal::{self, Times};
+use crate::rules::token::renewal::{self, Journey, Sent};
 use crate::rules::token::terms::FormatTerms;
 use crate::rules::token::verdict::{self, Facts, Terms};
 use crate::rules::token::{Claims, Format, Reason, Rejection};
@@ -254,6 +254,24 @@ impl Gate {
         self.seals.seal(&self.name, grant)
     }
 
+    /// The token that follows the one that says this, where it is time for one, on its way to its viewer: signed with the
+    /// region's own key where it has one, else with what its issuer and this node share.
+    pub fn successor(&self, claims: &Claims, journey: &Journey<'_>, now: u64) -> Option<Sent> {
+        let renewal = claims.renewal.as_ref()?;
+        let is_theirs = |issuer: &&Issuer| claims.issuer.as_ref().is_some_and(|name| issuer.names.contains(name));
+        let issuer = match self.issuers.as_slice() {
+            [issuer] => issuer,
+            issuers => issuers.iter().find(is_theirs)?,
+        };
+        let times = renewal::renew(claims, now, None)?;
+        let key = match &issuer.renewer {
+            Some(own) => own.key.clone(),
+            None => shared(&issuer.keys)?,
+        };
+        let token = renewal.token(times, &key).ok()?;
+        renewal.carried.send(&token, times, journey)
+    }
+
     /// The print of what a text names within this access.
     pub fn print(&self, named: Named, text: &str) -> u64 {
         self.prints.print(&self.name, named, text)
@@ -280,20 +298,6 @@ impl Gate {
     pub fn answer(&self, token: &str, facts: &Facts<'_>, (why, now): (&Rejection, u64)) -> Option<FailureAnswer> {
         let claims = self.verified(token, hash_of(token), facts, now).ok()?.claims;
         claims.answers.iter().find(|answer| answer.is_for(why.reason)).cloned()
-    }
-
-    /// The token that follows one that was verified, where it is renewed now: signed with the region's own key where it has
-    /// one, else with what its issuer and this node share.
-    pub fn renewed(&self, claims: &Claims, now: u64) -> Option<(Times, String)> {
-        let renewal = claims.renewal.as_ref()?;
-        let times = renewal::renew(claims, now, None)?;
-        let is_its = |issuer: &&Issuer| self.issuers.len() == 1 || issuer.name == claims.issuer;
-        let issuer = self.issuers.iter().find(is_its)?;
-        let key = match &issuer.renewer {
-            Some(own) => own.key.clone(),
-            None => shared(&issuer.keys)?,
-        };
-        Some((times, renewal.token(times, &key).ok()?))
     }
 
     fn verified(&self, token: &str, hash: [u8; 32], facts: &Facts<'_>, now: u64) -> Result<Verified, Rejection> {
@@ -324,34 +328,21 @@ impl Gate {
             let issuer = &self.issuers[index];
             // The name of our own key is made of it: none of the issuer's has it.
             let own = issuer.renewer.as_ref().filter(|own| own.key.kid().is_some() && own.key.kid() == token.kid());
-            if let Some(own) = own {
-                match token.verify(&own.keys, &issuer.terms, &facts.asked) {
-                    Ok(verified) => {
-                        let key = verified.key.kid().map(|kid| self.print(Named::Key, kid));
-                        let generation = issuer.keys.generation();
-                        let claims = Arc::new(verified.claims);
-                        return Ok(Verified { claims, print: token.print(), issuer: index, generation, key });
-                    }
-                    Err(why) => last = why,
+            let held = issuer.keys.held();
+            let (set, generation) = match (own, &held) {
+                (Some(own), _) => (&own.keys, issuer.keys.generation()),
+                (None, Some(held)) => (&held.set, held.generation),
+                (None, None) => {
+                    last = MISSING_KEYS;
+                    continue;
                 }
-                continue;
-            }
-            let Some(held) = issuer.keys.held() else {
-                last = MISSING_KEYS;
-                continue;
             };
-            match token.verify(&held.set, &issuer.terms, &facts.asked) {
+            match token.verify(set, &issuer.terms, &facts.asked) {
                 Ok(verified) => {
-                    held.used(verified.key, now);
+                    held.iter().for_each(|held| held.used(verified.key, now));
                     let key = verified.key.kid().map(|kid| self.print(Named::Key, kid));
                     let claims = Arc::new(verified.claims);
-                    return Ok(Verified {
-                        claims,
-                        print: token.print(),
-                        issuer: index,
-                        generation: held.generation,
-                        key,
-                    });
+                    return Ok(Verified { claims, print: token.print(), issuer: index, generation, key });
                 }
                 Err(why) => last = why,
             }

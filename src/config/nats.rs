@@ -96,7 +96,7 @@ pub(super) fn nats(mut section: Section<'_>, base: &Path) -> Option<Nats> {
     let prefix = section.value("prefix").and_then(|value| prefix(&value)).unwrap_or_else(|| "weir".to_owned());
     let answer_within = section.value("answer_within").and_then(|value| value.time(ms(10..60_000)));
     section.finish();
-    let servers: Vec<_> = servers.iter().filter_map(|value| server(value, tls != NatsTls::default())).collect();
+    let servers: Vec<_> = servers.iter().filter_map(|value| server(value, &tls)).collect();
     (!servers.is_empty()).then(|| Nats {
         servers,
         prefix,
@@ -106,7 +106,7 @@ pub(super) fn nats(mut section: Section<'_>, base: &Path) -> Option<Nats> {
     })
 }
 
-fn server(value: &Value<'_>, has_tls: bool) -> Option<NatsServer> {
+fn server(value: &Value<'_>, tls: &NatsTls) -> Option<NatsServer> {
     let text = value.text()?;
     let refuse = |message: &str, remedy: Option<&str>| {
         let complaint = Complaint::new(message).accepted(SERVERS).perhaps(remedy.map(str::to_owned));
@@ -120,7 +120,7 @@ fn server(value: &Value<'_>, has_tls: bool) -> Option<NatsServer> {
         return refuse("the URL carries credentials", Some("use `credentials`, `nkey`, or `user` and `password`"));
     }
     let is_tls = match uri.scheme_str() {
-        Some("nats") => has_tls,
+        Some("nats") => *tls != NatsTls::default(),
         Some("tls") => true,
         _ => return refuse("NATS is spoken over nats:// or tls://", None),
     };

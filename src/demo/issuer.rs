@@ -135,7 +135,7 @@ pub fn secrets(folder: &FolderPath) -> io::Result<PathBuf> {
     rand::fill(&mut *secret).map_err(|error| io::Error::other(error.to_string()))?;
     let file = folder.join("node.keys");
     let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
-    writeln!(open, "{}", Zeroizing::new(STANDARD.encode(&*secret)).as_str())?;
+    writeln!(open, "{}", Zeroizing::new(STANDARD.encode(secret.as_slice())).as_str())?;
     Ok(file)
 }
 

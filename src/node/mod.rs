@@ -11,7 +11,6 @@ mod memory;
 mod numbers;
 mod process;
 mod region;
-mod secrets;
 mod sessions;
 mod streams;
 mod worker;
@@ -45,7 +44,7 @@ use crate::origin::peers::Peers;
 use crate::origin::{OriginSetupError, Origins};
 use crate::outbound::tls::TlsSetupError;
 use crate::region::proof::Gate;
-use crate::region::secrets::{RegionKeys, SecretsError};
+use crate::region::secrets::{self, RegionKeys, SecretsError};
 use crate::request::edge::Parts;
 use crate::request::{Edge, Policies, Refusal, warm};
 use crate::tasks::Tasks;
@@ -175,21 +174,24 @@ impl Node {
         let sockets = Sockets::bind(&config)?;
         make_state_folder(&config)?;
         let admin_listeners = bind_admin(&config).await?;
-        let secrets = secrets::of(&config)?;
-        let certificates = secrets::certificates(&config, &secrets, &clock)?;
+        let secrets = secrets(&config)?;
+        let certificates = certificates(&config, &secrets, &clock)?;
         let origins = Arc::new(origins(&config, &clock)?);
         let peers = config.peers.as_ref().map(of_peers).transpose()?;
         let access_log = open_access_log(&config, &tasks)?;
+
         let bells = Bells::new(config.node.workers);
         let cache = open_cache(&config, &bells, &clock)?;
         let traffic = Arc::new(Traffic::new(config.node.workers, &Refusal::WORDS, config.metrics.streams));
         let workers = start_workers(&config, &bells)?;
         let incarnation = clock.wall().since_epoch().as_secs() as u32;
-        let worker_tasks: Vec<_> = workers.iter().map(|worker| worker.tasks.clone()).collect();
-        let by = (clock.clone(), worker_tasks.clone());
-        let live = Live::new(live_bounds(&config), cache.clone(), origins.clone(), bells.clone(), by);
-        config.node.state.iter().for_each(|folder| live.restore_numbers(numbers::read(folder)));
         let advertised = control::advertised(&config, sockets.bound());
+        let worker_tasks: Vec<_> = workers.iter().map(|worker| worker.tasks.clone()).collect();
+        let live_workers = (clock.clone(), worker_tasks.clone());
+        let live = Live::new(live_bounds(&config), cache.clone(), origins.clone(), bells.clone(), live_workers);
+        if let Some(folder) = &config.node.state {
+            live.restore_numbers(numbers::read(folder));
+        }
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
         let accesses = Arc::new(Accesses::new(&config, &secrets, (clock.clone(), tasks.clone()))?);
         let voice = region::voice(&config, &secrets);
@@ -199,10 +201,12 @@ impl Node {
         let feeds = Arc::new(Feeds::new(sessions.clone(), accesses.clone(), (clock.clone(), tasks.clone())));
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone() };
-        let edge = Arc::new(Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation)));
+        let edge = Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation));
+        let edge = Arc::new(edge);
         voice.speak(&config, &edge, &tasks).await?;
         let hall = hall(&config, &edge, (certificates, peers, &secrets), incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;
+        watch_certificates(&hall, &clock, &tasks);
 
         let (commands, orders) = mpsc::channel(16);
         let admin_bound = admin_listeners.iter().map(|(kind, listener)| bound_admin(kind, listener)).collect();
@@ -292,11 +296,42 @@ fn open_cache(config: &Config, bells: &Arc<Bells>, clock: &Clock) -> Result<Arc<
     Cache::with_disk(cache_bounds(config), bells.clone(), clock.clone(), disk.as_ref()).map(Arc::new)
 }
 
+/// Nodes of a region take each other's tickets.
+fn certificates(
+    config: &Config,
+    secrets: &RegionKeys,
+    clock: &Clock,
+) -> Result<Option<Arc<Certificates>>, CertificateError> {
+    match (config.tls.certificates.as_slice(), &secrets.source) {
+        ([], _) => Ok(None),
+        (pairs, secrets::Source::Process) => Certificates::load(pairs).map(Some),
+        (pairs, _) => {
+            let tickets = tls::Tickets::new(&secrets.key("tls tickets"), clock.clone());
+            Certificates::load_with(pairs, tickets).map(Some)
+        }
+    }
+}
+
+fn watch_certificates(hall: &Hall, clock: &Clock, tasks: &Tasks) {
+    if let Some(certificates) = &hall.certificates {
+        tasks.spawn("certificate-watch", tls::watch(certificates.clone(), clock.clone(), tasks.clone()));
+    }
+}
+
 /// What it holds is nobody else's to read.
 fn make_state_folder(config: &Config) -> Result<(), StartError> {
     let Some(folder) = &config.node.state else { return Ok(()) };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|source| StartError::State { folder: folder.display().to_string(), source })
+}
+
+/// What the region's keys are derived from. Where nothing keeps it, sessions end with this process.
+fn secrets(config: &Config) -> Result<RegionKeys, SecretsError> {
+    let secrets = RegionKeys::of(config.node.secrets.as_ref(), config.node.state.as_deref())?;
+    if secrets.source == secrets::Source::Process && !config.accesses.is_empty() {
+        tracing::warn!("a restart ends the sessions of all viewers: neither `state` nor `secrets` is set in [node]");
+    }
+    Ok(secrets)
 }
 
 fn live_bounds(config: &Config) -> LiveConfig {
@@ -388,10 +423,6 @@ fn bound_admin(kind: &'static str, listener: &AdminListener) -> Bound {
 impl Shared {
     /// Starts what keeps things up to date until the node has stopped.
     fn keep_up(self: &Arc<Self>, config: &Config) {
-        if let Some(certificates) = &self.hall.certificates {
-            let watching = tls::watch(certificates.clone(), self.clock.clone(), self.tasks.clone());
-            self.tasks.spawn("certificate-watch", watching);
-        }
         self.edge.policies().origins.watch(&self.tasks, &self.stopped);
         sessions::keep_up(self);
         let keep = |name, keeping| self.keep(name, keeping);

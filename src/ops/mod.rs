@@ -101,7 +101,7 @@ pub enum Tool {
     #[command(after_help = "Example: weir token keygen --out keys\n         \
                             weir token mint --key keys/2026-a.pem --subject viewer-17 --path /live/event1\n         \
                             weir token check - --config edge.toml < token")]
-    Token(token::TokenArguments),
+    Token(Box<token::TokenArguments>),
 }
 
 /// `weir demo`

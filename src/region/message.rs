@@ -411,7 +411,7 @@ impl Reader<'_> {
         let access = self.text()?.into();
         let (subject, session) = (self.number()?, self.array().map(SessionId)?);
         let (began_ms, goes_on) = (self.number()?, self.octet()?);
-        (goes_on <= 1).then(|| Presence { access, subject, session, began_ms, goes_on: goes_on == 1 })
+        (goes_on <= 1).then_some(Presence { access, subject, session, began_ms, goes_on: goes_on == 1 })
     }
 
     fn revoked(&mut self) -> Option<Vec<Revocation>> {

@@ -139,8 +139,13 @@ fn gone((session, access): Key, lives: &Lives) -> Presence {
 mod tests {
     use super::*;
 
-    fn presence(session: u8, goes_on: bool) -> Presence {
-        Presence { access: "members".into(), subject: 7, session: SessionId([session; 12]), began_ms: 5, goes_on }
+    fn lives(session: u8) -> Presence {
+        let session = SessionId([session; 12]);
+        Presence { access: "members".into(), subject: 7, session, began_ms: 5, goes_on: true }
+    }
+
+    fn ended(session: u8) -> Presence {
+        Presence { goes_on: false, ..lives(session) }
     }
 
     fn beat(changed: u64, changes: &[Presence]) -> Beat {
@@ -154,25 +159,24 @@ mod tests {
     #[test]
     fn only_what_is_new_is_handed_on() {
         let mut other = other();
-        let (on, over) = (presence(1, true), presence(1, false));
-        assert_eq!(other.beat(&beat(0, &[on.clone()])), [on.clone()]);
-        assert!(other.beat(&beat(0, &[on.clone()])).is_empty());
-        assert_eq!(other.beat(&beat(1, &[over.clone(), on, over.clone()])).len(), 3);
-        assert!(other.beat(&beat(4, &[over])).is_empty());
+        assert_eq!(other.beat(&beat(0, &[lives(1)])), [lives(1)]);
+        assert!(other.beat(&beat(0, &[lives(1)])).is_empty());
+        assert_eq!(other.beat(&beat(1, &[ended(1), lives(1), ended(1)])).len(), 3);
+        assert!(other.beat(&beat(4, &[ended(1)])).is_empty());
     }
 
     #[test]
     fn a_round_of_asking_ends_what_is_over_and_keeps_what_came_meanwhile() {
         let mut other = other();
-        other.beat(&beat(0, &[presence(1, true), presence(2, true)]));
+        other.beat(&beat(0, &[lives(1), lives(2)]));
         other.begin_round();
-        other.page(&[presence(2, true), presence(3, true)]);
+        other.page(&[lives(2), lives(3)]);
         // One ends and another begins while pages are on their way that know neither.
-        other.beat(&beat(2, &[presence(3, false), presence(4, true)]));
-        assert!(other.page(&[presence(3, true)]).is_empty(), "a page that was made before");
-        assert_eq!(other.end_round(), [presence(1, false)]);
+        other.beat(&beat(2, &[ended(3), lives(4)]));
+        assert!(other.page(&[lives(3)]).is_empty(), "a page that was made before");
+        assert_eq!(other.end_round(), [ended(1)]);
         let mut left = other.into_gone();
         left.sort_by_key(|one| one.session);
-        assert_eq!(left, [presence(2, false), presence(4, false)]);
+        assert_eq!(left, [ended(2), ended(4)]);
     }
 }

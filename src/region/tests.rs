@@ -142,11 +142,18 @@ impl Member {
         self.memory.revoked.lock().clone()
     }
 
-    fn change(&self, session: u8, goes_on: bool) {
-        let presence = presence(session, goes_on);
+    fn begins(&self, session: u8) {
+        self.change(lives(session));
+    }
+
+    fn ends(&self, session: u8) {
+        self.change(Presence { goes_on: false, ..lives(session) });
+    }
+
+    fn change(&self, presence: Presence) {
         let mut living = self.memory.living.lock();
         living.retain(|one| one.session != presence.session);
-        if goes_on {
+        if presence.goes_on {
             living.push(presence.clone());
         }
         if let Some(changes) = self.memory.changes.lock().as_mut() {
@@ -175,8 +182,9 @@ fn revocation(print: u64) -> Revocation {
     Revocation { access: "members".into(), what: What::Subject(print), at: 1_800_000_000, until: 1_900_000_000 }
 }
 
-fn presence(session: u8, goes_on: bool) -> Presence {
-    Presence { access: "members".into(), subject: 7, session: SessionId([session; 12]), began_ms: 5, goes_on }
+fn lives(session: u8) -> Presence {
+    let session = SessionId([session; 12]);
+    Presence { access: "members".into(), subject: 7, session, began_ms: 5, goes_on: true }
 }
 
 struct Region {
@@ -298,8 +306,8 @@ async fn a_node_that_comes_late_learns_everything() {
     let [a, b] = [region.node(1), region.node(2)];
     region.until("both know each other", || a.is_whole(1) && b.is_whole(1)).await;
     a.revoke(0..2_500);
-    a.change(1, true);
-    a.change(2, true);
+    a.begins(1);
+    a.begins(2);
     region.until("b knows it", || b.knows().len() == 2_500 && b.sees(&a) == [1, 2]).await;
     region.hub.cut(a.id);
     let c = region.node(3);
@@ -329,9 +337,9 @@ async fn what_is_lost_on_the_way_is_noticed_and_asked_for() {
         for step in 0..20_u8 {
             a.revoke([u64::from(step)]);
             b.revoke([100 + u64::from(step)]);
-            c.change(step, true);
+            c.begins(step);
             if step.is_multiple_of(3) {
-                c.change(step, false);
+                c.ends(step);
             }
             region.pass(Duration::from_millis(300)).await;
         }
@@ -350,12 +358,12 @@ async fn sessions_of_other_nodes_count_until_they_end_or_their_node_is_gone() {
     let region = Region::new();
     let [a, b, c] = region.three().await;
     let begun = region.clock.now();
-    a.change(1, true);
-    a.change(2, true);
-    b.change(3, true);
+    a.begins(1);
+    a.begins(2);
+    b.begins(3);
     region.until("c sees them", || c.sees(&a) == [1, 2] && c.sees(&b) == [3]).await;
     assert!(region.clock.now().since(begun) < Duration::from_millis(500), "that is the bound of a limit's error");
-    a.change(1, false);
+    a.ends(1);
     region.until("one is over", || c.sees(&a) == [2]).await;
     region.hub.cut(a.id);
     let silent = region.clock.now();
@@ -368,10 +376,10 @@ async fn sessions_of_other_nodes_count_until_they_end_or_their_node_is_gone() {
 async fn where_too_much_has_changed_all_is_told() {
     let region = Region::new();
     let [a, b, _] = region.three().await;
-    a.change(1, true);
+    a.begins(1);
     region.until("it is seen", || b.sees(&a) == [1]).await;
     a.memory.living.lock().clear();
-    (10..14).for_each(|session| a.memory.living.lock().push(presence(session, true)));
+    (10..14).for_each(|session| a.memory.living.lock().push(lives(session)));
     *a.memory.changes.lock() = None;
     region.until("the new ones are seen, and not the old", || b.sees(&a) == [10, 11, 12, 13]).await;
 }
@@ -380,7 +388,7 @@ async fn where_too_much_has_changed_all_is_told() {
 async fn a_node_that_leaves_says_so_once_all_is_told() {
     let region = Region::new();
     let [a, b, c] = region.three().await;
-    a.change(1, true);
+    a.begins(1);
     region.until("it is seen", || b.sees(&a) == [1]).await;
     let begun = region.clock.now();
     a.revoke([5]);
@@ -457,10 +465,10 @@ async fn a_message_that_is_sent_again_changes_nothing() {
             }
         }
     });
-    a.change(1, true);
+    a.begins(1);
     region.purge(&a, Meant::All, || false).await;
     region.until("b sees it", || b.sees(&a) == [1]).await;
-    a.change(1, false);
+    a.ends(1);
     region.until("b sees that it is over", || b.sees(&a).is_empty()).await;
     let again = seen.lock().clone();
     let to_b = region.hub.nodes.lock()[&b.id].clone();

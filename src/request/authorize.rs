@@ -15,6 +15,7 @@ use crate::rules::admission::country::Country;
 use crate::rules::session::{Device, Grant};
 use crate::rules::token::carrier::{Credential, Kind, Place, Presented};
 use crate::rules::token::cat::FailureAnswer;
+use crate::rules::token::renewal::{Journey, Sent};
 use crate::rules::token::scope::{Asked, comparable_query};
 use crate::rules::token::verdict::Facts;
 use crate::rules::token::{Claims, Reason, Rejection};
@@ -74,6 +75,11 @@ impl Admission {
             Some(sealed) => Ok(Cow::Borrowed(sealed)),
             None => self.gate.seal(&self.grant).map(Cow::Owned),
         }
+    }
+
+    /// The token that follows its own, where it is time for one, on its way to the viewer.
+    pub fn successor(&self, claims: &Claims, journey: &Journey<'_>, now: u64) -> Option<Sent> {
+        self.gate.successor(claims, journey, now)
     }
 
     /// When what was paid for is over, as the clock sees it.

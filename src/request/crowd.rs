@@ -223,7 +223,8 @@ impl Crowd {
         }
         let standing = match sign() {
             Sign::None => return Ok(Ladder::Whole),
-            Sign::Below if shard.groups.contains_key(&comer.who.group) => return Ok(Ladder::Whole),
+            // Another connection of somebody who has a seat, as far as can be told.
+            Sign::Below | Sign::Playing if shard.groups.contains_key(&comer.who.group) => return Ok(Ladder::Whole),
             Sign::Playing => Standing::Playing,
             Sign::First | Sign::Below => Standing::New,
         };

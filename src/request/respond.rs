@@ -85,7 +85,7 @@ pub fn finish(
         None => {}
     }
     if let Some((admission, gated)) = gated {
-        renew::send(edge, (head, gated), admission, &mut headers);
+        renew::tell(edge, head, (admission, gated), &mut headers);
     }
     let waits = [("origin", origin_wait), ("hold", held)];
     headers.append(SERVER_TIMING, server_timing(edge.clock.now().since(head.received), waits));

@@ -23,7 +23,7 @@ const children = [];
 process.on('exit', () => { children.forEach(child => child.kill('SIGKILL')); rmSync(folder, { recursive: true, force: true }); });
 setTimeout(() => { console.log('FAILED not done in time'); process.exit(1); }, 600_000).unref();
 
-const origin = (await firstLine(start('weir-origin', '--http', '127.0.0.1:0', '--control', '127.0.0.1:0'))).split(' ')[1];
+const origin = (await firstLine(start('weir-origin', '--http', '127.0.0.1:0', '--control', '127.0.0.1:0'))).split(/\s+/)[1];
 writeFileSync(join(folder, 'issuer.secret'), SECRET, { mode: 0o600 });
 writeFileSync(join(folder, 'edge.toml'), `
 [listen]
@@ -70,7 +70,7 @@ async function watch(script, play, path) {
     const asked = [], refused = [];
     page.on('response', response => {
       const url = new URL(response.url());
-      if (url.origin !== node || url.pathname === '/.weir/live') return;
+      if (url.protocol !== 'http:' || url.origin !== node || url.pathname === '/.weir/live') return;
       asked.push(url.pathname);
       if (response.status() >= 400) refused.push(`${response.status()} ${url.pathname}`);
     });

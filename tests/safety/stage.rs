@@ -23,7 +23,7 @@ impl Stage {
         let origin = Origin::start().await;
         let tables = format!(
             "[origins.main]\nurl = \"http://{}\"\n[[route]]\nname = \"all\"\nhost = [\"x\", \"localhost\", \"127.0.0.1\", \"[::1]\"]\n\
-             origins = [\"main\"]\n",
+             origins = [\"main\"]\nstrict_paths = false\n",
             origin.address
         );
         let (_, folder) = files();

@@ -255,6 +255,38 @@ def judge_viewers(report):
         yield f"{report['started']} started, {report['stalls']}, {report['errors']}"
 
 
+def offered_load_of_130_percent_leaves_those_who_play_alone(stage):
+    """As many play as the node has room for, and a third as many come while they do: those are told when to come back, and
+    of the others the slowest hundredth of all parts is there within the duration of one."""
+    playing, part_ms = 20 if stage.short else 100, 1000 / 3
+    coming, seconds = playing * 3 // 10, 20 if stage.short else 60
+    text = stage.toml(more=f'[capacity]\negress = "{playing * 6}Mbit/s"\nretry_after = "7s"')
+    text = text.replace('path = "/"', 'path = "/"\nbitrate = "6Mbit/s"')
+    wrong = []
+    for way in ("h1", "h2", "h3"):
+        stage.count += 1
+        with core(0):
+            node = weir.Node(stage.folder, f"node-{stage.count}", text)
+        first = stage.begin(node, way, "viewers", "/live/master.m3u8", "--viewers", str(playing), "--arrive-over", "5s",
+                            "--seconds", str(seconds))
+        processes.until(lambda: node.api("/status")["capacity"]["viewers"] == playing, "the node is full", 30)
+        late = stage.begin(node, way, "viewers", "/live/master.m3u8", "--viewers", str(coming), "--arrive-over", "3s",
+                           "--seconds", "5")
+        told = subprocess.run(["curl", "-sik", "--max-time", "10", node.http("/live/master.m3u8")], capture_output=True, text=True)
+        late, report, capacity = ended(late), ended(first, seconds + 60), node.api("/status")["capacity"]
+        say("130 %", way, f"{viewers(report)}, whole parts p99 {report['whole']['p99']:.0f} ms; of {coming} more "
+            f"{late['started']} started; refused {capacity['refused']['egress']} times")
+        wrong += [f"{way}: {what}" for what in judge_viewers(report)]
+        if report["whole"]["p99"] >= part_ms:
+            wrong.append(f"{way}: parts take {report['whole']['p99']:.0f} ms")
+        if late["started"] or capacity["admitted"] != playing or capacity["refused"]["egress"] < coming:
+            wrong.append(f"{way}: {late['started']} of those who came started; {capacity}")
+        if "503" not in told.stdout or "retry-after: 7" not in told.stdout.lower() or "node-full" not in told.stdout:
+            wrong.append(f"{way}: {told.stdout}")
+        node.end()
+    assert not wrong, "; ".join(wrong)
+
+
 def fifty_viewers_of_each_protocol_outlive_their_origin(stage):
     """The origin of a stream is killed in mid-part again and again, and another goes on in other numbers: no viewer with
     three parts of buffer stalls, and no sequence goes back."""
@@ -597,6 +629,7 @@ STORIES = [
     viewers_play_and_the_origin_is_asked_once,
     ten_thousand_reloads_are_held_and_released,
     five_hundred_viewers_of_four_renditions,
+    offered_load_of_130_percent_leaves_those_who_play_alone,
     plain_hls_is_discovered_early,
     forty_channels_with_four_hours_each,
     fifty_viewers_of_each_protocol_outlive_their_origin,

@@ -82,7 +82,10 @@ fn those_behind_one_address_have_a_seat_each_and_whoever_reconnects_keeps_theirs
     let scene = Scene::new(&capacity(60 * MBIT), SIX);
     let ask = |connection, sign, seconds| scene.by_connection((7, connection), None, (sign, seconds)).is_ok();
     assert_eq!((0..20).filter(|connection| ask(*connection, Sign::First, 0)).count(), 9);
-    assert!((20..40).all(|connection| ask(connection, Sign::Below, 0)), "others of a player's connections");
+    for sign in [Sign::Below, Sign::Playing] {
+        assert!((20..40).all(|connection| ask(connection, sign, 0)), "others of a player's connections");
+    }
+    assert_eq!(scene.crowd.figures().unwrap().viewers, 9, "take no seats");
     assert!(scene.by_connection((8, 0), None, (Sign::Below, 0)).is_err(), "but not without a seat");
     assert!((1..9).all(|connection| ask(connection, Sign::Below, 3)));
     assert!(ask(50, Sign::First, 3), "connection 0 has been quiet");
