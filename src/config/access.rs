@@ -11,8 +11,9 @@ pub use crate::rules::token::carrier::{Carrier, CarrierNames, CarrierPosition};
 use super::feed::{self, Feed};
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
+pub use super::issuer::Issuer;
 use super::issuer::issuers;
-pub use super::issuer::{Encoding, Issuer, KeptKeys, KeyForm, KeyPlace, KeySource, UnusableKeys};
+pub use super::key_source::{Encoding, KeptKeys, KeyForm, KeyPlace, KeySource, UnusableKeys};
 use super::machine::is_token;
 use super::webhook::{self, Webhook};
 

@@ -7,7 +7,7 @@ use http::Uri;
 
 use super::file::{Section, ms};
 use super::finding::Complaint;
-use super::issuer::{self, Encoding, KeptKeys, KeyForm};
+use super::key_source::{self, Encoding, KeptKeys, KeyForm};
 use super::{OriginTls, origin};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -36,7 +36,7 @@ pub(super) fn feed(mut section: Section<'_>, base: &Path) -> Option<Feed> {
     let interval = section.value("interval").and_then(|value| value.time(ms(500..HOUR_MS)));
     let tls = origin::tls(section.table("tls"), base);
     section.finish();
-    let url = url.and_then(|value| issuer::url(&value));
+    let url = url.and_then(|value| key_source::url(&value));
     let given = [
         secret.map(|value| (value, KeyForm::Shared(Encoding::Text))),
         public.map(|value| (value, KeyForm::Public)),
@@ -44,7 +44,7 @@ pub(super) fn feed(mut section: Section<'_>, base: &Path) -> Option<Feed> {
     ];
     let given: Vec<_> = given.into_iter().flatten().collect();
     let keys = match given.as_slice() {
-        [(value, form)] => issuer::kept(value, *form, base, &[]),
+        [(value, form)] => key_source::kept(value, *form, base, &[]),
         [] => {
             let complaint = Complaint::new("no key says whose batches count").accepted(SOURCES);
             place.refuse_absence(complaint.remedy("add `hmac_secret_file = \"feed.secret\"`"));

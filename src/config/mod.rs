@@ -10,6 +10,7 @@ mod file;
 mod finding;
 mod formats;
 mod issuer;
+mod key_source;
 mod limits;
 mod listen;
 mod live;

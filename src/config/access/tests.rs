@@ -144,112 +144,111 @@ fn what_is_left_unchecked_is_a_warning() {
     assert_eq!(said(warnings), ["access.m: no route asks for the access `m`"]);
 }
 
+/// What is said of an access, and the key and the beginning of the message that it deserves.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("", "access.m", "no key says whose tokens count"),
+    (
+        "jwks = \"https://i/\"\nhmac_secret_file = \"secret\"",
+        "access.m.hmac_secret_file",
+        "the keys are in two places at once",
+    ),
+    ("jwks = \"http://i/jwks\"", "access.m.jwks", "keys that came in cleartext may be anybody's"),
+    ("jwks = \"issuer.jwks\"", "access.m.jwks", "not a URL that keys can be fetched from"),
+    ("jwks = \"https://user:secret@i/\"", "access.m.jwks", "not a URL that keys can be fetched from"),
+    (
+        "jwks_file = \"bad.jwks\"",
+        "access.m.jwks_file",
+        "the key cannot be used: not a JWK set: a list `keys` is missing",
+    ),
+    ("public_key_file = \"secret\"", "access.m.public_key_file", "the key cannot be used: "),
+    ("public_key_file = \"private.pem\"", "access.m.public_key_file", "the key cannot be used: a private key"),
+    ("public_key_file = \"none.pem\"", "access.m.public_key_file", "the key cannot be used: it cannot be read: "),
+    (
+        "hmac_secret_file = \"short\"",
+        "access.m.hmac_secret_file",
+        "the key cannot be used: a shared secret has at least",
+    ),
+    (
+        "hmac_secret_file = \"issuer.pem\"\nhmac_encoding = \"raw\"",
+        "access.m.hmac_secret_file",
+        "the key cannot be used: a public key cannot be",
+    ),
+    (
+        "hmac_secret_file = \"secret\"\nhmac_encoding = \"hex\"",
+        "access.m.hmac_secret_file",
+        "the key cannot be used: it is not hexadecimal",
+    ),
+    (
+        "hmac_secret_file = \"secret\"\nalgorithms = [\"RS256\"]",
+        "access.m.hmac_secret_file",
+        "the key cannot be used: the key's algorithm",
+    ),
+    (
+        "hmac_secret_file = \"secret\"\nalgorithms = [\"none\"]",
+        "access.m.algorithms[0]",
+        "not an algorithm that is used here",
+    ),
+    ("hmac_secret_file = \"secret\"\nleeway = \"61s\"", "access.m.leeway", "out of bounds"),
+    (
+        "hmac_secret_file = \"secret\"\ncarriers = []",
+        "access.m.carriers",
+        "a token that is looked for nowhere is never found",
+    ),
+    (
+        "hmac_secret_file = \"secret\"\ncarriers = [\"path\", \"path\"]",
+        "access.m.carriers[1]",
+        "the carrier is named twice",
+    ),
+    (
+        "hmac_secret_file = \"secret\"\nclaims = { paths = \"p\" }",
+        "access.m.claims.paths",
+        "claims that may have other names",
+    ),
+    (
+        "hmac_secret_file = \"secret\"\nclaims = { path = \"exp\" }",
+        "access.m.claims.path",
+        "a claim cannot be called so",
+    ),
+    ("hmac_secret_file = \"secret\"\nclaims = { path = \"ip\" }", "access.m.claims", "two claims have the same name"),
+    (
+        "hmac_secret_file = \"secret\"\nnames = { query = [\"a=b\"] }",
+        "access.m.names.query[0]",
+        "not a name that stands in a URL as it is",
+    ),
+    (
+        "hmac_secret_file = \"secret\"\nnames = { query = [\"CMCD\"] }",
+        "access.m.names.query[0]",
+        "the name says something else already",
+    ),
+    (
+        "hmac_secret_file = \"secret\"\nnames = { header = [\"Cookie\"] }",
+        "access.m.names.header[0]",
+        "the field says something else already",
+    ),
+    (
+        "issuer = \"a\"\nissuers = [{ issuer = \"b\", jwks = \"https://b/\" }]",
+        "access.m.issuer",
+        "issuers are listed, and one stands beside the list",
+    ),
+    ("issuers = []", "access.m.issuers", "nobody issues tokens"),
+    (
+        "issuers = [{ issuer = \"a\", jwks = \"https://a/\" }, { jwks = \"https://b/\" }]",
+        "access.m.issuers[1]",
+        "one of several issuers has no name",
+    ),
+    (
+        "issuers = [{ issuer = \"a\", jwks = \"https://a/\" }, { issuer = \"a\", jwks = \"https://b/\" }]",
+        "access.m.issuers[1].issuer",
+        "the issuer is listed twice",
+    ),
+    ("issuers = [{ issuer = \"a\" }]", "access.m.issuers[0]", "no key says whose tokens count"),
+];
+
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn what_cannot_be_meant_is_refused_with_its_place() {
     let folder = folder();
-    for (access, key, message) in [
-        ("", "access.m", "no key says whose tokens count"),
-        (
-            "jwks = \"https://i/\"\nhmac_secret_file = \"secret\"",
-            "access.m.hmac_secret_file",
-            "the keys are in two places at once",
-        ),
-        ("jwks = \"http://i/jwks\"", "access.m.jwks", "keys that came in cleartext may be anybody's"),
-        ("jwks = \"issuer.jwks\"", "access.m.jwks", "not a URL that keys can be fetched from"),
-        ("jwks = \"https://user:secret@i/\"", "access.m.jwks", "not a URL that keys can be fetched from"),
-        (
-            "jwks_file = \"bad.jwks\"",
-            "access.m.jwks_file",
-            "the key cannot be used: not a JWK set: a list `keys` is missing",
-        ),
-        ("public_key_file = \"secret\"", "access.m.public_key_file", "the key cannot be used: "),
-        ("public_key_file = \"private.pem\"", "access.m.public_key_file", "the key cannot be used: a private key"),
-        ("public_key_file = \"none.pem\"", "access.m.public_key_file", "the key cannot be used: it cannot be read: "),
-        (
-            "hmac_secret_file = \"short\"",
-            "access.m.hmac_secret_file",
-            "the key cannot be used: a shared secret has at least",
-        ),
-        (
-            "hmac_secret_file = \"issuer.pem\"\nhmac_encoding = \"raw\"",
-            "access.m.hmac_secret_file",
-            "the key cannot be used: a public key cannot be",
-        ),
-        (
-            "hmac_secret_file = \"secret\"\nhmac_encoding = \"hex\"",
-            "access.m.hmac_secret_file",
-            "the key cannot be used: it is not hexadecimal",
-        ),
-        (
-            "hmac_secret_file = \"secret\"\nalgorithms = [\"RS256\"]",
-            "access.m.hmac_secret_file",
-            "the key cannot be used: the key's algorithm",
-        ),
-        (
-            "hmac_secret_file = \"secret\"\nalgorithms = [\"none\"]",
-            "access.m.algorithms[0]",
-            "not an algorithm that is used here",
-        ),
-        ("hmac_secret_file = \"secret\"\nleeway = \"61s\"", "access.m.leeway", "out of bounds"),
-        (
-            "hmac_secret_file = \"secret\"\ncarriers = []",
-            "access.m.carriers",
-            "a token that is looked for nowhere is never found",
-        ),
-        (
-            "hmac_secret_file = \"secret\"\ncarriers = [\"path\", \"path\"]",
-            "access.m.carriers[1]",
-            "the carrier is named twice",
-        ),
-        (
-            "hmac_secret_file = \"secret\"\nclaims = { paths = \"p\" }",
-            "access.m.claims.paths",
-            "claims that may have other names",
-        ),
-        (
-            "hmac_secret_file = \"secret\"\nclaims = { path = \"exp\" }",
-            "access.m.claims.path",
-            "a claim cannot be called so",
-        ),
-        (
-            "hmac_secret_file = \"secret\"\nclaims = { path = \"ip\" }",
-            "access.m.claims",
-            "two claims have the same name",
-        ),
-        (
-            "hmac_secret_file = \"secret\"\nnames = { query = [\"a=b\"] }",
-            "access.m.names.query[0]",
-            "not a name that stands in a URL as it is",
-        ),
-        (
-            "hmac_secret_file = \"secret\"\nnames = { query = [\"CMCD\"] }",
-            "access.m.names.query[0]",
-            "the name says something else already",
-        ),
-        (
-            "hmac_secret_file = \"secret\"\nnames = { header = [\"Cookie\"] }",
-            "access.m.names.header[0]",
-            "the field says something else already",
-        ),
-        (
-            "issuer = \"a\"\nissuers = [{ issuer = \"b\", jwks = \"https://b/\" }]",
-            "access.m.issuer",
-            "issuers are listed, and one stands beside the list",
-        ),
-        ("issuers = []", "access.m.issuers", "nobody issues tokens"),
-        (
-            "issuers = [{ issuer = \"a\", jwks = \"https://a/\" }, { jwks = \"https://b/\" }]",
-            "access.m.issuers[1]",
-            "one of several issuers has no name",
-        ),
-        (
-            "issuers = [{ issuer = \"a\", jwks = \"https://a/\" }, { issuer = \"a\", jwks = \"https://b/\" }]",
-            "access.m.issuers[1].issuer",
-            "the issuer is listed twice",
-        ),
-        ("issuers = [{ issuer = \"a\" }]", "access.m.issuers[0]", "no key says whose tokens count"),
-    ] {
+    for &(access, key, message) in REFUSED {
         let problems = parse(&folder, access).expect_err(access).problems;
         let found = problems.iter().find(|problem| problem.key == key && problem.message.starts_with(message));
         assert!(found.is_some(), "{access}: {problems:?}");
