@@ -329,7 +329,8 @@ impl Gate {
                     Ok(verified) => {
                         let key = verified.key.kid().map(|kid| self.print(Named::Key, kid));
                         let generation = issuer.keys.generation();
-                        return Ok(Verified { claims: Arc::new(verified.claims), issuer: index, generation, key });
+                        let claims = Arc::new(verified.claims);
+                        return Ok(Verified { claims, print: token.print(), issuer: index, generation, key });
                     }
                     Err(why) => last = why,
                 }

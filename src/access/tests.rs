@@ -353,8 +353,8 @@ async fn a_token_becomes_a_grant_whose_names_are_this_accesses_own() {
     assert_eq!((grant.ends, grant.issued_at, grant.max_sessions), (Some(NOW + 7_200), NOW, Some(4)));
     assert_eq!((grant.tier.as_deref(), &grant.scope), (Some("gold"), &Scope::Paths(vec!["/live".into()])));
     assert_eq!(grant.subject, Some(stage.gate().print(Named::Subject, "alice")));
-    assert_eq!(grant.subject, stage.accesses.print("m", sessions::Named::Subject, "alice"));
-    assert_eq!(stage.accesses.print("other", sessions::Named::Subject, "alice"), None);
+    assert_eq!(grant.subject, stage.accesses.print("m", Named::Subject, "alice"));
+    assert_eq!(stage.accesses.print("other", Named::Subject, "alice"), None);
     assert_eq!(grant.key, None);
     // Without an end of what was paid for, a session ends a day after its token: the same however often that is used.
     let without = by_secret(json!({}));

@@ -15,11 +15,10 @@ use smallvec::SmallVec;
 use crate::clock::Tick;
 use crate::rules::session::SessionId;
 use crate::rules::session::standing::{Other, Place, Policy};
-use crate::rules::token::Reason;
 
 use super::session::Session;
 use super::subjects::Subject;
-use super::table::{Event, Sessions};
+use super::table::Sessions;
 
 /// Changes that wait to be told. Where there are more, all is told anew.
 const CHANGES: usize = 65_536;
@@ -60,6 +59,32 @@ pub(super) struct Remote {
 struct Elsewhere {
     subjects: HashMap<Subject, SmallVec<[There; 1]>, foldhash::fast::RandomState>,
     count: usize,
+}
+
+impl Elsewhere {
+    /// A node tells of a session; whether there was room for it.
+    fn hear(&mut self, subject: Subject, (node, told): (u64, &Presence), (until, most): (Tick, usize)) -> bool {
+        let theirs = self.subjects.entry(subject).or_default();
+        let known = theirs.iter().position(|one| one.node == node && one.session == told.session);
+        let mut is_kept = true;
+        match (known, told.goes_on) {
+            (Some(place), true) => theirs[place].until = until,
+            (Some(place), false) => {
+                theirs.swap_remove(place);
+                self.count -= 1;
+            }
+            (None, true) if self.count < most => {
+                theirs.push(There { node, session: told.session, began_ms: told.began_ms, until });
+                self.count += 1;
+            }
+            (None, true) => is_kept = false,
+            (None, false) => {}
+        }
+        if theirs.is_empty() {
+            self.subjects.remove(&subject);
+        }
+        is_kept
+    }
 }
 
 #[derive(Default)]
@@ -191,31 +216,9 @@ impl Sessions {
         let most = self.most.load(Relaxed);
         for presence in told {
             let subject = Subject { access: self.access(&presence.access), print: presence.subject };
-            {
-                let mut there = self.remote.there.lock();
-                let Elsewhere { subjects, count } = &mut *there;
-                let known = subjects.get_mut(&subject);
-                let known = known.and_then(|theirs| {
-                    let place = theirs.iter().position(|one| one.node == node && one.session == presence.session)?;
-                    Some((theirs, place))
-                });
-                match (known, presence.goes_on) {
-                    (Some((theirs, place)), true) => theirs[place].until = until,
-                    (Some((theirs, place)), false) => {
-                        theirs.swap_remove(place);
-                        *count -= 1;
-                        if theirs.is_empty() {
-                            subjects.remove(&subject);
-                        }
-                    }
-                    (None, true) if *count < most => {
-                        let Presence { session, began_ms, .. } = *presence;
-                        subjects.entry(subject).or_default().push(There { node, session, began_ms, until });
-                        *count += 1;
-                    }
-                    (None, true) => _ = self.remote.dropped.fetch_add(1, Relaxed),
-                    (None, false) => {}
-                }
+            let is_kept = self.remote.there.lock().hear(subject, (node, presence), (until, most));
+            if !is_kept {
+                self.remote.dropped.fetch_add(1, Relaxed);
             }
             if presence.goes_on {
                 self.agree(subject, now);
@@ -253,14 +256,6 @@ impl Sessions {
                 Policy::EndOldest => order.len() - rank > most,
             }
         });
-        for session in losers {
-            session.set_place(Place::Refused);
-            if session.end(Reason::SessionLimit) {
-                self.figures.limited.fetch_add(1, Relaxed);
-                self.announce(&Event::Ended(session, Some(Reason::SessionLimit)));
-            }
-            self.uncount(session);
-            self.remote.gone(session);
-        }
+        losers.for_each(|session| self.lose(session));
     }
 }
