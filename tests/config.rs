@@ -2,6 +2,8 @@
 //!
 //! `WEIR_BLESS=1 cargo test --test config` writes the expected diagnostics anew; read the difference before you commit.
 
+#![expect(clippy::unwrap_used, reason = "what cannot be written fails the test")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -115,6 +115,11 @@ pub(super) fn families(shared: &Shared) -> Vec<Family> {
             "Sessions refused or ended, as their subject had too many",
             snapshot.limited,
         ),
+        Family::counter(
+            "weir_presence_dropped",
+            "Sessions of other nodes that there was no room to remember",
+            snapshot.presence_dropped,
+        ),
         Family::counter("weir_sessions_full", "Sessions that found no room on this node", snapshot.full),
         Family::counter("weir_revoked", "Sessions ended by a revocation", snapshot.revoked),
         Family::gauge("weir_revocations", "Revocations in force", snapshot.revocations as f64),

@@ -120,23 +120,36 @@ impl Sessions {
             }
         };
         let session = self.go_on_or_begin(coming, (known, place), Some(&mut theirs))?;
+        // While nobody else judges: the place is given to one alone.
+        if let Some(Loser::Silent(other) | Loser::Oldest(other)) = &loser {
+            other.set_place(Place::Refused);
+        }
         drop(theirs);
         match loser {
-            Some(Loser::Silent(other)) if self.take_out(&other) => self.announce(&Event::Ended(&other, None)),
-            None | Some(Loser::Silent(_)) => {}
-            Some(Loser::Oldest(other)) => {
-                // It stays in the table: it is refused for as long as it goes on asking.
-                other.set_place(Place::Refused);
-                self.figures.limited.fetch_add(1, Relaxed);
-                if other.end(Reason::SessionLimit) {
-                    self.announce(&Event::Ended(&other, Some(Reason::SessionLimit)));
-                }
-                self.uncount(&other);
-                self.remote.gone(&other);
-            }
+            None => {}
+            Some(Loser::Silent(other)) => self.follow(&other),
+            Some(Loser::Oldest(other)) => self.lose(&other),
         }
         self.remote.came(&session, place);
         Ok(session)
+    }
+
+    /// A silent session has lost its place: were it to ask again, it would come anew.
+    fn follow(&self, silent: &Arc<Session>) {
+        if self.take_out(silent) {
+            self.announce(&Event::Ended(silent, None));
+        }
+    }
+
+    /// A session has lost against another one. It stays in the table: it is refused for as long as it goes on asking.
+    pub(super) fn lose(&self, session: &Arc<Session>) {
+        session.set_place(Place::Refused);
+        if session.end(Reason::SessionLimit) {
+            self.figures.limited.fetch_add(1, Relaxed);
+            self.announce(&Event::Ended(session, Some(Reason::SessionLimit)));
+        }
+        self.uncount(session);
+        self.remote.gone(session);
     }
 
     fn stands(
@@ -171,12 +184,7 @@ impl Sessions {
             return;
         };
         session.touch(coming.now);
-        session.set_place(Place::Refused);
-        if session.end(Reason::SessionLimit) {
-            self.figures.limited.fetch_add(1, Relaxed);
-            self.announce(&Event::Ended(session, Some(Reason::SessionLimit)));
-        }
-        self.uncount(session);
+        self.lose(session);
     }
 
     fn go_on_or_begin(

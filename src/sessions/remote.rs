@@ -15,11 +15,10 @@ use smallvec::SmallVec;
 use crate::clock::Tick;
 use crate::rules::session::SessionId;
 use crate::rules::session::standing::{Other, Place, Policy};
-use crate::rules::token::Reason;
 
 use super::session::Session;
 use super::subjects::Subject;
-use super::table::{Event, Sessions};
+use super::table::Sessions;
 
 /// Changes that wait to be told. Where there are more, all is told anew.
 const CHANGES: usize = 65_536;
@@ -60,6 +59,32 @@ pub(super) struct Remote {
 struct Elsewhere {
     subjects: HashMap<Subject, SmallVec<[There; 1]>, foldhash::fast::RandomState>,
     count: usize,
+}
+
+impl Elsewhere {
+    /// A node tells of a session; whether there was room for it.
+    fn hear(&mut self, subject: Subject, (node, told): (u64, &Presence), (until, most): (Tick, usize)) -> bool {
+        let theirs = self.subjects.entry(subject).or_default();
+        let known = theirs.iter().position(|one| one.node == node && one.session == told.session);
+        let mut is_kept = true;
+        match (known, told.goes_on) {
+            (Some(place), true) => theirs[place].until = until,
+            (Some(place), false) => {
+                theirs.swap_remove(place);
+                self.count -= 1;
+            }
+            (None, true) if self.count < most => {
+                theirs.push(There { node, session: told.session, began_ms: told.began_ms, until });
+                self.count += 1;
+            }
+            (None, true) => is_kept = false,
+            (None, false) => {}
+        }
+        if theirs.is_empty() {
+            self.subjects.remove(&subject);
+        }
+        is_kept
+    }
 }
 
 #[derive(Default)]
@@ -163,32 +188,6 @@ fn began_ms(session: &Session) -> u64 {
     u64::try_from(session.began_at().since_epoch().as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Elsewhere {
-    /// What a node told of one session; whether there was room for it.
-    fn note(&mut self, (node, subject): (u64, Subject), (presence, until): (&Presence, Tick), most: usize) -> bool {
-        let Presence { session, began_ms, goes_on, .. } = *presence;
-        let theirs = self.subjects.entry(subject).or_default();
-        let place = theirs.iter().position(|one| one.node == node && one.session == session);
-        let has_room = place.is_some() || !goes_on || self.count < most;
-        match (place, goes_on) {
-            (Some(place), true) => theirs[place].until = until,
-            (Some(place), false) => {
-                theirs.swap_remove(place);
-                self.count -= 1;
-            }
-            (None, true) if has_room => {
-                theirs.push(There { node, session, began_ms, until });
-                self.count += 1;
-            }
-            (None, _) => {}
-        }
-        if theirs.is_empty() {
-            self.subjects.remove(&subject);
-        }
-        has_room
-    }
-}
-
 impl Sessions {
     /// What other nodes must learn. From the first call on, changes are kept for the next.
     pub fn presence_changes(&self) -> Told {
@@ -217,7 +216,8 @@ impl Sessions {
         let most = self.most.load(Relaxed);
         for presence in told {
             let subject = Subject { access: self.access(&presence.access), print: presence.subject };
-            if !self.remote.there.lock().note((node, subject), (presence, until), most) {
+            let is_kept = self.remote.there.lock().hear(subject, (node, presence), (until, most));
+            if !is_kept {
                 self.remote.dropped.fetch_add(1, Relaxed);
             }
             if presence.goes_on {
@@ -256,14 +256,6 @@ impl Sessions {
                 Policy::EndOldest => order.len() - rank > most,
             }
         });
-        for session in losers {
-            session.set_place(Place::Refused);
-            if session.end(Reason::SessionLimit) {
-                self.figures.limited.fetch_add(1, Relaxed);
-                self.announce(&Event::Ended(session, Some(Reason::SessionLimit)));
-            }
-            self.uncount(session);
-            self.remote.gone(session);
-        }
+        losers.for_each(|session| self.lose(session));
     }
 }

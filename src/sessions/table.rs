@@ -160,6 +160,8 @@ pub struct Snapshot {
     pub revocations: usize,
     /// Revocations that went before their time.
     pub pushed_out: u64,
+    /// Sessions of other nodes that there was no room to remember.
+    pub presence_dropped: u64,
     /// What revocations take, in octets.
     pub revocation_octets: usize,
 }
@@ -384,6 +386,7 @@ impl Sessions {
             revoked: figures.revoked.load(Relaxed),
             revocations: self.revocations.count(),
             pushed_out: self.revocations.pushed_out(),
+            presence_dropped: self.remote.dropped.load(Relaxed),
             revocation_octets: self.revocations.octets(),
         }
     }
