@@ -245,7 +245,6 @@ const REFUSED: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table")]
 fn what_cannot_be_meant_is_refused_with_its_place() {
     let folder = folder();
     for &(access, key, message) in REFUSED {

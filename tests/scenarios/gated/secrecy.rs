@@ -42,6 +42,7 @@ fn leaks<'t>(text: &str, secrets: &'t [String]) -> Option<&'t str> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn nothing_that_the_node_writes_tells_or_asks_has_a_token_or_a_session() {
     let log = Sink::default();
     let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
