@@ -68,20 +68,7 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let promise = capacity::promise(&mut section);
     let place = section.place.clone();
     section.finish();
-    let origins: Vec<(Value<'_>, Option<u32>)> = origins
-        .and_then(|origins| {
-            let list = origins.list()?;
-            if list.is_empty() {
-                let complaint = Complaint::new("the route has no origin").remedy("name one: `origins = [\"primary\"]`");
-                origins.place.refuse(complaint);
-            }
-            Some(list)
-        })
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(choice)
-        .collect();
-    let (origins, weights): (Vec<Value<'_>>, Vec<Option<u32>>) = origins.into_iter().unzip();
+    let (origins, weights) = choices(origins);
     let label = name.as_ref().and_then(Value::text);
     let route = Route {
         name: label.map_or_else(|| format!("{}{path}", hosts.join(",")), str::to_owned),
@@ -116,6 +103,17 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
     let countries = countries_place;
     Typed { route, place, name, path, warm: treatment.warm_place, countries, origins, access, comparable }
+}
+
+/// The entries of `origins`, and their weights.
+fn choices(origins: Option<Value<'_>>) -> (Vec<Value<'_>>, Vec<Option<u32>>) {
+    let Some(value) = origins else { return (Vec::new(), Vec::new()) };
+    let list = value.list();
+    if list.as_ref().is_some_and(Vec::is_empty) {
+        let complaint = Complaint::new("the route has no origin").remedy("name one: `origins = [\"primary\"]`");
+        value.place.refuse(complaint);
+    }
+    list.unwrap_or_default().into_iter().filter_map(choice).unzip()
 }
 
 /// An entry of `origins`: a name, or `{ name, weight }`.

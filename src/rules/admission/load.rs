@@ -38,7 +38,8 @@ impl Average {
 /// The share of its cores that a process used, in thousandths, from its CPU time over a time that has just ended.
 pub fn cpu_share(used: Duration, elapsed: Duration, cores: usize) -> u64 {
     let whole = elapsed.as_nanos().saturating_mul(cores.max(1) as u128);
-    if whole == 0 { 0 } else { u64::try_from(used.as_nanos() * 1_000 / whole).unwrap_or(u64::MAX) }
+    let share = (used.as_nanos() * 1_000).checked_div(whole).unwrap_or_default();
+    u64::try_from(share).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
