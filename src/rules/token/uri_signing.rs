@@ -1,6 +1,6 @@
 //! CDNI URI signing (RFC 9246): a JWT whose claims `cdni…` say which URIs it covers and how it is renewed.
 //!
-//! Everything of [`jwt`](super::jwt) holds here too, so that these tokens may have the claims of an issuer's others
+//! Everything of [`jwt`] holds here too, so that these tokens may have the claims of an issuer's others
 //! (`session_end`, `tier`, …). Its scope is `cdniuc` alone.
 
 mod container;
