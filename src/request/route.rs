@@ -108,7 +108,7 @@ fn target<'a>(
     }
     let route = policies.route(head.host(), &canonical.path).map_err(|no_route| match no_route {
         NoRoute::Host => Refusal::MisdirectedHost,
-        NoRoute::Path => strayed(policies, head).unwrap_or(Refusal::NoRoute),
+        NoRoute::Path => Refusal::NoRoute,
     })?;
     let gated = route.gated.as_ref().filter(|_| head.caller == Caller::Viewer);
     if is_carried && gated.is_none() {
@@ -192,12 +192,6 @@ fn strictly<'h>(route: &RoutePolicy, head: &'h Head) -> Result<uri::Target<'h>, 
         Some(_) => Rejection::new(Reason::UriNotCanonical, bad.detail()).into(),
         None => Refusal::BadTarget(bad),
     })
-}
-
-/// Why a path is refused that begins as one of a strict route and leads out of it to none: an origin could stay inside.
-fn strayed(policies: &Policies, head: &Head) -> Option<Refusal> {
-    let route = policies.route(head.host(), &head.path).ok()?;
-    strictly(route, head).err()
 }
 
 /// The object that a canonical target is on a route.

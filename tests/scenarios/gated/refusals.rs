@@ -109,8 +109,6 @@ async fn what_an_origin_could_read_otherwise_is_refused_on_gated_and_live_routes
                 let open = path.replace("/live/", "/plain/");
                 assert_eq!(stage.get(&open).await.status, 200, "{open}");
             }
-            let strayed = stage.get_with("/live/%2e%2e/nowhere", &[("authorization", &bearer)]).await;
-            assert_eq!(strayed.status, 400, "an origin could stay inside");
         })
         .await;
         let stream = Stream::start().await;
