@@ -16,10 +16,8 @@ async fn fill(stage: &Stage, life: &str) -> Vec<Blob> {
     let blobs: Vec<_> = (0..OBJECTS).map(|_| fresh_blob(200_000, life)).collect();
     let viewer = stage.viewer().await;
     // No faster than the disk: what finds too much waiting for it is let go.
-    for some in blobs.chunks(5) {
-        for blob in some {
-            blob.read_all(&mut viewer.get(&blob.path, &[]).await.unwrap()).await.unwrap();
-        }
+    for blob in &blobs {
+        blob.read_all(&mut viewer.get(&blob.path, &[]).await.unwrap()).await.unwrap();
         stage.settled().await;
         stage.until_metric("weir_disk_waiting_bytes", |bytes| bytes == 0.0).await;
     }

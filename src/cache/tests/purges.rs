@@ -178,6 +178,15 @@ fn a_fill_that_nobody_could_join_is_not_stored_after_a_purge_either() {
     assert!(cache.peek(&key("/a"), &HeaderMap::new()).is_none());
 }
 
+/// Ends what looks at it when it is dropped.
+struct Over<'a>(&'a AtomicU64);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(1, Ordering::SeqCst);
+    }
+}
+
 /// Workers fetch and read without a pause while somebody purges: each body says how many purges had been ordered when
 /// it was asked for, and after a purge nothing from before it is found.
 #[test]
@@ -205,6 +214,8 @@ fn nothing_from_before_a_purge_is_seen_after_it_however_workers_run() {
     };
     let seen = AtomicU64::new(0);
     thread::scope(|scope| {
+        // The workers end, too, where this thread fails.
+        let _end = Over(&over);
         (0..4).for_each(|worker| _ = scope.spawn(move || work(worker * 10)));
         for round in 0..200_u64 {
             let selector = match round % 4 {
@@ -222,7 +233,6 @@ fn nothing_from_before_a_purge_is_seen_after_it_however_workers_run() {
                 assert!(asked >= order, "asked for before purge {order}, found after it");
             }
         }
-        over.store(1, Ordering::SeqCst);
     });
     assert!(seen.load(Ordering::Relaxed) > 0, "the workers did nothing");
     cache.purge(&Selector::All, HARD);
