@@ -45,6 +45,8 @@ async fn what_memory_lets_go_of_is_a_hit_from_disk() {
                 from_disk += usize::from(answer.header("cache-status").contains("detail=disk"));
                 blob.read_all(&mut answer).await.unwrap();
                 assert_eq!(stage.origin.requests_for(&blob.path), 1);
+                // It takes the place of others in memory, which go to disk for their part.
+                stage.until_metric("weir_disk_waiting_bytes", |bytes| bytes == 0.0).await;
             }
             assert!(from_disk >= 30, "{from_disk}");
             let disk = &stage.status().await["disk"];
