@@ -120,8 +120,7 @@ impl Remote {
     /// A session is looked at in passing: it may have fallen silent, or come back.
     pub fn look(&self, session: &Session, seen: &Other, now: Tick) {
         let Some(limit) = session.limit() else { return };
-        let is_silent = now.since(seen.last) > limit.grace / 2;
-        match (seen.place, is_silent) {
+        match (seen.place, seen.may_have_moved(&limit, now)) {
             (Place::Taken, false) => self.came(session, Place::Taken),
             (Place::Taken, true) => self.gone(session),
             (Place::Graced(_) | Place::Refused, _) => {}

@@ -462,6 +462,18 @@ mod region {
     }
 
     #[test]
+    fn without_a_grace_a_session_has_its_place_until_it_is_idle() {
+        let (one, other) = (node(BOUNDS), node(BOUNDS));
+        let terms = SessionTerms { grace: Duration::ZERO, ..terms("a") };
+        exchange(&one, &other);
+        assert!(one.enter(&terms, &limited(1)).is_ok());
+        one.later(1);
+        one.sweep();
+        exchange(&one, &other);
+        assert_eq!(reason(other.enter(&terms, &limited(2))), Some(Reason::SessionLimit));
+    }
+
+    #[test]
     fn two_that_came_at_once_become_one_when_word_has_come_round() {
         for (policy, stays) in [(Policy::RefuseNewest, 0), (Policy::EndOldest, 1)] {
             let (one, other) = (node(BOUNDS), node(BOUNDS));

