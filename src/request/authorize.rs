@@ -110,33 +110,65 @@ pub enum Use {
     Explaining,
 }
 
-/// Lets a viewer in, where its route asks who it is.
+/// Lets a viewer in, where its route asks who it is. Where [`lacks_keys`] says so, [`admit_by_newer_keys`] may still.
 ///
 /// # Errors
-/// `Token`, `TooManySessions`.
-pub async fn admit(
+/// `Token`, `TokenAnswer`, `TooManySessions`.
+pub fn admit(
     edge: &Edge,
     head: &Head,
     resource: &Resource<'_>,
-    presented: Option<Box<Presented>>,
+    presented: Option<&Presented>,
 ) -> Result<Option<Arc<Admission>>, Refusal> {
     let Some(gated) = resource.route.gated.as_ref().filter(|_| head.caller == Caller::Viewer) else { return Ok(None) };
     let gate = edge.accesses.gate(&gated.access.name).ok_or(NO_GATE)?;
-    let presented = presented.unwrap_or_default();
-    let judged = judge(edge, head, (resource, gated), (&gate, &presented, Use::Entering));
-    let judged = match (judged, &presented.first) {
-        (Err(Denied { why, .. }), Some(first)) if gate.refreshed(&first.text, &why).await => {
-            judge(edge, head, (resource, gated), (&gate, &presented, Use::Entering))
+    let nothing = Presented::default();
+    let presented = presented.unwrap_or(&nothing);
+    let verdict = judge(edge, head, (resource, gated), (&gate, presented, Use::Entering)).map_err(|denied| {
+        let why = denied.why;
+        let refusal = Refusal::from(denied);
+        if !lacks_keys(&refusal) {
+            tell::refused(edge, &gated.terms.access, why, None);
         }
-        (judged, _) => judged,
-    };
-    let verdict = judged.inspect_err(|denied| tell::refused(edge, &gated.terms.access, denied.why, None))?;
+        refusal
+    })?;
     let session = enter(edge, head, gated, &verdict)?;
     let Verdict { credential, grant, claims } = verdict;
     let sealed = (credential.kind == Kind::Session).then(|| credential.text.clone());
     let how = (credential.kind, credential.place);
     let name = credential.name.clone();
     Ok(Some(Arc::new(Admission { session, grant, how, claims, sealed, name, gate })))
+}
+
+/// Whether a refusal says that a key is missing, which may have come since.
+pub const fn lacks_keys(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Token(Rejection { reason: Reason::KeyUnknown | Reason::KeysUnavailable, .. }))
+}
+
+/// Lets a viewer in after all who was refused for want of a key, if that has come: waits for some seconds at most, and
+/// only where the issuer's keys may be asked for now.
+///
+/// # Errors
+/// As [`admit`].
+pub async fn admit_by_newer_keys(
+    edge: &Edge,
+    head: &Head,
+    resource: &Resource<'_>,
+    presented: Option<&Presented>,
+    refusal: Refusal,
+) -> Result<Option<Arc<Admission>>, Refusal> {
+    let (Some(gated), Refusal::Token(why)) = (&resource.route.gated, &refusal) else { return Err(refusal) };
+    let gate = edge.accesses.gate(&gated.access.name);
+    let token = presented.and_then(|presented| presented.first.as_ref());
+    let outcome = match gate.zip(token) {
+        Some((gate, token)) if gate.refreshed(&token.text, why).await => admit(edge, head, resource, presented),
+        _ => Err(refusal),
+    };
+    outcome.inspect_err(|refusal| {
+        if let (true, Refusal::Token(why)) = (lacks_keys(refusal), refusal) {
+            tell::refused(edge, &gated.terms.access, *why, None);
+        }
+    })
 }
 
 /// The session of a request that may enter one.

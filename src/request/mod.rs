@@ -85,7 +85,13 @@ fn journey<'j>(
 ) -> impl Future<Output = Result<Answer, Refusal>> + Send {
     async move {
         route::refuse_loops(policies, head)?;
-        let admission = Box::pin(authorize::admit(edge, head, &resource, presented)).await;
+        let presented = presented.as_deref();
+        let admission = match authorize::admit(edge, head, &resource, presented) {
+            Err(refusal) if authorize::lacks_keys(&refusal) => {
+                Box::pin(authorize::admit_by_newer_keys(edge, head, &resource, presented, refusal)).await
+            }
+            admission => admission,
+        };
         admitted.admission = admission.map_err(|refusal| admit::counted(edge, head, refusal))?;
         resource.admission.clone_from(&admitted.admission);
         asked::agree(edge, head, &resource)?;
