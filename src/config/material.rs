@@ -106,6 +106,19 @@ pub(super) fn certificate(mut section: Section<'_>, base: &Path) -> Option<Certi
     pair(&cert?, &key?, base)
 }
 
+/// `cert` and `key` of a section: a client certificate, where there is one.
+pub(super) fn client(section: &mut Section<'_>, base: &Path) -> Option<Certificate> {
+    match (section.value("cert"), section.value("key")) {
+        (Some(cert), Some(key)) => pair(&cert, &key, base),
+        (Some(alone), None) | (None, Some(alone)) => {
+            let complaint = Complaint::new("a client certificate is a pair").remedy("give both `cert` and `key`");
+            alone.place.refuse(complaint);
+            None
+        }
+        (None, None) => None,
+    }
+}
+
 /// A chain and its key, from the two values that name them.
 pub(super) fn pair(cert: &Value<'_>, key: &Value<'_>, base: &Path) -> Option<Certificate> {
     let chain = named_file(cert, base, "the certificate");
@@ -219,15 +232,18 @@ pub(super) fn authorities(value: &Value<'_>, base: &Path) -> Option<PathBuf> {
 
 /// A secret: `"file"` or `{ env = "NAME" }`. White space around it is not part of it.
 pub(super) fn secret(value: &Value<'_>, base: &Path) -> Option<Secret> {
-    let text = if value.is_table() {
-        let mut section = value.table()?;
-        let name = section.required("env", "\"NAME\"");
-        section.finish();
-        variable(&name?)?
-    } else {
-        file_text(value, base)?
-    };
-    visible(&text, value)
+    visible(&file_or_variable(value, base)?, value)
+}
+
+/// What `"file"` or `{ env = "NAME" }` keeps.
+fn file_or_variable(value: &Value<'_>, base: &Path) -> Option<String> {
+    if !value.is_table() {
+        return file_text(value, base);
+    }
+    let mut section = value.table()?;
+    let name = section.required("env", "\"NAME\"");
+    section.finish();
+    variable(&name?)
 }
 
 /// A field's value that is kept elsewhere: `{ env = "NAME" }` or `{ file = "NAME" }`.
@@ -249,14 +265,7 @@ pub(super) fn kept_elsewhere(value: &Value<'_>, base: &Path) -> Option<Secret> {
 
 /// A secret of several lines: `"file"` or `{ env = "NAME" }`.
 pub(super) fn text(value: &Value<'_>, base: &Path) -> Option<Secret> {
-    let text = if value.is_table() {
-        let mut section = value.table()?;
-        let name = section.required("env", "\"NAME\"");
-        section.finish();
-        variable(&name?)?
-    } else {
-        file_text(value, base)?
-    };
+    let text = file_or_variable(value, base)?;
     if text.trim().is_empty() {
         value.place.refuse(Complaint::new("the secret is empty").remedy("fill the file"));
         return None;

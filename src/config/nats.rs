@@ -163,17 +163,8 @@ fn login(section: &mut Section<'_>, base: &Path) -> NatsLogin {
 
 fn tls(mut section: Section<'_>, base: &Path) -> NatsTls {
     let ca = section.value("ca").and_then(|value| material::authorities(&value, base));
-    let (cert, key) = (section.value("cert"), section.value("key"));
+    let client = material::client(&mut section, base);
     section.finish();
-    let client = match (&cert, &key) {
-        (Some(cert), Some(key)) => material::pair(cert, key, base),
-        (Some(alone), None) | (None, Some(alone)) => {
-            let complaint = Complaint::new("a client certificate is a pair").remedy("give both `cert` and `key`");
-            alone.place.refuse(complaint);
-            None
-        }
-        (None, None) => None,
-    };
     NatsTls { ca, client }
 }
 

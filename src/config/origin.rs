@@ -266,16 +266,7 @@ fn field_value(text: &str, place: &Place<'_>) -> Option<HeaderValue> {
 pub(super) fn tls(section: Option<Section<'_>>, base: &Path) -> OriginTls {
     let Some(mut section) = section else { return OriginTls::default() };
     let ca = section.value("ca").and_then(|value| material::authorities(&value, base));
-    let (cert, key) = (section.value("cert"), section.value("key"));
-    let client = match (&cert, &key) {
-        (Some(cert), Some(key)) => material::pair(cert, key, base),
-        (Some(alone), None) | (None, Some(alone)) => {
-            let complaint = Complaint::new("a client certificate is a pair").remedy("give both `cert` and `key`");
-            alone.place.refuse(complaint);
-            None
-        }
-        (None, None) => None,
-    };
+    let client = material::client(&mut section, base);
     let sni = section.value("sni").and_then(|value| server_name(&value));
     section.finish();
     OriginTls { ca, client, sni }
