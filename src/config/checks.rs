@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use super::access::Inherit;
 use super::file::Value;
 use super::finding::{Complaint, Place, Report};
 use super::route::Typed;
 use super::suggest::nearest;
-use super::{Address, Config, HostHeader, access, origin};
+use super::{Address, Config, HostHeader, LiveMode, access, origin};
 
 /// Checks the whole against its parts.
 pub(super) fn whole<'a>(
@@ -147,6 +148,7 @@ fn accesses(report: &Report, accesses: &[access::Typed<'_>], routes: &[Typed<'_>
     let defined: Vec<&str> = accesses.iter().map(|typed| typed.name.as_str()).collect();
     let named = || routes.iter().filter_map(|typed| typed.access.as_ref());
     named().for_each(|value| is_access(value, &defined));
+    routes.iter().for_each(|route| inheritance(route, accesses));
     if !report.is_sure_of("route") {
         return;
     }
@@ -154,6 +156,20 @@ fn accesses(report: &Report, accesses: &[access::Typed<'_>], routes: &[Typed<'_>
         let complaint = Complaint::new(format!("no route asks for the access `{}`", typed.name));
         let remedy = format!("add `access = \"{}\"` to the routes that it gates, or remove it", typed.name);
         typed.place.warn(complaint.remedy(remedy));
+    }
+}
+
+/// Where a route's playlists are as any other answer, nothing in them is rewritten.
+fn inheritance(route: &Typed<'_>, accesses: &[access::Typed<'_>]) {
+    let Some(named) = route.access.as_ref().filter(|_| route.route.live == LiveMode::Off) else { return };
+    let access = accesses.iter().find(|typed| Some(&*typed.name) == named.as_text());
+    let inherit = access.and_then(|typed| typed.access.as_ref()).map(|access| access.inherit);
+    if matches!(inherit, Some(Inherit::Path | Inherit::Query)) {
+        let complaint =
+            Complaint::new("what its playlists name inherits no session: with `live = \"off\"` they pass as they are");
+        named
+            .place
+            .warn(complaint.remedy("set `live = \"auto\"`, or `inherit = \"cookie\"` or \"none\" in the access"));
     }
 }
 

@@ -138,6 +138,17 @@ fn what_is_left_unchecked_is_a_warning() {
     assert_eq!(warned("issuer = \"i\"\njwks = \"https://i/\""), [for_others]);
     let open = "access.m.hmac_secret_file: everybody on this machine can read the secret";
     assert_eq!(warned("issuer = \"i\"\nhmac_secret_file = \"open\""), [open]);
+    let off = |inherit: &str| {
+        let text = format!(
+            "{REST}live = \"off\"\naccess = \"m\"\n[access.m]\nissuer = \"i\"\n{inherit}\npublic_key_file = \"issuer.pem\"\n"
+        );
+        let machine = Machine { name: "edge-1".to_owned(), cores: 4, memory: 8 << 30 };
+        said(Config::parse_on(&machine, &text, folder.path()).unwrap().1)
+    };
+    let passed =
+        "route[0].access: what its playlists name inherits no session: with `live = \"off\"` they pass as they are";
+    assert_eq!(off("audience = \"a\""), [passed]);
+    assert_eq!(off("audience = \"a\"\ninherit = \"none\""), Vec::<String>::new());
     let machine = Machine { name: "edge-1".to_owned(), cores: 4, memory: 8 << 30 };
     let unused = format!("{REST}[access.m]\nissuer = \"i\"\npublic_key_file = \"issuer.pem\"\n");
     let (_, warnings) = Config::parse_on(&machine, &unused, folder.path()).unwrap();
