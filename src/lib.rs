@@ -21,6 +21,8 @@ pub mod region;
 pub mod request;
 pub mod rules;
 pub mod sessions;
+pub mod stories;
 pub mod tasks;
 pub mod telemetry;
 pub mod transport;
+pub mod uplink;

@@ -19,6 +19,7 @@ mod material;
 mod nats;
 mod origin;
 mod peers;
+pub mod qoe;
 mod read;
 mod route;
 mod secrets;
@@ -86,6 +87,10 @@ pub struct Config {
     pub geo: Geo,
     /// How the nodes of the region tell each other what happens; `None`: this one tells nobody.
     pub nats: Option<Nats>,
+    /// What is kept and told of viewers' experience.
+    pub qoe: qoe::Qoe,
+    /// Where it is kept.
+    pub journal: qoe::Journal,
     /// Who sees what is gated.
     pub accesses: Vec<access::Access>,
 }

@@ -6,7 +6,8 @@ use super::file::Section;
 use super::finding::{Complaint, Finding, Problems, Report};
 use super::machine::Machine;
 use super::{
-    Address, Config, access, capacity, checks, limits, listen, material, nats, origin, peers, route, syntax, tables,
+    Address, Config, access, capacity, checks, limits, listen, material, nats, origin, peers, qoe, route, syntax,
+    tables,
 };
 
 impl Config {
@@ -76,6 +77,7 @@ impl Config {
             ("listen.peers", old_listen.peers != new_listen.peers),
             ("peers", peers::differ(self.peers.as_ref(), new.peers.as_ref())),
             ("nats", self.nats != new.nats),
+            ("journal", self.journal != new.journal),
             ("cache.disk", self.cache.disk != new.cache.disk),
             ("http3.enabled", self.http3.enabled != new.http3.enabled),
             ("http3.gso", self.http3.gso != new.http3.gso),
@@ -120,6 +122,8 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
     let nats = nats_section.and_then(|section| nats::nats(section, base));
     let capacity = capacity::capacity(whole.table("capacity"), machine);
     let geo = capacity::geo(whole.table("geo"), base);
+    let qoe = qoe::qoe(whole.table("qoe"), base);
+    let journal = qoe::journal(whole.table("journal"));
     whole.finish();
     let config = Config {
         node,
@@ -138,6 +142,8 @@ fn read(report: &Report, machine: &Machine, text: &str, base: &Path) -> Option<C
         capacity,
         geo,
         nats,
+        qoe,
+        journal,
         accesses: accesses.iter().filter_map(|typed| typed.access.clone()).collect(),
     };
     nats::together(&config, report, nats_place.as_ref());

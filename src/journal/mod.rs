@@ -8,6 +8,7 @@
 mod appender;
 mod files;
 mod frame;
+pub mod log;
 pub mod reader;
 #[cfg(test)]
 mod tests;

@@ -295,6 +295,7 @@ fn changes(old: &Config, new: &Config) -> Vec<String> {
         ("metrics", old.metrics != new.metrics),
         ("capacity", old.capacity != new.capacity),
         ("geo", old.geo != new.geo),
+        ("qoe", old.qoe != new.qoe),
     ];
     parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part.to_owned()).collect()
 }

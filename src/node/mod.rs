@@ -12,6 +12,7 @@ mod numbers;
 mod process;
 mod region;
 mod sessions;
+mod stories;
 mod streams;
 mod worker;
 
@@ -198,7 +199,8 @@ impl Node {
         webhooks.follow(&config.accesses)?;
         let feeds = Arc::new(Feeds::new(sessions.clone(), accesses.clone(), (clock.clone(), tasks.clone())));
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
-        let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone() };
+        let stories = stories::open(&config, &clock, &secrets);
+        let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone(), stories };
         let edge = Arc::new(Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation)));
         voice.speak(&config, &edge, &tasks).await?;
         let hall = hall(&config, &edge, (certificates, peers, &secrets), incarnation as u8);
@@ -422,6 +424,7 @@ impl Shared {
     fn keep_up(self: &Arc<Self>, config: &Config) {
         self.edge.policies().origins.watch(&self.tasks, &self.stopped);
         sessions::keep_up(self);
+        stories::keep_up(self);
         let keep = |name, keeping| self.keep(name, keeping);
         keep("capacity", Box::pin(limits::keep(self.clone())));
         let countries = self.edge.countries.clone();

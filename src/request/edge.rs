@@ -17,6 +17,7 @@ use crate::region::bus::Bus;
 use crate::rules::caching::Key;
 use crate::sessions::Sessions;
 use crate::sessions::quota::Quota;
+use crate::stories::Stories;
 use crate::tasks::Tasks;
 use crate::telemetry::counters;
 use crate::telemetry::traffic::Traffic;
@@ -43,6 +44,8 @@ pub struct Parts {
     pub webhooks: Arc<Webhooks>,
     /// The other nodes that are told of it.
     pub bus: Bus,
+    /// Where it is told what happens.
+    pub stories: Arc<Stories>,
 }
 
 /// What every worker shares.
@@ -61,6 +64,8 @@ pub struct Edge {
     pub webhooks: Arc<Webhooks>,
     /// The other nodes that are told of it.
     pub bus: Bus,
+    /// Where it is told what happens.
+    pub stories: Arc<Stories>,
     /// What passed.
     pub traffic: Arc<Traffic>,
     /// How much sessions and addresses may ask for.
@@ -81,7 +86,7 @@ impl Edge {
     /// process from those of earlier ones.
     pub fn new(
         clock: Clock,
-        Parts { cache, live, accesses, sessions, webhooks, bus }: Parts,
+        Parts { cache, live, accesses, sessions, webhooks, bus, stories }: Parts,
         traffic: Arc<Traffic>,
         policies: Policies,
         (workers, incarnation): (Vec<Tasks>, u32),
@@ -98,6 +103,7 @@ impl Edge {
             sessions,
             webhooks,
             bus,
+            stories,
             traffic,
             policies: ArcSwap::from_pointee(policies),
             workers,

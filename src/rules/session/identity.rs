@@ -8,6 +8,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aws_lc_rs::hmac;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A session of a token's identity on one device. It is made from both by a keyed hash, so that the same device that asks
 /// again continues its session, on every node of the region.
@@ -39,6 +41,19 @@ impl fmt::Display for SessionId {
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SessionId({self})")
+    }
+}
+
+impl Serialize for SessionId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SessionId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::read(&text).ok_or_else(|| D::Error::custom("not 24 hexadecimal digits"))
     }
 }
 
@@ -119,6 +134,18 @@ impl PrintKey {
         let place = neighbourhood(opener.address);
         let issuer = issuer.unwrap_or_default().as_bytes();
         SessionId(self.hash([kind, access.as_bytes(), issuer, octets, &place, opener.user_agent]))
+    }
+
+    /// The session of a device on a stream of an open route: nobody says who it is, so it is where it is and what it calls
+    /// itself.
+    pub fn open_session(&self, route: &str, stream: &str, opener: &Opener<'_>) -> SessionId {
+        let place = neighbourhood(opener.address);
+        SessionId(self.hash([b"open", route.as_bytes(), stream.as_bytes(), &place, opener.user_agent]))
+    }
+
+    /// A view of a session: what its player calls it, as nobody outside reads it (CTA-5004-B §7.4).
+    pub fn view(&self, session: SessionId, sid: &str) -> SessionId {
+        SessionId(self.hash([b"view".as_slice(), &session.0, sid.as_bytes()]))
     }
 
     /// The first `N` octets of the HMAC over all parts, each after its length, so that no two lists of parts are alike.

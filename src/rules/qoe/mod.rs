@@ -1,0 +1,3 @@
+//! What viewers experience: what players report of it, what it comes to, and what responses tell players.
+
+pub mod report;

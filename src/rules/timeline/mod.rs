@@ -1,0 +1,3 @@
+//! What happens to viewers and to the node, as entries of one timeline.
+
+pub mod event;

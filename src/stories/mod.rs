@@ -1,0 +1,235 @@
+//! What becomes of what happens: entries come from every worker, are put in order, counted into the figures of this
+//! moment, noted in the index of sessions and kept in the log, from which stories are told and sinks are fed.
+//!
+//! Who tells something never waits and never writes what another worker writes: each worker has a ring of its own. One
+//! task on the control thread empties the rings. A player's reports are acknowledged once they are kept.
+
+pub mod index;
+pub mod live;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::{Notify, oneshot};
+
+use crate::clock::Clock;
+use crate::journal::NotKept;
+use crate::journal::log::{Class, Log, Numbered, Record};
+use crate::rules::session::PrintKey;
+use crate::rules::session::SessionId;
+use crate::rules::timeline::event::{Entry, Event, Lost, SCHEMA};
+use crate::telemetry::counters::Sharded;
+
+use index::Index;
+use live::Live;
+
+/// Rings are emptied at least this often where nobody waits.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// Entries that wait in the ring of one worker.
+const RING: usize = 65_536;
+
+/// Where stories are kept and told.
+pub struct Stories {
+    clock: Clock,
+    node: Arc<str>,
+    region: Option<Arc<str>>,
+    boot: u64,
+    number: AtomicU64,
+    rings: Sharded<Mutex<Ring>>,
+    bell: Notify,
+    log: Log,
+    key: PrintKey,
+    /// The figures of this moment.
+    pub live: Mutex<Live>,
+    /// Which sessions there are, and where their entries are.
+    pub index: Mutex<Index>,
+}
+
+#[derive(Default)]
+struct Ring {
+    entries: Vec<Entry>,
+    replies: Vec<oneshot::Sender<Result<(), NotKept>>>,
+    lost: u64,
+}
+
+/// An entry as it is written.
+#[derive(Serialize)]
+struct Line<'a> {
+    /// The version of the line.
+    schema: u32,
+    /// What a receiver knows a line by that it gets twice.
+    key: &'a str,
+    node: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<&'a str>,
+    #[serde(flatten)]
+    entry: &'a Entry,
+}
+
+/// What the node calls itself in what it tells.
+pub struct Names {
+    /// The node.
+    pub node: Arc<str>,
+    /// Its region.
+    pub region: Option<Arc<str>>,
+    /// This process of it.
+    pub boot: u64,
+}
+
+impl Stories {
+    /// Stories of a node with so many workers, kept in `log`; `key`: what players and addresses are hidden with.
+    pub fn new(clock: Clock, Names { node, region, boot }: Names, workers: usize, (log, key): (Log, PrintKey)) -> Self {
+        Self {
+            clock,
+            node,
+            region,
+            boot,
+            number: AtomicU64::new(0),
+            rings: Sharded::new(workers),
+            bell: Notify::new(),
+            log,
+            key,
+            live: Mutex::default(),
+            index: Mutex::default(),
+        }
+    }
+
+    /// What identifiers of open sessions and views are made with.
+    pub fn key(&self) -> &PrintKey {
+        &self.key
+    }
+
+    /// Where entries are kept.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// This process: what tells its fetches and lines from those of earlier ones.
+    pub fn boot(&self) -> u64 {
+        self.boot
+    }
+
+    /// Tells that something happened. Never waits; where its worker's ring is full, it is lost and counted.
+    pub fn tell(&self, entry: Entry) {
+        let mut ring = self.rings.mine().lock();
+        if ring.entries.len() >= RING {
+            ring.lost += 1;
+            return;
+        }
+        ring.entries.push(entry);
+    }
+
+    /// Tells what players report; completes when it is kept.
+    ///
+    /// # Errors
+    /// Where it is not: there is no room, or the disk did not take it.
+    pub async fn report(&self, entries: Vec<Entry>) -> Result<(), NotKept> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut ring = self.rings.mine().lock();
+            if ring.entries.len() + entries.len() > RING {
+                return Err(NotKept::Full);
+            }
+            ring.entries.extend(entries);
+            ring.replies.push(reply);
+        }
+        self.bell.notify_one();
+        answer.await.unwrap_or(Err(NotKept::Stopping))
+    }
+
+    /// How full the fullest ring is, in per cent.
+    pub fn pressure(&self) -> usize {
+        self.rings.all().map(|ring| ring.lock().entries.len() * 100 / RING).max().unwrap_or_default()
+    }
+
+    /// Empties the rings for as long as the node runs.
+    pub async fn keep(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.bell.notified() => {}
+                () = self.clock.sleep(ROUND) => {}
+            }
+            self.round().await;
+        }
+    }
+
+    /// Counts, notes and keeps all that was told until now.
+    pub async fn round(&self) {
+        let mut entries = Vec::new();
+        let mut replies = Vec::new();
+        let mut lost = 0;
+        for ring in self.rings.all() {
+            let mut ring = ring.lock();
+            entries.append(&mut ring.entries);
+            replies.append(&mut ring.replies);
+            lost += std::mem::take(&mut ring.lost);
+        }
+        let now = u64::try_from(self.clock.wall().since_epoch().as_millis()).unwrap_or(u64::MAX);
+        if lost > 0 {
+            let event = Event::Lost(Lost { reason: "ring-full".into(), count: lost });
+            entries.push(Entry { at: now, session: None, route: None, stream: None, event });
+        }
+        entries.sort_by_key(|entry| entry.at);
+        let from = self.log.figures().next;
+        {
+            let mut live = self.live.lock();
+            let mut index = self.index.lock();
+            for (number, entry) in (from..).zip(&entries) {
+                live.note(entry);
+                index.note(entry, number);
+            }
+            live.pass(now);
+        }
+        let records: Vec<_> = entries.iter().map(|entry| self.record(entry)).collect();
+        let kept = if records.is_empty() { Ok(()) } else { self.log.append(records).await };
+        replies.into_iter().for_each(|reply| _ = reply.send(kept));
+    }
+
+    fn record(&self, entry: &Entry) -> Record {
+        let number = self.number.fetch_add(1, Relaxed);
+        let own;
+        let (key, class) = match &entry.event {
+            Event::Report(report) => {
+                let class = match report.data.e.as_deref() {
+                    Some("t") => Class::Interval,
+                    Some("rr") => Class::Response,
+                    _ => Class::Lasting,
+                };
+                (report.record.as_deref(), class)
+            }
+            _ => (None, Class::Lasting),
+        };
+        let key = match key {
+            Some(key) => key,
+            None => {
+                own = format!("{:x}-{number:x}", self.boot);
+                &own
+            }
+        };
+        let line = Line { schema: SCHEMA, key, node: &self.node, region: self.region.as_deref(), entry };
+        let line = serde_json::to_vec(&line).expect("entries are JSON");
+        Record { session: entry.session, at: entry.at, class, line: Bytes::from(line) }
+    }
+
+    /// What is kept of a session, in the order in which it came, with the lines' numbers.
+    ///
+    /// # Errors
+    /// Where the log cannot be read.
+    pub async fn of_session(&self, session: SessionId) -> std::io::Result<Vec<Numbered>> {
+        let from = self.index.lock().first(session).unwrap_or(1);
+        self.log.of_session(session, from).await
+    }
+}
+
+/// The entry that a kept line holds; `None`: it was written by a later version.
+pub fn entry_of(line: &[u8]) -> Option<Entry> {
+    serde_json::from_slice(line).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,26 @@
+//! Entries on their way from workers into the log.
+
+use std::sync::Arc;
+
+use crate::clock::{Clock, WallTime};
+use crate::journal::log::Log;
+use crate::rules::session::PrintKey;
+use crate::rules::session::SessionId;
+use crate::rules::timeline::event::{Began, Entry, Event};
+
+use super::{Names, Stories, entry_of};
+
+#[tokio::test]
+async fn what_was_told_is_read_again_as_it_was() {
+    let names = Names { node: "edge".into(), region: None, boot: 7 };
+    let clock = Clock::manual(WallTime::default());
+    let stories = Arc::new(Stories::new(clock, names, 2, (Log::in_memory(1 << 20), PrintKey::new(&[1; 32]))));
+    let session = SessionId([7; 12]);
+    let event = Event::Began(Began { protocol: "h3".into(), tls: true, ..Began::default() });
+    let entry = Entry { at: 1, session: Some(session), route: None, stream: Some("live/one".into()), event };
+    stories.tell(entry.clone());
+    stories.round().await;
+    let kept = stories.of_session(session).await.unwrap();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(entry_of(&kept[0].record.line), Some(entry));
+}
