@@ -5,4 +5,6 @@ pub mod cmcd;
 pub mod cmsd;
 pub mod fault;
 pub mod read;
+pub mod figures;
 pub mod report;
+pub mod sketch;
