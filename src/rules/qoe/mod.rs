@@ -4,5 +4,6 @@ pub mod beacon;
 pub mod cmcd;
 pub mod cmsd;
 pub mod fault;
+mod path;
 pub mod read;
 pub mod report;
