@@ -24,6 +24,7 @@ mod read;
 mod route;
 mod secrets;
 mod sharing;
+pub mod sinks;
 mod suggest;
 mod syntax;
 mod tables;

@@ -8,6 +8,7 @@ pub mod fold;
 pub mod index;
 pub mod live;
 pub mod open;
+pub mod snapshot;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
