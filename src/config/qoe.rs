@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::file::{Section, Value, ms};
+use super::reports::{self, Intake};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -16,6 +17,8 @@ pub struct Qoe {
     pub addresses: Addresses,
     /// A session of an open route ends when nothing was asked for this long.
     pub session_idle: Duration,
+    /// What is taken of players' reports.
+    pub intake: Intake,
 }
 
 /// How addresses are kept.
@@ -42,7 +45,12 @@ pub struct Journal {
 
 impl Default for Qoe {
     fn default() -> Self {
-        Self { enabled: true, addresses: Addresses::Truncated, session_idle: Duration::from_secs(60) }
+        Self {
+            enabled: true,
+            addresses: Addresses::Truncated,
+            session_idle: Duration::from_secs(60),
+            intake: Intake::default(),
+        }
     }
 }
 
@@ -60,9 +68,11 @@ pub(super) fn qoe(section: Option<Section<'_>>, _base: &Path) -> Qoe {
     let enabled = section.value("enabled").and_then(|value| value.flag()).unwrap_or(default.enabled);
     let addresses = section.value("addresses").and_then(|value| value.choice(&ADDRESSES));
     let idle = section.value("session_idle").and_then(|value| value.time(ms(1_000..3_600_000)));
+    let intake = reports::intake(&mut section);
     section.finish();
     Qoe {
         enabled,
+        intake,
         addresses: addresses.unwrap_or(default.addresses),
         session_idle: idle.unwrap_or(default.session_idle),
     }
