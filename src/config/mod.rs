@@ -25,6 +25,7 @@ pub mod reports;
 mod route;
 mod secrets;
 mod sharing;
+pub mod sinks;
 mod suggest;
 mod syntax;
 mod tables;

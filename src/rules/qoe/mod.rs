@@ -4,5 +4,7 @@ pub mod beacon;
 pub mod cmcd;
 pub mod cmsd;
 pub mod fault;
+pub mod figures;
 pub mod read;
 pub mod report;
+pub mod sketch;
