@@ -1,12 +1,11 @@
 //! What players say of themselves with each request (CMCD). It is cut out of the request before anything else is looked
 //! at, so that it names no object, reaches no origin and refuses nothing; what it says is told of the viewer's session.
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 
-use crate::config::LiveMode;
 use crate::config::reports::{Cmcd, Kept};
 use crate::rules::qoe::cmcd;
-use crate::rules::qoe::report::{Mode, Report};
+use crate::rules::qoe::report::{Data, Mode, Report};
 use crate::rules::session::{Opener, SessionId};
 use crate::rules::timeline::event::{Entry, Event};
 use crate::rules::uri;
@@ -16,14 +15,6 @@ use super::edge::Edge;
 use super::policies::{Policies, RoutePolicy};
 use super::route::Resource;
 use super::{Caller, Head, beacon};
-
-/// The four fields (CTA-5004-B §3.1).
-pub(super) const FIELDS: [HeaderName; 4] = [
-    HeaderName::from_static("cmcd-request"),
-    HeaderName::from_static("cmcd-object"),
-    HeaderName::from_static("cmcd-status"),
-    HeaderName::from_static("cmcd-session"),
-];
 
 /// What was cut out of a request.
 #[derive(Debug)]
@@ -45,7 +36,7 @@ pub fn cut(head: &mut Head) -> Option<Box<Said>> {
         head.query = uri::filter_query(&query, |name| !is_parameter(name)).map(Into::into);
     }
     let mut fields = HeaderMap::new();
-    for name in FIELDS {
+    for name in cmcd::FIELDS {
         let lines: Vec<_> = head.headers.get_all(&name).iter().cloned().collect();
         head.headers.remove(&name);
         fields.extend(lines.into_iter().map(|line| (name.clone(), line)));
@@ -105,7 +96,7 @@ pub fn tell(edge: &Edge, policies: &Policies, head: &Head, (resource, said): (&R
     read.permit(&qoe.intake.allow);
     edge.beacons.faults(&read.faults);
     let view = read.sid.as_deref().map(|sid| edge.stories.key().view(session, sid));
-    if view.is_none() && read.data == crate::rules::qoe::report::Data::default() {
+    if view.is_none() && read.data == Data::default() {
         return;
     }
     let report = Report { mode: Mode::Request, view, record: None, data: read.data };
@@ -119,20 +110,13 @@ pub fn tell(edge: &Edge, policies: &Policies, head: &Head, (resource, said): (&R
     });
 }
 
-/// The session of a request: its token's, or that of its device on an open stream.
+/// The session of a request: its token's, or that which its device has on an open stream.
 fn session(edge: &Edge, head: &Head, resource: &Resource<'_>, stream: &str) -> Option<SessionId> {
-    match &resource.admission {
-        Some(admission) => Some(admission.session.id()),
-        None if stream.is_empty() || resource.route.config.live == LiveMode::Off => None,
-        None => Some(open_session(edge, head, resource.route, stream)),
+    if let Some(admission) = &resource.admission {
+        return Some(admission.session.id());
     }
-}
-
-/// The session of a device on a stream of an open route: from here on its reports find it.
-pub fn open_session(edge: &Edge, head: &Head, route: &RoutePolicy, stream: &str) -> SessionId {
-    let opener = opener(head);
-    let name = || edge.stories.key().open_session(&route.name, stream, &opener);
-    edge.viewers.note(&opener, (&route.name, stream), beacon::now(edge), name).session()
+    let open = edge.stories.open.of(&opener(head), Some(stream))?;
+    (*open.stream == *stream && *open.route == *resource.route.name).then_some(open.id)
 }
 
 /// Who asks, as far as it can be told without a token.

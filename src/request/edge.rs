@@ -18,7 +18,6 @@ use crate::rules::caching::Key;
 use crate::sessions::Sessions;
 use crate::sessions::quota::Quota;
 use crate::stories::Stories;
-use crate::stories::viewers::Viewers;
 use crate::tasks::Tasks;
 use crate::telemetry::beacons::Beacons;
 use crate::telemetry::counters;
@@ -76,8 +75,6 @@ pub struct Edge {
     pub crowd: Arc<Crowd>,
     /// Where viewers are.
     pub countries: Arc<Countries>,
-    /// Who is watching what is open to all.
-    pub viewers: Viewers,
     /// What became of players' reports.
     pub beacons: Beacons,
     policies: ArcSwap<Policies>,
@@ -102,7 +99,6 @@ impl Edge {
             quota: Quota::new(clock.clone(), &config.limits),
             crowd: Arc::new(Crowd::new(workers.len(), config.capacity.as_ref())),
             countries: Countries::new(&config.geo),
-            viewers: Viewers::new(config.limits.sessions, config.qoe.session_idle),
             beacons: Beacons::new(workers.len()),
             clock,
             cache,

@@ -126,6 +126,7 @@ fn begun(head: &Head, origination: Origination, status: StatusCode) -> Passage {
 /// Age, Cache-Status and Via: what this node did with an answer of the origin's.
 fn trace(policies: &Policies, caller: Caller, provenance: &Provenance, headers: &mut HeaderMap) {
     control::strip_targeted(headers);
+    outward::unvary(headers);
     if caller == Caller::Viewer {
         purge::strip_tags(headers);
     }

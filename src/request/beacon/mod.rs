@@ -164,7 +164,7 @@ async fn take(
     let _place = edge.beacons.enter().ok_or(Refusal::BeaconsNotKept { retry: RETRY })?;
     let body = body::read(edge, upload, coding).await?;
     let batch = Batch::read(edge, &qoe.intake.allow, (beacon.kind, &body))?;
-    sender.may_report(edge, &batch)?;
+    sender.may_report(edge, head, &batch)?;
     put_off(edge, &batch)?;
     let entries = records::entries(edge, policies, head, (&sender, batch))?;
     keep(edge, beacon.kind.mode(), entries).await

@@ -96,7 +96,7 @@ pub fn entries(
             edge.beacons.faults(&Faults::from(Fault::NoSession));
             continue;
         }
-        let Some(theirs) = sender.of(policies, head.host(), &read) else {
+        let Some(theirs) = sender.of(edge, policies, (head, &read)) else {
             drop(Dropped::UnknownViewer);
             continue;
         };

@@ -15,7 +15,7 @@ use crate::rules::qoe::read::Read;
 use crate::rules::session::SessionId;
 use crate::rules::token::Rejection;
 use crate::rules::token::carrier::{self, Credential, Place, Presented};
-use crate::stories::viewers::Open;
+use crate::stories::open::OpenSession;
 
 use super::records::Batch;
 
@@ -33,7 +33,7 @@ pub struct Presenting {
 pub enum Sender {
     /// The viewer of a session that its credential names.
     Named(Named),
-    /// A device, with its sessions of open routes, the one that asked last first.
+    /// A device, by its sessions of open routes.
     Device(Device),
 }
 
@@ -46,8 +46,7 @@ pub struct Named {
 
 /// A device.
 pub struct Device {
-    open: Vec<Open>,
-    print: u64,
+    /// The route and the stream of the page that it comes from.
     referer: Option<Box<str>>,
 }
 
@@ -104,9 +103,7 @@ impl Presenting {
         if let Some(rejection) = refused {
             return Err(admit::counted(edge, head, rejection.into()));
         }
-        let opener = opener(head);
-        let open = edge.viewers.of(&opener, super::now(edge)).into_vec();
-        Ok(Sender::Device(Device { open, print: edge.viewers.print(&opener), referer: self.referer }))
+        Ok(Sender::Device(Device { referer: self.referer }))
     }
 }
 
@@ -160,15 +157,17 @@ impl Sender {
     ///
     /// # Errors
     /// `TooManyRequests`.
-    pub fn may_report(&self, edge: &Edge, batch: &Batch) -> Result<(), Refusal> {
+    pub fn may_report(&self, edge: &Edge, head: &Head, batch: &Batch) -> Result<(), Refusal> {
         match self {
             Self::Named(named) => Ok(edge.quota.records(named.session, batch.len())?),
-            Self::Device(device) => {
-                let view = (device.print, batch.sid());
+            Self::Device(_) => {
+                let opener = opener(head);
+                let device = (opener.place(), opener.user_agent);
+                let view = (device, batch.sid());
                 edge.quota.beacon(view)?;
                 edge.quota.records(view, batch.len())?;
                 // Whoever invents a name for each body does not get further than a crowd would.
-                Ok(edge.quota.records(device.print, batch.len().div_ceil(VIEWERS))?)
+                Ok(edge.quota.records(device, batch.len().div_ceil(VIEWERS))?)
             }
         }
     }
@@ -179,7 +178,8 @@ impl Sender {
     }
 
     /// Where a record goes; `None`: its sender has no session here.
-    pub fn of<'p>(&self, policies: &'p Policies, host: &str, read: &Read) -> Option<Theirs<'p>> {
+    pub fn of<'p>(&self, edge: &Edge, policies: &'p Policies, (head, read): (&Head, &Read)) -> Option<Theirs<'p>> {
+        let host = head.host();
         let named = read.data.url.as_deref().and_then(|path| at(policies, host, path));
         match self {
             Self::Named(Named { session, access }) => {
@@ -192,19 +192,23 @@ impl Sender {
                 let route = named.map(|(route, _)| route).or(only);
                 Some(Theirs { session: *session, route, stream: stream.map(Into::into) })
             }
-            Self::Device(Device { open, referer, .. }) => {
-                let is_at = |open: &&Open, found: Option<(&RoutePolicy, &str)>| {
-                    found.is_some_and(|(route, stream)| *open.route == *route.name && *open.stream == *stream)
-                };
-                let content = read.data.cid.as_deref();
+            Self::Device(Device { referer }) => {
                 let came_from = referer.as_deref().and_then(|path| at(policies, host, path));
-                let open = (open.iter().find(|open| is_at(open, named)))
-                    .or_else(|| open.iter().find(|open| content.is_some_and(|content| *open.stream == *content)))
-                    .or_else(|| open.iter().find(|open| is_at(open, came_from)))
-                    .or(open.first())?;
+                let names =
+                    [named.map(|(_, stream)| stream), read.data.cid.as_deref(), came_from.map(|(_, stream)| stream)];
+                let open = open(edge, head, names.into_iter().flatten())?;
                 let route = policies.routes.iter().find(|route| *route.name == *open.route);
-                Some(Theirs { session: open.session, route, stream: Some(open.stream.clone()) })
+                let stream = Some(open.stream.clone()).filter(|stream| !stream.is_empty());
+                Some(Theirs { session: open.id, route, stream })
             }
         }
     }
+}
+
+/// The session of a device on the first of these streams that it watches, else that in which it asked last.
+fn open<'n>(edge: &Edge, head: &Head, mut streams: impl Iterator<Item = &'n str>) -> Option<Arc<OpenSession>> {
+    let opener = opener(head);
+    let last = edge.stories.open.of(&opener, None)?;
+    let of = |stream| edge.stories.open.of(&opener, Some(stream)).filter(|open| *open.stream == *stream);
+    Some(streams.find_map(of).unwrap_or(last))
 }
