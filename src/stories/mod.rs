@@ -21,7 +21,7 @@ use crate::journal::NotKept;
 use crate::journal::log::{Class, Log, Numbered, Record};
 use crate::rules::session::PrintKey;
 use crate::rules::session::SessionId;
-use crate::rules::timeline::event::{Entry, Event, Lost, SCHEMA};
+use crate::rules::timeline::event::{Entry, Event, Lost, NodeChange, SCHEMA};
 use crate::telemetry::counters::Sharded;
 
 use index::Index;
@@ -104,6 +104,11 @@ impl Stories {
         &self.key
     }
 
+    /// What the node calls itself.
+    pub fn name(&self) -> &str {
+        &self.node
+    }
+
     /// Where entries are kept.
     pub fn log(&self) -> &Log {
         &self.log
@@ -122,6 +127,13 @@ impl Stories {
             return;
         }
         ring.entries.push(entry);
+    }
+
+    /// Tells that something changed on the node; `of`: what it concerns.
+    pub fn node(&self, what: &str, of: Option<&str>, detail: Option<&str>) {
+        let at = u64::try_from(self.clock.wall().since_epoch().as_millis()).unwrap_or(u64::MAX);
+        let change = NodeChange { what: what.into(), of: of.map(Into::into), detail: detail.map(Into::into) };
+        self.tell(Entry { at, session: None, route: None, stream: None, event: Event::Node(change) });
     }
 
     /// Tells what players report; completes when it is kept.
