@@ -45,7 +45,12 @@ pub struct Journal {
 
 impl Default for Qoe {
     fn default() -> Self {
-        Self { enabled: true, addresses: Addresses::Truncated, session_idle: Duration::from_secs(60), sinks: Vec::new() }
+        Self {
+            enabled: true,
+            addresses: Addresses::Truncated,
+            session_idle: Duration::from_secs(60),
+            sinks: Vec::new(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod index;
 pub mod live;
+pub mod snapshot;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
