@@ -120,6 +120,11 @@ impl Stories {
         &self.key
     }
 
+    /// What the node calls itself.
+    pub fn name(&self) -> &str {
+        &self.node
+    }
+
     /// Where entries are kept.
     pub fn log(&self) -> &Log {
         &self.log
