@@ -4,8 +4,10 @@
 //! Who tells something never waits and never writes what another worker writes: each worker has a ring of its own. One
 //! task on the control thread empties the rings. A player's reports are acknowledged once they are kept.
 
+mod groups;
 pub mod index;
 pub mod live;
+mod metrics;
 pub mod snapshot;
 
 use std::sync::Arc;
