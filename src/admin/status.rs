@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::config::Finding;
+use crate::stories::snapshot::Snapshot;
 
 /// `GET /status`
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -53,6 +54,8 @@ pub struct Status {
     pub region: Option<RegionStatus>,
     /// The backends that are told of sessions.
     pub webhooks: Vec<WebhookStatus>,
+    /// Who is watching, and what they experience.
+    pub viewers: Snapshot,
 }
 
 /// An access.

@@ -20,7 +20,7 @@ use crate::transport::tcp;
 
 use super::doors::{Bound, Doors};
 use super::worker::Worker;
-use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, region, sessions};
+use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, region, sessions, stories};
 
 /// Between two rounds of the cache's housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -187,6 +187,7 @@ impl Shared {
         let doors = advertised(&config, &self.doors.lock().bound);
         let traffic = &self.edge.traffic;
         traffic.streams.set_most(config.metrics.streams);
+        self.edge.stories.live.lock().set_bounds(stories::bounds(&config));
         let origins = Arc::new(origins);
         origins.watch(&self.tasks, &self.stopped);
         self.edge.live.reconfigure(live_bounds(&config), origins.clone());

@@ -66,6 +66,7 @@ impl Node for Shared {
             tasks: self.living_tasks(),
             region: region::status(&self.edge.bus, self.clock.now()),
             webhooks: region::backends(&self.edge.webhooks, self.clock.now()),
+            viewers: self.edge.stories.live.lock().snapshot(),
         }
     }
 
@@ -190,6 +191,7 @@ impl Source for Metrics {
         families.extend(peers(&shared.edge.policies().origins).iter().flat_map(of_region));
         families.extend(region::families(&shared.edge));
         families.extend(limits::families(shared));
+        families.extend(shared.edge.stories.live.lock().families());
         families.extend(shared.edge.accesses.families());
         families.extend(http3(shared));
         families.extend(quic(&shared.open_doors()));
