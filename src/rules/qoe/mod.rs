@@ -1,3 +1,11 @@
 //! What viewers experience: what players report of it, what it comes to, and what responses tell players.
 
+pub mod beacon;
+pub mod cmcd;
+pub mod cmsd;
+pub mod fault;
+pub mod figures;
+mod path;
+pub mod read;
 pub mod report;
+pub mod sketch;
