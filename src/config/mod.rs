@@ -21,6 +21,7 @@ mod origin;
 mod peers;
 pub mod qoe;
 mod read;
+pub mod reports;
 mod route;
 mod secrets;
 mod sharing;
@@ -442,6 +443,8 @@ pub struct Route {
     pub countries: Countries,
     /// What is kept for it of the node's capacity.
     pub promise: Promise,
+    /// What is taken of players' reports, and passed on.
+    pub reporting: reports::Reporting,
 }
 
 pub use crate::rules::admission::country::Countries;

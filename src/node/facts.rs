@@ -180,6 +180,7 @@ impl Source for Metrics {
     fn families(&self) -> Vec<Family> {
         let shared = &self.0;
         let mut families = shared.edge.traffic.families();
+        families.extend(shared.edge.beacons.families());
         families.extend(streams::families(shared));
         families.extend(cache(shared));
         families.extend(sessions::families(shared));

@@ -5,6 +5,7 @@ pub mod cmcd;
 pub mod cmsd;
 pub mod fault;
 pub mod figures;
+mod path;
 pub mod read;
 pub mod report;
 pub mod sketch;
