@@ -479,6 +479,7 @@ impl Shared {
                 prints: self.edge.accesses.clone(),
                 exposition: exposition.clone(),
                 commands: commands.clone(),
+                seats: admin::Seats::default(),
                 ready_needs_origins: config.admin.ready_needs_origins,
             };
             let serving = admin.serve(listener, guard, (tls, self.tasks.clone(), self.clock.clone()));
