@@ -14,6 +14,7 @@ mod region;
 mod sessions;
 mod stories;
 mod streams;
+mod witness;
 mod worker;
 
 use std::fs::DirBuilder;
@@ -48,6 +49,7 @@ use crate::region::proof::Gate;
 use crate::region::secrets::{self, RegionKeys, SecretsError};
 use crate::request::edge::Parts;
 use crate::request::{Edge, Policies, Refusal, warm};
+use crate::stories::Stories;
 use crate::tasks::Tasks;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Exposition;
@@ -200,6 +202,7 @@ impl Node {
         let feeds = Arc::new(Feeds::new(sessions.clone(), accesses.clone(), (clock.clone(), tasks.clone())));
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
         let stories = stories::open(&config, &clock, &secrets);
+        witness::tell_of(&sessions, &stories, config.qoe.enabled);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone(), stories };
         let edge = Arc::new(Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation)));
         voice.speak(&config, &edge, &tasks).await?;
@@ -247,6 +250,11 @@ impl Node {
     /// A way to give it orders.
     pub fn commands(&self) -> mpsc::Sender<Command> {
         self.commands.clone()
+    }
+
+    /// Where it is kept what happens.
+    pub fn stories(&self) -> &Arc<Stories> {
+        &self.shared.edge.stories
     }
 
     /// Opens the access log anew.

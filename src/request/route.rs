@@ -19,6 +19,7 @@ use super::answer::{Access, Answer};
 use super::authorize::Admission;
 use super::page::Page;
 use super::policies::{NoRoute, Policies, RoutePolicy};
+use super::witness::Watcher;
 use super::{Caller, Head, Refusal, Scheme};
 
 /// How often a request from another node may have passed nodes of this name: once, in another tier or the same region.
@@ -53,6 +54,8 @@ pub struct Resource<'a> {
     pub admission: Option<Arc<Admission>>,
     /// The variants that its viewer is offered.
     pub ladder: Ladder,
+    /// Whose story its request belongs to.
+    pub watcher: Option<Watcher>,
 }
 
 impl Resource<'_> {
@@ -201,7 +204,16 @@ fn resource<'a>(route: &'a RoutePolicy, head: &Head, canonical: &uri::Target<'_>
     let located = route.supply.locate(&target, viewer_authority.as_deref());
     let Located { key, upstream } =
         located.ok_or(Refusal::BadRequest("the request target has octets that a URI may not have"))?;
-    Ok(Resource { route, upstream, viewer_authority, key, target, admission: None, ladder: Ladder::Whole })
+    Ok(Resource {
+        route,
+        upstream,
+        viewer_authority,
+        key,
+        target,
+        admission: None,
+        ladder: Ladder::Whole,
+        watcher: None,
+    })
 }
 
 /// To where a viewer in cleartext is sent, with all that it brought: `sent` is the path with its carrier.

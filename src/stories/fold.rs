@@ -188,7 +188,13 @@ impl Folded {
 
     fn entries(self, session: SessionId) -> impl Iterator<Item = Entry> {
         let Self { route, stream, served, path, at, .. } = self;
-        let entry = move |event| Entry { at, session: Some(session), route: Some(route.clone()), stream: stream.clone(), event };
+        let entry = move |event| Entry {
+            at,
+            session: Some(session),
+            route: Some(route.clone()),
+            stream: stream.clone(),
+            event,
+        };
         let served = Some(served).filter(|served| served.requests > 0).map(|served| Event::Served(Box::new(served)));
         served.into_iter().chain(path.map(Event::Path)).map(entry)
     }

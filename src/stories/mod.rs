@@ -120,6 +120,11 @@ impl Stories {
         &self.key
     }
 
+    /// Time, as entries tell it.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// Where entries are kept.
     pub fn log(&self) -> &Log {
         &self.log
@@ -142,7 +147,8 @@ impl Stories {
 
     /// Tells that something changed on the node: what, of what, and in a sentence for people.
     pub fn node(&self, what: &'static str, of: Option<&str>, detail: Option<&str>) {
-        let event = Event::Node(NodeChange { what: what.into(), of: of.map(Into::into), detail: detail.map(Into::into) });
+        let event =
+            Event::Node(NodeChange { what: what.into(), of: of.map(Into::into), detail: detail.map(Into::into) });
         self.tell(Entry { at: millis(self.clock.wall()), session: None, route: None, stream: None, event });
     }
 

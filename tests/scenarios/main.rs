@@ -39,3 +39,4 @@ mod together;
 mod trouble;
 mod warm;
 mod window;
+mod witness;
