@@ -28,7 +28,7 @@ pub use revoke::Within;
 pub use status::{
     AccessStatus, CacheStatus, CapacityStatus, Connections, DiskStatus, IssuerStatus, KeyStatus, ListenerStatus,
     LiveStatus, OriginStatus, PlaylistStatus, Problem, RegionNode, RegionStatus, Reloaded, Resident, ResourceStatus,
-    RouteRoom, RouteStatus, SessionsStatus, Status, StreamStatus, WebhookStatus, WorkerHealth,
+    RouteRoom, RouteStatus, SessionsStatus, SinkStatus, Status, StreamStatus, WebhookStatus, WorkerHealth,
 };
 
 /// What the admin API may order the node to do. The node answers each through its channel.

@@ -5,8 +5,10 @@
 //! task on the control thread empties the rings. A player's reports are acknowledged once they are kept.
 
 pub mod fold;
+mod groups;
 pub mod index;
 pub mod live;
+mod metrics;
 pub mod open;
 pub mod snapshot;
 
