@@ -20,7 +20,9 @@ use crate::transport::tcp;
 
 use super::doors::{Bound, Doors};
 use super::worker::Worker;
-use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, region, sessions, stories};
+use super::{
+    Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, region, sessions, stories, uplink,
+};
 
 /// Between two rounds of the cache's housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -68,6 +70,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
         numbers::write(&shared, &folder).await;
     }
     shared.feeds.close();
+    uplink::flush(&shared).await;
     sessions::flush(&shared).await;
     shared.edge.live.close();
     let until = shared.clock.now() + region::FAREWELL;
@@ -173,6 +176,8 @@ impl Shared {
         self.edge.sessions.set_bounds(sessions::bounds(&config));
         self.feeds
             .follow(&config.accesses, config.limits.revoked_for)
+            .map_err(|error| (error.to_string(), "make the file readable and reload"))?;
+        uplink::follow(&self.uplink, &config)
             .map_err(|error| (error.to_string(), "make the file readable and reload"))?;
         self.hall.settings.store(Arc::new(tcp::Settings {
             limits: config.limits.clone(),

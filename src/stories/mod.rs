@@ -4,14 +4,16 @@
 //! Who tells something never waits and never writes what another worker writes: each worker has a ring of its own. One
 //! task on the control thread empties the rings. A player's reports are acknowledged once they are kept.
 
+pub mod fold;
 mod groups;
 pub mod index;
 pub mod live;
 mod metrics;
+pub mod open;
 pub mod snapshot;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,16 +21,18 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, WallTime};
 use crate::journal::NotKept;
 use crate::journal::log::{Class, Log, Numbered, Record};
 use crate::rules::session::PrintKey;
 use crate::rules::session::SessionId;
-use crate::rules::timeline::event::{Entry, Event, Lost, SCHEMA};
+use crate::rules::timeline::event::{Ended, Entry, Event, Lost, NodeChange, SCHEMA};
 use crate::telemetry::counters::Sharded;
 
+use fold::Folds;
 use index::Index;
 use live::Live;
+use open::OpenSessions;
 
 /// Rings are emptied at least this often where nobody waits.
 const ROUND: Duration = Duration::from_millis(250);
@@ -44,6 +48,13 @@ pub struct Stories {
     boot: u64,
     number: AtomicU64,
     rings: Sharded<Mutex<Ring>>,
+    /// What went as it should.
+    pub folds: Folds,
+    /// Who watches on open routes.
+    pub open: OpenSessions,
+    /// The second in which was last taken what was added up.
+    folded: AtomicU64,
+    round: AtomicUsize,
     bell: Notify,
     log: Log,
     key: PrintKey,
@@ -94,6 +105,10 @@ impl Stories {
             boot,
             number: AtomicU64::new(0),
             rings: Sharded::new(workers),
+            folds: Folds::new(workers),
+            open: OpenSessions::new(0, Duration::ZERO),
+            folded: AtomicU64::new(0),
+            round: AtomicUsize::new(0),
             bell: Notify::new(),
             log,
             key,
@@ -105,6 +120,11 @@ impl Stories {
     /// What identifiers of open sessions and views are made with.
     pub fn key(&self) -> &PrintKey {
         &self.key
+    }
+
+    /// What the node calls itself.
+    pub fn name(&self) -> &str {
+        &self.node
     }
 
     /// Where entries are kept.
@@ -125,6 +145,13 @@ impl Stories {
             return;
         }
         ring.entries.push(entry);
+    }
+
+    /// Tells that something changed on the node: what, of what, and in a sentence for people.
+    pub fn node(&self, what: &'static str, of: Option<&str>, detail: Option<&str>) {
+        let event =
+            Event::Node(NodeChange { what: what.into(), of: of.map(Into::into), detail: detail.map(Into::into) });
+        self.tell(Entry { at: millis(self.clock.wall()), session: None, route: None, stream: None, event });
     }
 
     /// Tells what players report; completes when it is kept.
@@ -155,15 +182,38 @@ impl Stories {
         loop {
             tokio::select! {
                 () = self.bell.notified() => {}
-                () = self.clock.sleep(ROUND) => {}
+                () = self.clock.sleep(ROUND) => self.look_around(),
             }
             self.round().await;
         }
     }
 
+    /// Tells who is over.
+    fn look_around(&self) {
+        let now = self.clock.wall();
+        let step = self.round.fetch_add(1, Relaxed) % open::STEPS;
+        for over in self.open.sweep(step, self.clock.now()) {
+            let ended = Ended { reason: "idle".into(), requests: over.requests(), bytes: over.octets() };
+            let stream = Some(&over.stream).filter(|stream| !stream.is_empty()).cloned();
+            let (session, route) = (Some(over.id), Some(over.route.clone()));
+            self.tell(Entry { at: millis(now), session, route, stream, event: Event::Ended(ended) });
+        }
+    }
+
+    /// Keeps all that there is: the node stops.
+    pub async fn close(&self) {
+        self.keep_with(self.folds.take()).await;
+    }
+
     /// Counts, notes and keeps all that was told until now.
     pub async fn round(&self) {
-        let mut entries = Vec::new();
+        let second = self.clock.wall().since_epoch().as_secs();
+        let is_new = self.folded.swap(second, Relaxed) != second;
+        self.keep_with(if is_new { self.folds.take() } else { Vec::new() }).await;
+    }
+
+    /// Counts, notes and keeps these, and all that was told until now.
+    async fn keep_with(&self, mut entries: Vec<Entry>) {
         let mut replies = Vec::new();
         let mut lost = 0;
         for ring in self.rings.all() {
@@ -172,7 +222,7 @@ impl Stories {
             replies.append(&mut ring.replies);
             lost += std::mem::take(&mut ring.lost);
         }
-        let now = u64::try_from(self.clock.wall().since_epoch().as_millis()).unwrap_or(u64::MAX);
+        let now = millis(self.clock.wall());
         if lost > 0 {
             let event = Event::Lost(Lost { reason: "ring-full".into(), count: lost });
             entries.push(Entry { at: now, session: None, route: None, stream: None, event });
@@ -227,6 +277,11 @@ impl Stories {
         let from = self.index.lock().first(session).unwrap_or(1);
         self.log.of_session(session, from).await
     }
+}
+
+/// A moment as entries have it.
+pub fn millis(at: WallTime) -> u64 {
+    u64::try_from(at.since_epoch().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The entry that a kept line holds; `None`: it was written by a later version.

@@ -1,6 +1,7 @@
 //! What a player says of itself, in typed values: the model behind CMCD (CTA-5004, CTA-5004-B) in all its forms and behind
 //! the generic beacon. Players' words stay claims: nothing of the node's own is ever put in their place.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -112,7 +113,18 @@ pub struct Rated {
     pub of: Option<ObjectType>,
 }
 
-/// The keys of CMCD, by their own names (CTA-5004-B §5). What is absent was not said, or was said wrongly.
+/// An object that will be asked for next (`nor`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Next {
+    /// Its path, relative to the object that is asked for now.
+    pub path: Box<str>,
+    /// Which octets of it, as `first-`, `first-last` or `-length`.
+    #[serde(default, rename = "r", skip_serializing_if = "Option::is_none")]
+    pub range: Option<Box<str>>,
+}
+
+/// The keys of CMCD, by their own names (CTA-5004-B §5), and those of `custom` that are allowed. What is absent was not
+/// said, or was said wrongly. `url` and `nor` are paths: without host, query and carriers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs, reason = "each is a key of CTA-5004-B §5 by its own name")]
@@ -134,6 +146,7 @@ pub struct Data {
     #[serde(skip_serializing_if = "Option::is_none")] pub cmsdd: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")] pub cmsds: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")] pub cs: Option<Box<str>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")] pub custom: BTreeMap<Box<str>, Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")] pub d: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")] pub dfa: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")] pub dl: Option<u64>,
@@ -144,7 +157,7 @@ pub struct Data {
     #[serde(skip_serializing_if = "Option::is_none")] pub ltc: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")] pub msd: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")] pub mtp: Vec<Rated>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub nor: Vec<Box<str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")] pub nor: Vec<Next>,
     #[serde(skip_serializing_if = "Option::is_none")] pub nr: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")] pub nrr: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")] pub ot: Option<ObjectType>,

@@ -59,6 +59,12 @@ pub enum Event {
     Lost(Lost),
 }
 
+impl Event {
+    /// The words of all of them, as `event` says them.
+    pub const WORDS: [&str; 10] =
+        ["began", "verdict", "request", "served", "fetch", "report", "path", "ended", "node", "lost"];
+}
+
 /// A session was first seen on this node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Began {
