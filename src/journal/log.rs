@@ -133,6 +133,26 @@ impl Log {
         Ok(kept.records.iter().filter(is_theirs).cloned().collect())
     }
 
+    /// Takes the records of a session out of the log, for good. How many they were.
+    ///
+    /// # Errors
+    /// Where the log cannot be written anew.
+    pub async fn erase(&self, session: SessionId) -> std::io::Result<u64> {
+        self.expire(move |record| record.session == Some(session)).await
+    }
+
+    /// Takes the records out of the log that are kept no longer. How many they were.
+    ///
+    /// # Errors
+    /// Where the log cannot be written anew.
+    pub async fn expire(&self, is_over: impl Fn(&Record) -> bool + Send + Sync + 'static) -> std::io::Result<u64> {
+        let mut kept = self.0.kept.lock();
+        let before = kept.records.len();
+        kept.records.retain(|record| !is_over(&record.record));
+        kept.octets = kept.records.iter().map(|record| record.record.line.len() as u64).sum();
+        Ok((before - kept.records.len()) as u64)
+    }
+
     /// Completes when there is a record of this number, or a later one.
     pub async fn reached(&self, number: u64) {
         loop {

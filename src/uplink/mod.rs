@@ -5,8 +5,8 @@
 //! behind; what it has not sent stays in the log. Nothing waits for a sink: one that is down is behind, and that is all.
 
 mod cursor;
-mod file;
 mod figures;
+mod file;
 mod http;
 #[cfg(feature = "nats")]
 mod nats;

@@ -62,9 +62,9 @@ impl Stretch {
         let lengths = || records.iter().zip(&wanted).filter(|(_, wanted)| **wanted);
         let count = batch::cut(lengths().map(|(numbered, _)| numbered.record.line.len()), most);
         // Behind the last line that fits, what is not for the sink is passed as well.
-        let end = lengths().nth(count).map_or(records.len(), |(next, _)| {
-            records.partition_point(|numbered| numbered.number < next.number)
-        });
+        let end = lengths()
+            .nth(count)
+            .map_or(records.len(), |(next, _)| records.partition_point(|numbered| numbered.number < next.number));
         let last = records[..end].last()?.number;
         let mut lines = BytesMut::new();
         let mut extent = Extent::default();
@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn what_a_sink_is_not_to_have_is_passed_and_counted() {
-        let records = [(3, "path"), (4, "served"), (6, "path"), (7, "served"), (8, "path")].map(|(n, e)| numbered(n, e));
+        let records =
+            [(3, "path"), (4, "served"), (6, "path"), (7, "served"), (8, "path")].map(|(n, e)| numbered(n, e));
         let all = Stretch::cut(&records, 1 << 20, &BTreeSet::new()).unwrap();
         assert_eq!((all.extent.count, all.left_out, all.last), (5, 0, 8));
         let some = Stretch::cut(&records, 1 << 20, &BTreeSet::from(["served"])).unwrap();

@@ -20,12 +20,12 @@ use crate::rules::delivery::progress::{Fate, Progress};
 use crate::rules::delivery::verdict::Verdict;
 use crate::rules::delivery::{backoff, batch};
 
+use super::With;
 use super::cursor::Cursor;
 use super::figures::{Behind, Figures, Health};
 use super::parcel::{Parcel, Stretch};
 use super::quarantine::Quarantine;
 use super::target::{Attempt, Outcome, Target};
-use super::With;
 
 /// Attempts that fail behind each other before a sink is called down: one may always be unlucky.
 const DOWN: u32 = 2;

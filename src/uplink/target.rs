@@ -37,16 +37,8 @@ pub enum Attempt {
 
 impl Attempt {
     /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Taken,
-        Self::Status,
-        Self::Refused,
-        Self::Gone,
-        Self::Connect,
-        Self::Timeout,
-        Self::Broken,
-        Self::Disk,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Taken, Self::Status, Self::Refused, Self::Gone, Self::Connect, Self::Timeout, Self::Broken, Self::Disk];
 
     /// Its word in metrics and status.
     pub const fn word(self) -> &'static str {
