@@ -21,6 +21,7 @@ mod origin;
 mod peers;
 pub mod qoe;
 mod read;
+pub mod reports;
 mod route;
 mod secrets;
 mod sharing;
@@ -382,6 +383,13 @@ pub struct OriginTls {
     pub sni: Option<String>,
 }
 
+impl OriginTls {
+    /// The client certificate's chain and key.
+    pub fn client_files(&self) -> Option<(&std::path::Path, &std::path::Path)> {
+        self.client.as_ref().map(|pair| (pair.cert.as_path(), pair.key.as_path()))
+    }
+}
+
 /// `[[route]]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
@@ -435,6 +443,8 @@ pub struct Route {
     pub countries: Countries,
     /// What is kept for it of the node's capacity.
     pub promise: Promise,
+    /// What is taken of players' reports, and passed on.
+    pub reporting: reports::Reporting,
 }
 
 pub use crate::rules::admission::country::Countries;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::file::{Section, Value, ms};
+use super::reports::{self, Intake};
 use super::sinks::{self, Sink};
 
 const DAY_MS: u64 = 86_400_000;
@@ -17,6 +18,8 @@ pub struct Qoe {
     pub addresses: Addresses,
     /// A session of an open route ends when nothing was asked for this long.
     pub session_idle: Duration,
+    /// What is taken of players' reports.
+    pub intake: Intake,
     /// Whom it is told.
     pub sinks: Vec<Sink>,
 }
@@ -49,6 +52,7 @@ impl Default for Qoe {
             enabled: true,
             addresses: Addresses::Truncated,
             session_idle: Duration::from_secs(60),
+            intake: Intake::default(),
             sinks: Vec::new(),
         }
     }
@@ -68,10 +72,12 @@ pub(super) fn qoe(section: Option<Section<'_>>, base: &Path) -> Qoe {
     let enabled = section.value("enabled").and_then(|value| value.flag()).unwrap_or(default.enabled);
     let addresses = section.value("addresses").and_then(|value| value.choice(&ADDRESSES));
     let idle = section.value("session_idle").and_then(|value| value.time(ms(1_000..3_600_000)));
+    let intake = reports::intake(&mut section);
     let sinks = sinks::sinks(section.table("sinks"), base);
     section.finish();
     Qoe {
         enabled,
+        intake,
         addresses: addresses.unwrap_or(default.addresses),
         session_idle: idle.unwrap_or(default.session_idle),
         sinks,

@@ -20,7 +20,9 @@ use crate::transport::tcp;
 
 use super::doors::{Bound, Doors};
 use super::worker::Worker;
-use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, region, sessions};
+use super::{
+    Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, region, sessions, stories, uplink,
+};
 
 /// Between two rounds of the cache's housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -69,6 +71,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
     }
     shared.edge.stories.node("stopping", None, None);
     shared.feeds.close();
+    uplink::flush(&shared).await;
     sessions::flush(&shared).await;
     shared.edge.live.close();
     let until = shared.clock.now() + region::FAREWELL;
@@ -178,6 +181,8 @@ impl Shared {
         self.feeds
             .follow(&config.accesses, config.limits.revoked_for)
             .map_err(|error| (error.to_string(), "make the file readable and reload"))?;
+        uplink::follow(&self.uplink, &config)
+            .map_err(|error| (error.to_string(), "make the file readable and reload"))?;
         self.hall.settings.store(Arc::new(tcp::Settings {
             limits: config.limits.clone(),
             trusted_proxies: config.listen.trusted_proxies.clone(),
@@ -191,6 +196,7 @@ impl Shared {
         let doors = advertised(&config, &self.doors.lock().bound);
         let traffic = &self.edge.traffic;
         traffic.streams.set_most(config.metrics.streams);
+        self.edge.stories.live.lock().set_bounds(stories::bounds(&config));
         let origins = Arc::new(origins);
         origins.watch(&self.tasks, &self.stopped);
         self.edge.live.reconfigure(live_bounds(&config), origins.clone());

@@ -187,9 +187,12 @@ impl From<Exceeded> for Refusal {
     fn from(Exceeded { limit, retry }: Exceeded) -> Self {
         match limit {
             Limit::SessionConnections => Self::TooManyConnections { retry },
-            Limit::SessionRequests | Limit::AddressRequests | Limit::SessionHeld | Limit::BadTokens => {
-                Self::TooManyRequests { retry }
-            }
+            Limit::SessionRequests
+            | Limit::AddressRequests
+            | Limit::SessionHeld
+            | Limit::BadTokens
+            | Limit::SessionBeacons
+            | Limit::SessionRecords => Self::TooManyRequests { retry },
         }
     }
 }

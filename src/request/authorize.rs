@@ -214,20 +214,7 @@ pub fn judge<'p>(
     let is_carrier = |name: &str| gated.access.names.query.iter().any(|own| own == name);
     let query = query.and_then(|query| comparable_query(query, is_carrier));
     let country = admit::country(&edge.countries, head);
-    let facts = Facts {
-        asked: Asked {
-            scheme: head.scheme.as_str(),
-            host: head.host().trim_end_matches('.'),
-            port: port(head),
-            path,
-            query: query.as_deref(),
-        },
-        method: &head.method,
-        address: head.viewer.address.ip().to_canonical(),
-        alpn: alpn(head),
-        country: country.as_ref().map(Country::code),
-        headers: &head.headers,
-    };
+    let facts = facts(head, (path, query.as_deref()), country.as_ref());
     let now = edge.clock.wall().since_epoch().as_secs();
     let of = |credential: &Credential| match (credential.kind, how) {
         (Kind::Token, Use::Entering) => gate.enter(&credential.text, &facts, now).map(opened),
@@ -245,6 +232,33 @@ pub fn judge<'p>(
     match (verdict(first), &presented.second) {
         (Err(Denied { why: Rejection { reason: Reason::TokenExpired, .. }, .. }), Some(second)) => verdict(second),
         (judged, _) => judged,
+    }
+}
+
+/// Whose a report is that comes with a credential: as [`judge`], but what it opens does not count.
+///
+/// # Errors
+/// The first rejection.
+pub fn recognise(edge: &Edge, head: &Head, gate: &Gate, credential: &Credential) -> Result<Grant, Rejection> {
+    let country = admit::country(&edge.countries, head);
+    let facts = facts(head, (&head.path, None), country.as_ref());
+    gate.recognise(credential, &facts, edge.clock.wall().since_epoch().as_secs())
+}
+
+fn facts<'f>(head: &'f Head, (path, query): (&'f str, Option<&'f str>), country: Option<&'f Country>) -> Facts<'f> {
+    Facts {
+        asked: Asked {
+            scheme: head.scheme.as_str(),
+            host: head.host().trim_end_matches('.'),
+            port: port(head),
+            path,
+            query,
+        },
+        method: &head.method,
+        address: head.viewer.address.ip().to_canonical(),
+        alpn: alpn(head),
+        country: country.map(Country::code),
+        headers: &head.headers,
     }
 }
 

@@ -23,6 +23,7 @@ use crate::sessions::quota::Quota;
 use crate::stories::Stories;
 use crate::stories::open::OpenSession;
 use crate::tasks::Tasks;
+use crate::telemetry::beacons::Beacons;
 use crate::telemetry::counters;
 use crate::telemetry::traffic::Traffic;
 
@@ -92,6 +93,8 @@ pub struct Edge {
     pub crowd: Arc<Crowd>,
     /// Where viewers are.
     pub countries: Arc<Countries>,
+    /// What became of players' reports.
+    pub beacons: Beacons,
     policies: ArcSwap<Policies>,
     workers: Vec<Tasks>,
     hasher: foldhash::fast::RandomState,
@@ -114,6 +117,7 @@ impl Edge {
             quota: Quota::new(clock.clone(), &config.limits),
             crowd: Arc::new(Crowd::new(workers.len(), config.capacity.as_ref())),
             countries: Countries::new(&config.geo),
+            beacons: Beacons::new(workers.len()),
             clock,
             cache,
             live,

@@ -5,8 +5,10 @@ mod admit;
 mod answer;
 mod asked;
 mod authorize;
+mod beacon;
 pub mod body;
 mod cached;
+mod cmcd;
 pub mod crowd;
 pub mod edge;
 pub mod explain;
@@ -51,6 +53,7 @@ pub use upload::{Upload, UploadError};
 
 use crate::rules::token::carrier::Presented;
 use admit::Admitted;
+use cmcd::Said;
 use route::{Entered, Resource, Target};
 use witness::Watcher;
 
@@ -59,18 +62,24 @@ use witness::Watcher;
 pub fn serve(edge: &Edge, mut head: Head, upload: Upload) -> impl Future<Output = Response<Body>> + Send {
     async move {
         let policies = edge.policies(); // kept to the end: a request never sees two of them
-        let Entered { route, target, presented } = route::enter(&policies, &mut head);
+        let Entered { route, target, presented, said } = route::enter(&policies, &mut head);
+        let is_beacon = matches!(target, Ok(Target::Beacon(_)));
         let mut admitted = Admitted::default();
         let outcome = match target {
             Err(refusal) => Err(admit::counted(edge, &head, refusal)),
+            Ok(Target::Beacon(beacon)) => Box::pin(beacon::answer(edge, &policies, &head, (*beacon, upload))).await,
             Ok(Target::Page(page)) => Ok(page.answer(edge.readiness())),
             Ok(Target::Answered(answer)) => Ok(*answer),
             Ok(Target::Resource(resource)) => {
-                journey(edge, &policies, (&head, upload), (resource, presented), &mut admitted).await
+                journey(edge, &policies, (&head, upload), (resource, presented, said), &mut admitted).await
             }
         };
         let outcome = outcome.map(|answer| admit::measured(edge, &admitted, answer));
-        respond::finish(edge, &policies, &mut head, (route, &admitted), outcome)
+        let mut response = respond::finish(edge, &policies, &mut head, (route, &admitted), outcome);
+        if is_beacon {
+            beacon::share(&policies, &head, response.headers_mut());
+        }
+        response
     }
 }
 
@@ -84,7 +93,7 @@ fn journey<'j>(
     edge: &'j Edge,
     policies: &'j Arc<Policies>,
     (head, upload): (&'j Head, Upload),
-    (mut resource, presented): (Resource<'j>, Option<Box<Presented>>),
+    (mut resource, presented, said): (Resource<'j>, Option<Box<Presented>>, Option<Box<Said>>),
     admitted: &'j mut Admitted,
 ) -> impl Future<Output = Result<Answer, Refusal>> + Send {
     async move {
@@ -106,6 +115,9 @@ fn journey<'j>(
         asked::agree(edge, head, &resource)?;
         admitted.permit = admit::permit(edge, head, &resource)?;
         resource.ladder = admitted.permit.ladder;
+        if let Some(said) = said {
+            cmcd::tell(edge, policies, head, (&resource, &said));
+        }
         match &admitted.admission {
             None => answer(edge, policies, head, (&resource, upload)).await,
             Some(admission) => {

@@ -5,8 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, REFERER, RETRY_AFTER, USER_AGENT,
-    WWW_AUTHENTICATE,
+    ACCESS_CONTROL_ALLOW_ORIGIN, AGE, CACHE_CONTROL, CONTENT_TYPE, REFERER, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
@@ -146,6 +145,7 @@ fn begun(head: &Head, origination: Origination, status: StatusCode) -> Passage {
 /// Age, Cache-Status and Via: what this node did with an answer of the origin's.
 fn trace(policies: &Policies, caller: Caller, provenance: &Provenance, headers: &mut HeaderMap) {
     control::strip_targeted(headers);
+    outward::unvary(headers);
     if caller == Caller::Viewer {
         purge::strip_tags(headers);
     }
@@ -224,9 +224,6 @@ fn refused(refusal: &Refusal, head: &Head, (route, wall, id): (Option<&RoutePoli
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(after) = refusal.retry_after() {
         headers.insert(RETRY_AFTER, after.as_secs().into());
-    }
-    if *refusal == Refusal::MethodNotAllowed {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }
     let mut status = refusal.status();
     let mut token = None;

@@ -1,6 +1,7 @@
 //! What the node tells its operators: metrics, logs, the access log.
 
 pub mod access_log;
+pub mod beacons;
 pub mod counters;
 pub mod log;
 pub mod metrics;

@@ -9,6 +9,7 @@
 
 mod addresses;
 mod admin;
+mod beacons;
 mod certificates;
 mod coalescing;
 mod continuity;

@@ -270,6 +270,7 @@ fn origin_at(port: u16) -> config::Origin {
 
 fn route() -> Route {
     Route {
+        reporting: crate::config::reports::Reporting::default(),
         name: "live".into(),
         hosts: Vec::new(),
         path: "/".into(),

@@ -2,7 +2,7 @@
 //! carrier. A player's `sid` and its custom keys stand apart, so that nothing of them is kept but what is allowed.
 
 use super::fault::{Fault, Faults};
-use super::report::Data;
+use super::report::{Data, Next};
 
 /// One report as it was read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,19 +13,10 @@ pub struct Read {
     pub sid: Option<Box<str>>,
     /// Custom keys, in the order of their first appearance.
     pub custom: Vec<(Box<str>, Box<str>)>,
-    /// What it will ask for next, as it says it: for warming alone, never kept.
+    /// What it will ask for next, as it says it, with query and host: for warming alone, never kept.
     pub next: Vec<Next>,
     /// What of it was dropped.
     pub faults: Faults,
-}
-
-/// An object that a player will ask for (`nor`), as it says it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Next {
-    /// Its URI, relative to the one that is asked for now.
-    pub uri: Box<str>,
-    /// Which octets of it, as `first-`, `first-last` or `-length`.
-    pub range: Option<Box<str>>,
 }
 
 /// What is kept beyond the keys of the standard that tell of nobody.

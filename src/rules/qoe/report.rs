@@ -113,6 +113,16 @@ pub struct Rated {
     pub of: Option<ObjectType>,
 }
 
+/// An object that will be asked for next (`nor`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Next {
+    /// Its path, relative to the object that is asked for now.
+    pub path: Box<str>,
+    /// Which octets of it, as `first-`, `first-last` or `-length`.
+    #[serde(default, rename = "r", skip_serializing_if = "Option::is_none")]
+    pub range: Option<Box<str>>,
+}
+
 /// The keys of CMCD, by their own names (CTA-5004-B §5), and those of `custom` that are allowed. What is absent was not
 /// said, or was said wrongly. `url` and `nor` are paths: without host, query and carriers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -147,7 +157,7 @@ pub struct Data {
     #[serde(skip_serializing_if = "Option::is_none")] pub ltc: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")] pub msd: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")] pub mtp: Vec<Rated>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub nor: Vec<Box<str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")] pub nor: Vec<Next>,
     #[serde(skip_serializing_if = "Option::is_none")] pub nr: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")] pub nrr: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")] pub ot: Option<ObjectType>,

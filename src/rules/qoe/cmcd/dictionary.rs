@@ -1,0 +1,346 @@
+//! The dictionary that CMCD is written as (RFC 9651 §4.2.2), read without copying: names and values stay in the text. It is
+//! strict but for keys, which may have capitals, so that one odd custom key does not void the rest (CTA-5004 §3.1 shows
+//! such). Of members of one name the last counts. Costs are bounded: 64 members, 16 items that are kept of a list.
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use super::key::{KEYS, Key};
+use crate::rules::fields::list::is_token_byte;
+
+/// The most members of all dictionaries of a report.
+pub const MOST_MEMBERS: usize = 64;
+/// The most items of an inner list.
+pub const MOST_ITEMS: usize = 16;
+/// The most parameters of an item.
+const MOST_PARAMETERS: usize = 16;
+
+/// A value of one piece.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bare<'t> {
+    /// A whole number of at most 15 digits.
+    Integer(i64),
+    /// A number with a fraction, in thousandths.
+    Decimal(i64),
+    /// What stands between quotes, with its escapes.
+    Text(&'t str),
+    /// A word without quotes.
+    Token(&'t str),
+    /// True or false.
+    Boolean(bool),
+    /// A type that no key has: bytes, dates, display strings.
+    Other,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug)]
+pub enum Value {
+    /// The item at this place.
+    Item(u16),
+    /// The items between two places.
+    Inner(u16, u16),
+    /// A list with more items than are kept.
+    TooMany,
+}
+
+/// A value with its parameters, which stand between two places.
+#[derive(Clone, Copy, Debug)]
+struct Item<'t> {
+    value: Bare<'t>,
+    parameters: (u16, u16),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Member<'t> {
+    key: Option<Key>,
+    name: &'t str,
+    value: Value,
+}
+
+/// The text breaks the grammar, or has more members than the bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// The first.
+    Grammar,
+    /// The second.
+    TooMany,
+}
+
+/// Members of one or several dictionaries.
+#[derive(Clone, Debug)]
+pub struct Members<'t> {
+    members: SmallVec<[Member<'t>; 24]>,
+    items: SmallVec<[Item<'t>; 40]>,
+    parameters: SmallVec<[(&'t str, Bare<'t>); 16]>,
+    /// Where each key of the standard is among the members, from 1.
+    places: [u8; KEYS],
+}
+
+impl Default for Members<'_> {
+    fn default() -> Self {
+        let (members, items, parameters) = (SmallVec::new(), SmallVec::new(), SmallVec::new());
+        Self { members, items, parameters, places: [0; KEYS] }
+    }
+}
+
+impl<'t> Members<'t> {
+    /// Reads one dictionary to the end; what was read of it before a fault must not be used.
+    pub fn read(&mut self, text: &'t [u8]) -> Result<(), Unreadable> {
+        let mut reader = Reader { text, at: 0 };
+        reader.skip(b" ");
+        let mut is_more = reader.peek().is_some();
+        let mut left = MOST_MEMBERS.saturating_sub(self.members.len());
+        while is_more {
+            left = left.checked_sub(1).ok_or(Unreadable::TooMany)?;
+            self.member(&mut reader).ok_or(Unreadable::Grammar)?;
+            is_more = reader.another().ok_or(Unreadable::Grammar)?;
+        }
+        Ok(())
+    }
+
+    /// What a key of the standard stands for.
+    pub fn find(&self, key: Key) -> Option<Value> {
+        let place = usize::from(self.places[key as usize]);
+        place.checked_sub(1).map(|at| self.members[at].value)
+    }
+
+    /// All members: the key where it is one of the standard, the name, the value.
+    pub fn iter(&self) -> impl Iterator<Item = (Option<Key>, &'t str, Value)> {
+        self.members.iter().map(|member| (member.key, member.name, member.value))
+    }
+
+    /// The value of one piece; `None`: it is a list.
+    pub fn item(&self, value: Value) -> Option<Bare<'t>> {
+        match value {
+            Value::Item(at) => Some(self.items[usize::from(at)].value),
+            Value::Inner(..) | Value::TooMany => None,
+        }
+    }
+
+    /// The items of a list, each with its parameters; `None`: it is no list.
+    pub fn inner(&self, value: Value) -> Option<impl Iterator<Item = (Bare<'t>, &[(&'t str, Bare<'t>)])>> {
+        let Value::Inner(from, to) = value else { return None };
+        let items = &self.items[usize::from(from)..usize::from(to)];
+        Some(items.iter().map(|item| {
+            let (from, to) = item.parameters;
+            (item.value, &self.parameters[usize::from(from)..usize::from(to)])
+        }))
+    }
+
+    fn member(&mut self, reader: &mut Reader<'t>) -> Option<()> {
+        let name = reader.key()?;
+        let value = match reader.eat(b'=') {
+            true if reader.peek()? == b'(' => self.inner_list(reader)?,
+            true => {
+                let value = reader.bare()?;
+                self.push_item(reader, value)?
+            }
+            false => self.push_item(reader, Bare::Boolean(true))?,
+        };
+        self.set(name, value);
+        Some(())
+    }
+
+    /// A later value replaces an earlier one of its name.
+    fn set(&mut self, name: &'t str, value: Value) {
+        let key = Key::of(name);
+        let place = match key {
+            Some(key) => usize::from(self.places[key as usize]).checked_sub(1),
+            None => self.members.iter().position(|own| own.key.is_none() && own.name == name),
+        };
+        if let Some(at) = place {
+            self.members[at].value = value;
+            return;
+        }
+        self.members.push(Member { key, name, value });
+        if let Some(key) = key {
+            self.places[key as usize] = u8::try_from(self.members.len()).expect("at most MOST_MEMBERS are pushed");
+        }
+    }
+
+    fn inner_list(&mut self, reader: &mut Reader<'t>) -> Option<Value> {
+        reader.at += 1; // the parenthesis
+        let from = self.items.len();
+        let mut count = 0;
+        loop {
+            reader.skip(b" ");
+            if reader.eat(b')') {
+                break;
+            }
+            let value = reader.bare()?;
+            count += 1;
+            if count <= MOST_ITEMS {
+                self.push_item(reader, value)?;
+            } else {
+                reader.parameters(|_, _| Some(()))?;
+            }
+            if !matches!(reader.peek()?, b' ' | b')') {
+                return None;
+            }
+        }
+        reader.parameters(|_, _| Some(()))?; // no list of CMCD has any that mean something
+        if count > MOST_ITEMS {
+            return Some(Value::TooMany);
+        }
+        Some(Value::Inner(u16::try_from(from).ok()?, u16::try_from(self.items.len()).ok()?))
+    }
+
+    fn push_item(&mut self, reader: &mut Reader<'t>, value: Bare<'t>) -> Option<Value> {
+        let from = self.parameters.len();
+        let parameters = &mut self.parameters;
+        reader.parameters(|name, value| {
+            if let Some((_, old)) = parameters[from..].iter_mut().find(|(own, _)| *own == name) {
+                *old = value;
+                return Some(());
+            }
+            parameters.push((name, value));
+            (parameters.len() - from <= MOST_PARAMETERS).then_some(())
+        })?;
+        let parameters = (u16::try_from(from).ok()?, u16::try_from(self.parameters.len()).ok()?);
+        let at = u16::try_from(self.items.len()).ok()?;
+        self.items.push(Item { value, parameters });
+        Some(Value::Item(at))
+    }
+}
+
+/// Text without its escapes.
+pub fn unescaped(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        plain.extend(if character == '\\' { characters.next() } else { Some(character) });
+    }
+    Cow::Owned(plain)
+}
+
+struct Reader<'t> {
+    text: &'t [u8],
+    at: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let octet = self.peek()?;
+        self.at += 1;
+        Some(octet)
+    }
+
+    fn eat(&mut self, octet: u8) -> bool {
+        let is_there = self.peek() == Some(octet);
+        self.at += usize::from(is_there);
+        is_there
+    }
+
+    fn skip(&mut self, blanks: &[u8]) {
+        while self.peek().is_some_and(|octet| blanks.contains(&octet)) {
+            self.at += 1;
+        }
+    }
+
+    /// The longest run of octets that fit, all of which are ASCII.
+    fn run(&mut self, fits: impl Fn(u8) -> bool) -> &'t str {
+        let rest = &self.text[self.at..];
+        let length = rest.iter().position(|octet| !fits(*octet)).unwrap_or(rest.len());
+        self.at += length;
+        std::str::from_utf8(&rest[..length]).unwrap_or_default()
+    }
+
+    /// After a member: whether another one must follow; `None`: something else does, or nothing after the comma.
+    fn another(&mut self) -> Option<bool> {
+        self.skip(b" \t");
+        match self.next() {
+            None => Some(false),
+            Some(b',') => {
+                self.skip(b" \t");
+                self.peek().map(|_| true)
+            }
+            Some(_) => None,
+        }
+    }
+
+    fn key(&mut self) -> Option<&'t str> {
+        let name = self.run(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'_' | b'*' | b'-'));
+        (!name.is_empty()).then_some(name)
+    }
+
+    fn parameters(&mut self, mut take: impl FnMut(&'t str, Bare<'t>) -> Option<()>) -> Option<()> {
+        while self.eat(b';') {
+            self.skip(b" ");
+            let name = self.key()?;
+            let value = if self.eat(b'=') { self.bare()? } else { Bare::Boolean(true) };
+            take(name, value)?;
+        }
+        Some(())
+    }
+
+    fn bare(&mut self) -> Option<Bare<'t>> {
+        match self.peek()? {
+            b'-' | b'0'..=b'9' => self.number(),
+            b'"' => self.text().map(Bare::Text),
+            b'*' | b'a'..=b'z' | b'A'..=b'Z' => {
+                Some(Bare::Token(self.run(|octet| is_token_byte(octet) || matches!(octet, b':' | b'/'))))
+            }
+            b'?' => {
+                self.at += 1;
+                match self.next()? {
+                    b'0' => Some(Bare::Boolean(false)),
+                    b'1' => Some(Bare::Boolean(true)),
+                    _ => None,
+                }
+            }
+            b':' => {
+                self.at += 1;
+                self.run(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'='));
+                self.eat(b':').then_some(Bare::Other)
+            }
+            b'@' => {
+                self.at += 1;
+                matches!(self.number()?, Bare::Integer(_)).then_some(Bare::Other)
+            }
+            b'%' => {
+                self.at += 1;
+                (self.peek()? == b'"').then(|| self.text())?.map(|_| Bare::Other)
+            }
+            _ => None,
+        }
+    }
+
+    fn number(&mut self) -> Option<Bare<'t>> {
+        let sign = if self.eat(b'-') { -1 } else { 1 };
+        let digits = self.run(|octet| octet.is_ascii_digit());
+        if digits.is_empty() || digits.len() > 15 {
+            return None;
+        }
+        let whole: i64 = digits.parse().ok()?;
+        if !self.eat(b'.') {
+            return Some(Bare::Integer(sign * whole));
+        }
+        let fraction = self.run(|octet| octet.is_ascii_digit());
+        if digits.len() > 12 || fraction.is_empty() || fraction.len() > 3 {
+            return None;
+        }
+        let thousandths = fraction.parse::<i64>().ok()? * [100, 10, 1][fraction.len() - 1];
+        Some(Bare::Decimal(sign * (whole * 1_000 + thousandths)))
+    }
+
+    fn text(&mut self) -> Option<&'t str> {
+        self.at += 1; // the quote
+        let from = self.at;
+        loop {
+            match self.next()? {
+                b'"' => return std::str::from_utf8(&self.text[from..self.at - 1]).ok(),
+                b'\\' => _ = matches!(self.next()?, b'"' | b'\\').then_some(())?,
+                0x20..=0x7e => {}
+                _ => return None,
+            }
+        }
+    }
+}
