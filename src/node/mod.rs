@@ -50,7 +50,6 @@ use crate::region::proof::Gate;
 use crate::region::secrets::{self, RegionKeys, SecretsError};
 use crate::request::edge::Parts;
 use crate::request::{Edge, Policies, Refusal, warm};
-use crate::stories::Stories;
 use crate::tasks::Tasks;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Exposition;
@@ -256,11 +255,6 @@ impl Node {
     /// A way to give it orders.
     pub fn commands(&self) -> mpsc::Sender<Command> {
         self.commands.clone()
-    }
-
-    /// Where it is kept what happens.
-    pub fn stories(&self) -> &Arc<Stories> {
-        &self.shared.edge.stories
     }
 
     /// Opens the access log anew.
