@@ -383,6 +383,13 @@ pub struct OriginTls {
     pub sni: Option<String>,
 }
 
+impl OriginTls {
+    /// The client certificate's chain and key.
+    pub fn client_files(&self) -> Option<(&std::path::Path, &std::path::Path)> {
+        self.client.as_ref().map(|pair| (pair.cert.as_path(), pair.key.as_path()))
+    }
+}
+
 /// `[[route]]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {

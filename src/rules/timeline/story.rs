@@ -4,16 +4,34 @@
 //! A pure function of entries. Whoever has the entries of several nodes hands over all of them: a viewer crosses nodes. The
 //! same entries make the same story, however they are ordered between themselves.
 
+mod blame;
 mod cause;
+mod clocks;
+mod facts;
+mod judge;
+mod lines;
+mod play;
+mod said;
+mod words;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::rules::session::SessionId;
+use crate::rules::session::{SessionId, support_code};
+
+use super::event::Event;
+use clocks::{Moment, Ordered};
+use facts::{Facts, Window};
+use play::Play;
 
 pub use cause::{Cause, Fault};
+pub use clocks::Told;
+
+/// What nodes tell of themselves belongs to a story that begins or ends so shortly before or after it.
+const AROUND_MS: u64 = 30_000;
 
 /// One session, told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -47,6 +65,66 @@ pub struct Story {
     pub figures: Figures,
 }
 
+/// The story of a session, from what nodes wrote down of it and of themselves; `None`: nothing is of this session.
+pub fn story(session: SessionId, told: &[Told]) -> Option<Story> {
+    let is_theirs = |told: &&Told| told.entry.session == Some(session);
+    let life = lifetime(told.iter().filter(is_theirs))?;
+    let nodes: BTreeSet<&str> = told.iter().filter(is_theirs).map(|told| &*told.node).collect();
+    let who = Who::of(told.iter().filter(is_theirs));
+    let belongs = |told: &&Told| is_theirs(told) || concerns(told, &nodes, &who, &life);
+    let Ordered { moments, dropped, missing } = clocks::ordered(told.iter().filter(belongs));
+    let play = play::play(&moments, life.to);
+    let facts = Facts::of(&moments, life.to);
+    let verdict = judge::verdict(&facts, &play, &life);
+    let (lines, omitted) = lines::lines(&moments);
+    let figures =
+        Figures { reports_dropped: dropped, reports_missing: missing, ..Figures::of(&moments, &facts, &play) };
+    Some(Story {
+        session,
+        support_code: support_code(&session),
+        headline: verdict.headline,
+        fault: verdict.cause.fault(),
+        cause: verdict.cause,
+        evidence: verdict.evidence,
+        began: life.from,
+        ended: life.to,
+        who,
+        lines,
+        omitted,
+        figures,
+    })
+}
+
+/// From the first to the last that was heard of a session, by the clock of nodes.
+fn lifetime<'a>(told: impl Iterator<Item = &'a Told>) -> Option<Window> {
+    let at = told.map(|told| told.entry.at);
+    at.fold(None, |life, at| {
+        let life = life.unwrap_or(Window { from: at, to: at });
+        Some(Window { from: life.from.min(at), to: life.to.max(at) })
+    })
+}
+
+/// Whether what a node tells of itself is part of a session's story.
+fn concerns(told: &Told, nodes: &BTreeSet<&str>, who: &Who, life: &Window) -> bool {
+    let entry = &told.entry;
+    let around = Window { from: life.from.saturating_sub(AROUND_MS), to: life.to.saturating_add(AROUND_MS) };
+    let is_its = |own: &Option<Arc<str>>, theirs: &Option<String>| {
+        own.as_deref().is_none_or(|own| theirs.as_deref().is_none_or(|theirs| own == theirs))
+    };
+    let is_telling = match &entry.event {
+        Event::Node(change) => !change.what.starts_with("sink-"),
+        Event::Fetch(fetch) => facts::has_trouble(fetch).is_some() && entry.stream.is_some(),
+        Event::Lost(_) => true,
+        _ => false,
+    };
+    entry.session.is_none()
+        && is_telling
+        && nodes.contains(&*told.node)
+        && around.holds(entry.at)
+        && is_its(&entry.stream, &who.stream)
+        && is_its(&entry.route, &who.route)
+}
+
 /// Who watched what, and where, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Who {
@@ -72,6 +150,48 @@ pub struct Who {
     /// The country, as two letters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+}
+
+impl Who {
+    fn of<'a>(told: impl Iterator<Item = &'a Told>) -> Self {
+        let mut who = Self::default();
+        let mut told: Vec<_> = told.collect();
+        told.sort_by_key(|told| told.entry.at);
+        for Told { node, entry } in told {
+            once(&mut who.nodes, node);
+            let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+            who.route = text(&entry.route).or(who.route);
+            who.stream = text(&entry.stream).or(who.stream);
+            match &entry.event {
+                Event::Began(began) => {
+                    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+                    who.access = began.access.as_deref().map(str::to_owned).or(who.access);
+                    who.device = Some(began.device.to_string()).filter(|device| !device.is_empty()).or(who.device);
+                    who.player = text(&began.player).or(who.player);
+                    who.country = text(&began.country).or(who.country);
+                    once(&mut who.protocols, &began.protocol);
+                }
+                Event::Verdict(verdict) => who.access = Some(verdict.access.to_string()),
+                Event::Request(request) => once(&mut who.protocols, &request.protocol),
+                Event::Served(served) => once(&mut who.protocols, &served.protocol),
+                Event::Fetch(_)
+                | Event::Report(_)
+                | Event::Path(_)
+                | Event::Ended(_)
+                | Event::Node(_)
+                | Event::Lost(_) => {}
+            }
+        }
+        who
+    }
+}
+
+/// Adds what is not there yet, up to a few.
+fn once(texts: &mut Vec<String>, text: &str) {
+    const FEW: usize = 16;
+    if !text.is_empty() && texts.len() < FEW && !texts.iter().any(|there| there == text) {
+        texts.push(text.to_owned());
+    }
 }
 
 /// One thing that happened.
@@ -201,3 +321,71 @@ pub struct Figures {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped_frames: Option<u64>,
 }
+
+impl Figures {
+    fn of(moments: &[Moment<'_>], facts: &Facts<'_>, play: &Play) -> Self {
+        let mut figures = Self {
+            refused: facts.refusals.len() as u64,
+            reports: play.reports,
+            startup_ms: play.startup.map(|(_, took)| took),
+            played_ms: play.played_ms,
+            stalls: play.stalls.len() as u64,
+            stalled_ms: play
+                .stalls
+                .iter()
+                .fold(0, |sum, stall| sum.saturating_add(stall.to.saturating_sub(stall.from))),
+            kbps: play.kbps,
+            switches: play.switches,
+            latency_ms: play.latency_ms,
+            dropped_frames: play.dropped_frames,
+            throughput_kbps: blame::carried(facts, &Window { from: 0, to: u64::MAX }),
+            ..Self::default()
+        };
+        moments.iter().for_each(|moment| figures.add(&moment.told.entry.event));
+        figures
+    }
+
+    fn add(&mut self, event: &Event) {
+        match event {
+            Event::Request(request) => {
+                self.requests += 1;
+                self.bytes = self.bytes.saturating_add(request.bytes);
+                self.first_byte_ms = self.first_byte_ms.max(request.first_byte_ms);
+                self.hold_ms = self.hold_ms.max(request.hold_ms);
+                let wait = request.origin.as_ref().map_or(0, |fetch| fetch.wait_ms);
+                self.origin_wait_ms = self.origin_wait_ms.max(wait);
+                use super::event::Kind::{Init, Key, Multivariant, Part, Plain, Playlist, Segment};
+                match request.kind {
+                    Multivariant | Playlist => self.playlists += 1,
+                    Part | Segment => self.media += 1,
+                    Init | Key | Plain => {}
+                }
+                self.hits += u64::from(matches!(&*request.cache, "hit" | "stale" | "joined"));
+            }
+            Event::Served(served) => {
+                self.requests += u64::from(served.requests);
+                self.playlists += u64::from(served.playlists);
+                self.media += u64::from(served.media);
+                self.hits += u64::from(served.hits);
+                self.bytes = self.bytes.saturating_add(served.bytes);
+                self.first_byte_ms = self.first_byte_ms.max(served.first_byte_ms);
+                self.hold_ms = self.hold_ms.max(served.hold_ms);
+            }
+            Event::Path(path) => {
+                let rtt = f64::from(path.rtt_us) / 1_000.0;
+                self.rtt_ms = Some(self.rtt_ms.map_or(rtt, |worst| worst.max(rtt)));
+                self.retransmits = Some(self.retransmits.map_or(path.retransmits, |most| most.max(path.retransmits)));
+            }
+            Event::Began(_)
+            | Event::Verdict(_)
+            | Event::Fetch(_)
+            | Event::Report(_)
+            | Event::Ended(_)
+            | Event::Node(_)
+            | Event::Lost(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

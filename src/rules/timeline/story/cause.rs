@@ -169,9 +169,9 @@ impl Cause {
         }
     }
 
-    /// The cause behind a refusal's stable word.
-    pub fn of_refusal(word: &str) -> Self {
-        match word {
+    /// The cause behind a refusal's stable word; `None`: it is no word of one.
+    pub fn of_refusal(word: &str) -> Option<Self> {
+        Some(match word {
             "revoked" => Self::Revoked,
             "token-expired" => Self::TokenExpired,
             "token-missing" => Self::TokenMissing,
@@ -202,8 +202,11 @@ impl Cause {
             "hold-timeout" => Self::PlaylistLate,
             "origin-cut-short" | "origin-malformed" | "origin-redirect" | "origin-status" | "not-a-playlist"
             | "no-longer-named" => Self::OriginError,
-            _ => Self::BadRequest,
-        }
+            "bad-request" | "head-too-large" | "body-too-large" | "method-not-allowed" | "expectation-failed"
+            | "not-stored" | "target-too-long" | "bad-directives" | "position-too-far" | "coding-unknown"
+            | "version-unknown" => Self::BadRequest,
+            _ => return None,
+        })
     }
 }
 
