@@ -50,6 +50,7 @@ use crate::region::proof::Gate;
 use crate::region::secrets::{self, RegionKeys, SecretsError};
 use crate::request::edge::Parts;
 use crate::request::{Edge, Policies, Refusal, warm};
+use crate::stories::Stories;
 use crate::tasks::Tasks;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Exposition;
@@ -255,6 +256,11 @@ impl Node {
     /// A way to give it orders.
     pub fn commands(&self) -> mpsc::Sender<Command> {
         self.commands.clone()
+    }
+
+    /// Where it is kept what happens.
+    pub fn stories(&self) -> &Arc<Stories> {
+        &self.shared.edge.stories
     }
 
     /// Opens the access log anew.

@@ -308,6 +308,7 @@ impl Viewer<'_> {
         let rendered = document.form(self.coding(inheritance.as_ref()));
         let age = self.edge.clock.now().since(self.playlist.current().max(document.at));
         self.note(Kind::Multivariant, age, Wait::None);
+        self.listing.resource.route.traffic.folders.learn(&self.head.path);
         Ok(match inheritance {
             None => self.dress(&rendered, rendered.headers.clone(), age),
             Some(inheritance) => self.dress_own(&inheritance, &rendered, age),
