@@ -37,8 +37,7 @@ pub(super) async fn flush(shared: &Shared) {
     let (clock, stories) = (&shared.clock, &shared.edge.stories);
     let until = clock.now() + region::FAREWELL;
     tokio::select! {
-        // Whether it is kept or not, it is all that there is.
-        _ = stories.report(Vec::new()) => {}
+        () = stories.close() => {}
         () = clock.sleep_until(until) => {}
     }
     shared.uplink.flush(until).await;
