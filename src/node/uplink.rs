@@ -36,9 +36,13 @@ pub(super) fn follow(uplink: &Uplink, config: &Config) -> Result<(), TlsSetupErr
 pub(super) async fn flush(shared: &Shared) {
     let (clock, stories) = (&shared.clock, &shared.edge.stories);
     let until = clock.now() + region::FAREWELL;
-    tokio::select! {
+    let kept = async {
         // Whether it is kept or not, it is all that there is.
-        _ = stories.report(Vec::new()) => {}
+        _ = stories.report(Vec::new()).await;
+        _ = stories.log().flush().await;
+    };
+    tokio::select! {
+        () = kept => {}
         () = clock.sleep_until(until) => {}
     }
     shared.uplink.flush(until).await;
