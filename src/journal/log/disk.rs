@@ -230,6 +230,7 @@ impl Disk {
             failures: self.counts.failures.load(Relaxed),
             standing,
             next,
+            readable: state.synced,
             first: state.segments.front().map_or(state.written, |segment| segment.first),
         }
     }
