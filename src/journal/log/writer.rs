@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use crate::disk::DiskError;
+use crate::journal::NotKept;
 use crate::journal::appender::Unwritten;
 use crate::journal::files;
 use crate::journal::frame::PREAMBLE;
 use crate::journal::open::{Framed, Open};
-use crate::journal::NotKept;
 
 use super::Reply;
 use super::disk::{Disk, Segment, State, Thinned, path};
@@ -81,12 +81,12 @@ impl Disk {
     pub fn keep(&self, records: Vec<Record>, mut replies: Vec<Reply>) {
         let mut queue = self.queue.lock();
         for record in records {
+            let number = queue.next;
+            queue.next += 1;
             if record.line.len() > LONGEST_LINE {
                 self.counts.lose(Loss::TooLong, 1);
                 continue;
             }
-            let number = queue.next;
-            queue.next += 1;
             queue.records.push(Numbered { number, record });
         }
         queue.replies.append(&mut replies);
