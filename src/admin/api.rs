@@ -19,6 +19,7 @@ use crate::request::explain::{self, Explanation};
 use crate::request::held::{FillInProgress, Stored, StoredVariant};
 use crate::request::warm::{self, NotWarmed};
 
+use super::dashboard::{self, Moment};
 use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
 use super::revoke::{self, RevokeOrder, RevokeOutcome};
 use super::session::{self, SessionCounts, SessionStatus};
@@ -45,6 +46,7 @@ use super::{Admin, Command, Guard, guard};
         revoke::order,
         session::one,
         session::counts,
+        dashboard::live,
         drain,
         order_origin
     ),
@@ -79,6 +81,7 @@ use super::{Admin, Command, Guard, guard};
         RevokeOutcome,
         SessionStatus,
         SessionCounts,
+        Moment,
         SessionsStatus,
         JournalStatus,
         Drain,
@@ -100,6 +103,10 @@ pub fn router(admin: Admin, guard: Guard) -> Router {
     if !matches!(guard, Guard::Monitor) {
         router = router
             .route("/status", get(status))
+            .route("/", get(dashboard::page))
+            .route("/dashboard.css", get(dashboard::style))
+            .route("/dashboard.js", get(dashboard::script))
+            .route("/live", get(dashboard::live))
             .route("/explain", get(explain_url))
             .route("/reload", post(reload))
             .route("/warm", post(warm_url))

@@ -69,6 +69,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
     if let Some(folder) = state {
         numbers::write(&shared, &folder).await;
     }
+    shared.edge.stories.node("stopping", None, None);
     shared.feeds.close();
     uplink::flush(&shared).await;
     sessions::flush(&shared).await;
@@ -76,6 +77,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
     let until = shared.clock.now() + region::FAREWELL;
     shared.edge.webhooks.flush(until).await;
     shared.edge.bus.leave(&shared.clock, until).await;
+    shared.edge.stories.close().await;
     shared.bells.close();
     shared.stopped.cancel();
     shared.workers.iter().for_each(Worker::stop);
@@ -133,7 +135,9 @@ impl Shared {
         }
         let changed = changes(&old, &config);
         self.take_on(Arc::new(config)).map_err(|(message, remedy)| vec![plain_problem(&message, remedy)])?;
-        info!(changed = changed.join(", "), "configuration reloaded");
+        let listed = changed.join(", ");
+        info!(changed = listed, "configuration reloaded");
+        self.edge.stories.node("reloaded", None, Some(&listed));
         let warnings = warnings.into_iter().map(|finding| Problem::new(&path, finding)).collect();
         Ok(Reloaded { changed, warnings })
     }
@@ -209,6 +213,8 @@ impl Shared {
         let begun = self.clock.now();
         let deadline = by.unwrap_or(shutdown.delay + shutdown.deadline);
         info!(deadline_s = deadline.as_secs(), "draining");
+        let by = format!("viewers leave within {} s", deadline.as_secs());
+        self.edge.stories.node("draining", None, Some(&by));
         self.edge.set_readiness(Readiness::Draining);
         self.clock.sleep(shutdown.delay.min(deadline)).await;
         let doors = self.doors.lock().clone();
@@ -246,6 +252,7 @@ impl Shared {
         self.advertise(doors);
         self.edge.set_readiness(Readiness::Ready);
         info!("drain cancelled");
+        self.edge.stories.node("drain-cancelled", None, None);
         Ok(())
     }
 

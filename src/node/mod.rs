@@ -16,6 +16,7 @@ mod sessions;
 mod stories;
 mod streams;
 mod uplink;
+mod witness;
 mod worker;
 
 use std::fs::DirBuilder;
@@ -50,6 +51,7 @@ use crate::region::proof::Gate;
 use crate::region::secrets::{self, RegionKeys, SecretsError};
 use crate::request::edge::Parts;
 use crate::request::{Edge, Policies, Refusal, warm};
+use crate::stories::Stories;
 use crate::tasks::Tasks;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Exposition;
@@ -206,6 +208,7 @@ impl Node {
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
         let stories = stories::open(&config, &secrets, (journals, &clock, &tasks))?;
         let uplink = uplink::open(&config, &stories, (clock.clone(), tasks.clone()));
+        witness::tell_of(&sessions, &stories, config.qoe.enabled);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone(), stories };
         let edge = Arc::new(Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation)));
         voice.speak(&config, &edge, &tasks).await?;
@@ -255,6 +258,11 @@ impl Node {
     /// A way to give it orders.
     pub fn commands(&self) -> mpsc::Sender<Command> {
         self.commands.clone()
+    }
+
+    /// Where it is kept what happens.
+    pub fn stories(&self) -> &Arc<Stories> {
+        &self.shared.edge.stories
     }
 
     /// Opens the access log anew.
@@ -486,6 +494,7 @@ impl Shared {
                 prints: self.edge.accesses.clone(),
                 exposition: exposition.clone(),
                 commands: commands.clone(),
+                seats: admin::Seats::default(),
                 ready_needs_origins: config.admin.ready_needs_origins,
             };
             let serving = admin.serve(listener, guard, (tls, self.tasks.clone(), self.clock.clone()));

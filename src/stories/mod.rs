@@ -127,6 +127,11 @@ impl Stories {
         &self.node
     }
 
+    /// Time, as entries tell it.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// Where entries are kept.
     pub fn log(&self) -> &Log {
         &self.log

@@ -40,3 +40,4 @@ mod together;
 mod trouble;
 mod warm;
 mod window;
+mod witness;

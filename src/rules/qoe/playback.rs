@@ -153,6 +153,9 @@ pub(super) struct Line {
 impl Line {
     /// Counts a moment that comes after all before. `offset`: what the player's clock is set forward by.
     fn advance(&mut self, moment: &Moment, offset: i64) {
+        if moment.is_interval {
+            self.measure(moment.ts());
+        }
         if let Some((last, ..)) = self.last {
             // Nobody was there from the last sign of life on, if this one is too far from it.
             if moment.ts().saturating_sub(last) <= self.silent_after() {
@@ -160,13 +163,6 @@ impl Line {
             }
         }
         self.last = Some(moment.place);
-        if moment.is_interval {
-            let known = self.interval.and_then(|(last, known)| {
-                let between = moment.ts().saturating_sub(last).min(LONGEST_INTERVAL_MS);
-                Some(known.map_or(between, |known: u64| known.min(between))).filter(|between| *between > 0)
-            });
-            self.interval = Some((moment.ts(), known.or(self.interval.and_then(|(_, known)| known))));
-        }
         if moment.shown.is_some() {
             (self.shown, self.is_shown_told) = (moment.shown, true);
         } else if !self.is_shown_told && moment.rates.seen().is_some() {
@@ -184,6 +180,13 @@ impl Line {
             self.is_unseen = moment.is_unseen;
             self.enter(state, moment.ts());
         }
+    }
+
+    /// A report that comes by the clock shows the player's interval: the least time between two of them.
+    fn measure(&mut self, ts: u64) {
+        let (before, known) = self.interval.map_or((None, None), |(before, known)| (Some(before), known));
+        let between = before.map(|before| ts.saturating_sub(before).min(LONGEST_INTERVAL_MS)).filter(|ms| *ms > 0);
+        self.interval = Some((ts, known.into_iter().chain(between).min()));
     }
 
     /// After how long without a sign of life the player was not there.

@@ -102,14 +102,15 @@ impl View {
         by_reports && by_media
     }
 
-    /// Whether somebody watches: it is not over, and was heard of within `idle` milliseconds.
+    /// Whether somebody watches: nobody has said that it is over, and it was heard of within `idle` milliseconds.
     pub(super) fn is_watched(&self, now: u64, idle: u64) -> bool {
-        self.end.is_none() && now.saturating_sub(self.last) < idle
+        let may_come_back = self.end.is_none_or(|(_, end)| end == End::Silence);
+        may_come_back && now.saturating_sub(self.last) < idle
     }
 
     /// Whether requests of this time are still its own.
     pub(super) fn takes(&self, at: u64) -> bool {
-        self.end.is_none_or(|(end, _)| at < end + ON_THEIR_WAY_MS)
+        self.end.is_none_or(|(end, why)| why == End::Silence || at < end + ON_THEIR_WAY_MS)
     }
 
     /// Its session ended.
@@ -122,6 +123,7 @@ impl View {
     pub(super) fn pass(&mut self, at: u64, passed: &Passed) {
         self.is_touched = true;
         self.asked.pass(at, passed);
+        self.end = self.end.filter(|(_, end)| *end != End::Silence);
         if self.end.is_none() {
             self.last = self.last.max(at);
             self.sign(at);
