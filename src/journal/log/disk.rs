@@ -283,7 +283,8 @@ fn segments(folder: &Path) -> io::Result<(VecDeque<Segment>, u64)> {
 
 /// Octets up to the end of the last whole record.
 fn whole(path: &Path, segment: Segment) -> io::Result<u64> {
-    scan(&fs::File::open(path)?, segment.first, (0, segment.taken), &mut |_, frame| match frame.is_whole(segment.first) {
+    scan(&fs::File::open(path)?, segment.first, (0, segment.taken), &mut |_, frame| match frame.is_whole(segment.first)
+    {
         true => ControlFlow::Continue(()),
         false => ControlFlow::Break(()),
     })

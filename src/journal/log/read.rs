@@ -46,9 +46,8 @@ fn pieces(disk: &Disk, from: u64, to: impl Fn(u64, u64) -> u64) -> Vec<Piece> {
     let state = disk.state.lock();
     let to = to(state.written, state.synced);
     let all = state.segments.iter().enumerate().map(|(index, segment)| {
-        let is_there = |hint: &&Hint| {
-            hint.number == from && hint.first == segment.first && hint.version == segment.version
-        };
+        let is_there =
+            |hint: &&Hint| hint.number == from && hint.first == segment.first && hint.version == segment.version;
         let hint = state.hints.iter().find(is_there);
         Piece { segment: *segment, from: hint.map_or(0, |hint| hint.offset), end: state.end(index).min(to) }
     });

@@ -53,7 +53,12 @@ fn session(of: u64) -> SessionId {
 
 fn record(value: u64, class: Class) -> Record {
     let session = (!value.is_multiple_of(4)).then(|| session(value % 4));
-    Record { session, at: value * 1_000, class, line: Bytes::from(format!("{{\"value\":{value},\"fill\":\"{:60}\"}}", "")) }
+    Record {
+        session,
+        at: value * 1_000,
+        class,
+        line: Bytes::from(format!("{{\"value\":{value},\"fill\":\"{:60}\"}}", "")),
+    }
 }
 
 fn records(values: impl IntoIterator<Item = u64>) -> Vec<Record> {
@@ -142,10 +147,14 @@ async fn what_comes_while_a_write_is_under_way_is_written_together() {
         async move { log.append(records([1])).await }
     });
     settle().await;
-    let many: Vec<_> = (2..300).map(|value| tokio::spawn({
-        let log = process.log.clone();
-        async move { log.append(records([value])).await }
-    })).collect();
+    let many: Vec<_> = (2..300)
+        .map(|value| {
+            tokio::spawn({
+                let log = process.log.clone();
+                async move { log.append(records([value])).await }
+            })
+        })
+        .collect();
     settle().await;
     let writes = *process.disk.writes.lock();
     process.disk.heal();
@@ -315,7 +324,10 @@ async fn a_session_that_is_erased_is_in_no_file_and_numbers_stay() {
     let folder = tempfile::tempdir().unwrap();
     let process = start(folder.path(), SMALL);
     process.log.append(records(0..300)).await.unwrap();
-    let page = { process.log.flush().await.unwrap(); process.log.read(1, 3_000).await.unwrap() };
+    let page = {
+        process.log.flush().await.unwrap();
+        process.log.read(1, 3_000).await.unwrap()
+    };
     assert_eq!(process.log.erase(session(3)).await.unwrap(), 75);
     assert_eq!(process.log.of_session(session(3), 1).await.unwrap(), []);
     let left = all(&process.log).await;
@@ -480,9 +492,9 @@ async fn run(steps: Vec<Step>) {
             Step::Erase(of) => {
                 if process.disk.fault.lock().is_none() && process.log.takes().is_ok() {
                     process.log.erase(session(of.into())).await.unwrap();
-                    let (erased, kept) = std::mem::take(&mut model.kept).into_iter().partition(|value| {
-                        of != 0 && value % 4 == u64::from(of)
-                    });
+                    let (erased, kept) = std::mem::take(&mut model.kept)
+                        .into_iter()
+                        .partition(|value| of != 0 && value % 4 == u64::from(of));
                     model.kept = kept;
                     model.erased.extend::<Vec<u64>>(erased);
                     let erased = &model.erased;

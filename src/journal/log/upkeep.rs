@@ -46,7 +46,10 @@ impl Gone {
 
     fn losses(self) -> Losses {
         let mut losses = Losses::default();
-        [Loss::Interval, Loss::Response, Loss::Lasting].iter().zip(self.0).for_each(|(why, gone)| losses.add(*why, gone));
+        [Loss::Interval, Loss::Response, Loss::Lasting]
+            .iter()
+            .zip(self.0)
+            .for_each(|(why, gone)| losses.add(*why, gone));
         losses
     }
 }

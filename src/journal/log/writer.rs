@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 use tracing::{error, info};
 
 use crate::disk::DiskError;
+use crate::journal::NotKept;
 use crate::journal::appender::Unwritten;
 use crate::journal::files;
 use crate::journal::frame::PREAMBLE;
 use crate::journal::open::{Framed, Open};
-use crate::journal::NotKept;
 
 use super::Reply;
 use super::disk::{Disk, Segment, State, Thinned, path};
