@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::rules::caching::{Key, Variant};
+use crate::rules::timeline::event::Fetch;
 
 use super::arrival::{Answer, Arrival, Caller, Joining, Next};
 use super::bells::lane;
@@ -35,6 +37,8 @@ pub(super) struct Fill {
     pub finishes: AtomicBool,
     /// It comes from disk.
     pub from_disk: AtomicBool,
+    /// The request upstream that it comes by, once that has its answer.
+    pub fetch: Mutex<Option<Arc<Fetch>>>,
 }
 
 impl Fill {
@@ -49,6 +53,7 @@ impl Fill {
             withdrawn: false.into(),
             finishes: false.into(),
             from_disk: false.into(),
+            fetch: Mutex::default(),
         })
     }
 
@@ -216,6 +221,11 @@ impl FillReader {
     /// Whether what arrives comes from disk.
     pub fn is_from_disk(&self) -> bool {
         self.fill.from_disk.load(Ordering::Relaxed)
+    }
+
+    /// The request upstream that it comes by, once that has its answer: the same for all who read it.
+    pub fn fetch(&self) -> Option<Arc<Fetch>> {
+        self.fill.fetch.lock().clone()
     }
 
     /// Whether the object will be stored once it is complete, as far as is known now.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use crate::clock::Tick;
 use crate::rules::caching::Freshness;
+use crate::rules::timeline::event::Fetch;
 
 use super::arrival::Response;
 use super::audience::Audience;
@@ -141,6 +142,11 @@ struct Run {
 }
 
 impl FillWriter {
+    /// It comes by this request upstream: told to all who read it.
+    pub fn came_by(&self, fetch: Fetch) {
+        *self.helm.fill.fetch.lock() = Some(Arc::new(fetch));
+    }
+
     pub(super) fn new(helm: Helm) -> Self {
         let purse = helm.fill.parts.memory.charge(Kind::Fills, 0);
         Self {

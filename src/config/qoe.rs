@@ -18,6 +18,8 @@ pub struct Qoe {
     pub addresses: Addresses,
     /// A session of an open route ends when nothing was asked for this long.
     pub session_idle: Duration,
+    /// How many sessions are found without their identifier: the last ones.
+    pub sessions: usize,
     /// What is taken of players' reports.
     pub intake: Intake,
     /// Whom it is told.
@@ -52,6 +54,7 @@ impl Default for Qoe {
             enabled: true,
             addresses: Addresses::Truncated,
             session_idle: Duration::from_secs(60),
+            sessions: 100_000,
             intake: Intake::default(),
             sinks: Vec::new(),
         }
@@ -72,6 +75,7 @@ pub(super) fn qoe(section: Option<Section<'_>>, base: &Path) -> Qoe {
     let enabled = section.value("enabled").and_then(|value| value.flag()).unwrap_or(default.enabled);
     let addresses = section.value("addresses").and_then(|value| value.choice(&ADDRESSES));
     let idle = section.value("session_idle").and_then(|value| value.time(ms(1_000..3_600_000)));
+    let sessions = section.value("sessions").and_then(|value| value.count(1_000..=10_000_000));
     let intake = reports::intake(&mut section);
     let sinks = sinks::sinks(section.table("sinks"), base);
     section.finish();
@@ -80,6 +84,7 @@ pub(super) fn qoe(section: Option<Section<'_>>, base: &Path) -> Qoe {
         intake,
         addresses: addresses.unwrap_or(default.addresses),
         session_idle: idle.unwrap_or(default.session_idle),
+        sessions: sessions.map_or(default.sessions, |most| usize::try_from(most).unwrap_or(usize::MAX)),
         sinks,
     }
 }

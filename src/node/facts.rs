@@ -249,7 +249,7 @@ fn cache(shared: &Shared) -> Vec<Family> {
             shared.edge.cache.apart().0 as f64,
         ),
         Family::counter(
-            "weir_uncacheable_keys_unplaced_total",
+            "weir_uncacheable_keys_unplaced",
             "Keys that could not be remembered so, as their table was full",
             shared.edge.cache.apart().1,
         ),

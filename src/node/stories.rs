@@ -41,4 +41,6 @@ pub(super) const fn bounds(config: &Config) -> Bounds {
 /// Starts what keeps them in order until the node has stopped.
 pub(super) fn keep_up(shared: &Arc<Shared>) {
     shared.keep("stories", Box::pin(shared.edge.stories.clone().keep()));
+    shared.keep("remembering sessions", Box::pin(shared.edge.stories.clone().remember()));
+    shared.keep("letting go of sessions", Box::pin(shared.edge.stories.clone().let_go()));
 }

@@ -275,6 +275,9 @@ async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Ma
     let now = edge.clock.now();
     let waited = now.since(since);
     let on_disk = arrived.as_ref().ok().filter(|_| reader.is_from_disk()).map(|answer| on_disk(answer, now, manner));
+    if on_disk.is_none() {
+        head.notes.note(|noted| noted.fetch = reader.fetch());
+    }
     let is_anothers = role == Role::Joiner || reader.is_from_disk();
     let admits = |response: &ResponseHead| {
         if !response.variant.matches(&head.headers) {

@@ -3,7 +3,7 @@
 //! Every session that is heard of has a tally, in a table with a bound. About once a second all of them are gone through:
 //! who watches is counted, what is new is added to the sums of those who share a label, and what is over goes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::rules::qoe::figures::{Received, SessionFigures};
@@ -53,6 +53,8 @@ pub struct Live {
     pub(super) untracked: u64,
     pub(super) received: Received,
     gone: Received,
+    /// Why origins were asked, by the words of RFC 9211 §2.2: a closed list.
+    causes: BTreeMap<Box<str>, u64>,
 }
 
 /// One session.
@@ -82,6 +84,7 @@ impl Live {
             untracked: 0,
             received: Received::default(),
             gone: Received::default(),
+            causes: BTreeMap::new(),
         }
     }
 
@@ -93,6 +96,11 @@ impl Live {
 
     /// Something happened.
     pub fn note(&mut self, entry: &Entry) {
+        if let Event::Request(request) = &entry.event
+            && let Some(cause) = &request.cause
+        {
+            *self.causes.entry(cause.clone()).or_default() += 1;
+        }
         let Some(session) = entry.session else { return };
         let Some(watching) = find(self, session, entry) else { return };
         watching.last = watching.last.max(entry.at);
@@ -150,6 +158,7 @@ impl Live {
             protocols,
             regions,
             received: self.received,
+            causes: self.causes.clone(),
         }
     }
 
