@@ -53,6 +53,7 @@ pub struct Live {
     pub(super) untracked: u64,
     pub(super) received: Received,
     gone: Received,
+    weight: usize,
 }
 
 /// One session.
@@ -82,6 +83,7 @@ impl Live {
             untracked: 0,
             received: Received::default(),
             gone: Received::default(),
+            weight: 0,
         }
     }
 
@@ -117,6 +119,7 @@ impl Live {
         let is_full = self.sessions.len() * 100 >= self.bounds.sessions * FULL;
         let Self { sessions, groups, gone, .. } = self;
         let mut received = Received::default();
+        let mut weight = 0;
         sessions.retain(|_, watching| {
             watching.tally.rest(now);
             let watched = watching.tally.watched(now, idle);
@@ -128,8 +131,10 @@ impl Live {
             let stays = watched > 0 || silent < idle || !is_full && silent < KEPT_MS;
             let into = if stays { &mut received } else { &mut *gone };
             into.add(&watching.tally.received());
+            weight += watching.tally.weight();
             stays
         });
+        self.weight = weight;
         received.add(&self.gone);
         // A gap that a late report fills is not taken back: what is counted only grows.
         received.missing = received.missing.max(self.received.missing);
@@ -156,6 +161,11 @@ impl Live {
     /// How many sessions something is known of.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// About what all of them take, in bytes.
+    pub const fn weight(&self) -> usize {
+        self.weight
     }
 
     /// What a session comes to so far; `None`: it is not known, or no longer.
