@@ -32,6 +32,7 @@ mod region;
 mod reload;
 mod revocation;
 mod script;
+mod series;
 mod sharing;
 mod stage;
 mod standards;
