@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use ipnet::IpNet;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use weir::clock::{self, Tick, WallTime};
 use weir::config::{Config, Machine};
 use weir::request::Viewer;
@@ -36,6 +37,11 @@ use weir::rules::hls::{self, Directives, MediaPlaylist, Position, query, rewrite
 use weir::rules::http1::{Answers, Asked, Bounds, Guard, Step};
 use weir::rules::http2::HeadWatch;
 use weir::rules::proxy_protocol::{self, Header};
+use weir::rules::qoe::beacon::from_beacon;
+use weir::rules::qoe::cmcd::{from_batch, from_request};
+use weir::rules::qoe::cmsd::{self, Hop};
+use weir::rules::qoe::read::{Allow, Read};
+use weir::rules::qoe::report::Data;
 use weir::rules::session::Seals;
 use weir::rules::token::any::Unverified as AnyToken;
 use weir::rules::token::carrier::{self, Carrier, CarrierNames, Packages, Presented};
@@ -57,6 +63,8 @@ use weir::transport::h3::frame::{ControlFrames, RequestFrames, RequestPart};
 use weir::transport::h3::message::{self, Request};
 use weir::transport::h3::qpack::{self, Secrecy, huffman};
 
+#[path = "../tests/cmcd/write.rs"]
+mod cmcd_write;
 #[path = "../src/rules/hls/delta/tests/history.rs"]
 mod history;
 
@@ -885,5 +893,77 @@ pub fn session_seal(data: &[u8]) {
     if let Ok(grant) = seals.open(ACCESS, &text) {
         assert_eq!(seals.seal(ACCESS, &grant), Ok(text));
         scope_keeps(&grant.scope);
+    }
+}
+
+/// What was read is written and read again as the same; nothing of it that opens anything is kept, and no custom key that
+/// is not allowed.
+fn report_keeps(read: &Read) {
+    let text = cmcd_write::written(read);
+    let again = match read.data.e {
+        Some(_) => from_batch(text.as_bytes()).next().expect("a record").1.expect("it was written here"),
+        None => {
+            let query = format!("CMCD={}", utf8_percent_encode(&text, NON_ALPHANUMERIC));
+            from_request(Some(&query), &HeaderMap::new()).expect("the parameter is there")
+        }
+    };
+    assert!(again.faults.is_empty(), "{text}");
+    assert_eq!((&again.data, &again.sid, &again.custom), (&read.data, &read.sid, &read.custom));
+    report_is_kept(read.clone());
+}
+
+fn report_is_kept(mut read: Read) {
+    read.permit(&Allow::default());
+    let Data { url, nor, custom, tpb, .. } = &read.data;
+    let paths = url.iter().chain(nor.iter().map(|next| &next.path));
+    assert!(paths.into_iter().all(|path| !path.contains(['?', '#', ';']) && !path.starts_with("//")));
+    assert!(custom.is_empty() && tpb.is_empty() && read.custom.is_empty());
+    let line = serde_json::to_string(&read.data).expect("it is made of texts and numbers");
+    assert_eq!(serde_json::from_str::<Data>(&line).expect("it was written here"), read.data);
+}
+
+/// A query, and fields in the lines below it.
+pub fn cmcd(data: &[u8]) {
+    let (query, rest) = data.split_at(data.iter().position(|octet| *octet == b'\n').unwrap_or(data.len()));
+    let query = std::str::from_utf8(query).ok();
+    let of_query = from_request(query, &HeaderMap::new());
+    of_query.iter().for_each(report_keeps);
+    from_request(None, &fields(rest)).iter().for_each(report_keeps);
+}
+
+/// Every line is a record of its own: what is read of it does not depend on those around it.
+pub fn cmcd_events(data: &[u8]) {
+    let whole: Vec<_> = from_batch(data).map(|(_, read)| read).collect();
+    let alone = data.split(|octet| *octet == b'\n').flat_map(|line| from_batch(line).map(|(_, read)| read));
+    assert!(whole.iter().zip(alone).all(|(whole, alone)| *whole == alone || whole.is_err()));
+    whole.iter().flatten().for_each(report_keeps);
+}
+
+/// What is read of a body is read of its records' own writing.
+pub fn beacon(data: &[u8]) {
+    for (text, read) in from_beacon(data).into_iter().flatten() {
+        if let Ok(read) = read {
+            assert_eq!(from_beacon(text.as_bytes()), Ok(vec![(text, Ok(read.clone()))]));
+            report_is_kept(read);
+        }
+    }
+}
+
+/// Whatever others said, the field is a list of which ours is the last member, and a second hop leaves the first.
+pub fn cmsd(data: &[u8]) {
+    let mut headers = fields(data);
+    let hold_ms = Some(380);
+    cmsd::append(&mut headers, &Hop { node: "one", hold_ms, ..Hop::default() });
+    cmsd::append(&mut headers, &Hop { node: "two", ..Hop::default() });
+    let joined = structured::joined(&headers, &cmsd::CMSD_DYNAMIC).expect("a member was added");
+    let list = List::parse(&joined).expect("CMSD-Dynamic is a list");
+    let names: Vec<_> = list.0.iter().rev().take(2).map(name_of).collect();
+    assert!(matches!(names[..], ["two", "one"] | ["two"]), "{names:?}");
+}
+
+fn name_of(member: &Member) -> &str {
+    match member {
+        Member::Item(Item { value: Bare::String(name), .. }) => name,
+        _ => "",
     }
 }

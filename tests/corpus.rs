@@ -9,9 +9,13 @@ mod targets;
 type Target = fn(&[u8]);
 
 const TARGETS: &[(&str, Target)] = &[
+    ("beacon", targets::beacon),
     ("cache_control", targets::cache_control),
     ("cache_status", targets::cache_status),
     ("carrier", targets::carrier),
+    ("cmcd", targets::cmcd),
+    ("cmcd_events", targets::cmcd_events),
+    ("cmsd", targets::cmsd),
     ("conditions", targets::conditions),
     ("config", targets::config),
     ("date", targets::date),

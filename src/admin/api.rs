@@ -20,6 +20,7 @@ use crate::request::held::{FillInProgress, Stored, StoredVariant};
 use crate::request::warm::{self, NotWarmed};
 use crate::rules::timeline::story::Story;
 
+use super::dashboard::{self, Moment};
 use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
 use super::revoke::{self, RevokeOrder, RevokeOutcome};
 use super::session::{self, SessionCounts, SessionStatus};
@@ -51,6 +52,7 @@ use super::{Admin, Command, Guard, guard};
         story::entries,
         story::others,
         story::erase,
+        dashboard::live,
         drain,
         order_origin
     ),
@@ -91,6 +93,7 @@ use super::{Admin, Command, Guard, guard};
         Entries,
         OthersAnswer,
         Erased,
+        Moment,
         SessionsStatus,
         Drain,
         OriginOrder,
@@ -111,6 +114,10 @@ pub fn router(admin: Admin, guard: Guard) -> Router {
     if !matches!(guard, Guard::Monitor) {
         router = router
             .route("/status", get(status))
+            .route("/", get(dashboard::page))
+            .route("/dashboard.css", get(dashboard::style))
+            .route("/dashboard.js", get(dashboard::script))
+            .route("/live", get(dashboard::live))
             .route("/explain", get(explain_url))
             .route("/reload", post(reload))
             .route("/warm", post(warm_url))

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::config::{AdminToken, Role};
 
+use super::dashboard::OPEN_PATHS;
 use super::listen::Caller;
 use super::revoke::Within;
 
@@ -32,6 +33,7 @@ pub async fn check(State(guard): State<Guard>, mut request: Request, next: Next)
     let verdict = match &guard {
         Guard::Local => local(&request).map(|()| None),
         Guard::Monitor => Ok(None),
+        Guard::Remote(_) if is_open(&request) => Ok(None),
         Guard::Remote(tokens) => remote(&request, tokens),
     };
     match verdict {
@@ -74,6 +76,11 @@ impl IntoResponse for Denial {
         }
         response
     }
+}
+
+/// The dashboard's page holds nothing of the node; a browser has to load it before it can bring a token.
+fn is_open(request: &Request) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD) && OPEN_PATHS.contains(&request.uri().path())
 }
 
 fn local(request: &Request) -> Result<(), Denial> {

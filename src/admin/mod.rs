@@ -2,6 +2,7 @@
 //! counters, what it orders it sends to the node over a bounded channel.
 
 mod api;
+mod dashboard;
 mod guard;
 mod listen;
 mod purge;
@@ -22,6 +23,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::metrics::Exposition;
 
 pub use api::{openapi, router};
+pub use dashboard::Seats;
 pub use guard::Guard;
 pub use listen::{AdminListener, BindError, tls};
 use listen::{Caller, TlsListener};
@@ -29,7 +31,7 @@ pub use revoke::Within;
 pub use status::{
     AccessStatus, CacheStatus, CapacityStatus, Connections, DiskStatus, IssuerStatus, KeyStatus, ListenerStatus,
     LiveStatus, OriginStatus, PlaylistStatus, Problem, RegionNode, RegionStatus, Reloaded, Resident, ResourceStatus,
-    RouteRoom, RouteStatus, SessionsStatus, Status, StreamStatus, WebhookStatus, WorkerHealth,
+    RouteRoom, RouteStatus, SessionsStatus, SinkStatus, Status, StreamStatus, WebhookStatus, WorkerHealth,
 };
 
 /// What the admin API may order the node to do. The node answers each through its channel.
@@ -74,6 +76,8 @@ pub struct Admin {
     pub exposition: Arc<Exposition>,
     /// Orders to the node.
     pub commands: mpsc::Sender<Command>,
+    /// Who reads the dashboard's feed.
+    pub seats: Seats,
     /// Whether origins count for readiness.
     pub ready_needs_origins: bool,
 }

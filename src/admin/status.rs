@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::config::Finding;
+use crate::stories::snapshot::Snapshot;
 
 /// `GET /status`
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -53,6 +54,10 @@ pub struct Status {
     pub region: Option<RegionStatus>,
     /// The backends that are told of sessions.
     pub webhooks: Vec<WebhookStatus>,
+    /// Who is watching, and what they experience.
+    pub viewers: Snapshot,
+    /// The sinks that are told what viewers experience.
+    pub sinks: Vec<SinkStatus>,
 }
 
 /// An access.
@@ -131,6 +136,41 @@ pub struct WebhookStatus {
     pub delivered_seconds_ago: Option<f64>,
     /// Whether it has said that it wants nothing more (410).
     pub gone: bool,
+}
+
+/// A sink that is told what viewers experience.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SinkStatus {
+    /// Its name.
+    pub name: String,
+    /// `http`, `nats` or `file`.
+    pub kind: &'static str,
+    /// `up`, `down`, `refusing` (it refused the last batch for good) or `gone` (it wants nothing more: 410).
+    pub health: &'static str,
+    /// Records that it acknowledged, over restarts.
+    pub delivered: u64,
+    /// Records that it refused and that are laid aside.
+    pub quarantined: u64,
+    /// Records that it refused and that there was no place for.
+    pub refused: u64,
+    /// Records that it is not to have.
+    pub left_out: u64,
+    /// Records that the journal had let go of before their turn came.
+    pub missed: u64,
+    /// The number of the first record of which nothing has become yet.
+    pub next: u64,
+    /// Records that it is still to have.
+    pub behind_records: u64,
+    /// About so many bytes are they.
+    pub behind_bytes: u64,
+    /// Since the oldest of them was told.
+    pub behind_seconds: f64,
+    /// What the last attempt came to: `taken`, `status`, `refused`, `gone`, `connect`, `timeout`, `broken` or `disk`.
+    pub last: Option<&'static str>,
+    /// The same for people, where it was not taken.
+    pub detail: Option<String>,
+    /// Since it last took something.
+    pub delivered_seconds_ago: Option<f64>,
 }
 
 /// How full the node is, and who was let in.

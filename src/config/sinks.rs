@@ -208,7 +208,11 @@ fn nats(section: &mut Section<'_>, base: &Path) -> Option<NatsSink> {
         section.place.refuse(complaint.remedy("build it with the feature `nats`, or remove the table"));
     }
     let servers = section.required("servers", "[\"nats://10.0.0.5:4222\"]");
+    let place = servers.as_ref().map(|servers| servers.place.clone());
     let servers = servers.and_then(|value| value.one_or_many()).unwrap_or_default();
+    if let Some(place) = place.filter(|_| servers.is_empty()) {
+        place.refuse(Complaint::new("no server is named").remedy("name one"));
+    }
     let login = nats::login(section, base);
     let tls = section.table("tls").map(|section| nats::tls(section, base)).unwrap_or_default();
     let subject = section.value("subject").map_or(Some("weir.qoe".to_owned()), |value| nats::prefix(&value));

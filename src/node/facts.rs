@@ -21,7 +21,7 @@ use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
 
 use super::doors::Doors;
-use super::{Shared, access, disk, limits, memory, region, sessions, streams};
+use super::{Shared, access, disk, limits, memory, region, sessions, streams, uplink};
 
 /// A worker whose loop takes longer than this to answer is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -66,6 +66,8 @@ impl Node for Shared {
             tasks: self.living_tasks(),
             region: region::status(&self.edge.bus, self.clock.now()),
             webhooks: region::backends(&self.edge.webhooks, self.clock.now()),
+            viewers: self.edge.stories.live.lock().snapshot(),
+            sinks: uplink::status(&self.uplink, self.clock.now()),
         }
     }
 
@@ -189,7 +191,9 @@ impl Source for Metrics {
         families.extend(origins(&shared.edge.policies().origins.snapshot()));
         families.extend(peers(&shared.edge.policies().origins).iter().flat_map(of_region));
         families.extend(region::families(&shared.edge));
+        families.extend(uplink::families(&shared.uplink));
         families.extend(limits::families(shared));
+        families.extend(shared.edge.stories.live.lock().families());
         families.extend(shared.edge.accesses.families());
         families.extend(http3(shared));
         families.extend(quic(&shared.open_doors()));

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::journal::log::Log;
 use crate::region::secrets::RegionKeys;
 use crate::rules::session::PrintKey;
+use crate::stories::live::Bounds;
 use crate::stories::{Names, Stories};
 
 use super::Shared;
@@ -27,7 +28,14 @@ pub(super) fn open(config: &Config, clock: &Clock, secrets: &RegionKeys) -> Arc<
         boot: u64::try_from(clock.wall().since_epoch().as_millis()).unwrap_or_default(),
     };
     let kept = (Log::in_memory(config.journal.size / IN_MEMORY), PrintKey::new(&secrets.key("stories")));
-    Arc::new(Stories::new(clock.clone(), names, config.node.workers, kept))
+    let stories = Arc::new(Stories::new(clock.clone(), names, config.node.workers, kept));
+    stories.live.lock().set_bounds(bounds(config));
+    stories
+}
+
+/// What bounds the figures of this moment.
+pub(super) const fn bounds(config: &Config) -> Bounds {
+    Bounds { streams: config.metrics.streams, sessions: config.limits.sessions, idle: config.qoe.session_idle }
 }
 
 /// Starts what keeps them in order until the node has stopped.

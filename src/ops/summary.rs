@@ -1,6 +1,7 @@
 //! A configuration in sentences: what the node will do, and its memory in sum.
 
 mod limits;
+mod sinks;
 
 use serde::Serialize;
 
@@ -67,6 +68,7 @@ pub(super) fn sentences(config: &Config, machine: &Machine) -> Vec<String> {
     sentences.extend(limits::sentences(config));
     sentences.push(state(config));
     sentences.extend(disk(config));
+    sentences.extend(sinks::sentences(config));
     sentences.push(log(config));
     sentences.push(format!(
         "On SIGTERM it accepts for {} more, then lets viewers finish within {}.",

@@ -22,9 +22,9 @@ use crate::rules::token::{Claims, Reason, Rejection};
 use crate::sessions::{NotEntered, Session};
 
 use super::edge::Edge;
-use super::policies::Gating;
+use super::policies::{Gating, RoutePolicy};
 use super::route::Resource;
-use super::{Caller, Head, Protocol, Refusal, Scheme, admit, tell};
+use super::{Caller, Head, Protocol, Refusal, Scheme, admit, tell, witness};
 
 const MISSING: Rejection = Rejection::new(Reason::TokenMissing, "this needs a token, and the request has none");
 const NO_GATE: Rejection = Rejection::new(Reason::KeysUnavailable, "the access is being set up");
@@ -132,7 +132,7 @@ pub fn admit(
         }
         refusal
     })?;
-    let session = enter(edge, head, gated, &verdict)?;
+    let session = enter(edge, (head, resource.route), gated, &verdict)?;
     let Verdict { credential, grant, claims } = verdict;
     let sealed = (credential.kind == Kind::Session).then(|| credential.text.clone());
     let how = (credential.kind, credential.place);
@@ -172,20 +172,29 @@ pub async fn admit_by_newer_keys(
 }
 
 /// The session of a request that may enter one.
-fn enter(edge: &Edge, head: &Head, gated: &Gating, verdict: &Verdict<'_>) -> Result<Arc<Session>, Refusal> {
+fn enter(
+    edge: &Edge,
+    (head, route): (&Head, &RoutePolicy),
+    gated: &Gating,
+    verdict: &Verdict<'_>,
+) -> Result<Arc<Session>, Refusal> {
     let Verdict { grant, claims, .. } = verdict;
     let moment = (edge.clock.now(), edge.clock.wall());
-    let session = edge.sessions.enter(&gated.terms, grant, moment).map_err(|why| match why {
-        NotEntered::Rejected(rejection) => {
-            tell::refused(edge, &gated.terms.access, rejection, Some(grant.session));
-            Refusal::Token(rejection)
+    let session = edge.sessions.enter(&gated.terms, grant, moment).map_err(|why| {
+        head.notes.note(|noted| noted.shut_out = Some(grant.session));
+        match why {
+            NotEntered::Rejected(rejection) => {
+                tell::refused(edge, &gated.terms.access, rejection, Some(grant.session));
+                Refusal::Token(rejection)
+            }
+            NotEntered::Full => Refusal::TooManySessions,
         }
-        NotEntered::Full => Refusal::TooManySessions,
     })?;
     if session.is_news() {
         let user_agent = head.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
         session.watched_on(Device::of(user_agent.unwrap_or_default()));
         tell::began(edge, &session, claims.as_deref());
+        witness::let_in(edge, (head, route), &session);
     }
     Ok(session)
 }

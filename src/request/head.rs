@@ -9,6 +9,8 @@ use crate::clock::Tick;
 use crate::outbound::interim::Interims;
 use crate::rules::upstream::rendezvous::Print;
 
+use super::notes::Notes;
+
 /// The head of one request.
 #[derive(Clone, Debug)]
 pub struct Head {
@@ -35,6 +37,8 @@ pub struct Head {
     pub received: Tick,
     /// Who hears interim answers.
     pub interims: Interims,
+    /// What becomes known of it on its way.
+    pub notes: Notes,
 }
 
 impl Head {
@@ -162,6 +166,7 @@ mod tests {
                 protocol: Protocol::Http11,
                 received: Tick::default(),
                 interims: Interims::default(),
+                notes: Notes::default(),
             };
             assert_eq!(head.host(), host);
         }

@@ -18,6 +18,7 @@ pub mod held;
 mod inherit;
 mod media;
 mod meter;
+mod notes;
 mod outward;
 mod page;
 mod plain;
@@ -34,6 +35,7 @@ mod tell;
 pub mod upload;
 mod upstream;
 pub mod warm;
+mod witness;
 
 use std::sync::Arc;
 
@@ -43,6 +45,7 @@ pub use answer::Answer;
 pub use body::Body;
 pub use edge::Edge;
 pub use head::{Caller, Head, Protocol, Proxy, Scheme, Viewer};
+pub use notes::Notes;
 pub use page::Readiness;
 pub use policies::{Advertised, Policies};
 pub use refusal::Refusal;
@@ -52,6 +55,7 @@ use crate::rules::token::carrier::Presented;
 use admit::Admitted;
 use cmcd::Said;
 use route::{Entered, Resource, Target};
+use witness::Watcher;
 
 /// The life of one request. Nothing from here on knows which protocol carried it, and nothing below `enter` sees a token.
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice, and thousands wait in this one")]
@@ -71,7 +75,7 @@ pub fn serve(edge: &Edge, mut head: Head, upload: Upload) -> impl Future<Output 
             }
         };
         let outcome = outcome.map(|answer| admit::measured(edge, &admitted, answer));
-        let mut response = respond::finish(edge, &policies, &head, (route, admitted.admission.as_deref()), outcome);
+        let mut response = respond::finish(edge, &policies, &mut head, (route, &admitted), outcome);
         if is_beacon {
             beacon::share(&policies, &head, response.headers_mut());
         }
@@ -81,7 +85,7 @@ pub fn serve(edge: &Edge, mut head: Head, upload: Upload) -> impl Future<Output 
 
 /// The answer to a request that is refused before anything else is looked at.
 pub fn refuse(edge: &Edge, head: &Head, refusal: Refusal) -> Response<Body> {
-    respond::finish(edge, &edge.policies(), head, (None, None), Err(refusal))
+    respond::finish(edge, &edge.policies(), &mut head.clone(), (None, &Admitted::default()), Err(refusal))
 }
 
 #[expect(clippy::manual_async_fn, reason = "as above")]
@@ -103,6 +107,11 @@ fn journey<'j>(
         };
         admitted.admission = admission.map_err(|refusal| admit::counted(edge, head, refusal))?;
         resource.admission.clone_from(&admitted.admission);
+        admitted.watcher = match &admitted.admission {
+            Some(admission) => Some(Watcher::of(&admission.session)),
+            None => witness::enter(edge, policies, (head, resource.route), None),
+        };
+        resource.watcher.clone_from(&admitted.watcher);
         asked::agree(edge, head, &resource)?;
         admitted.permit = admit::permit(edge, head, &resource)?;
         resource.ladder = admitted.permit.ladder;

@@ -21,6 +21,7 @@ use super::beacon::{self, Beacon};
 use super::cmcd::{self, Said};
 use super::page::Page;
 use super::policies::{NoRoute, Policies, RoutePolicy};
+use super::witness::Watcher;
 use super::{Caller, Head, Refusal, Scheme};
 
 /// How often a request from another node may have passed nodes of this name: once, in another tier or the same region.
@@ -57,6 +58,8 @@ pub struct Resource<'a> {
     pub admission: Option<Arc<Admission>>,
     /// The variants that its viewer is offered.
     pub ladder: Ladder,
+    /// Whose story its request belongs to.
+    pub watcher: Option<Watcher>,
 }
 
 impl Resource<'_> {
@@ -221,7 +224,16 @@ fn resource<'a>(
     if let Some(Ok(with)) = with.map(|query| format!("{}?{query}", upstream.path()).parse()) {
         upstream = with;
     }
-    Ok(Resource { route, upstream, viewer_authority, key, target, admission: None, ladder: Ladder::Whole })
+    Ok(Resource {
+        route,
+        upstream,
+        viewer_authority,
+        key,
+        target,
+        admission: None,
+        ladder: Ladder::Whole,
+        watcher: None,
+    })
 }
 
 /// To where a viewer in cleartext is sent, with all that it brought: `sent` is the path with its carrier.

@@ -5,8 +5,10 @@
 //! task on the control thread empties the rings. A player's reports are acknowledged once they are kept.
 
 pub mod fold;
+mod groups;
 pub mod index;
 pub mod live;
+mod metrics;
 pub mod open;
 pub mod snapshot;
 pub mod telling;
@@ -127,6 +129,11 @@ impl Stories {
     /// What the node calls itself.
     pub fn name(&self) -> &str {
         &self.node
+    }
+
+    /// Time, as entries tell it.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Where entries are kept.

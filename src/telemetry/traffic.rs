@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::counters::{Counter, Durations, DurationsSum, Sharded};
 use super::metrics::{Family, Source, Value};
@@ -71,6 +73,19 @@ pub struct Passage {
     pub first_byte: Duration,
     /// From the head of the request to the end of the answer.
     pub whole: Duration,
+}
+
+/// All that passed, on all routes together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct Totals {
+    /// Requests by where their answers came from.
+    pub answers: BTreeMap<&'static str, u64>,
+    /// Requests by protocol.
+    pub protocols: BTreeMap<&'static str, u64>,
+    /// Refusals by their word.
+    pub refusals: BTreeMap<&'static str, u64>,
+    /// Octets of bodies.
+    pub octets: u64,
 }
 
 /// The counters of one route.
@@ -214,6 +229,25 @@ impl Traffic {
             }
         }
         family
+    }
+
+    /// All that passed since the node started.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for traffic in self.routes.lock().values() {
+            for (protocol, origination, class) in cells() {
+                let requests = traffic.sum(protocol, |shard| shard.requests[origination as usize][class].value());
+                *totals.answers.entry(origination.label()).or_default() += requests;
+                *totals.protocols.entry(PROTOCOLS[protocol]).or_default() += requests;
+            }
+            let octets = |protocol| traffic.sum(protocol, |shard| shard.octets.value());
+            totals.octets += (0..PROTOCOLS.len()).map(octets).sum::<u64>();
+        }
+        for (index, word) in self.words.iter().enumerate() {
+            let count = self.refusals.all().map(|shard| shard[index].value()).sum();
+            totals.refusals.insert(word, count);
+        }
+        totals
     }
 
     fn refusals(&self) -> Family {

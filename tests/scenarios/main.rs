@@ -9,6 +9,7 @@
 
 mod addresses;
 mod admin;
+mod beacons;
 mod certificates;
 mod coalescing;
 mod continuity;
@@ -39,3 +40,4 @@ mod together;
 mod trouble;
 mod warm;
 mod window;
+mod witness;

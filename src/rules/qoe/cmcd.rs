@@ -18,7 +18,7 @@ use super::fault::{Fault, Faults};
 use super::read::Read;
 use super::report::{Data, ObjectType};
 
-pub use self::value::word;
+pub use self::dictionary::{MOST_ITEMS, MOST_MEMBERS};
 
 /// The query parameter; its case matters (CTA-5004-B §3.2).
 pub const PARAMETER: &str = "CMCD";
@@ -38,7 +38,7 @@ const LONGEST_FIELD: usize = 4 << 10;
 /// The most octets of the parameter, decoded.
 const LONGEST_PARAMETER: usize = 8 << 10;
 /// The most characters of a custom key's value.
-const LONGEST_CUSTOM: usize = 64;
+pub const LONGEST_CUSTOM: usize = 64;
 
 /// Which rules the keys of a report follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,7 +221,7 @@ impl Report<'_, '_> {
         if let (Some(next), Some(range)) = (read.next.first_mut(), &read.data.nrr) {
             next.range = Some(range.clone());
         }
-        settle(&mut read.data, self.version, &mut read.faults);
+        settle(&mut read.data, &mut read.faults);
         read
     }
 
@@ -263,7 +263,7 @@ fn name_of_session(source: &Source<'_, '_>, form: Form) -> Result<Box<str>, Faul
 
 /// A key with a hyphen within is somebody's own: a text or a token (CTA-5004-B §4.1.5).
 fn custom(name: &str, source: &Source<'_, '_>, read: &mut Read) -> Result<(), Fault> {
-    if !name.trim_matches('-').contains('-') || name.starts_with('-') || name.ends_with('-') {
+    if !is_custom(name) {
         return Err(Fault::UnknownKey);
     }
     let value = match source.members.item(source.value) {
@@ -278,8 +278,14 @@ fn custom(name: &str, source: &Source<'_, '_>, read: &mut Read) -> Result<(), Fa
     Ok(())
 }
 
-/// What one key says of another: of two that contradict each other the weaker is dropped.
-fn settle(data: &mut Data, version: Version, faults: &mut Faults) {
+/// Whether a key is somebody's own: a prefix, a hyphen, a name.
+pub fn is_custom(name: &str) -> bool {
+    name.split_once('-').is_some_and(|(prefix, rest)| !prefix.is_empty() && !rest.is_empty() && !rest.ends_with('-'))
+}
+
+/// What one key says of another: of two that contradict each other the weaker is dropped, and what does not belong to
+/// this object or event.
+pub fn settle(data: &mut Data, faults: &mut Faults) {
     let mut drop_list = |is_wrong: bool, list: &mut Vec<_>, fault| {
         if is_wrong && !list.is_empty() {
             list.clear();
@@ -292,7 +298,7 @@ fn settle(data: &mut Data, version: Version, faults: &mut Faults) {
     let is_played = !matches!(data.ot, Some(ObjectType::Manifest | ObjectType::Init | ObjectType::Key));
     let is_seen = is_played && !matches!(data.ot, Some(ObjectType::TimedText | ObjectType::Other));
     drop_list(!is_seen, &mut data.tpb, Fault::Misplaced);
-    if version == Version::Two && !is_played && data.d.take().is_some() {
+    if !is_played && data.v == Some(2) && data.d.take().is_some() {
         faults.add(Fault::Misplaced);
     }
     if data.e.as_deref() != Some("ce") && data.cen.take().is_some() {

@@ -148,7 +148,7 @@ mod tests {
         }
 
         #[test]
-        fn parts_put_together_are_the_whole(values in prop::collection::vec((0..1 << 41_u64, 0..1000_u64), 0..100), cut in 0..100_usize) {
+        fn parts_put_together_are_the_whole(values in prop::collection::vec((0..1_u64 << 41, 0..1000_u64), 0..100), cut in 0..100_usize) {
             let cut = cut.min(values.len());
             let mut parts = of(&values[cut..]);
             parts.merge(&of(&values[..cut]));

@@ -161,6 +161,15 @@ impl PrintKey {
         SessionId(self.hash([b"open", route.as_bytes(), stream.as_bytes(), &place, opener.user_agent]))
     }
 
+    /// An address on one day, counted from the epoch, as nobody outside reads it; the next day it is another one.
+    pub fn address(&self, address: IpAddr, day: u64) -> SessionId {
+        let octets = match address.to_canonical() {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        SessionId(self.hash([b"address".as_slice(), &day.to_be_bytes(), &octets]))
+    }
+
     /// A view of a session: what its player calls it, as nobody outside reads it (CTA-5004-B §7.4).
     pub fn view(&self, session: SessionId, sid: &str) -> SessionId {
         SessionId(self.hash([b"view".as_slice(), &session.0, sid.as_bytes()]))
@@ -176,6 +185,14 @@ impl PrintKey {
         }
         let tag = context.sign();
         *tag.as_ref().first_chunk().expect("an HMAC-SHA-256 has 32 octets")
+    }
+}
+
+/// The /24 or /48 of an address, as it is kept.
+pub fn truncated(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => format!("{}/24", address & Ipv4Addr::new(255, 255, 255, 0)),
+        IpAddr::V6(address) => format!("{}/48", address & Ipv6Addr::from(u128::MAX << 80)),
     }
 }
 

@@ -16,7 +16,7 @@ mod support;
 pub use device::Device;
 pub use event::{Event, EventKind, Theirs};
 pub use grant::Grant;
-pub use identity::{Identity, Named, Opener, PrintKey, SessionId};
+pub use identity::{Identity, Named, Opener, PrintKey, SessionId, truncated};
 pub use player::player;
 pub use reach::{Gated, Reach};
 pub use revocation::{Revocation, What};

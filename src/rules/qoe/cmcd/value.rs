@@ -153,7 +153,7 @@ fn word_of<'de, T: Deserialize<'de>>(value: &Source<'_, 'de>, form: Form) -> Res
 }
 
 /// A word of a closed list, by the name that it is written with.
-pub fn word<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Fault> {
+fn word<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Fault> {
     let text: StrDeserializer<'_, NotAWord> = text.into_deserializer();
     T::deserialize(text).map_err(|_| Fault::UnknownValue)
 }

@@ -1,0 +1,163 @@
+//! CMCD as the library of the standard's makers writes it, in all its forms, with what it was written from; and broken
+//! forms with what is left of them. `tests/fixtures/cmcd/make.mjs` makes the table anew.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderName};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use weir::rules::qoe::cmcd::{from_batch, from_request};
+use weir::rules::qoe::fault::Fault;
+use weir::rules::qoe::read::Read;
+
+#[path = "cmcd/write.rs"]
+mod write;
+
+use write::written;
+
+const TABLE: &str = include_str!("fixtures/cmcd/library.json");
+/// Fewer would not have every key in every form.
+const LEAST: usize = 300;
+
+fn table() -> Vec<Map<String, Value>> {
+    serde_json::from_str(TABLE).expect("a table of objects")
+}
+
+fn read(case: &Map<String, Value>) -> Result<Read, Fault> {
+    match (&*case["form"].to_string(), &case["sent"]) {
+        ("\"event\"", Value::String(line)) => event(line),
+        (_, Value::String(query)) => Ok(from_request(Some(query), &HeaderMap::new()).expect("the parameter is there")),
+        (_, fields) => Ok(from_request(None, &headers(fields)).expect("a field is there")),
+    }
+}
+
+fn event(line: &str) -> Result<Read, Fault> {
+    let mut records = from_batch(line.as_bytes());
+    let (raw, read) = records.next().expect("a record");
+    assert_eq!((raw, records.next()), (line.as_bytes(), None));
+    read
+}
+
+fn headers(fields: &Value) -> HeaderMap {
+    let field = |(name, value): (&String, &Value)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a field's name");
+        (name, value.as_str().and_then(|value| value.parse().ok()).expect("a field's value"))
+    };
+    fields.as_object().expect("fields").iter().map(field).collect()
+}
+
+fn said(read: &Read) -> Value {
+    let custom: BTreeMap<_, _> = read.custom.iter().cloned().collect();
+    let faults: BTreeMap<_, _> = read.faults.iter().map(|(fault, count)| (fault.as_str(), count)).collect();
+    json!({ "data": read.data, "sid": read.sid, "custom": custom, "faults": faults })
+}
+
+#[test]
+fn what_the_library_writes_is_read_as_it_was_meant_and_what_is_broken_dropped_alone() {
+    let table = table();
+    assert!(table.len() >= LEAST, "{} cases", table.len());
+    for case in &table {
+        match (read(case), case.get("fault")) {
+            (Ok(read), None) => {
+                let faults = case.get("faults").cloned().unwrap_or_else(|| json!({}));
+                let meant =
+                    json!({ "data": case["data"], "sid": case["sid"], "custom": case["custom"], "faults": faults });
+                assert!(is_same(&said(&read), &meant), "{}\n{}\n{meant}", case["name"], said(&read));
+            }
+            (Err(fault), Some(meant)) => assert_eq!(fault.as_str(), meant, "{}", case["name"]),
+            (read, meant) => panic!("{}: {read:?}, not {meant:?}", case["name"]),
+        }
+    }
+}
+
+/// `2` is `2.0`, which JSON does not tell apart.
+fn is_same(ours: &Value, theirs: &Value) -> bool {
+    match (ours, theirs) {
+        (Value::Number(ours), Value::Number(theirs)) => ours.as_f64() == theirs.as_f64(),
+        (Value::Object(ours), Value::Object(theirs)) => {
+            let is_there = |(key, value): (&String, &Value)| theirs.get(key).is_some_and(|other| is_same(value, other));
+            ours.len() == theirs.len() && ours.iter().all(is_there)
+        }
+        (Value::Array(ours), Value::Array(theirs)) => {
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(ours, theirs)| is_same(ours, theirs))
+        }
+        _ => ours == theirs,
+    }
+}
+
+/// The library lets negative numbers and keys of no version pass in places, and asks for a key's own field and for the
+/// keys of some events that the standard does not require.
+#[test]
+fn what_the_library_finds_wrong_is_wrong_here_or_known_to_differ() {
+    for case in &table() {
+        let ours = read(case).is_ok_and(|read| read.faults.is_empty());
+        let is_valid = case["theirs"] == true;
+        let name = case["name"].as_str().unwrap_or_default();
+        let is_negative = case.get("faults").is_some_and(|faults| faults.get("negative").is_some());
+        let is_lenient = is_negative || name.contains("\\n") || name.contains("1000000000000000");
+        if is_valid && !is_lenient {
+            assert!(ours, "{name}: the library finds nothing wrong");
+        }
+    }
+}
+
+#[test]
+fn what_is_read_is_written_and_read_again_as_the_same() {
+    for case in &table() {
+        if let Ok(read) = read(case) {
+            comes_back(&read);
+        }
+    }
+}
+
+fn comes_back(read: &Read) {
+    let text = written(read);
+    let again = match read.data.e {
+        Some(_) => event(&text).unwrap_or_else(|fault| panic!("{text}: {fault:?}")),
+        None => {
+            let encoded = percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC);
+            from_request(Some(&format!("CMCD={encoded}")), &HeaderMap::new()).expect("the parameter is there")
+        }
+    };
+    assert!(again.faults.is_empty(), "{text}: {:?}", again.faults);
+    assert_eq!((&again.data, &again.sid, &again.custom), (&read.data, &read.sid, &read.custom), "{text}");
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_read_comes_back(
+        pairs in prop::collection::vec((
+            prop::sample::select(vec![
+                "ab", "bg", "bl", "br", "bs", "bsd", "cdn", "cen", "cid", "cmsdd", "cs", "d", "e", "ec", "h", "lb", "ltc", "mtp",
+                "nor", "nrr", "ot", "pb", "pr", "pt", "rc", "rtp", "sf", "sid", "sn", "st", "sta", "su", "tab", "tb", "tpb", "ts",
+                "ttfb", "ttlb", "url", "v", "a-b", "X-y",
+            ]),
+            "(=(-?[0-9]{1,6}|[0-9]{1,3}\\.[0-9]{1,3}|[a-z]{1,2}|\"[ -~]{0,12}\"|\\?[01]|\\([0-9]{1,4}(;[vam])?( [0-9]{1,4}(;t?t)?)?\\)|\\(\"[a-z/.?]{0,9}\"(;r=\"[0-9]{0,3}-[0-9]{0,3}\")?\\)))?",
+        ), 0..12),
+        rest in "(,v=2)?(,e=(t|ps|rr|ce),ts=5,sta=p,url=\"/x\",cen=\"y\")?"
+    ) {
+        let text = pairs.iter().map(|(key, value)| format!("{key}{value}")).collect::<Vec<_>>().join(",") + &rest;
+        if let Ok(value) = text.parse() {
+            comes_back(&from_request(None, &HeaderMap::from_iter([(HeaderName::from_static("cmcd-request"), value)])).expect("a field"));
+        }
+        if let Some((_, Ok(read))) = from_batch(text.as_bytes()).next() {
+            comes_back(&read);
+        }
+    }
+}
+
+/// Not a measurement, but a bound that a slow machine keeps and that copying or searching would break.
+#[test]
+fn a_body_of_the_most_records_is_read_in_a_moment() {
+    let line = r#"bl=(2000),br=(5000;v 128;a),bsa=(2),cid="show",e=t,ltc=3200,mtp=(18200),pb=(5000;v),pt=1720000000000,sf=h,sid="9f2c",sn=17,st=ll,sta=p,tb=(8000;v),ts=1720000000123,v=2"#;
+    let body = vec![line; 300].join("\n");
+    let began = Instant::now();
+    assert!(from_batch(body.as_bytes()).all(|(_, read)| read.is_ok_and(|read| read.faults.is_empty())));
+    println!("{:?} a record", began.elapsed() / 300);
+    let hostile = format!("e=t,ts=1,v=2{}", ",a-b;c;d;e;f;g;h;i=\"x\"".repeat(61));
+    let body = vec![&*hostile; 40].join("\n");
+    let began = Instant::now();
+    assert!(from_batch(body.as_bytes()).all(|(_, read)| read.is_ok()));
+    println!("{:?} a hostile record", began.elapsed() / 40);
+}
