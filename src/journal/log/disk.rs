@@ -32,8 +32,11 @@ const FILES: u64 = 16;
 /// Octets of a file, after which the next one begins.
 const FILE: (u64, u64) = (4 << 10, 64 << 20);
 
-/// Who may read at once. More wait.
+/// Who may read by number at once. More wait.
 const READERS: usize = 8;
+
+/// Who may look through all of it at once: it costs a core for as long as it takes.
+const SCANS: usize = 1;
 
 /// Places that are remembered, where who reads by number goes on.
 pub(super) const HINTS: usize = 32;
@@ -63,6 +66,7 @@ pub(super) struct Disk {
     /// One at a time writes files anew.
     pub upkeep: tokio::sync::Mutex<()>,
     pub readers: Arc<Semaphore>,
+    pub scans: Arc<Semaphore>,
 }
 
 /// One file.
@@ -179,6 +183,7 @@ impl Disk {
             counts: Counts::default(),
             upkeep: tokio::sync::Mutex::new(()),
             readers: Arc::new(Semaphore::new(READERS)),
+            scans: Arc::new(Semaphore::new(SCANS)),
         };
         // Files of an earlier process may take more than they may now.
         disk.full_bell.notify_one();
@@ -230,6 +235,7 @@ impl Disk {
             failures: self.counts.failures.load(Relaxed),
             standing,
             next,
+            readable: state.synced,
             first: state.segments.front().map_or(state.written, |segment| segment.first),
         }
     }

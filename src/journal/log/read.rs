@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tracing::warn;
 
 use crate::journal::reader::scan;
@@ -56,11 +57,11 @@ fn pieces(disk: &Disk, from: u64, to: impl Fn(u64, u64) -> u64) -> Vec<Piece> {
 
 /// Reads where nobody else waits, and again where a file was written anew meanwhile.
 async fn reading<T: Send + 'static>(
-    disk: &Arc<Disk>,
+    (disk, turns): (&Arc<Disk>, &Arc<Semaphore>),
     read: impl Fn(&Disk) -> io::Result<T> + Send + Sync + 'static,
 ) -> io::Result<T> {
     let work = async {
-        let permit = disk.readers.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let permit = turns.clone().acquire_owned().await.map_err(io::Error::other)?;
         let disk_ = disk.clone();
         let reading = disk.tasks.spawn_blocking("log", move || {
             let _permit = permit;
@@ -87,7 +88,7 @@ fn open(disk: &Disk, segment: Segment) -> io::Result<fs::File> {
 
 /// The records from a number on that have reached the disk, as many as fit.
 pub(super) async fn from(disk: &Arc<Disk>, from: u64, most: usize) -> io::Result<Vec<Numbered>> {
-    reading(disk, move |disk| {
+    reading((disk, &disk.readers), move |disk| {
         let mut page = Page { records: Vec::new(), octets: 0, most };
         for piece in pieces(disk, from, |_, synced| synced) {
             let file = open(disk, piece.segment)?;
@@ -168,7 +169,7 @@ impl Disk {
 
 /// All that was written of one session from a number on.
 pub(super) async fn of_session(disk: &Arc<Disk>, session: SessionId, from: u64) -> io::Result<Vec<Numbered>> {
-    reading(disk, move |disk| {
+    reading((disk, &disk.scans), move |disk| {
         let mut records = Vec::new();
         for piece in pieces(disk, from, |written, _| written) {
             let (file, number) = (open(disk, piece.segment)?, piece.segment.first);

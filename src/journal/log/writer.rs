@@ -81,12 +81,12 @@ impl Disk {
     pub fn keep(&self, records: Vec<Record>, mut replies: Vec<Reply>) {
         let mut queue = self.queue.lock();
         for record in records {
+            let number = queue.next;
+            queue.next += 1;
             if record.line.len() > LONGEST_LINE {
                 self.counts.lose(Loss::TooLong, 1);
                 continue;
             }
-            let number = queue.next;
-            queue.next += 1;
             queue.records.push(Numbered { number, record });
         }
         queue.replies.append(&mut replies);

@@ -89,6 +89,8 @@ fn lines_of_one_field_are_one_and_a_broken_field_spoils_no_other() {
     let read =
         fields(&[("cmcd-status", "bs"), ("cmcd-status", "rtp=100"), ("cmcd-object", "br=1,"), ("cmcd-request", "su")]);
     assert_eq!((said(&read), dropped(&read)), (json!({ "bs": true, "rtp": 100, "su": true }), vec![("malformed", 1)]));
+    let read = fields(&[("cmcd-status", ""), ("cmcd-status", "bs"), ("cmcd-status", ""), ("cmcd-status", "rtp=100")]);
+    assert_eq!((said(&read), dropped(&read)), (json!({ "bs": true, "rtp": 100 }), NONE));
     let long = format!(r#"com.example-a="{}""#, "a".repeat(LONGEST_FIELD));
     let read = fields(&[("cmcd-status", "bs"), ("cmcd-session", &long)]);
     assert_eq!((said(&read), dropped(&read)), (json!({ "bs": true }), vec![("too-large", 1)]));
