@@ -27,7 +27,10 @@ fn main() {
     let number = |index: usize, default| arguments.get(index).and_then(|text| text.parse().ok()).unwrap_or(default);
     let (seconds, mib) = (number(1, 5_u64), number(2, 1_024_u64));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    println!("{:<9} {:>8} {:>7} {:>9} {:>10} {:>9} {:>9} {:>9}", "engine", "wanted/s", "waiting", "records/s", "CPU %", "p50 µs", "p99 µs", "MB/s");
+    println!(
+        "{:<9} {:>8} {:>7} {:>9} {:>10} {:>9} {:>9} {:>9}",
+        "engine", "wanted/s", "waiting", "records/s", "CPU %", "p50 µs", "p99 µs", "MB/s"
+    );
     for choice in [Choice::IoUring, Choice::Threads] {
         for (rate, waiting) in [(RATE, 64), (u64::MAX, 1), (u64::MAX, 8), (u64::MAX, 64)] {
             let folder = tempfile::tempdir_in(&folder).expect("the folder exists");

@@ -27,7 +27,7 @@ use super::writer::Queue;
 use super::{Bounds, Figures, Standing};
 
 /// Files of a log that is full. A file is what is thinned, or goes, at once.
-const FILES: u64 = 16;
+const FILES: u64 = 32;
 
 /// Octets of a file, after which the next one begins.
 const FILE: (u64, u64) = (4 << 10, 64 << 20);
@@ -195,6 +195,11 @@ impl Disk {
         (self.bounds.size / FILES).clamp(FILE.0, FILE.1)
     }
 
+    /// What its files take at most where somebody writes: the rest is for one that is written anew.
+    pub fn most(&self) -> u64 {
+        self.bounds.size.saturating_sub(2 * self.file())
+    }
+
     /// The present moment, in milliseconds since the epoch.
     pub fn now_ms(&self) -> u64 {
         u64::try_from(self.clock.wall().since_epoch().as_millis()).unwrap_or(u64::MAX)
@@ -235,6 +240,7 @@ impl Disk {
             failures: self.counts.failures.load(Relaxed),
             standing,
             next,
+            readable: state.synced,
             first: state.segments.front().map_or(state.written, |segment| segment.first),
         }
     }
