@@ -97,6 +97,7 @@ fn the_examples_of_the_shipped_file_work() {
     write_secret(&folder.path().join("hdnts.salt"), "d41c7be09a52f8360e7bc2915fa3486d\n");
     write_secret(&folder.path().join("nats.password"), "8c1fd3a977e04b6285c39e1d4a70fb26\n");
     write_secret(&folder.path().join("webhook.secret"), "5e0b7f21c4d896a3317fa2d08be64c95\n");
+    write_secret(&folder.path().join("sink.token"), "Bearer 6f1d0c9b8a7e5d4c3b2a190807f6e5d4\n");
     write_secret(
         &folder.path().join("node.keys"),
         "00112233445566778899aabbccddeefff0e1d2c3b4a5968778695a4b3c2d1e0f\n",
@@ -122,8 +123,13 @@ fn the_examples_of_the_shipped_file_work() {
     assert_eq!(config.accesses[0].issuers[0].audience.as_deref(), Some("weir-edge"));
     let webhook = config.accesses[0].webhook.as_ref().unwrap();
     assert_eq!((webhook.url.host(), webhook.events.len(), webhook.queue), (Some("paywall.example"), 5, 10_000));
-    let printed = format!("{webhook:?}{:?}", config.nats);
-    assert!(!printed.contains("5e0b7f21") && !printed.contains("8c1fd3a9"), "a secret is never printed");
+    let sinks: Vec<_> = config.qoe.sinks.iter().map(|sink| (sink.name.as_str(), sink.batch >> 10)).collect();
+    assert_eq!(sinks, [("main", 1024), ("stream", 512), ("archive", 1024)]);
+    let printed = format!("{webhook:?}{:?}{:?}", config.nats, config.qoe);
+    assert!(
+        !printed.contains("6f1d0c9b") && !printed.contains("5e0b7f21") && !printed.contains("8c1fd3a9"),
+        "a secret is never printed"
+    );
     #[cfg(feature = "nats")]
     assert_eq!(config.nats.as_ref().unwrap().servers[1].url(), "tls://10.0.0.6:4222");
     assert!(!format!("{:?}", config.node.secrets).contains("17"), "a secret is never printed");
@@ -244,11 +250,50 @@ fn a_webhook_has_a_url_and_a_secret_worth_the_name() {
     assert!(warnings.iter().any(|warning| warning.message.contains("anybody on the way")), "{warnings:?}");
 }
 
+#[test]
+fn a_sink_has_a_place_and_a_name_that_can_be_a_files() {
+    let folder = tempfile::tempdir().unwrap();
+    write_secret(&folder.path().join("token"), "Bearer 00112233445566778899aabbccddeeff\n");
+    let rest =
+        "[listen]\nhttp = [\"127.0.0.1:0\"]\n[origins.o]\nurl = \"http://127.0.0.1:1\"\n[[route]]\norigins = [\"o\"]\n";
+    let judged = |sink: &str| parse(&format!("{rest}[qoe.sinks.{sink}"), folder.path());
+    for (sink, message) in [
+        ("a]\nurl = \"https://a/\"", "`type` is missing"),
+        ("a]\ntype = \"kafka\"", "unknown word"),
+        ("a]\ntype = \"http\"", "`url` is missing"),
+        ("a]\ntype = \"http\"\nurl = \"https://u:p@a/\"", "not a URL that events can be sent to"),
+        ("a]\ntype = \"http\"\nurl = \"https://a/\"\nevents = [\"start\"]", "unknown word"),
+        ("a]\ntype = \"http\"\nurl = \"https://a/\"\nevents = []", "the sink is told nothing"),
+        ("a]\ntype = \"http\"\nurl = \"https://a/\"\nbatch = \"2MiB\"", "out of bounds"),
+        (
+            "a]\ntype = \"http\"\nurl = \"https://a/\"\nheaders = { Idempotency-Key = \"1\" }",
+            "`idempotency-key` is the node's own",
+        ),
+        (
+            "a]\ntype = \"http\"\nurl = \"http://127.0.0.1/\"\ntls = { sni = \"a\" }",
+            "`tls` is set, but batches are sent in cleartext",
+        ),
+        ("\"a/b\"]\ntype = \"file\"\npath = \"q\"", "a sink's name is a label and the name of its files"),
+        ("a]\ntype = \"file\"", "`path` is missing"),
+        #[cfg(feature = "nats")]
+        ("a]\ntype = \"nats\"\nservers = []", "no server is named"),
+    ] {
+        let problems = judged(sink).expect_err(message).problems;
+        assert!(problems.iter().any(|problem| problem.message == message), "{sink}\n{problems:?}");
+    }
+    let (config, warnings) = judged(
+        "a]\ntype = \"http\"\nurl = \"http://qoe.example/\"\nheaders = { Authorization = { file = \"token\" } }",
+    )
+    .unwrap();
+    assert!(warnings.iter().any(|warning| warning.message.contains("anybody on the way")), "{warnings:?}");
+    assert!(!format!("{:?}", config.qoe).contains("0011223344"), "a secret is never printed");
+}
+
 /// The keys of every table, as the diagnostics list them.
 fn known_keys() -> BTreeMap<String, Vec<String>> {
     let text = "zzz = 1\nnode.zzz = 1\nlisten.zzz = 1\nhttp3.zzz = 1\ntls.zzz = 1\ncache.zzz = 1\ncache.disk.zzz = 1\norigins.o.zzz = 1
         origins.o.tls.zzz = 1\norigins.o.headers.zzz = 1\norigins.o.auth.zzz = 1\norigins.p.auth.aws_sigv4.zzz = 1\nroute = [{ zzz = 1, headers = { zzz = 1 }, cors = { zzz = 1 }, query = { zzz = 1 }, countries = { zzz = 1 } }]
-        access_log.zzz = 1\nlimits.zzz = 1\nshutdown.zzz = 1\nmetrics.zzz = 1\naccess.a.zzz = 1\naccess.a.names.zzz = 1\naccess.a.jwks_tls.zzz = 1\naccess.a.hdnts.zzz = 1\naccess.b.issuers = [{ zzz = 1 }]\nadmin.zzz = 1\npeers.zzz = 1\npeers.tls.zzz = 1\nnats.zzz = 1\nnats.tls.zzz = 1\naccess.a.webhook.zzz = 1\ncapacity.zzz = 1\ngeo.zzz = 1\nadmin.tokens = [{ zzz = 1 }]\n";
+        access_log.zzz = 1\nlimits.zzz = 1\nshutdown.zzz = 1\nmetrics.zzz = 1\naccess.a.zzz = 1\naccess.a.names.zzz = 1\naccess.a.jwks_tls.zzz = 1\naccess.a.hdnts.zzz = 1\naccess.b.issuers = [{ zzz = 1 }]\nadmin.zzz = 1\npeers.zzz = 1\npeers.tls.zzz = 1\nnats.zzz = 1\nnats.tls.zzz = 1\naccess.a.webhook.zzz = 1\ncapacity.zzz = 1\ngeo.zzz = 1\nqoe.sinks.a = { zzz = 1, type = \"http\", tls = { zzz = 1 } }\nqoe.sinks.b = { zzz = 1, type = \"nats\" }\nqoe.sinks.c = { zzz = 1, type = \"file\" }\nadmin.tokens = [{ zzz = 1 }]\n";
     let problems = parse(text, Path::new("")).expect_err("every key is unknown").problems;
     let unknown = problems.into_iter().filter(|problem| problem.message == "unknown key `zzz`");
     let keys = |list: Option<String>| list.expect("known keys are listed").split(", ").map(str::to_owned).collect();
@@ -259,7 +304,7 @@ fn known_keys() -> BTreeMap<String, Vec<String>> {
 fn the_shipped_file_names_every_key() {
     let text = fs::read_to_string("edge.toml").unwrap();
     let tables = known_keys();
-    assert_eq!(tables.len(), 35, "{tables:?}");
+    assert_eq!(tables.len(), 39, "{tables:?}");
     for key in tables.values().flatten() {
         let named = |line: &str| {
             let line = default_of(line).or(example_of(line)).unwrap_or(line);

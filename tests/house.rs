@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("region", &["clock", "tasks", "outbound", "rules", "config", "journal"]),
     ("sessions", &["clock", "tasks", "rules", "config", "journal", "region"]),
     ("stories", &["clock", "tasks", "rules", "config", "telemetry", "journal"]),
-    ("uplink", &["clock", "tasks", "outbound", "rules", "config", "telemetry", "journal", "stories"]),
+    ("uplink", &["clock", "tasks", "outbound", "rules", "config", "telemetry", "journal", "region", "stories"]),
     ("access", &["clock", "tasks", "outbound", "rules", "config", "telemetry", "journal", "region", "sessions"]),
     ("origin", &["clock", "tasks", "outbound", "rules", "config", "cache", "telemetry", "region"]),
     ("live", &["clock", "tasks", "rules", "config", "cache", "telemetry", "origin"]),

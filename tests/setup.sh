@@ -19,6 +19,7 @@ openssl openssl
 node nodejs
 npm npm
 php php-cli
+promtool prometheus
 LIST
 [ -e /usr/share/gocode/src/github.com/golang-jwt/jwt ] || need+=(golang-github-golang-jwt-jwt-dev)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || need+=(ca-certificates)

@@ -20,11 +20,11 @@ use tracing::{error, info, warn};
 use crate::clock::{Clock, Tick};
 use crate::config::access::Access;
 use crate::config::feed::Feed;
-use crate::outbound::addresses::{Addresses, System};
 use crate::outbound::dial::Dial;
+use crate::outbound::endpoint::{Endpoint, Proofs};
 use crate::outbound::exchange::{Bounds, ExchangeError, exchange};
 use crate::outbound::link::Driver;
-use crate::outbound::tls::{Material, TlsClient, TlsSetupError};
+use crate::outbound::tls::TlsSetupError;
 use crate::rules::session::Revocation;
 use crate::rules::session::batch::{BadBatch, Batch, LARGEST};
 use crate::sessions::{Prints, Sessions, Source, what};
@@ -215,18 +215,14 @@ impl Feeds {
 
 impl Follower {
     fn new(access: &str, feed: &Feed, revoked_for: Duration) -> Result<Self, TlsSetupError> {
-        let client = feed.tls.client.as_ref().map(|pair| (pair.cert.as_path(), pair.key.as_path()));
-        let material = Material::read(feed.tls.ca.as_deref(), client)?;
-        let host = feed.url.host().unwrap_or_default().trim_matches(['[', ']']);
-        let is_tls = feed.url.scheme_str() == Some("https");
-        let name = feed.tls.sni.as_deref().unwrap_or(host);
-        let tls = is_tls.then(|| TlsClient::new(&material, name)).transpose()?;
-        let port = feed.url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let tls = &feed.tls;
+        let proofs = Proofs { ca: tls.ca.as_deref(), client: tls.client_files(), name: tls.sni.as_deref() };
+        let Endpoint { dial, .. } = Endpoint::new(&feed.url, proofs)?;
         Ok(Self {
             access: access.into(),
             feed: feed.clone(),
             revoked_for,
-            dial: Dial { addresses: Addresses::new(host, port, Arc::new(System)), tls },
+            dial,
             ended: CancellationToken::new(),
             state: Mutex::default(),
             batches: AtomicU64::new(0),

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::access::{Access, Inherit};
 use crate::rules::session::{Grant, Identity, Named, Opener, PrintKey, Seals};
 use crate::rules::token::any::Unverified;
+use crate::rules::token::carrier::{Credential, Kind};
 use crate::rules::token::cat::FailureAnswer;
 use crate::rules::token::claims::Replay;
 use crate::rules::token::key::{KeySet, MOST_TRIED};
@@ -32,6 +33,10 @@ use super::verified::{Memory, Name, Verified};
 /// Tokens that may be used once and are remembered; beyond, none is taken.
 const MOST_USED: usize = 200_000;
 
+/// For how long after the end of a credential a report may come with it, in seconds.
+const LATE: u64 = 15 * 60;
+
+const LATE_REPORT: Rejection = Rejection::new(Reason::EntitlementOver, "the session was over long before this report");
 const MISSING_KEYS: Rejection =
     Rejection::new(Reason::KeysUnavailable, "the issuer's keys could not be fetched yet: try again in a moment");
 const NOBODY: Rejection = Rejection::new(Reason::IssuerUnknown, "iss is not an issuer that is configured here");
@@ -89,6 +94,14 @@ struct Issuer {
     terms: FormatTerms,
     keys: Arc<IssuerKeys>,
     renewer: Option<Renewer>,
+}
+
+impl Issuer {
+    /// What is asked of its tokens.
+    fn terms_of(&self, leeway: Duration) -> Terms<'_> {
+        let audience = self.audience.as_deref();
+        Terms { issuers: &self.names, audience, leeway, max_lifetime: self.max_lifetime }
+    }
 }
 
 /// The gate of one access.
@@ -219,12 +232,7 @@ impl Gate {
         let hash = hash_of(token);
         let verified = self.verified(token, hash, facts, now)?;
         let issuer = &self.issuers[verified.issuer];
-        let terms = Terms {
-            issuers: &issuer.names,
-            audience: issuer.audience.as_deref(),
-            leeway: self.leeway,
-            max_lifetime: issuer.max_lifetime,
-        };
+        let terms = issuer.terms_of(self.leeway);
         verdict::judge(&verified.claims, &terms, facts, now)?;
         let grant = self.grant(&verified, facts);
         let is_single = verified.claims.replay == Replay::Prohibited;
@@ -244,6 +252,34 @@ impl Gate {
         let grant = self.seals.open(&self.name, sealed)?;
         verdict::judge_grant(&grant, facts, now)?;
         Ok(grant)
+    }
+
+    /// Whose a report is that comes with a token or a session. It opens nothing, so what the credential covers does not
+    /// count; and a player reports that its token has expired, so one that has may be late.
+    ///
+    /// # Errors
+    /// The first rejection.
+    pub fn recognise(&self, credential: &Credential, facts: &Facts<'_>, now: u64) -> Result<Grant, Rejection> {
+        if credential.kind == Kind::Session {
+            let grant = self.seals.open(&self.name, &credential.text)?;
+            verdict::of_grants_sender(&grant, facts)?;
+            return match grant.ends {
+                Some(end) if now >= end.saturating_add(LATE) => Err(LATE_REPORT),
+                Some(_) | None => Ok(grant),
+            };
+        }
+        let verified = self.verified(&credential.text, hash_of(&credential.text), facts, now)?;
+        let issuer = &self.issuers[verified.issuer];
+        let terms = issuer.terms_of(self.leeway);
+        match verdict::of_time_and_party(&verified.claims, &terms, now) {
+            Err(Rejection { expired: Some(end), .. }) if now < end.saturating_add(LATE) => {
+                // The rest is judged as of its last second.
+                verdict::of_time_and_party(&verified.claims, &terms, end.saturating_sub(1))?;
+            }
+            judged => judged?,
+        }
+        verdict::of_sender(&verified.claims, facts)?;
+        Ok(self.grant(&verified, facts))
     }
 
     /// A grant as a URI carries it: always the same octets.

@@ -18,6 +18,7 @@ use super::*;
 use crate::clock::WallTime;
 use crate::config::Machine;
 use crate::rules::session::Grant;
+use crate::rules::token::carrier::{Credential, Kind, Place};
 use crate::rules::token::mint::{NewKey, SigningKey};
 use crate::rules::token::scope::Asked;
 use crate::rules::token::verdict::Facts;
@@ -495,4 +496,39 @@ async fn a_token_of_a_single_use_is_used_once() {
     let again = config("issuer = \"https://i\"\nhmac_secret_file = \"secret\"\nformats = [\"cat\"]", folder.path());
     stage.accesses.reload(&again, &stage.region).unwrap();
     assert_eq!(word(stage.verify(&one)), "replayed", "a reload forgets nothing");
+}
+
+#[tokio::test]
+async fn a_report_is_of_whoever_its_credential_names_for_a_while_after_its_end() {
+    let folder = folder();
+    let stage = Stage::new("issuer = \"https://i\"\nhmac_secret_file = \"secret\"", folder.path());
+    let headers = headers();
+    let of = |kind, text: &str, now| {
+        let credential = Credential { kind, place: Place::Query, name: "t".into(), text: text.into() };
+        // What it covers does not count.
+        stage.gate().recognise(&credential, &facts("/.weir/cmcd", &headers), now)
+    };
+    let token = by_secret(json!({ "session_end": NOW + 300 }));
+    let grant = stage.verify(&token).unwrap();
+    let session = |outcome: Result<Grant, Rejection>| outcome.map(|grant| grant.session).map_err(|why| why.reason);
+    for (now, expected) in [
+        (NOW, Ok(grant.session)),
+        (NOW + 299 + 900, Ok(grant.session)),
+        (NOW + 300 + 900, Err(Reason::TokenExpired)),
+        (NOW - 3_600, Err(Reason::TokenNotYet)),
+    ] {
+        assert_eq!(session(of(Kind::Token, &token, now)), expected, "{now}");
+    }
+    let sealed = stage.gate().seal(&grant).unwrap();
+    assert_eq!(session(of(Kind::Session, &sealed, NOW + 1_199)), Ok(grant.session));
+    assert_eq!(session(of(Kind::Session, &sealed, NOW + 1_200)), Err(Reason::EntitlementOver));
+    let forged = format!("{}{}", &sealed[..20], sealed[20..].to_ascii_uppercase());
+    assert_eq!(session(of(Kind::Session, &forged, NOW)), Err(Reason::SignatureBad));
+    let other = Stage::new("issuer = \"https://j\"\nhmac_secret_file = \"secret\"", folder.path());
+    let credential =
+        Credential { kind: Kind::Token, place: Place::Query, name: "t".into(), text: token.as_str().into() };
+    let foreign = other.gate().recognise(&credential, &facts("/.weir/cmcd", &headers), NOW);
+    assert_eq!(session(foreign), Err(Reason::IssuerUnknown));
+    let bound = by_secret(json!({ "ip": "198.51.100.0/24" }));
+    assert_eq!(session(of(Kind::Token, &bound, NOW)), Err(Reason::AddressMismatch));
 }

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::config::{AdminToken, Role};
 
+use super::dashboard::OPEN_PATHS;
 use super::listen::Caller;
 use super::revoke::Within;
 
@@ -32,6 +33,7 @@ pub async fn check(State(guard): State<Guard>, mut request: Request, next: Next)
     let verdict = match &guard {
         Guard::Local => local(&request).map(|()| None),
         Guard::Monitor => Ok(None),
+        Guard::Remote(_) if is_open(&request) => Ok(None),
         Guard::Remote(tokens) => remote(&request, tokens),
     };
     match verdict {
@@ -74,6 +76,11 @@ impl IntoResponse for Denial {
         }
         response
     }
+}
+
+/// The dashboard's page holds nothing of the node; a browser has to load it before it can bring a token.
+fn is_open(request: &Request) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD) && OPEN_PATHS.contains(&request.uri().path())
 }
 
 fn local(request: &Request) -> Result<(), Denial> {
@@ -128,6 +135,9 @@ fn role(method: &Method, path: &str) -> Role {
     if matches!(*method, Method::GET | Method::HEAD) {
         return Role::View;
     }
+    if *method == Method::DELETE && path.starts_with("/sessions/") {
+        return Role::Erase;
+    }
     let is_at =
         |order: &&(&str, Role)| path.strip_prefix(order.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     ORDERS.iter().find(is_at).map_or(Role::Operate, |(_, role)| *role)
@@ -166,7 +176,7 @@ mod tests {
 
     #[test]
     fn each_order_needs_its_own_role() {
-        let all = [Role::View, Role::Operate, Role::Purge, Role::Revoke, Role::Release];
+        let all = [Role::View, Role::Operate, Role::Purge, Role::Revoke, Role::Release, Role::Erase];
         for (method, path, needed) in [
             (Method::GET, "/status", Role::View),
             (Method::HEAD, "/metrics", Role::View),
@@ -178,6 +188,8 @@ mod tests {
             (Method::POST, "/drain", Role::Operate),
             (Method::POST, "/origins/main", Role::Operate),
             (Method::DELETE, "/anything", Role::Operate),
+            (Method::GET, "/sessions/0123/story", Role::View),
+            (Method::DELETE, "/sessions/0123", Role::Erase),
         ] {
             assert_eq!(role(&method, path), needed, "{method} {path}");
             for only in all {

@@ -2,12 +2,14 @@
 //! counters, what it orders it sends to the node over a bounded channel.
 
 mod api;
+mod dashboard;
 mod guard;
 mod listen;
 mod purge;
 mod revoke;
 mod session;
 mod status;
+mod story;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +23,16 @@ use crate::tasks::Tasks;
 use crate::telemetry::metrics::Exposition;
 
 pub use api::{openapi, router};
+pub use dashboard::Seats;
 pub use guard::Guard;
 pub use listen::{AdminListener, BindError, tls};
 use listen::{Caller, TlsListener};
 pub use revoke::Within;
 pub use status::{
-    AccessStatus, CacheStatus, CapacityStatus, Connections, DiskStatus, IssuerStatus, KeyStatus, ListenerStatus,
-    LiveStatus, OriginStatus, PlaylistStatus, Problem, RegionNode, RegionStatus, Reloaded, Resident, ResourceStatus,
-    RouteRoom, RouteStatus, SessionsStatus, Status, StreamStatus, WebhookStatus, WorkerHealth,
+    AccessStatus, CacheStatus, CapacityStatus, Connections, DiskStatus, IssuerStatus, JournalStatus, KeyStatus,
+    ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, RegionNode, RegionStatus, Reloaded, Resident,
+    ResourceStatus, RouteRoom, RouteStatus, SessionsStatus, SinkStatus, Status, StreamStatus, WebhookStatus,
+    WorkerHealth,
 };
 
 /// What the admin API may order the node to do. The node answers each through its channel.
@@ -73,6 +77,8 @@ pub struct Admin {
     pub exposition: Arc<Exposition>,
     /// Orders to the node.
     pub commands: mpsc::Sender<Command>,
+    /// Who reads the dashboard's feed.
+    pub seats: Seats,
     /// Whether origins count for readiness.
     pub ready_needs_origins: bool,
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::config::Finding;
+use crate::stories::snapshot::Snapshot;
 
 /// `GET /status`
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -45,6 +46,8 @@ pub struct Status {
     pub access: Vec<AccessStatus>,
     /// Who is watching what is gated, and what was revoked.
     pub sessions: SessionsStatus,
+    /// Where what viewers experience is kept.
+    pub journal: JournalStatus,
     /// How full the node is; `null`: everybody is let in.
     pub capacity: Option<CapacityStatus>,
     /// Living tasks by name, all workers together.
@@ -53,6 +56,10 @@ pub struct Status {
     pub region: Option<RegionStatus>,
     /// The backends that are told of sessions.
     pub webhooks: Vec<WebhookStatus>,
+    /// Who is watching, and what they experience.
+    pub viewers: Snapshot,
+    /// The sinks that are told what viewers experience.
+    pub sinks: Vec<SinkStatus>,
 }
 
 /// An access.
@@ -131,6 +138,41 @@ pub struct WebhookStatus {
     pub delivered_seconds_ago: Option<f64>,
     /// Whether it has said that it wants nothing more (410).
     pub gone: bool,
+}
+
+/// A sink that is told what viewers experience.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct SinkStatus {
+    /// Its name.
+    pub name: String,
+    /// `http`, `nats` or `file`.
+    pub kind: &'static str,
+    /// `up`, `down`, `refusing` (it refused the last batch for good) or `gone` (it wants nothing more: 410).
+    pub health: &'static str,
+    /// Records that it acknowledged, over restarts.
+    pub delivered: u64,
+    /// Records that it refused and that are laid aside.
+    pub quarantined: u64,
+    /// Records that it refused and that there was no place for.
+    pub refused: u64,
+    /// Records that it is not to have.
+    pub left_out: u64,
+    /// Records that the journal had let go of before their turn came.
+    pub missed: u64,
+    /// The number of the first record of which nothing has become yet.
+    pub next: u64,
+    /// Records that it is still to have.
+    pub behind_records: u64,
+    /// About so many bytes are they.
+    pub behind_bytes: u64,
+    /// Since the oldest of them was told.
+    pub behind_seconds: f64,
+    /// What the last attempt came to: `taken`, `status`, `refused`, `gone`, `connect`, `timeout`, `broken` or `disk`.
+    pub last: Option<&'static str>,
+    /// The same for people, where it was not taken.
+    pub detail: Option<String>,
+    /// Since it last took something.
+    pub delivered_seconds_ago: Option<f64>,
 }
 
 /// How full the node is, and who was let in.
@@ -330,6 +372,33 @@ pub struct SessionsStatus {
     pub revocations_pushed_out: u64,
     /// Whether a restart remembers every revocation; `null`: there is no folder for that, and it forgets them.
     pub durable: Option<bool>,
+}
+
+/// Where what viewers experience is kept.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct JournalStatus {
+    /// `good`, `failing` (the disk does not take it: it waits in memory), or `memory-only` (a restart forgets it).
+    pub state: &'static str,
+    /// Below which folder; `null`: it is in memory only.
+    pub path: Option<String>,
+    /// Records that this process kept.
+    pub records: u64,
+    /// The number of the next one.
+    pub next: u64,
+    /// Octets that it takes.
+    pub bytes: u64,
+    /// Octets that its files may take.
+    pub size: u64,
+    /// Octets that wait to be written.
+    pub waiting: u64,
+    /// Attempts to write that failed.
+    pub failures: u64,
+    /// Records that went before their time, by why.
+    pub lost: BTreeMap<&'static str, u64>,
+    /// Records that went when their time was over.
+    pub expired: u64,
+    /// Records that were erased.
+    pub erased: u64,
 }
 
 /// One playlist.

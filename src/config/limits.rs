@@ -87,6 +87,10 @@ pub struct Limits {
     pub ipv6_prefix: u8,
     /// Bad tokens of one address prefix in ten seconds; 0: no bound.
     pub bad_tokens: u32,
+    /// Bodies of reports of one session; five times as many at once.
+    pub beacons_per_session: Rate,
+    /// Reports of one session; ten times as many at once.
+    pub records_per_session: Rate,
     /// Sessions, and address prefixes, that are remembered at once by each of these limits.
     pub limit_table: usize,
 }
@@ -139,6 +143,8 @@ impl Default for Limits {
             ipv4_prefix: 32,
             ipv6_prefix: 56,
             bad_tokens: 20,
+            beacons_per_session: Rate { count: 20, per: Duration::from_secs(1) },
+            records_per_session: Rate { count: 50, per: Duration::from_secs(1) },
             limit_table: 65_536,
         }
     }
@@ -200,6 +206,8 @@ fn of_sessions(s: &mut Section<'_>, limits: &mut Limits) {
     count(s, "ipv4_prefix", 8..=32, &mut limits.ipv4_prefix);
     count(s, "ipv6_prefix", 16..=128, &mut limits.ipv6_prefix);
     count(s, "bad_tokens", 0..=200, &mut limits.bad_tokens);
+    rate(s, "beacons_per_session", &mut limits.beacons_per_session);
+    rate(s, "records_per_session", &mut limits.records_per_session);
     count(s, "limit_table", 1_024..=16_777_216, &mut limits.limit_table);
 }
 

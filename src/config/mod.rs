@@ -21,9 +21,11 @@ mod origin;
 mod peers;
 pub mod qoe;
 mod read;
+pub mod reports;
 mod route;
 mod secrets;
 mod sharing;
+pub mod sinks;
 mod suggest;
 mod syntax;
 mod tables;
@@ -381,6 +383,13 @@ pub struct OriginTls {
     pub sni: Option<String>,
 }
 
+impl OriginTls {
+    /// The client certificate's chain and key.
+    pub fn client_files(&self) -> Option<(&std::path::Path, &std::path::Path)> {
+        self.client.as_ref().map(|pair| (pair.cert.as_path(), pair.key.as_path()))
+    }
+}
+
 /// `[[route]]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
@@ -434,6 +443,10 @@ pub struct Route {
     pub countries: Countries,
     /// What is kept for it of the node's capacity.
     pub promise: Promise,
+    /// What is taken of players' reports, and passed on.
+    pub reporting: reports::Reporting,
+    /// For how long what happens on it is kept, where that is shorter than for all.
+    pub retention: Option<Duration>,
 }
 
 pub use crate::rules::admission::country::Countries;
@@ -570,6 +583,8 @@ pub enum Role {
     Revoke,
     /// Change what a class of streams is served by.
     Release,
+    /// Erase what is kept of viewers, of the accesses that the token names.
+    Erase,
 }
 
 /// `[metrics]`

@@ -96,7 +96,8 @@ pub(super) fn nats(mut section: Section<'_>, base: &Path) -> Option<Nats> {
     let prefix = section.value("prefix").and_then(|value| prefix(&value)).unwrap_or_else(|| "weir".to_owned());
     let answer_within = section.value("answer_within").and_then(|value| value.time(ms(10..60_000)));
     section.finish();
-    let servers: Vec<_> = servers.iter().filter_map(|value| server(value, &tls)).collect();
+    let exposed = "anybody on the way can read who is revoked and what is purged";
+    let servers: Vec<_> = servers.iter().filter_map(|value| server(value, &tls, exposed)).collect();
     (!servers.is_empty()).then(|| Nats {
         servers,
         prefix,
@@ -106,7 +107,8 @@ pub(super) fn nats(mut section: Section<'_>, base: &Path) -> Option<Nats> {
     })
 }
 
-fn server(value: &Value<'_>, tls: &NatsTls) -> Option<NatsServer> {
+/// One of `servers`; `exposed` is what is said of one on the way to which others can read.
+pub(super) fn server(value: &Value<'_>, tls: &NatsTls, exposed: &str) -> Option<NatsServer> {
     let text = value.text()?;
     let refuse = |message: &str, remedy: Option<&str>| {
         let complaint = Complaint::new(message).accepted(SERVERS).perhaps(remedy.map(str::to_owned));
@@ -129,13 +131,12 @@ fn server(value: &Value<'_>, tls: &NatsTls) -> Option<NatsServer> {
     let Some(port) = port else { return refuse("the URL's port is not one", None) };
     let host = authority.host().trim_matches(['[', ']']).to_ascii_lowercase();
     if !is_tls && !material::is_this_machine(&host) {
-        let complaint = Complaint::new("anybody on the way can read who is revoked and what is purged");
-        value.place.warn(complaint.found(value.place.typed()).remedy("use tls://"));
+        value.place.warn(Complaint::new(exposed).found(value.place.typed()).remedy("use tls://"));
     }
     Some(NatsServer { host, port, tls: is_tls })
 }
 
-fn login(section: &mut Section<'_>, base: &Path) -> NatsLogin {
+pub(super) fn login(section: &mut Section<'_>, base: &Path) -> NatsLogin {
     let credentials = section.value("credentials");
     let nkey = section.value("nkey");
     let (user, password) = (section.value("user"), section.value("password"));
@@ -161,7 +162,7 @@ fn login(section: &mut Section<'_>, base: &Path) -> NatsLogin {
     seed.or(file).unwrap_or(NatsLogin::None)
 }
 
-fn tls(mut section: Section<'_>, base: &Path) -> NatsTls {
+pub(super) fn tls(mut section: Section<'_>, base: &Path) -> NatsTls {
     let ca = section.value("ca").and_then(|value| material::authorities(&value, base));
     let client = material::client(&mut section, base);
     section.finish();
@@ -169,7 +170,7 @@ fn tls(mut section: Section<'_>, base: &Path) -> NatsTls {
 }
 
 /// Subjects are words with dots between them.
-fn prefix(value: &Value<'_>) -> Option<String> {
+pub(super) fn prefix(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
     let is_word = |word: &str| {
         !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')

@@ -186,8 +186,17 @@ pub(super) type Fields = Vec<(HeaderName, HeaderValue)>;
 
 /// `headers = { set, remove }`. A value is a text, or kept elsewhere: `{ env = "NAME" }`, `{ file = "NAME" }`.
 pub(super) fn fields(mut headers: Section<'_>, base: &Path) -> (Fields, Vec<HeaderName>) {
+    let set = headers.table("set").map(|section| set_fields(section, base)).unwrap_or_default();
+    let names = headers.value("remove").and_then(|value| value.list()).unwrap_or_default();
+    let remove = names.iter().filter_map(|name| field_name(name.text()?, &name.place)).collect();
+    headers.finish();
+    (set, remove)
+}
+
+/// Fields to set, by name.
+pub(super) fn set_fields(section: Section<'_>, base: &Path) -> Fields {
     let mut set = Fields::new();
-    for (name, value) in headers.table("set").map(Section::named_values).unwrap_or_default() {
+    for (name, value) in section.named_values() {
         let field = field_name(&name, &value.place);
         let text = match value.is_table() {
             true => material::kept_elsewhere(&value, base).map(|secret| sensitive(&secret)),
@@ -195,10 +204,7 @@ pub(super) fn fields(mut headers: Section<'_>, base: &Path) -> (Fields, Vec<Head
         };
         set.extend(field.zip(text));
     }
-    let names = headers.value("remove").and_then(|value| value.list()).unwrap_or_default();
-    let remove = names.iter().filter_map(|name| field_name(name.text()?, &name.place)).collect();
-    headers.finish();
-    (set, remove)
+    set
 }
 
 fn sensitive(secret: &material::Secret) -> HeaderValue {

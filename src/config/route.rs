@@ -7,7 +7,7 @@ use http::Uri;
 
 use super::file::{Section, Value, ms};
 use super::finding::{Complaint, Place};
-use super::{Cors, CorsRules, LiveMode, Route, capacity, live, origin, sharing};
+use super::{Cors, CorsRules, LiveMode, Route, capacity, live, origin, reports, sharing};
 use crate::rules::caching::negative::{Errors, Statuses};
 use crate::rules::uri::Strictness;
 
@@ -66,6 +66,8 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let sharing = sharing::sharing(&mut section);
     let (countries, countries_place) = capacity::countries(section.value("countries"));
     let promise = capacity::promise(&mut section);
+    let reporting = reports::reporting(&mut section);
+    let retention = section.value("retention").and_then(|value| value.time(ms(60_000..400 * DAY_MS)));
     let place = section.place.clone();
     section.finish();
     let (origins, weights): (Vec<Value<'_>>, Vec<Option<u32>>) = choices(origins).into_iter().unzip();
@@ -99,6 +101,8 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
         remove_headers,
         countries,
         promise,
+        reporting,
+        retention,
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
     let countries = countries_place;

@@ -109,12 +109,15 @@ pub(super) fn cache(section: Option<Section<'_>>, machine: &Machine, base: &Path
     cache
 }
 
+/// What reads and writes files, by its word.
+pub(super) const DISK_ENGINES: [(&str, DiskEngine); 3] =
+    [("auto", DiskEngine::Auto), ("io_uring", DiskEngine::IoUring), ("threads", DiskEngine::Threads)];
+
 /// `disk` in `[cache]`
 fn disk(mut section: Section<'_>, base: &Path) -> Option<Disk> {
     let path = section.required("path", "\"/var/cache/weir\"").and_then(|value| folder(&value, base));
     let size = section.required("size", "\"200GiB\"").and_then(|value| value.size(LEAST_DISK..=1 << 50));
-    let words = [("auto", DiskEngine::Auto), ("io_uring", DiskEngine::IoUring), ("threads", DiskEngine::Threads)];
-    let engine = section.value("engine").map(|value| value.choice(&words));
+    let engine = section.value("engine").map(|value| value.choice(&DISK_ENGINES));
     section.finish();
     Some(Disk { path: path?, size: size?, engine: engine.flatten().unwrap_or(DiskEngine::Auto) })
 }
@@ -187,12 +190,13 @@ pub(super) fn admin(section: Option<Section<'_>>, base: &Path, defined: &[access
 }
 
 /// What roles are called.
-const ROLES: [(&str, Role); 5] = [
+const ROLES: [(&str, Role); 6] = [
     ("view", Role::View),
     ("revoke", Role::Revoke),
     ("purge", Role::Purge),
     ("operate", Role::Operate),
     ("release", Role::Release),
+    ("erase", Role::Erase),
 ];
 
 fn admin_token(mut section: Section<'_>, base: &Path, defined: &[&str]) -> Option<AdminToken> {
@@ -210,9 +214,10 @@ fn admin_token(mut section: Section<'_>, base: &Path, defined: &[&str]) -> Optio
     }
     let typed = list.len();
     let roles: Vec<Role> = list.iter().filter_map(|role| role.choice(&ROLES)).collect();
-    if let Some(value) = access.as_ref().filter(|_| !roles.contains(&Role::Revoke) && roles.len() == typed) {
+    let may_end = roles.contains(&Role::Revoke) || roles.contains(&Role::Erase);
+    if let Some(value) = access.as_ref().filter(|_| !may_end && roles.len() == typed) {
         let complaint = Complaint::new("`access` says whose sessions a token may end, and this one may end none");
-        value.place.warn(complaint.remedy("add the role \"revoke\", or leave the key out"));
+        value.place.warn(complaint.remedy("add the role \"revoke\" or \"erase\", or leave the key out"));
     }
     let access = access.map(|value| accesses(&value, defined));
     Some(AdminToken { secret: secret?, roles, access: access.unwrap_or_default() })

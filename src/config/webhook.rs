@@ -50,7 +50,7 @@ pub(super) fn webhook(mut section: Section<'_>, base: &Path) -> Option<Webhook> 
     let tls_place = tls.as_ref().map(|tls| tls.place.clone());
     let tls = origin::tls(tls, base);
     section.finish();
-    let url = url.and_then(|value| address(&value));
+    let url = url.and_then(|value| address(&value, "events name subjects, and anybody on the way can read them"));
     let secret = secret.and_then(|value| key(&value, base));
     let url = url?;
     if let (Some(place), Some("http")) = (tls_place, url.scheme_str()) {
@@ -89,7 +89,8 @@ fn key(value: &Value<'_>, base: &Path) -> Option<Secret> {
     })
 }
 
-fn address(value: &Value<'_>) -> Option<Uri> {
+/// Where events are sent; `exposed` is what is said of a URL on which others can read them.
+pub(super) fn address(value: &Value<'_>, exposed: &str) -> Option<Uri> {
     let text = value.text()?;
     let uri = text.parse::<Uri>().ok().filter(|uri| {
         let authority = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
@@ -105,7 +106,7 @@ fn address(value: &Value<'_>) -> Option<Uri> {
         return None;
     };
     if uri.scheme_str() == Some("http") && !material::is_this_machine(uri.host().unwrap_or_default()) {
-        let complaint = Complaint::new("events name subjects, and anybody on the way can read them");
+        let complaint = Complaint::new(exposed);
         value.place.warn(complaint.found(value.place.typed()).remedy("use https"));
     }
     Some(uri)

@@ -10,17 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::disk::{self, Engine, File};
+use crate::disk::{DiskError, Engine};
 use crate::tasks::Tasks;
 
 use super::files::{self, Counts, Found};
 use super::frame::{self, PREAMBLE};
+use super::open::{Framed, Open};
+use super::reader::log_path;
 use super::{Kind, LONGEST, Room};
 
 /// Octets of events that wait to be written.
@@ -46,7 +47,7 @@ pub enum NotKept {
     Stopping,
 }
 
-type Answer = Result<(), NotKept>;
+pub(super) type Answer = Result<(), NotKept>;
 
 /// Completes when what was appended is kept, or could not be.
 pub struct Keeping(State);
@@ -90,9 +91,22 @@ struct Counters {
     snapshots: AtomicU64,
 }
 
+/// An event that waits: its kind, and what it says.
+type Event = (u8, Box<[u8]>);
+
+impl Framed for Event {
+    fn size(&self) -> usize {
+        frame::size(1 + self.1.len())
+    }
+
+    fn write(&self, into: &mut Vec<u8>, number: u64) {
+        frame::write(into, number, &[&[self.0], &self.1]);
+    }
+}
+
 #[derive(Default)]
 struct Queue {
-    events: Vec<(u8, Box<[u8]>)>,
+    events: Vec<Event>,
     octets: usize,
     replies: Vec<oneshot::Sender<Answer>>,
 }
@@ -121,13 +135,6 @@ struct Closed {
     octets: u64,
     snapshot: u64,
     next: u64,
-}
-
-/// The file that is being written.
-struct Open {
-    file: File,
-    number: u64,
-    length: u64,
 }
 
 impl Journal {
@@ -277,9 +284,9 @@ impl Closed {
 
 /// Why a batch was not written.
 #[derive(Debug, thiserror::Error)]
-enum Unwritten {
+pub(super) enum Unwritten {
     #[error("{0}")]
-    Disk(#[from] disk::DiskError),
+    Disk(#[from] DiskError),
     #[error("{0}")]
     File(#[from] io::Error),
     #[error("its files take all the room that they may")]
@@ -288,16 +295,11 @@ enum Unwritten {
 
 impl Shared {
     /// Writes events behind each other, and sees to it that they reach the disk.
-    async fn commit(
-        &self,
-        open: &mut Option<Open>,
-        events: &[(u8, Box<[u8]>)],
-        tasks: &Tasks,
-    ) -> Result<(), Unwritten> {
+    async fn commit(&self, open: &mut Option<Open>, events: &[Event], tasks: &Tasks) -> Result<(), Unwritten> {
         if events.is_empty() {
             return Ok(());
         }
-        let length: usize = events.iter().map(|(_, event)| frame::size(event.len())).sum();
+        let length: usize = events.iter().map(Framed::size).sum();
         if self.counters.octets.load(Relaxed) + length as u64 > self.room.all {
             self.closed_bell.notify_one();
             return Err(Unwritten::NoRoom);
@@ -319,27 +321,9 @@ impl Shared {
         Ok(outcome?)
     }
 
-    async fn write_all(&self, current: &mut Open, events: &[(u8, Box<[u8]>)]) -> Result<(), disk::DiskError> {
-        let mut buffer = Vec::with_capacity(disk::BUFFER);
-        for (kind, event) in events {
-            if buffer.len() + frame::size(event.len()) > disk::BUFFER {
-                self.write_on(current, &mut buffer).await?;
-            }
-            frame::write(&mut buffer, current.number, (*kind, event));
-        }
-        self.write_on(current, &mut buffer).await?;
+    async fn write_all(&self, current: &mut Open, events: &[Event]) -> Result<(), DiskError> {
+        current.append(&self.engine, events, &self.counters.octets).await?;
         self.engine.sync(&current.file).await
-    }
-
-    async fn write_on(&self, current: &mut Open, buffer: &mut Vec<u8>) -> Result<(), disk::DiskError> {
-        let octets = Bytes::copy_from_slice(buffer);
-        let length = octets.len() as u64;
-        buffer.clear();
-        // Counted before it is written: a write that fails half way may have taken the room.
-        self.counters.octets.fetch_add(length, Relaxed);
-        let offset = current.length;
-        current.length += length;
-        self.engine.write(&current.file, offset, octets).await
     }
 
     async fn begin(&self, tasks: &Tasks) -> io::Result<Open> {
@@ -348,11 +332,11 @@ impl Shared {
             closed.next += 1;
             closed.next - 1
         };
-        let folder = self.folder.clone();
-        let made = tasks.spawn_blocking("journal", move || files::create(&folder, number)).await;
+        let path = log_path(&self.folder, number);
+        let made = tasks.spawn_blocking("journal", move || files::create(&path, number)).await;
         let file = made.unwrap_or_else(|_| Err(io::Error::other("making a file panicked")))?;
         self.counters.octets.fetch_add(PREAMBLE as u64, Relaxed);
-        Ok(Open { file: file.into(), number, length: PREAMBLE as u64 })
+        Ok(Open::new(file, number))
     }
 
     fn close(&self, full: &Open) {
@@ -365,7 +349,7 @@ impl Shared {
     }
 
     /// Puts events back before those that came meanwhile.
-    fn put_back(&self, mut events: Vec<(u8, Box<[u8]>)>) {
+    fn put_back(&self, mut events: Vec<Event>) {
         let mut queue = self.queue.lock();
         queue.octets += events.iter().map(|(_, event)| event.len()).sum::<usize>();
         events.append(&mut queue.events);

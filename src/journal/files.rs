@@ -8,7 +8,7 @@ use std::path::Path;
 use tracing::warn;
 
 use super::frame::{self, PREAMBLE};
-use super::reader::{self, log_path, snapshot_path};
+use super::reader::{self, snapshot_path};
 
 /// What the files hold when a journal is opened.
 pub(super) struct Found {
@@ -49,19 +49,18 @@ pub(super) fn open(folder: &Path, take: &mut dyn FnMut(u8, &[u8])) -> io::Result
     Ok(found)
 }
 
-/// A new file, which is there after a power cut as well.
-pub(super) fn create(folder: &Path, number: u64) -> io::Result<fs::File> {
-    let path = log_path(folder, number);
+/// A new file of this number, which is there after a power cut as well.
+pub(super) fn create(path: &Path, number: u64) -> io::Result<fs::File> {
     let made = || {
-        let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(&frame::preamble(number))?;
         file.sync_all()?;
-        sync_folder(folder)?;
+        sync_folder(path.parent().unwrap_or(path))?;
         Ok(file)
     };
     made().inspect_err(|_: &io::Error| {
         // A full disk leaves an empty file behind, in the way of the next attempt.
-        _ = fs::remove_file(&path);
+        _ = fs::remove_file(path);
     })
 }
 
@@ -81,7 +80,7 @@ pub(super) fn compact(folder: &Path, last: u64, counts: &Counts) -> io::Result<(
         let extent = reader::read_file(path, *number, &mut |kind, event| {
             if written.is_ok() && counts(kind, event) {
                 buffer.clear();
-                frame::write(&mut buffer, last, (kind, event));
+                frame::write(&mut buffer, last, &[&[kind], event]);
                 octets += buffer.len() as u64;
                 written = writer.write_all(&buffer);
             }
@@ -99,6 +98,6 @@ pub(super) fn compact(folder: &Path, last: u64, counts: &Counts) -> io::Result<(
 }
 
 /// Names of files outlive a power cut from now on.
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }

@@ -9,6 +9,7 @@ mod appender;
 mod files;
 mod frame;
 pub mod log;
+mod open;
 pub mod reader;
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,17 @@
 //! Reading what was written: the newest snapshot and the files behind it, in order.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
+use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::frame::{self, PREAMBLE};
-use super::{Kind, LONGEST};
+use super::Kind;
+use super::frame::{self, Frame, HEAD, LONGEST, PREAMBLE};
 
 /// Octets that are read at once; at least one frame fits.
 const BUFFER: usize = 256 << 10;
-const _: () = assert!(BUFFER > LONGEST + 64);
+const _: () = assert!(BUFFER > LONGEST + HEAD);
 
 /// The files of a journal.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -89,37 +91,70 @@ pub(super) fn list(folder: &Path) -> io::Result<Listing> {
     Ok(listing)
 }
 
-/// Reads the whole frames of a file, up to the first that is none.
+/// Reads the whole events of a file, up to the first that is none.
 pub(super) fn read_file(path: &Path, number: u64, take: &mut dyn FnMut(u8, &[u8])) -> io::Result<Extent> {
-    let mut file = fs::File::open(path)?;
+    let file = fs::File::open(path)?;
     let all = file.metadata()?.len();
-    let mut first = [0; PREAMBLE];
-    match file.read_exact(&mut first) {
-        Ok(()) if first == frame::preamble(number) => {}
-        Ok(()) => return Ok(Extent { whole: 0, all }),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Extent { whole: 0, all }),
-        Err(error) => return Err(error),
-    }
-    let (mut buffer, mut filled, mut whole) = (vec![0; BUFFER], 0, PREAMBLE as u64);
-    loop {
-        let got = match file.read(&mut buffer[filled..]) {
-            Ok(got) => got,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
+    let whole = scan(&file, number, (0, all), &mut |_, frame| {
+        let Some((kind, event)) = frame.body.split_first().filter(|_| frame.is_whole(number)) else {
+            return ControlFlow::Break(());
         };
+        take(*kind, event);
+        ControlFlow::Continue(())
+    })?;
+    Ok(Extent { whole, all })
+}
+
+/// Goes through the frames between two places of a file, the first of which is where one begins, or 0. `step` is told
+/// where each stands, and sees it unchecked. Where it ended: at the frame at which `step` broke off, or at what is none;
+/// 0 where the file is not of this number.
+pub(super) fn scan(
+    file: &fs::File,
+    number: u64,
+    (from, to): (u64, u64),
+    step: &mut dyn FnMut(u64, Frame<'_>) -> ControlFlow<()>,
+) -> io::Result<u64> {
+    let mut at = from;
+    if at == 0 {
+        let mut first = [0; PREAMBLE];
+        if read_at(file, &mut first, 0)? < PREAMBLE || first != frame::preamble(number) {
+            return Ok(0);
+        }
+        at = PREAMBLE as u64;
+    }
+    let (mut buffer, mut filled) = (vec![0; BUFFER], 0);
+    loop {
+        let left = to.saturating_sub(at + filled as u64).min((BUFFER - filled) as u64) as usize;
+        let got = read_at(file, &mut buffer[filled..filled + left], at + filled as u64)?;
         filled += got;
         let mut rest = &buffer[..filled];
-        while let Some((kind, event, behind)) = frame::read(rest, number) {
-            take(kind, event);
+        while let Some((frame, behind)) = Frame::at(rest) {
+            if step(at, frame).is_break() {
+                return Ok(at);
+            }
+            at += frame.size() as u64;
             rest = behind;
         }
+        // Nothing more is there, or a full buffer without a frame at its beginning, which holds none.
+        if got == 0 {
+            return Ok(at);
+        }
         let used = filled - rest.len();
-        whole += used as u64;
         buffer.copy_within(used..filled, 0);
         filled -= used;
-        // A full buffer without a frame at its beginning holds none.
-        if got == 0 || filled == buffer.len() {
-            return Ok(Extent { whole, all });
+    }
+}
+
+/// Fills `into`, fewer octets where the file ends.
+fn read_at(file: &fs::File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < into.len() {
+        match file.read_at(&mut into[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(got) => filled += got,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
+    Ok(filled)
 }

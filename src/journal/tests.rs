@@ -13,30 +13,57 @@ use crate::tasks::Tasks;
 
 const SMALL: Room = Room { file: 4_096, all: 64 << 10 };
 
+/// What is wrong with a disk.
+#[derive(Clone, Copy)]
+pub(super) enum Fault {
+    /// Half of what is written arrives, and this is said: a full disk tears frames.
+    Fails(io::ErrorKind),
+    /// It does not answer.
+    Hangs,
+}
+
 /// A disk that works at once, or not.
 #[derive(Default)]
-struct Disk {
-    fault: Mutex<Option<io::ErrorKind>>,
-    syncs: Mutex<usize>,
+pub(super) struct Disk {
+    pub fault: Mutex<Option<Fault>>,
+    pub writes: Mutex<usize>,
+    pub syncs: Mutex<usize>,
+    /// What it has not answered.
+    pub hung: Mutex<Vec<(Op, Reply)>>,
+}
+
+impl Disk {
+    /// It answers again, and does what it was asked for meanwhile.
+    pub fn heal(&self) {
+        *self.fault.lock() = None;
+        for (op, reply) in std::mem::take(&mut *self.hung.lock()) {
+            self.submit(op, reply);
+        }
+    }
 }
 
 impl Twin for Disk {
     fn submit(&self, op: Op, reply: Reply) -> bool {
         use std::os::unix::fs::FileExt;
         let done = match (*self.fault.lock(), op) {
-            (Some(fault), Op::Write { file, offset, octets }) => {
-                // Half of it arrives: a full disk tears frames.
+            (Some(Fault::Hangs), op) => {
+                self.hung.lock().push((op, reply));
+                return true;
+            }
+            (Some(Fault::Fails(fault)), Op::Write { file, offset, octets }) => {
                 file.as_ref().write_all_at(&octets[..octets.len() / 2], offset).unwrap();
                 Err(fault.into())
             }
-            (Some(fault), _) => Err(fault.into()),
+            (Some(Fault::Fails(fault)), _) => Err(fault.into()),
             (None, Op::Write { file, offset, octets }) => {
+                *self.writes.lock() += 1;
                 file.as_ref().write_all_at(&octets, offset).map(|()| Done::Nothing)
             }
             (None, Op::Sync { .. }) => {
                 *self.syncs.lock() += 1;
                 Ok(Done::Nothing)
             }
+            (None, Op::Unlink { path }) => fs::remove_file(path).map(|()| Done::Nothing),
             (None, _) => Ok(Done::Nothing),
         };
         _ = reply.send(done);
@@ -130,7 +157,7 @@ async fn a_torn_tail_is_cut_wherever_it_was_torn() {
     }
     let [file] = files(folder.path(), ".log").try_into().unwrap();
     let whole = fs::read(&file).unwrap();
-    let frame = frame::size(event(0).len());
+    let frame = frame::size(1 + event(0).len());
     for length in 0..whole.len() {
         fs::write(&file, &whole[..length]).unwrap();
         let left = length.saturating_sub(frame::PREAMBLE) / frame;
@@ -148,11 +175,11 @@ async fn a_full_disk_is_told_and_nothing_of_what_was_appended_is_lost_once_it_ha
     let folder = tempfile::tempdir().unwrap();
     let process = start(folder.path(), Room::default());
     keep(&process, 0).await.unwrap();
-    *process.disk.fault.lock() = Some(io::ErrorKind::StorageFull);
+    *process.disk.fault.lock() = Some(Fault::Fails(io::ErrorKind::StorageFull));
     assert_eq!(keep(&process, 1).await, Err(NotKept::Disk));
     assert_eq!(keep(&process, 2).await, Err(NotKept::Disk));
     assert_eq!(process.journal.append(Kind::Revoked, []).await, Err(NotKept::Disk), "what was said is not kept yet");
-    *process.disk.fault.lock() = None;
+    process.disk.heal();
     process.clock.advance(Duration::from_secs(5));
     assert_eq!(process.journal.append(Kind::Revoked, []).await, Ok(()));
     keep(&process, 3).await.unwrap();

@@ -20,7 +20,9 @@ use crate::transport::tcp;
 
 use super::doors::{Bound, Doors};
 use super::worker::Worker;
-use super::{Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, region, sessions};
+use super::{
+    Shared, cache_bounds, live_bounds, numbers, open_access_log, peer_settings, region, sessions, stories, uplink,
+};
 
 /// Between two rounds of the cache's housekeeping.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -67,7 +69,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
     if let Some(folder) = state {
         numbers::write(&shared, &folder).await;
     }
+    shared.edge.stories.node("stopping", None, None);
     shared.feeds.close();
+    uplink::flush(&shared).await;
     sessions::flush(&shared).await;
     shared.edge.live.close();
     let until = shared.clock.now() + region::FAREWELL;
@@ -130,7 +134,9 @@ impl Shared {
         }
         let changed = changes(&old, &config);
         self.take_on(Arc::new(config)).map_err(|(message, remedy)| vec![plain_problem(&message, remedy)])?;
-        info!(changed = changed.join(", "), "configuration reloaded");
+        let listed = changed.join(", ");
+        info!(changed = listed, "configuration reloaded");
+        self.edge.stories.node("reloaded", None, Some(&listed));
         let warnings = warnings.into_iter().map(|finding| Problem::new(&path, finding)).collect();
         Ok(Reloaded { changed, warnings })
     }
@@ -174,6 +180,8 @@ impl Shared {
         self.feeds
             .follow(&config.accesses, config.limits.revoked_for)
             .map_err(|error| (error.to_string(), "make the file readable and reload"))?;
+        uplink::follow(&self.uplink, &config)
+            .map_err(|error| (error.to_string(), "make the file readable and reload"))?;
         self.hall.settings.store(Arc::new(tcp::Settings {
             limits: config.limits.clone(),
             trusted_proxies: config.listen.trusted_proxies.clone(),
@@ -187,6 +195,7 @@ impl Shared {
         let doors = advertised(&config, &self.doors.lock().bound);
         let traffic = &self.edge.traffic;
         traffic.streams.set_most(config.metrics.streams);
+        self.edge.stories.live.lock().set_bounds(stories::bounds(&config));
         let origins = Arc::new(origins);
         origins.watch(&self.tasks, &self.stopped);
         self.edge.live.reconfigure(live_bounds(&config), origins.clone());
@@ -203,6 +212,8 @@ impl Shared {
         let begun = self.clock.now();
         let deadline = by.unwrap_or(shutdown.delay + shutdown.deadline);
         info!(deadline_s = deadline.as_secs(), "draining");
+        let by = format!("viewers leave within {} s", deadline.as_secs());
+        self.edge.stories.node("draining", None, Some(&by));
         self.edge.set_readiness(Readiness::Draining);
         self.clock.sleep(shutdown.delay.min(deadline)).await;
         let doors = self.doors.lock().clone();
@@ -240,6 +251,7 @@ impl Shared {
         self.advertise(doors);
         self.edge.set_readiness(Readiness::Ready);
         info!("drain cancelled");
+        self.edge.stories.node("drain-cancelled", None, None);
         Ok(())
     }
 

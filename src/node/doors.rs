@@ -139,6 +139,16 @@ pub struct Bound {
     pub socket: Option<SocketAddr>,
 }
 
+impl Bound {
+    /// As a URL's authority: an unspecified address is reached as localhost.
+    pub fn authority(&self) -> String {
+        match self.socket {
+            Some(socket) if socket.ip().is_unspecified() => format!("localhost:{}", socket.port()),
+            _ => self.address.clone(),
+        }
+    }
+}
+
 /// Doors that are open, or on their way to close.
 pub struct Doors {
     /// Where they are.

@@ -6,6 +6,7 @@ mod control;
 mod disk;
 mod doors;
 mod facts;
+mod journals;
 mod limits;
 mod memory;
 mod numbers;
@@ -14,6 +15,8 @@ mod region;
 mod sessions;
 mod stories;
 mod streams;
+mod uplink;
+mod witness;
 mod worker;
 
 use std::fs::DirBuilder;
@@ -58,6 +61,7 @@ use crate::transport::listener::ListenError;
 use crate::transport::quic::{self, QuicKeys, SharedKeys};
 use crate::transport::tcp;
 use crate::transport::tls::{self, CertificateError, Certificates};
+use crate::uplink::Uplink;
 
 pub use doors::Bound;
 pub use process::{ServeError, serve};
@@ -94,8 +98,8 @@ pub enum StartError {
     /// An origin's TLS cannot be set up.
     #[error(transparent)]
     Origin(#[from] OriginSetupError),
-    /// The TLS of a webhook or of a feed cannot be set up.
-    #[error("a webhook or a feed cannot be reached: {0}")]
+    /// The TLS of a webhook, of a feed or of a sink cannot be set up.
+    #[error("a webhook, a feed or a sink cannot be reached: {0}")]
     Webhook(#[from] TlsSetupError),
     /// The other nodes can never be told.
     #[cfg(feature = "nats")]
@@ -145,6 +149,7 @@ struct Shared {
     hall: Hall,
     /// What backends take back.
     feeds: Arc<Feeds>,
+    uplink: Uplink,
     doors: Mutex<Arc<Doors>>,
     workers: Vec<Worker>,
     bells: Arc<Bells>,
@@ -194,12 +199,15 @@ impl Node {
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
         let accesses = Arc::new(Accesses::new(&config, &secrets, (clock.clone(), tasks.clone()))?);
         let voice = region::voice(&config, &secrets);
-        let sessions = sessions::open(&config, &clock, &voice.bus)?;
+        let journals = journals::engine(&config, &clock)?;
+        let sessions = sessions::open(&config, (journals.as_ref(), &clock), &voice.bus)?;
         let webhooks = Webhooks::new(&config.node.name, clock.clone(), tasks.clone());
         webhooks.follow(&config.accesses)?;
         let feeds = Arc::new(Feeds::new(sessions.clone(), accesses.clone(), (clock.clone(), tasks.clone())));
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
-        let stories = stories::open(&config, &clock, &secrets);
+        let stories = stories::open(&config, &secrets, (journals, &clock, &tasks))?;
+        let uplink = uplink::open(&config, &stories, (clock.clone(), tasks.clone()));
+        witness::tell_of((&sessions, &policies.origins), &stories, config.qoe.enabled);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone(), stories };
         let edge = Arc::new(Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation)));
         voice.speak(&config, &edge, &tasks).await?;
@@ -219,6 +227,7 @@ impl Node {
             edge,
             hall,
             feeds,
+            uplink,
             doors: Mutex::new(Arc::new(doors)),
             workers,
             bells,
@@ -228,6 +237,7 @@ impl Node {
         });
         shared.clone().open_admin(admin_listeners, &config, &commands)?;
         shared.feeds.follow(&config.accesses, config.limits.revoked_for)?;
+        uplink::follow(&shared.uplink, &config)?;
         shared.keep_up(&config);
         let ended = tasks.spawn("control", control::run(shared.clone(), orders));
         Ok(Self { shared, commands, ended })
@@ -286,13 +296,18 @@ fn open_cache(config: &Config, bells: &Arc<Bells>, clock: &Clock) -> Result<Arc<
     let disk = config.cache.disk.as_ref().map(|disk| SpillConfig {
         folder: disk.path.clone(),
         size: disk.size,
-        engine: match disk.engine {
-            DiskEngine::Auto => Choice::Auto,
-            DiskEngine::IoUring => Choice::IoUring,
-            DiskEngine::Threads => Choice::Threads,
-        },
+        engine: choice(disk.engine),
     });
     Cache::with_disk(cache_bounds(config), bells.clone(), clock.clone(), disk.as_ref()).map(Arc::new)
+}
+
+/// Which of the disk's engines a configuration wants.
+const fn choice(engine: DiskEngine) -> Choice {
+    match engine {
+        DiskEngine::Auto => Choice::Auto,
+        DiskEngine::IoUring => Choice::IoUring,
+        DiskEngine::Threads => Choice::Threads,
+    }
 }
 
 /// Nodes of a region take each other's tickets.
@@ -473,6 +488,7 @@ impl Shared {
                 prints: self.edge.accesses.clone(),
                 exposition: exposition.clone(),
                 commands: commands.clone(),
+                seats: admin::Seats::default(),
                 ready_needs_origins: config.admin.ready_needs_origins,
             };
             let serving = admin.serve(listener, guard, (tls, self.tasks.clone(), self.clock.clone()));
@@ -487,14 +503,4 @@ fn admin_tls(config: &Config) -> Result<tokio_rustls::TlsAcceptor, BindError> {
     let certificate = config.admin.certificate.as_ref().or(config.tls.certificates.first());
     let certificate = certificate.expect("a checked configuration has a certificate for a remote admin listener");
     admin::tls(certificate, config.admin.client_ca.as_deref())
-}
-
-impl Bound {
-    /// As a URL's authority: an unspecified address is reached as localhost.
-    pub fn authority(&self) -> String {
-        match self.socket {
-            Some(socket) if socket.ip().is_unspecified() => format!("localhost:{}", socket.port()),
-            _ => self.address.clone(),
-        }
-    }
 }

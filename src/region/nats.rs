@@ -6,13 +6,13 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, Subscriber};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
 use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use crate::config::{Nats, NatsLogin};
+use crate::config::{Nats, NatsLogin, NatsServer, NatsTls};
 use crate::tasks::Tasks;
 
 use super::message::{NodeId, To};
@@ -83,36 +83,52 @@ pub async fn connect(config: &Nats, node: &str, subjects: Subjects, tasks: &Task
 }
 
 async fn client(config: &Nats, node: &str, happened: mpsc::Sender<Happened>) -> Result<Client, NatsError> {
-    let mut servers = Vec::new();
-    for server in &config.servers {
-        let url = server.url();
-        servers.push(url.parse::<async_nats::ServerAddr>().map_err(|_| NatsError::Server(url))?);
-    }
-    let mut options = ConnectOptions::new()
-        .name(node)
+    let options = options((&config.servers, &config.login, &config.tls), node)?
         .no_echo()
-        .retry_on_initial_connect()
-        .connection_timeout(CONNECT)
-        .ping_interval(PING)
         .subscription_capacity(WAITING)
-        .require_tls(config.servers.iter().all(|server| server.tls))
         .event_callback(move |event| {
             let happened = happened.clone();
             async move { report(event, &happened).await }
         });
-    options = match &config.login {
+    options.connect(addresses(&config.servers)?).await.map_err(NatsError::Connect)
+}
+
+/// How a node called `name` comes to servers: now, or as soon as one of them is there.
+///
+/// # Errors
+/// The credentials hold none.
+pub fn options(
+    (servers, login, tls): (&[NatsServer], &NatsLogin, &NatsTls),
+    name: &str,
+) -> Result<ConnectOptions, NatsError> {
+    let mut options = ConnectOptions::new()
+        .name(name)
+        .retry_on_initial_connect()
+        .connection_timeout(CONNECT)
+        .ping_interval(PING)
+        .require_tls(servers.iter().all(|server| server.tls));
+    options = match login {
         NatsLogin::None => options,
         NatsLogin::Password(user, password) => options.user_and_password(user.clone(), password.reveal().to_owned()),
         NatsLogin::Nkey(seed) => options.nkey(seed.reveal().to_owned()),
         NatsLogin::Credentials(text) => options.credentials(text.reveal()).map_err(NatsError::Credentials)?,
     };
-    if let Some(ca) = &config.tls.ca {
+    if let Some(ca) = &tls.ca {
         options = options.add_root_certificates(ca.clone());
     }
-    if let Some(pair) = &config.tls.client {
+    if let Some(pair) = &tls.client {
         options = options.add_client_certificate(pair.cert.clone(), pair.key.clone());
     }
-    options.connect(servers).await.map_err(NatsError::Connect)
+    Ok(options)
+}
+
+/// Servers as the library takes them.
+///
+/// # Errors
+/// One of them is none that can be asked.
+pub fn addresses(servers: &[NatsServer]) -> Result<Vec<ServerAddr>, NatsError> {
+    let address = |server: &NatsServer| server.url().parse().map_err(|_| NatsError::Server(server.url()));
+    servers.iter().map(address).collect()
 }
 
 async fn report(event: Event, happened: &mpsc::Sender<Happened>) {

@@ -1,5 +1,6 @@
 //! What became of one answer: counted and logged once, when its body was sent or dropped.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use tracing::debug;
@@ -10,6 +11,7 @@ use crate::telemetry::streams::Streams;
 use crate::telemetry::traffic::{Passage, RouteTraffic};
 
 use super::body::BodyError;
+use super::witness::Witness;
 
 /// The account of one answer; dropping it closes it.
 pub struct Account {
@@ -21,7 +23,10 @@ pub struct Account {
     whole: Option<u64>,
     ended: bool,
     traffic: Arc<RouteTraffic>,
-    stream: Option<(Arc<Streams>, Box<str>)>,
+    streams: Option<Arc<Streams>>,
+    /// What was asked for, and where in it the stream's name stands.
+    path: (String, Range<usize>),
+    witness: Option<Witness>,
     log: Option<Box<(AccessLog, Line)>>,
 }
 
@@ -36,15 +41,25 @@ impl Account {
             whole: None,
             ended: false,
             traffic,
-            stream: None,
+            streams: None,
+            path: (String::new(), 0..0),
+            witness: None,
             log: None,
         }
     }
 
-    /// Also counts for a stream.
+    /// Also counts for a stream, whose name stands somewhere in the path.
     #[must_use]
-    pub fn of_stream(mut self, streams: &Arc<Streams>, stream: &str) -> Self {
-        self.stream = (!stream.is_empty()).then(|| (streams.clone(), stream.into()));
+    pub fn of_stream(mut self, streams: &Arc<Streams>, (path, stream): (String, Range<usize>)) -> Self {
+        self.streams = (!stream.is_empty()).then(|| streams.clone());
+        self.path = (path, stream);
+        self
+    }
+
+    /// Also becomes part of a story.
+    #[must_use]
+    pub fn witnessed(mut self, witness: Option<Witness>) -> Self {
+        self.witness = witness;
         self
     }
 
@@ -87,15 +102,20 @@ impl Drop for Account {
         self.passage.whole = now.since(self.received);
         self.passage.first_byte = self.first_byte.unwrap_or(now).since(self.received);
         self.traffic.record(&self.passage);
-        if let Some((streams, stream)) = &self.stream {
+        let (path, stream) = &self.path;
+        if let Some((streams, stream)) = self.streams.as_ref().zip(path.get(stream.clone())) {
             streams.record(stream, self.passage.status, self.passage.octets);
+        }
+        let complete = self.ended || self.whole == Some(self.passage.octets);
+        if let Some(witness) = &self.witness {
+            witness.ended((path, stream.clone()), &self.passage, complete, &self.clock);
         }
         if let Some(log) = self.log.take() {
             let (log, mut line) = *log;
             line.octets = self.passage.octets;
             line.took = self.passage.whole;
             line.first_byte = self.passage.first_byte;
-            line.complete = self.ended || self.whole == Some(self.passage.octets);
+            line.complete = complete;
             log.log(line);
         }
     }

@@ -23,6 +23,7 @@ use super::crowd::{Comer, Sign};
 use super::edge::Edge;
 use super::meter::{Meter, Metered};
 use super::route::Resource;
+use super::witness::Watcher;
 use super::{Caller, Head, Proxy, Refusal};
 
 const ELSEWHERE: Rejection = Rejection::new(Reason::GeoRefused, "this is not served in the viewer's country");
@@ -45,6 +46,8 @@ pub struct Admitted {
     pub admission: Option<Arc<Admission>>,
     /// As what.
     pub permit: Permit,
+    /// Whose story it belongs to.
+    pub watcher: Option<Watcher>,
 }
 
 /// Lets a request in.
@@ -184,9 +187,12 @@ impl From<Exceeded> for Refusal {
     fn from(Exceeded { limit, retry }: Exceeded) -> Self {
         match limit {
             Limit::SessionConnections => Self::TooManyConnections { retry },
-            Limit::SessionRequests | Limit::AddressRequests | Limit::SessionHeld | Limit::BadTokens => {
-                Self::TooManyRequests { retry }
-            }
+            Limit::SessionRequests
+            | Limit::AddressRequests
+            | Limit::SessionHeld
+            | Limit::BadTokens
+            | Limit::SessionBeacons
+            | Limit::SessionRecords => Self::TooManyRequests { retry },
         }
     }
 }

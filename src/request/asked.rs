@@ -51,6 +51,7 @@ impl Asking {
             target: self.target.clone(),
             admission: resource.admission.clone(),
             ladder: resource.ladder,
+            watcher: resource.watcher.clone(),
         }
     }
 

@@ -22,9 +22,9 @@ use crate::rules::token::{Claims, Reason, Rejection};
 use crate::sessions::{NotEntered, Session};
 
 use super::edge::Edge;
-use super::policies::Gating;
+use super::policies::{Gating, RoutePolicy};
 use super::route::Resource;
-use super::{Caller, Head, Protocol, Refusal, Scheme, admit, tell};
+use super::{Caller, Head, Protocol, Refusal, Scheme, admit, tell, witness};
 
 const MISSING: Rejection = Rejection::new(Reason::TokenMissing, "this needs a token, and the request has none");
 const NO_GATE: Rejection = Rejection::new(Reason::KeysUnavailable, "the access is being set up");
@@ -132,7 +132,7 @@ pub fn admit(
         }
         refusal
     })?;
-    let session = enter(edge, head, gated, &verdict)?;
+    let session = enter(edge, (head, resource.route), gated, &verdict)?;
     let Verdict { credential, grant, claims } = verdict;
     let sealed = (credential.kind == Kind::Session).then(|| credential.text.clone());
     let how = (credential.kind, credential.place);
@@ -172,20 +172,29 @@ pub async fn admit_by_newer_keys(
 }
 
 /// The session of a request that may enter one.
-fn enter(edge: &Edge, head: &Head, gated: &Gating, verdict: &Verdict<'_>) -> Result<Arc<Session>, Refusal> {
+fn enter(
+    edge: &Edge,
+    (head, route): (&Head, &RoutePolicy),
+    gated: &Gating,
+    verdict: &Verdict<'_>,
+) -> Result<Arc<Session>, Refusal> {
     let Verdict { grant, claims, .. } = verdict;
     let moment = (edge.clock.now(), edge.clock.wall());
-    let session = edge.sessions.enter(&gated.terms, grant, moment).map_err(|why| match why {
-        NotEntered::Rejected(rejection) => {
-            tell::refused(edge, &gated.terms.access, rejection, Some(grant.session));
-            Refusal::Token(rejection)
+    let session = edge.sessions.enter(&gated.terms, grant, moment).map_err(|why| {
+        head.notes.note(|noted| noted.shut_out = Some(grant.session));
+        match why {
+            NotEntered::Rejected(rejection) => {
+                tell::refused(edge, &gated.terms.access, rejection, Some(grant.session));
+                Refusal::Token(rejection)
+            }
+            NotEntered::Full => Refusal::TooManySessions,
         }
-        NotEntered::Full => Refusal::TooManySessions,
     })?;
     if session.is_news() {
         let user_agent = head.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
         session.watched_on(Device::of(user_agent.unwrap_or_default()));
         tell::began(edge, &session, claims.as_deref());
+        witness::let_in(edge, (head, route), &session);
     }
     Ok(session)
 }
@@ -205,20 +214,7 @@ pub fn judge<'p>(
     let is_carrier = |name: &str| gated.access.names.query.iter().any(|own| own == name);
     let query = query.and_then(|query| comparable_query(query, is_carrier));
     let country = admit::country(&edge.countries, head);
-    let facts = Facts {
-        asked: Asked {
-            scheme: head.scheme.as_str(),
-            host: head.host().trim_end_matches('.'),
-            port: port(head),
-            path,
-            query: query.as_deref(),
-        },
-        method: &head.method,
-        address: head.viewer.address.ip().to_canonical(),
-        alpn: alpn(head),
-        country: country.as_ref().map(Country::code),
-        headers: &head.headers,
-    };
+    let facts = facts(head, (path, query.as_deref()), country.as_ref());
     let now = edge.clock.wall().since_epoch().as_secs();
     let of = |credential: &Credential| match (credential.kind, how) {
         (Kind::Token, Use::Entering) => gate.enter(&credential.text, &facts, now).map(opened),
@@ -236,6 +232,33 @@ pub fn judge<'p>(
     match (verdict(first), &presented.second) {
         (Err(Denied { why: Rejection { reason: Reason::TokenExpired, .. }, .. }), Some(second)) => verdict(second),
         (judged, _) => judged,
+    }
+}
+
+/// Whose a report is that comes with a credential: as [`judge`], but what it opens does not count.
+///
+/// # Errors
+/// The first rejection.
+pub fn recognise(edge: &Edge, head: &Head, gate: &Gate, credential: &Credential) -> Result<Grant, Rejection> {
+    let country = admit::country(&edge.countries, head);
+    let facts = facts(head, (&head.path, None), country.as_ref());
+    gate.recognise(credential, &facts, edge.clock.wall().since_epoch().as_secs())
+}
+
+fn facts<'f>(head: &'f Head, (path, query): (&'f str, Option<&'f str>), country: Option<&'f Country>) -> Facts<'f> {
+    Facts {
+        asked: Asked {
+            scheme: head.scheme.as_str(),
+            host: head.host().trim_end_matches('.'),
+            port: port(head),
+            path,
+            query,
+        },
+        method: &head.method,
+        address: head.viewer.address.ip().to_canonical(),
+        alpn: alpn(head),
+        country: country.map(Country::code),
+        headers: &head.headers,
     }
 }
 

@@ -18,7 +18,7 @@ use super::meter::Metered;
 /// The body of an answer, with what must live as long as it does.
 pub struct Body {
     content: Content,
-    account: Option<Account>,
+    account: Option<Box<Account>>,
     /// Whose it is, where that is asked for.
     session: Option<Box<Attached>>,
 }
@@ -158,7 +158,7 @@ pub enum BodyError {
 impl Body {
     /// A body that accounts for what becomes of it.
     pub fn new(content: Content, account: Option<Account>) -> Self {
-        Self { content, account, session: None }
+        Self { content, account: account.map(Box::new), session: None }
     }
 
     /// It is sent to a session, which may end before it.

@@ -1,6 +1,8 @@
 //! Edge: the parts that a request may use. Each guards itself; `Edge` only holds them.
 
 use std::cell::Cell;
+use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -15,16 +17,33 @@ use crate::config::Config;
 use crate::live::Live;
 use crate::region::bus::Bus;
 use crate::rules::caching::Key;
+use crate::rules::session::Opener;
 use crate::sessions::Sessions;
 use crate::sessions::quota::Quota;
 use crate::stories::Stories;
+use crate::stories::open::OpenSession;
 use crate::tasks::Tasks;
+use crate::telemetry::beacons::Beacons;
 use crate::telemetry::counters;
 use crate::telemetry::traffic::Traffic;
 
 use super::crowd::Crowd;
 use super::page::Readiness;
 use super::policies::Policies;
+
+/// What one request is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId {
+    incarnation: u32,
+    worker: u8,
+    number: u32,
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}{:02x}{:08x}", self.incarnation, self.worker, self.number)
+    }
+}
 
 thread_local! {
     static REQUESTS: Cell<u32> = const { Cell::new(0) };
@@ -74,6 +93,8 @@ pub struct Edge {
     pub crowd: Arc<Crowd>,
     /// Where viewers are.
     pub countries: Arc<Countries>,
+    /// What became of players' reports.
+    pub beacons: Beacons,
     policies: ArcSwap<Policies>,
     workers: Vec<Tasks>,
     hasher: foldhash::fast::RandomState,
@@ -96,6 +117,7 @@ impl Edge {
             quota: Quota::new(clock.clone(), &config.limits),
             crowd: Arc::new(Crowd::new(workers.len(), config.capacity.as_ref())),
             countries: Countries::new(&config.geo),
+            beacons: Beacons::new(workers.len()),
             clock,
             cache,
             live,
@@ -139,6 +161,8 @@ impl Edge {
     /// What is counted and measured of viewers follows a configuration.
     fn follow(&self, config: &Config) {
         self.quota.configure(&config.limits);
+        self.stories.open.set_bounds(config.limits.sessions, config.qoe.session_idle);
+        self.stories.configure(config);
         self.countries.configure(&config.geo);
         let promises = config.routes.iter().map(|route| (route.name.as_str().into(), route.promise));
         self.crowd.configure(config.capacity.as_ref(), promises);
@@ -156,8 +180,19 @@ impl Edge {
     }
 
     /// An identifier for one request: the process, the worker, and a running number of the worker's own.
-    pub(super) fn request_id(&self) -> String {
+    pub(super) fn request_id(&self) -> RequestId {
         let number = REQUESTS.replace(REQUESTS.get().wrapping_add(1));
-        format!("{:08x}{:02x}{number:08x}", self.incarnation, counters::worker() & 0xff)
+        RequestId { incarnation: self.incarnation, worker: (counters::worker() & 0xff) as u8, number }
+    }
+
+    /// The session of a device on an open route, for what its player reports: that of the stream where it is named, else
+    /// the one that asked for something last.
+    pub fn open_session_of(
+        &self,
+        address: IpAddr,
+        user_agent: &[u8],
+        stream: Option<&str>,
+    ) -> Option<Arc<OpenSession>> {
+        self.stories.open.of(&Opener { address, user_agent }, stream)
     }
 }

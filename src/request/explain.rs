@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::clock::Tick;
+use crate::config::reports::Cmcd;
 use crate::config::{Keys, LiveMode, Playlists};
 use crate::live::media::{Kind, Named};
 use crate::live::playlist::Playlist;
@@ -16,6 +17,7 @@ use crate::origin::peers::Owner;
 use crate::outbound::interim::Interims;
 use crate::rules::caching::Key;
 use crate::rules::hls::directives::Directives;
+use crate::rules::qoe::cmcd;
 use crate::rules::token::Rejection;
 use crate::rules::token::carrier::{self, Presented};
 use crate::rules::upstream::health::Standing;
@@ -24,7 +26,7 @@ use super::asked::{self, Asking};
 use super::authorize::{self, Denied, Use};
 use super::held::{self, Judge, Stored};
 use super::route::{self, Entered, Resource, Target};
-use super::{Caller, Edge, Head, Protocol, Proxy, Refusal, Scheme, Viewer, cached};
+use super::{Caller, Edge, Head, Line, Notes, Protocol, Proxy, Refusal, Scheme, Viewer, cached};
 
 /// What the node would do with a GET of a URL.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -96,16 +98,20 @@ pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation,
     let mut explanation =
         Explanation { url: format!("{}{}", site.unwrap_or_default(), url_path(&head)), ..Explanation::default() };
     explanation.route = entered.route.map(|route| route.name.to_string());
-    let Entered { target, presented, .. } = entered;
+    let Entered { target, presented, said, .. } = entered;
     let presented = presented.unwrap_or_default();
     let target = target.and_then(|target| match target {
         Target::Resource(_) => route::refuse_loops(&policies, &head).map(|()| target),
-        Target::Page(_) | Target::Answered(_) => Ok(target),
+        Target::Beacon(_) | Target::Page(_) | Target::Answered(_) => Ok(target),
     });
     match target {
         Err(refusal) => {
             explanation.verdict = format!("refused with {}: {refusal}", refusal.status().as_u16());
             explanation.refusal = Some(refusal.word());
+        }
+        Ok(Target::Beacon(_)) => {
+            explanation.class = Some("beacon");
+            explanation.verdict = "taken by the node: the path is reserved for what players report".to_owned();
         }
         Ok(Target::Page(_)) => {
             explanation.class = Some("page");
@@ -117,6 +123,12 @@ pub fn explain(edge: &Edge, url: &str, fields: HeaderMap) -> Result<Explanation,
         }
         Ok(Target::Resource(resource)) => {
             of_resource(edge, (&head, &resource), &mut explanation);
+            if said.is_some() {
+                explanation.left_out.push("what the player says of itself (CMCD)".to_owned());
+                if resource.route.config.reporting.cmcd == Cmcd::Strip {
+                    explanation.dropped.insert(0, cmcd::PARAMETER.to_owned());
+                }
+            }
             let rejected = of_access(edge, (&head, &resource), &presented, &mut explanation);
             if let Some(rejection) = rejected {
                 let refusal = Refusal::Token(rejection);
@@ -449,5 +461,7 @@ pub(super) fn head(url: &str, mut fields: HeaderMap) -> Result<Head, &'static st
         protocol: Protocol::Http11,
         received: Tick::default(),
         interims: Interims::default(),
+        notes: Notes::default(),
+        line: Line::default(),
     })
 }

@@ -9,6 +9,9 @@ use crate::clock::Tick;
 use crate::outbound::interim::Interims;
 use crate::rules::upstream::rendezvous::Print;
 
+use super::line::Line;
+use super::notes::Notes;
+
 /// The head of one request.
 #[derive(Clone, Debug)]
 pub struct Head {
@@ -35,6 +38,10 @@ pub struct Head {
     pub received: Tick,
     /// Who hears interim answers.
     pub interims: Interims,
+    /// What becomes known of it on its way.
+    pub notes: Notes,
+    /// What is known of the way to the viewer.
+    pub line: Line,
 }
 
 impl Head {
@@ -162,6 +169,8 @@ mod tests {
                 protocol: Protocol::Http11,
                 received: Tick::default(),
                 interims: Interims::default(),
+                notes: Notes::default(),
+                line: Line::default(),
             };
             assert_eq!(head.host(), host);
         }

@@ -13,13 +13,15 @@ use crate::config::access::Inherit;
 use crate::rules::hls::playlist::Definition;
 use crate::rules::hls::rewrite::{resolve, rewrite_all};
 use crate::rules::hls::variables::Variables;
-use crate::rules::session::support_code;
+use crate::rules::session::{SessionId, support_code};
+use crate::rules::timeline::event::Kind as Asked;
 use crate::rules::token::Rejection;
 use crate::rules::token::carrier::{self, Kind, Place};
 
 use super::authorize::Admission;
 use super::policies::Gating;
 use super::route::Resource;
+use super::witness::Witness;
 use super::{Head, Scheme};
 
 const WEIR_SESSION: HeaderName = HeaderName::from_static("weir-session");
@@ -113,10 +115,7 @@ pub fn is_private(headers: &mut HeaderMap) {
 /// Where what the session covers does not fit in a cookie.
 pub fn tell(head: &Head, resource: &Resource<'_>, headers: &mut HeaderMap) -> Result<(), Rejection> {
     let (Some(admission), Some(gated)) = (&resource.admission, &resource.route.gated) else { return Ok(()) };
-    let id = admission.session.id();
-    let text = |text: String| HeaderValue::try_from(text).expect("letters and digits are a field value");
-    headers.insert(WEIR_SESSION, text(id.to_string()));
-    headers.insert(WEIR_SUPPORT_CODE, text(support_code(&id)));
+    name(&admission.session.id(), headers);
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     let has_it = admission.how.0 == Kind::Session && matches!(admission.how.1, Place::Cookie | Place::Path);
     if gated.access.inherit == Inherit::Cookie && !has_it {
@@ -134,6 +133,20 @@ pub fn tell(head: &Head, resource: &Resource<'_>, headers: &mut HeaderMap) -> Re
         }
     }
     Ok(())
+}
+
+/// What viewers of an open stream are told beside a playlist: the session that the node has opened for them.
+pub fn tell_open(witness: &Witness, headers: &mut HeaderMap) {
+    if witness.watcher().open.is_some() && matches!(witness.kind(), Asked::Multivariant | Asked::Playlist) {
+        name(&witness.watcher().session, headers);
+    }
+}
+
+/// The session, and what is said of it on the phone.
+fn name(id: &SessionId, headers: &mut HeaderMap) {
+    let text = |text: String| HeaderValue::try_from(text).expect("letters and digits are a field value");
+    headers.insert(WEIR_SESSION, text(id.to_string()));
+    headers.insert(WEIR_SUPPORT_CODE, text(support_code(id)));
 }
 
 /// What is sent to a viewer whose URL does not name it is not for caches below: they would give it to the next one.

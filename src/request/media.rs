@@ -16,11 +16,13 @@ use crate::rules::caching::{Freshness, Key, freshness};
 use crate::rules::fields::cache_status::Forward;
 use crate::rules::hls::media::content_type;
 use crate::rules::hls::multivariant::Role;
+use crate::rules::timeline::event::Kind as Told;
 use crate::telemetry::traffic::Origination;
 
 use super::answer::{Age, Answer};
 use super::cached::{self, Manner, Needs};
 use super::edge::Edge;
+use super::notes::Wait;
 use super::policies::Policies;
 use super::refusal::Fault;
 use super::route::Resource;
@@ -46,9 +48,16 @@ pub async fn answer(
     named: &Named,
 ) -> Result<Answer, Refusal> {
     if named.kind == Kind::DecryptionKey {
+        head.notes.note(|noted| noted.kind = Some(told(named.kind)));
         return key(edge, policies, head, resource).await;
     }
     edge.live.media.asked_for(named);
+    head.notes.note(|noted| {
+        noted.kind = Some(told(named.kind));
+        if named.marks.is_hinted() {
+            noted.wait = Wait::Promised;
+        }
+    });
     if named.marks.is_large() && head.headers.contains_key(RANGE) {
         return forward::pass(edge, policies, head, resource, Forward::UriMiss).await;
     }
@@ -75,6 +84,16 @@ pub async fn answer(
         count(edge, named, answer.origination);
     }
     Ok(answer)
+}
+
+/// What stories call it.
+const fn told(kind: Kind) -> Told {
+    match kind {
+        Kind::Init => Told::Init,
+        Kind::Segment | Kind::Growing => Told::Segment,
+        Kind::Part => Told::Part,
+        Kind::DecryptionKey => Told::Key,
+    }
 }
 
 fn count(edge: &Edge, named: &Named, origination: Origination) {

@@ -5,17 +5,22 @@ mod admit;
 mod answer;
 mod asked;
 mod authorize;
+mod beacon;
 pub mod body;
 mod cached;
+mod cmcd;
 pub mod crowd;
 pub mod edge;
 pub mod explain;
 mod forward;
 pub mod head;
 pub mod held;
+mod hop;
 mod inherit;
+mod line;
 mod media;
 mod meter;
+mod notes;
 mod outward;
 mod page;
 mod plain;
@@ -32,6 +37,7 @@ mod tell;
 pub mod upload;
 mod upstream;
 pub mod warm;
+mod witness;
 
 use std::sync::Arc;
 
@@ -41,6 +47,8 @@ pub use answer::Answer;
 pub use body::Body;
 pub use edge::Edge;
 pub use head::{Caller, Head, Protocol, Proxy, Scheme, Viewer};
+pub use line::{Line, Sample};
+pub use notes::Notes;
 pub use page::Readiness;
 pub use policies::{Advertised, Policies};
 pub use refusal::Refusal;
@@ -48,31 +56,39 @@ pub use upload::{Upload, UploadError};
 
 use crate::rules::token::carrier::Presented;
 use admit::Admitted;
+use cmcd::Said;
 use route::{Entered, Resource, Target};
+use witness::Watcher;
 
 /// The life of one request. Nothing from here on knows which protocol carried it, and nothing below `enter` sees a token.
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps its arguments twice, and thousands wait in this one")]
 pub fn serve(edge: &Edge, mut head: Head, upload: Upload) -> impl Future<Output = Response<Body>> + Send {
     async move {
         let policies = edge.policies(); // kept to the end: a request never sees two of them
-        let Entered { route, target, presented } = route::enter(&policies, &mut head);
+        let Entered { route, target, presented, said } = route::enter(&policies, &mut head);
+        let is_beacon = matches!(target, Ok(Target::Beacon(_)));
         let mut admitted = Admitted::default();
         let outcome = match target {
             Err(refusal) => Err(admit::counted(edge, &head, refusal)),
+            Ok(Target::Beacon(beacon)) => Box::pin(beacon::answer(edge, &policies, &head, (*beacon, upload))).await,
             Ok(Target::Page(page)) => Ok(page.answer(edge.readiness())),
             Ok(Target::Answered(answer)) => Ok(*answer),
             Ok(Target::Resource(resource)) => {
-                journey(edge, &policies, (&head, upload), (resource, presented), &mut admitted).await
+                journey(edge, &policies, (&head, upload), (resource, presented, said), &mut admitted).await
             }
         };
         let outcome = outcome.map(|answer| admit::measured(edge, &admitted, answer));
-        respond::finish(edge, &policies, &head, (route, admitted.admission.as_deref()), outcome)
+        let mut response = respond::finish(edge, &policies, &mut head, (route, &admitted), outcome);
+        if is_beacon {
+            beacon::share(&policies, &head, response.headers_mut());
+        }
+        response
     }
 }
 
 /// The answer to a request that is refused before anything else is looked at.
 pub fn refuse(edge: &Edge, head: &Head, refusal: Refusal) -> Response<Body> {
-    respond::finish(edge, &edge.policies(), head, (None, None), Err(refusal))
+    respond::finish(edge, &edge.policies(), &mut head.clone(), (None, &Admitted::default()), Err(refusal))
 }
 
 #[expect(clippy::manual_async_fn, reason = "as above")]
@@ -80,7 +96,7 @@ fn journey<'j>(
     edge: &'j Edge,
     policies: &'j Arc<Policies>,
     (head, upload): (&'j Head, Upload),
-    (mut resource, presented): (Resource<'j>, Option<Box<Presented>>),
+    (mut resource, presented, said): (Resource<'j>, Option<Box<Presented>>, Option<Box<Said>>),
     admitted: &'j mut Admitted,
 ) -> impl Future<Output = Result<Answer, Refusal>> + Send {
     async move {
@@ -94,9 +110,17 @@ fn journey<'j>(
         };
         admitted.admission = admission.map_err(|refusal| admit::counted(edge, head, refusal))?;
         resource.admission.clone_from(&admitted.admission);
+        admitted.watcher = match &admitted.admission {
+            Some(admission) => Some(Watcher::of(&admission.session)),
+            None => witness::enter(edge, policies, (head, resource.route), None),
+        };
+        resource.watcher.clone_from(&admitted.watcher);
         asked::agree(edge, head, &resource)?;
         admitted.permit = admit::permit(edge, head, &resource)?;
         resource.ladder = admitted.permit.ladder;
+        if let Some(said) = said {
+            cmcd::tell(edge, policies, head, (&resource, &said));
+        }
         match &admitted.admission {
             None => answer(edge, policies, head, (&resource, upload)).await,
             Some(admission) => {

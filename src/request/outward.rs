@@ -1,7 +1,10 @@
 //! What leaves for viewers in their terms: where a redirect leads, and the fields that the route sets and removes.
 
-use http::header::LOCATION;
+use http::header::{LOCATION, VARY};
 use http::{HeaderMap, HeaderValue};
+
+use crate::rules::fields::list;
+use crate::rules::qoe::cmcd;
 
 use super::Head;
 use super::policies::RoutePolicy;
@@ -19,6 +22,20 @@ pub fn relocate(route: &RoutePolicy, head: &Head, headers: &mut HeaderMap) {
     }
 }
 
+/// What players say of themselves selects no answer, whatever its origin says (CTA-5004-B §6).
+pub fn unvary(headers: &mut HeaderMap) {
+    let is_of_players = |name: &[u8]| cmcd::FIELDS.iter().any(|own| name.eq_ignore_ascii_case(own.as_str().as_bytes()));
+    if !list::field(headers, &VARY).any(is_of_players) {
+        return;
+    }
+    let left: Vec<_> = list::field(headers, &VARY).filter(|name| !is_of_players(name)).map(<[u8]>::to_vec).collect();
+    headers.remove(VARY);
+    if !left.is_empty() {
+        let value = HeaderValue::from_bytes(&left.join(&b", "[..]));
+        headers.insert(VARY, value.expect("members of a field value are one"));
+    }
+}
+
 /// The operator's own word on the fields of an answer.
 pub fn dress(route: &RoutePolicy, headers: &mut HeaderMap) {
     for name in &route.config.remove_headers {
@@ -26,5 +43,25 @@ pub fn dress(route: &RoutePolicy, headers: &mut HeaderMap) {
     }
     for (name, value) in &route.config.set_headers {
         headers.insert(name.clone(), value.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_answer_varies_on_what_players_say_of_themselves() {
+        for (vary, left) in [
+            (&["Origin, CMCD-Request"][..], Some("Origin")),
+            (&["cmcd-object", "Accept-Encoding,CMCD-Status , CMCD-Session"], Some("Accept-Encoding")),
+            (&["CMCD-Request"], None),
+            (&["Origin", "User-Agent"], Some("Origin")),
+            (&["*"], Some("*")),
+        ] {
+            let mut headers: HeaderMap = vary.iter().map(|line| (VARY, HeaderValue::from_static(line))).collect();
+            unvary(&mut headers);
+            assert_eq!(headers.get(VARY).map(|value| value.to_str().unwrap()), left, "{vary:?}");
+        }
     }
 }

@@ -31,6 +31,7 @@ use crate::rules::hls::Directives;
 use crate::rules::hls::playlist::Definition;
 use crate::rules::hls::reload::{Frontier, Reload, Wanted as Position};
 use crate::rules::hls::variables::Variables;
+use crate::rules::timeline::event::Kind;
 use crate::telemetry::traffic::{First, Origination};
 
 use super::answer::{Access, Age, Answer, Provenance};
@@ -38,6 +39,7 @@ use super::asked::{self, Asking};
 use super::body::{Chunks, Content};
 use super::edge::Edge;
 use super::inherit::{self, Inheritance};
+use super::notes::Wait;
 use super::policies::Policies;
 use super::route::Resource;
 use super::{Head, Refusal, admit, upstream};
@@ -47,6 +49,9 @@ const URGENCY: u8 = 1;
 
 /// For how long the first version of a playlist is waited for; the origin's own deadlines end most waits before.
 const FIRST: Duration = Duration::from_secs(30);
+
+/// A hold shorter than this is nobody's trouble.
+const LEAST_RHYTHM: Duration = Duration::from_secs(1);
 
 /// How often a playlist that was let go in the same moment is asked for anew.
 const LOOKS: usize = 3;
@@ -178,7 +183,8 @@ async fn follow(
     let mut waited = Waited::default();
     loop {
         let viewer = Viewer { edge, head, listing, playlist, waited };
-        let (want, deadline) = match viewer.outcome(&state)? {
+        let outcome = viewer.outcome(&state).inspect_err(|_| viewer.note_failure());
+        let (want, deadline) = match outcome? {
             Outcome::Answer(answer) => return Ok(Followed::Answer(answer)),
             Outcome::PerViewer => return Ok(Followed::PerViewer),
             Outcome::Gone => return Ok(Followed::Gone),
@@ -205,9 +211,18 @@ async fn follow(
             released = parked.released() => state = released,
             () = edge.clock.sleep_until(deadline.at) => {
                 record_hold(listing, waited, edge.clock.now());
+                Viewer { edge, head, listing, playlist, waited }.note_failure();
                 return Err(deadline.refusal);
             }
         }
+    }
+}
+
+/// For how long a stream that keeps its rhythm holds a reload at most: until the next part, or the next segment.
+fn rhythm(frontier: &Frontier, directives: &Directives) -> Duration {
+    match (directives.part, frontier.part_target) {
+        (Some(_), Some(part)) => (3 * part).max(LEAST_RHYTHM),
+        _ => frontier.target_duration * 3 / 2 + LEAST_RHYTHM,
     }
 }
 
@@ -263,9 +278,6 @@ impl Viewer<'_> {
 
     fn of_edition(&self, edition: &Edition, directives: &Directives) -> Result<Answer, Refusal> {
         let now = self.edge.clock.now();
-        if let Some(admission) = &self.listing.resource.admission {
-            admission.session.plays(edition.published.frontier.target_duration);
-        }
         let imported = self.playlist.stream().map(|stream| stream.variables()).unwrap_or_default();
         let inheritance = self.inheritance(edition.published.playlist.definitions(), &imported)?;
         let form = Form { skipping: directives.skip, coding: self.coding(inheritance.as_ref()) };
@@ -275,10 +287,15 @@ impl Viewer<'_> {
         if directives.msn.is_some() {
             headers.insert(CACHE_CONTROL, edition::max_age(edition.blocking_lifetime()));
         }
-        if let Some(admission) = &self.listing.resource.admission {
-            admission.session.plays(edition.published.frontier.target_duration);
+        let frontier = &edition.published.frontier;
+        let Resource { admission, watcher, .. } = self.listing.resource;
+        match (admission, watcher) {
+            (Some(admission), _) => admission.session.plays(frontier.target_duration),
+            (None, watcher) => _ = watcher.as_ref().map(|watcher| watcher.plays(frontier.target_duration)),
         }
         let age = now.since(self.playlist.current());
+        let is_late = self.held(now).is_some_and(|held| held > rhythm(frontier, directives));
+        self.note(Kind::Playlist, age, if is_late { Wait::Late } else { Wait::None });
         Ok(match inheritance {
             None => self.dress(&rendered, headers, age),
             Some(inheritance) => self.dress_own(&inheritance, &rendered, age),
@@ -290,10 +307,31 @@ impl Viewer<'_> {
         let inheritance = self.inheritance(&document.multivariant.definitions, &Variables::default())?;
         let rendered = document.form(self.coding(inheritance.as_ref()));
         let age = self.edge.clock.now().since(self.playlist.current().max(document.at));
+        self.note(Kind::Multivariant, age, Wait::None);
+        self.listing.resource.route.traffic.folders.learn(&self.head.path);
         Ok(match inheritance {
             None => self.dress(&rendered, rendered.headers.clone(), age),
             Some(inheritance) => self.dress_own(&inheritance, &rendered, age),
         })
+    }
+
+    /// For how long the viewer was held.
+    fn held(&self, now: Tick) -> Option<Duration> {
+        self.waited.reload.map(|(since, _)| now.since(since))
+    }
+
+    fn note(&self, kind: Kind, age: Duration, wait: Wait) {
+        let fetch = (self.waited.first.is_some() || wait == Wait::Late).then(|| self.playlist.activity.last_fetch());
+        let fetch = fetch.flatten();
+        self.head.notes.note(|noted| {
+            (noted.kind, noted.playlist_age, noted.wait, noted.fetch) = (Some(kind), Some(age), wait, fetch);
+        });
+    }
+
+    /// There is no playlist for the viewer: what its origin said last, and how it stood before.
+    fn note_failure(&self) {
+        let fetch = self.playlist.activity.last_fetch();
+        self.head.notes.note(|noted| (noted.kind, noted.fetch) = (Some(Kind::Playlist), fetch));
     }
 
     fn inheritance<'d>(
@@ -337,7 +375,7 @@ impl Viewer<'_> {
             }
         };
         record_hold(self.listing, self.waited, now);
-        let held = self.waited.reload.map(|(since, _)| now.since(since));
+        let held = self.held(now);
         let is_known = is_conditional(&self.head.headers) && {
             let validators = Validators::of(&headers, self.edge.clock.wall());
             let method = &self.head.method;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ALLOW, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::region::proof::Unproven;
 use crate::rules::hls::directives::BadDirectives;
@@ -18,7 +18,7 @@ use crate::rules::uri::BadTarget;
 const PASSED: [HeaderName; 4] = [LOCATION, RETRY_AFTER, WWW_AUTHENTICATE, ALLOW];
 
 /// The words of all refusals but those of tokens.
-const OWN_WORDS: [&str; 39] = [
+const OWN_WORDS: [&str; 45] = [
     "bad-request",
     "head-too-large",
     "body-too-large",
@@ -58,6 +58,12 @@ const OWN_WORDS: [&str; 39] = [
     "too-many-requests",
     "too-many-connections",
     "node-full",
+    "beacons-off",
+    "beacon-not-posted",
+    "beacon-type-unknown",
+    "beacon-coding-unknown",
+    "beacon-empty",
+    "beacons-not-kept",
 ];
 
 /// For how long whoever meets an issuer whose keys could not be had yet waits.
@@ -90,7 +96,7 @@ pub enum Refusal {
     #[error("the request target is longer than this node accepts")]
     TargetTooLong,
     /// The request body is larger than the route forwards.
-    #[error("the request body is larger than {limit} octets, the most that this route forwards")]
+    #[error("the request body is larger than {limit} octets, the most that is taken here")]
     BodyTooLarge {
         /// The route's bound in octets.
         limit: u64,
@@ -209,6 +215,27 @@ pub enum Refusal {
         /// When to come back.
         retry: Duration,
     },
+    /// Players' reports are not taken here: a player sends no more of them (CTA-5004-B §6.15).
+    #[error("no reports of players are taken here")]
+    BeaconsOff,
+    /// Reports come with POST alone.
+    #[error("reports are sent with POST")]
+    BeaconMethod,
+    /// A body of reports of another type.
+    #[error("a body of reports has the type {0} here")]
+    BeaconType(&'static str),
+    /// A body of reports in a coding that is not taken.
+    #[error("a body of reports has no content coding, or gzip")]
+    BeaconCoding,
+    /// Nothing of a body of reports can be read.
+    #[error("no record of the body can be read; the first of them: {0}")]
+    BeaconEmpty(&'static str),
+    /// Reports cannot be kept now: players keep them meanwhile, and send larger batches.
+    #[error("reports cannot be kept now: send them again in {} s", seconds(*retry))]
+    BeaconsNotKept {
+        /// When to send them again.
+        retry: Duration,
+    },
     /// No token or session opens what is asked for.
     #[error("{0}")]
     Token(#[from] Rejection),
@@ -279,6 +306,12 @@ impl Refusal {
             Self::TooManyRequests { .. } => 36,
             Self::TooManyConnections { .. } => 37,
             Self::NodeFull { .. } => 38,
+            Self::BeaconsOff => 39,
+            Self::BeaconMethod => 40,
+            Self::BeaconType(_) => 41,
+            Self::BeaconCoding => 42,
+            Self::BeaconEmpty(_) => 43,
+            Self::BeaconsNotKept { .. } => 44,
             Self::Token(rejection) | Self::TokenAnswer(rejection, _) => OWN_WORDS.len() + rejection.reason.index(),
         }
     }
@@ -297,7 +330,11 @@ impl Refusal {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed | Self::BeaconMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BeaconsOff => StatusCode::GONE,
+            Self::BeaconType(_) | Self::BeaconCoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BeaconEmpty(_) => StatusCode::BAD_REQUEST,
+            Self::BeaconsNotKept { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::NotAPeer(_) => StatusCode::FORBIDDEN,
             Self::MisdirectedHost | Self::PeersDisagree => StatusCode::MISDIRECTED_REQUEST,
@@ -351,6 +388,11 @@ impl Refusal {
             | Self::PeersDisagree
             | Self::TooManyRequests { .. }
             | Self::TooManyConnections { .. }
+            | Self::BeaconsOff
+            | Self::BeaconMethod
+            | Self::BeaconType(_)
+            | Self::BeaconCoding
+            | Self::BeaconEmpty(_)
             | Self::NotStored => Fault::Viewer,
             Self::Token(Rejection { reason: Reason::KeysUnavailable, .. }) => Fault::Node,
             Self::Token(_) | Self::TokenAnswer(..) => Fault::Viewer,
@@ -362,6 +404,7 @@ impl Refusal {
             | Self::TooManySessions
             | Self::TooManyPlaylists
             | Self::NodeFull { .. }
+            | Self::BeaconsNotKept { .. }
             | Self::PlaylistLetGo => Fault::Node,
             Self::OriginUnreachable
             | Self::OriginUntrusted
@@ -383,9 +426,13 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<Duration> {
         match (self, self.status()) {
             (Self::HoldTimeout { retry }, _) => Some(*retry),
-            (Self::TooManyRequests { retry } | Self::TooManyConnections { retry } | Self::NodeFull { retry }, _) => {
-                Some(Duration::from_secs(seconds(*retry)))
-            }
+            (
+                Self::TooManyRequests { retry }
+                | Self::TooManyConnections { retry }
+                | Self::NodeFull { retry }
+                | Self::BeaconsNotKept { retry },
+                _,
+            ) => Some(Duration::from_secs(seconds(*retry))),
             (Self::Token(Rejection { reason: Reason::KeysUnavailable, .. }), _) => Some(KEYS_RETRY),
             // The origin said, or did not say, when to come back.
             (Self::OriginStatus { .. }, _) => None,
@@ -394,8 +441,17 @@ impl Refusal {
         }
     }
 
-    /// Fields of the origin's that say what to do now.
+    /// Fields that say what to do now: the origin's, the token's, or the node's own.
     pub fn fields(&self) -> HeaderMap {
+        let own = |name, value| HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+        match self {
+            Self::MethodNotAllowed => return own(ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            Self::BeaconMethod => return own(ALLOW, "POST, OPTIONS"),
+            // RFC 9110 §15.5.16
+            Self::BeaconType(accepted) => return own(ACCEPT, accepted),
+            Self::BeaconCoding => return own(ACCEPT_ENCODING, "gzip"),
+            _ => {}
+        }
         if let Self::TokenAnswer(_, answer) = self {
             return answer.fields().iter().cloned().collect();
         }

@@ -1,17 +1,17 @@
 //! Dresses an answer or a refusal for the viewer, and opens its account.
 
-use std::fmt::Write;
+use std::ops::Range;
 use std::time::Duration;
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, REFERER, RETRY_AFTER, USER_AGENT,
-    WWW_AUTHENTICATE,
+    ACCESS_CONTROL_ALLOW_ORIGIN, AGE, CACHE_CONTROL, CONTENT_TYPE, REFERER, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 
 use crate::clock::WallTime;
 use crate::config::LiveMode;
+use crate::config::reports::Timing;
 use crate::region::proof::{BUSY, REFUSED, WEIR_PEER};
 use crate::rules::caching::control;
 use crate::rules::caching::purge;
@@ -25,17 +25,18 @@ use crate::telemetry::access_log::{self, Line};
 use crate::telemetry::traffic::{Origination, Passage};
 
 use super::account::Account;
+use super::admit::Admitted;
 use super::answer::{Access, Age, Answer, Provenance};
-use super::authorize::Admission;
 use super::body::{Body, Content};
-use super::edge::Edge;
+use super::edge::{Edge, RequestId};
+use super::hop::{self, SERVER_TIMING, Took};
 use super::policies::{Policies, RoutePolicy};
 use super::refusal::Fault;
+use super::witness::{Dressed, Witness};
 use super::{Caller, Head, Protocol, Refusal, Scheme, inherit, outward, renew};
 
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
 const PRIORITY: HeaderName = HeaderName::from_static("priority");
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// The page that explains what is said of tokens.
 const HELP: &str = "docs/gate-a-stream.md";
 
@@ -45,20 +46,21 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub fn finish(
     edge: &Edge,
     policies: &Policies,
-    head: &Head,
-    (route, admission): (Option<&RoutePolicy>, Option<&Admission>),
+    head: &mut Head,
+    (route, admitted): (Option<&RoutePolicy>, &Admitted),
     outcome: Result<Answer, Refusal>,
 ) -> Response<Body> {
     let id = edge.request_id();
-    let (answer, reason) = match outcome {
+    let (answer, refusal) = match outcome {
         Ok(answer) => (answer, None),
         Err(refusal) => {
             edge.traffic.refused(refusal.index());
-            (refused(&refusal, head, (route, edge.clock.wall(), &id)), Some(refusal.word()))
+            (refused(&refusal, head, (route, edge.clock.wall(), id)), Some(refusal))
         }
     };
+    let reason = refusal.as_ref().map(Refusal::word);
     // A refusal is nobody's play: it is sent whole, whatever becomes of the session.
-    let admission = admission.filter(|_| reason.is_none());
+    let admission = admitted.admission.as_deref().filter(|_| reason.is_none());
     let Answer { status, mut headers, content, origination, provenance, origin_wait, held, urgency, access } = answer;
     if let Some(provenance) = &provenance {
         trace(policies, head.caller, provenance, &mut headers);
@@ -85,31 +87,52 @@ pub fn finish(
     if let Some((admission, gated)) = gated {
         renew::tell(edge, head, (admission, gated), &mut headers);
     }
-    let waits = [("origin", origin_wait), ("hold", held)];
-    headers.append(SERVER_TIMING, server_timing(edge.clock.now().since(head.received), waits));
+    let took = Took { whole: edge.clock.now().since(head.received), origin: origin_wait, held, origination };
+    if route.is_none_or(|route| route.config.reporting.timing == Timing::Told) {
+        headers.append(SERVER_TIMING, hop::server_timing(&took));
+    }
+    if let Some(route) = route.filter(|_| refusal.is_none()) {
+        hop::tell(edge, policies, (head, route), &took, &mut headers);
+    }
     if route.is_some_and(|route| route.config.live == LiveMode::Auto) {
         prioritise(head, urgency, &mut headers);
     }
-    headers.insert(X_REQUEST_ID, HeaderValue::try_from(&*id).expect("hexadecimal digits are a field value"));
+    headers.insert(X_REQUEST_ID, HeaderValue::try_from(id.to_string()).expect("hexadecimal digits are a field value"));
     match head.caller {
         Caller::Viewer => advertise(policies, head, &mut headers),
         // It would keep it, and say it to each of its viewers.
         Caller::Node(_) => _ = headers.remove(SERVER_TIMING),
     }
+    let dressed = |route| Dressed { route, refusal: refusal.as_ref(), provenance: provenance.as_ref(), held, id };
+    let watcher = admitted.watcher.as_ref();
+    let witness = route.and_then(|route| Witness::of(edge, policies, (head, watcher), &dressed(route)));
+    if let Some(witness) = witness.as_ref().filter(|_| reason.is_none()) {
+        inherit::tell_open(witness, &mut headers);
+    }
     let passage = begun(head, origination, status);
     let traffic = route.map_or(&policies.unrouted, |route| &route.traffic);
     let mut account = Account::open(&edge.clock, head.received, passage, traffic.clone()).whole_at(content.length());
-    if let Some(route) = route {
-        account = account.of_stream(&edge.traffic.streams, route.stream(&head.path));
-    }
+    account = account.witnessed(witness);
     if let Some(log) = &policies.access_log {
-        account = account.logged(log.clone(), line(edge, head, route, (passage, id, reason)));
+        account = account.logged(log.clone(), line(edge, head, route, (passage, id.to_string(), reason)));
+    }
+    if let Some(route) = route {
+        let path = std::mem::take(&mut head.path);
+        let stream = place(&path, route.stream(&path));
+        account = account.of_stream(&edge.traffic.streams, (path, stream));
     }
     let session = admission.map(|admission| Attached::to(&admission.session));
     let mut response = Response::new(Body::new(content, Some(account)).to(session));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// Where in a path a piece of it stands.
+fn place(path: &str, piece: &str) -> Range<usize> {
+    let start = (piece.as_ptr() as usize).checked_sub(path.as_ptr() as usize);
+    let place = start.map(|start| start..start + piece.len());
+    place.filter(|place| path.get(place.clone()) == Some(piece)).unwrap_or_default()
 }
 
 /// A passage of which nothing was sent yet.
@@ -127,6 +150,7 @@ fn begun(head: &Head, origination: Origination, status: StatusCode) -> Passage {
 /// Age, Cache-Status and Via: what this node did with an answer of the origin's.
 fn trace(policies: &Policies, caller: Caller, provenance: &Provenance, headers: &mut HeaderMap) {
     control::strip_targeted(headers);
+    outward::unvary(headers);
     if caller == Caller::Viewer {
         purge::strip_tags(headers);
     }
@@ -137,19 +161,6 @@ fn trace(policies: &Policies, caller: Caller, provenance: &Provenance, headers: 
         CacheStatus { handling: provenance.handling, ttl: provenance.ttl, detail: provenance.detail, key: None };
     status.append(headers, policies.pseudonym.as_str());
     loops::append_via(headers, "1.1", &policies.pseudonym);
-}
-
-/// `edge`: from the request's head to now, without what was waited for; then each wait.
-fn server_timing(took: Duration, waits: [(&str, Option<Duration>); 2]) -> HeaderValue {
-    let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
-    let waited: Duration = waits.iter().filter_map(|(_, wait)| *wait).sum();
-    let mut value = format!("edge;dur={:.1}", milliseconds(took.saturating_sub(waited)));
-    for (name, wait) in waits {
-        if let Some(wait) = wait {
-            _ = write!(value, ", {name};dur={:.1}", milliseconds(wait));
-        }
-    }
-    value.try_into().expect("words and digits are a field value")
 }
 
 /// Every response of a live stream says how urgent it is (RFC 8216bis Appendix B.1): as the viewer wants it, else by
@@ -188,12 +199,12 @@ fn tell_peer(refusal: &Refusal, headers: &mut HeaderMap) {
 }
 
 /// A refusal as JSON, with its stable word. Never cached; scripts may read it.
-fn refused(refusal: &Refusal, head: &Head, (route, wall, id): (Option<&RoutePolicy>, WallTime, &str)) -> Answer {
+fn refused(refusal: &Refusal, head: &Head, (route, wall, id): (Option<&RoutePolicy>, WallTime, RequestId)) -> Answer {
     #[derive(Serialize)]
     struct Problem<'a> {
         reason: &'a str,
         detail: String,
-        request: &'a str,
+        request: String,
         #[serde(flatten)]
         token: Option<OfToken>,
     }
@@ -206,9 +217,6 @@ fn refused(refusal: &Refusal, head: &Head, (route, wall, id): (Option<&RoutePoli
     if let Some(after) = refusal.retry_after() {
         headers.insert(RETRY_AFTER, after.as_secs().into());
     }
-    if *refusal == Refusal::MethodNotAllowed {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
-    }
     let mut status = refusal.status();
     let mut token = None;
     if let Refusal::Token(rejection) | Refusal::TokenAnswer(rejection, _) = refusal {
@@ -217,7 +225,7 @@ fn refused(refusal: &Refusal, head: &Head, (route, wall, id): (Option<&RoutePoli
         }
         token = Some(OfToken::of(rejection, wall));
     }
-    let problem = Problem { reason: refusal.word(), detail: refusal.to_string(), request: id, token };
+    let problem = Problem { reason: refusal.word(), detail: refusal.to_string(), request: id.to_string(), token };
     let content = if head.method == Method::HEAD {
         Content::Empty
     } else {

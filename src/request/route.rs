@@ -17,8 +17,11 @@ use crate::rules::uri;
 
 use super::answer::{Access, Answer};
 use super::authorize::Admission;
+use super::beacon::{self, Beacon};
+use super::cmcd::{self, Said};
 use super::page::Page;
 use super::policies::{NoRoute, Policies, RoutePolicy};
+use super::witness::Watcher;
 use super::{Caller, Head, Refusal, Scheme};
 
 /// How often a request from another node may have passed nodes of this name: once, in another tier or the same region.
@@ -31,6 +34,8 @@ const RESERVED: &str = "/.weir";
 pub enum Target<'a> {
     /// Something that comes from an origin.
     Resource(Resource<'a>),
+    /// What players report.
+    Beacon(Box<Beacon>),
     /// One of the node's own small answers.
     Page(Page),
     /// An answer of the route's that needs nothing further.
@@ -53,6 +58,8 @@ pub struct Resource<'a> {
     pub admission: Option<Arc<Admission>>,
     /// The variants that its viewer is offered.
     pub ladder: Ladder,
+    /// Whose story its request belongs to.
+    pub watcher: Option<Watcher>,
 }
 
 impl Resource<'_> {
@@ -75,21 +82,24 @@ pub struct Entered<'a> {
     pub target: Result<Target<'a>, Refusal>,
     /// What it presents, where its route asks for it.
     pub presented: Option<Box<Presented>>,
+    /// What its player says of itself.
+    pub said: Option<Box<Said>>,
 }
 
 /// What `head` asks for. Carriers are cut first; the lenient form of what is left picks the route, and the route says
 /// how strictly it is to be judged.
 pub fn enter<'a>(policies: &'a Policies, head: &mut Head) -> Entered<'a> {
-    let mut entered = Entered { route: None, target: Err(Refusal::NoRoute), presented: None };
-    entered.target = target(policies, head, (&mut entered.route, &mut entered.presented));
-    entered
+    let said = cmcd::cut(head);
+    let mut entered = Entered { route: None, target: Err(Refusal::NoRoute), presented: None, said: None };
+    entered.target = target(policies, (head, said.as_deref()), (&mut entered.route, &mut entered.presented));
+    Entered { said, ..entered }
 }
 
 /// # Errors
 /// `BadRequest`, `MethodNotAllowed`, `ExpectationFailed`, `MisdirectedHost`, `NoRoute`, `Token`.
 fn target<'a>(
     policies: &'a Policies,
-    head: &mut Head,
+    (head, said): (&mut Head, Option<&Said>),
     (found, presented): (&mut Option<&'a RoutePolicy>, &mut Option<Box<Presented>>),
 ) -> Result<Target<'a>, Refusal> {
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
@@ -104,6 +114,9 @@ fn target<'a>(
     let is_carried = carried.is_some();
     let canonical = canonical(head)?;
     if uri::is_under(&canonical.path, RESERVED) {
+        if let Some(kind) = beacon::Kind::at(&canonical.path) {
+            return Ok(Target::Beacon(Box::new(Beacon::cut(policies, head, (kind, carried)))));
+        }
         return Page::at(&canonical.path).filter(|_| !is_carried).map(Target::Page).ok_or(Refusal::NoRoute);
     }
     let route = policies.route(head.host(), &canonical.path).map_err(|no_route| match no_route {
@@ -115,12 +128,13 @@ fn target<'a>(
         return Err(Refusal::NoRoute);
     }
     *found = Some(route);
-    let redirect = redirect_to_https(policies, route, head, sent.as_deref());
+    let redirect = redirect_to_https(policies, route, head, (sent.as_deref(), said));
     if let Some(gated) = gated {
         let Head { path, query, headers, .. } = head;
         let cut = carrier::cut(carrier::Request { path, query, headers }, carried, &gated.carriers())?;
         *presented = Some(Box::new(cut));
     }
+    let goes_on = said.filter(|said| said.goes_on(route, &mut head.headers));
     let canonical = strictly(route, head)?;
     if gated.is_some() && canonical.path.contains("/.weir/") {
         return Err(Refusal::NoRoute);
@@ -128,7 +142,7 @@ fn target<'a>(
     if let Some(answer) = redirect.or_else(|| preflight(route, head)) {
         return Ok(Target::Answered(Box::new(answer)));
     }
-    let resource = resource(route, head, &canonical)?;
+    let resource = resource(route, head, (&canonical, goes_on))?;
     Ok(Target::Resource(resource))
 }
 
@@ -195,21 +209,48 @@ fn strictly<'h>(route: &RoutePolicy, head: &'h Head) -> Result<uri::Target<'h>, 
 }
 
 /// The object that a canonical target is on a route.
-fn resource<'a>(route: &'a RoutePolicy, head: &Head, canonical: &uri::Target<'_>) -> Result<Resource<'a>, Refusal> {
+fn resource<'a>(
+    route: &'a RoutePolicy,
+    head: &Head,
+    (canonical, goes_on): (&uri::Target<'_>, Option<&Said>),
+) -> Result<Resource<'a>, Refusal> {
     let viewer_authority = head.authority.clone().filter(|_| route.supply.shows_viewer());
     let target = canonical.path_and_query();
     let located = route.supply.locate(&target, viewer_authority.as_deref());
-    let Located { key, upstream } =
+    let Located { key, mut upstream } =
         located.ok_or(Refusal::BadRequest("the request target has octets that a URI may not have"))?;
-    Ok(Resource { route, upstream, viewer_authority, key, target, admission: None, ladder: Ladder::Whole })
+    // The key has nothing of it.
+    let with = goes_on.and_then(|said| said.with(upstream.query()));
+    if let Some(Ok(with)) = with.map(|query| format!("{}?{query}", upstream.path()).parse()) {
+        upstream = with;
+    }
+    Ok(Resource {
+        route,
+        upstream,
+        viewer_authority,
+        key,
+        target,
+        admission: None,
+        ladder: Ladder::Whole,
+        watcher: None,
+    })
 }
 
 /// To where a viewer in cleartext is sent, with all that it brought: `sent` is the path with its carrier.
-fn redirect_to_https(policies: &Policies, route: &RoutePolicy, head: &Head, sent: Option<&str>) -> Option<Answer> {
+fn redirect_to_https(
+    policies: &Policies,
+    route: &RoutePolicy,
+    head: &Head,
+    (sent, said): (Option<&str>, Option<&Said>),
+) -> Option<Answer> {
     if !route.config.https_only || head.scheme == Scheme::Https || head.caller != Caller::Viewer {
         return None;
     }
-    let query = head.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
+    let query = match said {
+        Some(said) => said.with(head.query.as_deref()),
+        None => head.query.clone(),
+    };
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
     let port = policies.doors.https_port.filter(|port| *port != 443).map(|port| format!(":{port}")).unwrap_or_default();
     let location = format!("https://{}{port}{}{query}", head.host(), sent.unwrap_or(&head.path));
     let mut headers = HeaderMap::new();

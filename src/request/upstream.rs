@@ -9,6 +9,7 @@ use crate::cache::{FillEnd, Refused};
 use crate::origin::FetchError;
 use crate::origin::promise::Withdrawn;
 use crate::rules::fields::{encoding, hop, loops};
+use crate::rules::qoe::cmcd;
 
 use super::policies::{Policies, RoutePolicy};
 use super::{Head, Refusal};
@@ -35,10 +36,10 @@ pub fn shared_fields(head: &Head, policies: &Policies, route: &RoutePolicy) -> H
 }
 
 /// Fields on which Vary does not count: Origin, which no shared request carries unless the origin speaks CORS itself and
-/// must see who asks, and those that the operator names.
+/// must see who asks, those by which players tell of themselves, and those that the operator names.
 pub fn unvaried(route: &RoutePolicy) -> Arc<[HeaderName]> {
-    let own = route.cors.is_some().then_some(ORIGIN);
-    own.into_iter().chain(route.config.sharing.ignore_vary.iter().cloned()).collect()
+    let own = route.cors.is_some().then_some(ORIGIN).into_iter().chain(cmcd::FIELDS);
+    own.chain(route.config.sharing.ignore_vary.iter().cloned()).collect()
 }
 
 /// The fields of a request that is passed on for its viewer alone.

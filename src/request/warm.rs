@@ -84,7 +84,7 @@ pub fn follow_routes(edge: &Edge) {
 fn playlist<'a>(edge: &Edge, policies: &'a Policies, head: &mut Head) -> Result<(&'a RoutePolicy, Asked), NotWarmed> {
     let resource = match route::enter(policies, head).target? {
         Target::Resource(resource) => resource,
-        Target::Page(_) | Target::Answered(_) => {
+        Target::Beacon(_) | Target::Page(_) | Target::Answered(_) => {
             return Err(NotWarmed::NotFollowed("the node answers this by itself"));
         }
     };

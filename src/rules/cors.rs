@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, AGE, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, ORIGIN, RETRY_AFTER, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, AGE, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    DATE, ETAG, ORIGIN, RETRY_AFTER, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -33,6 +34,19 @@ const OWN_FIELDS: [HeaderName; 12] = [
     // The token that follows the viewer's own.
     HeaderName::from_static("cta-common-access-token"),
 ];
+
+/// What players say of themselves with every request (CTA-5004-B §3.1): a list of the operator's is not meant to stop
+/// playback.
+const CMCD: [HeaderName; 4] = [
+    HeaderName::from_static("cmcd-request"),
+    HeaderName::from_static("cmcd-object"),
+    HeaderName::from_static("cmcd-status"),
+    HeaderName::from_static("cmcd-session"),
+];
+
+/// What comes with a player's reports.
+const OF_REPORTS: [HeaderName; 4] =
+    [AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName::from_static("cta-common-access-token")];
 
 /// What the operator allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +83,7 @@ pub struct Cors {
     sites: Sites,
     credentials: Credentials,
     allow_headers: Option<HeaderValue>,
+    allow_with_reports: Option<HeaderValue>,
     expose_headers: HeaderValue,
     max_age: HeaderValue,
 }
@@ -99,7 +114,8 @@ impl Cors {
         Ok(Self {
             sites: if is_for_all { Sites::All } else { Sites::Listed(permission.origins.clone().into()) },
             credentials: permission.credentials,
-            allow_headers: Some(&permission.allow_headers).filter(|names| !names.is_empty()).map(names),
+            allow_headers: listed(&permission.allow_headers, &CMCD),
+            allow_with_reports: listed(&permission.allow_headers, &OF_REPORTS),
             expose_headers,
             max_age: HeaderValue::from(permission.max_age.as_secs()),
         })
@@ -120,6 +136,23 @@ impl Cors {
         }
         response.insert(ACCESS_CONTROL_MAX_AGE, self.max_age.clone());
         response
+    }
+
+    /// The fields of the answer to a preflight of a player's reports: they are posted, with a type that needs one.
+    pub fn preflight_of_reports(&self, request: &HeaderMap) -> HeaderMap {
+        let mut response = self.preflight(request);
+        if response.contains_key(ACCESS_CONTROL_ALLOW_METHODS) {
+            response.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
+            if let Some(names) = &self.allow_with_reports {
+                response.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+            }
+        }
+        response
+    }
+
+    /// Whether an answer is allowed to whoever asks.
+    pub fn is_for(&self, request: &HeaderMap) -> bool {
+        self.allow(request, &mut HeaderMap::new())
     }
 
     /// Puts the edge's fields in the place of the origin's on any answer, errors too.
@@ -154,6 +187,11 @@ impl Cors {
         }
         true
     }
+}
+
+/// What the operator lists, and what goes without saying; `None`: whatever is asked for.
+fn listed(own: &[HeaderName], more: &[HeaderName]) -> Option<HeaderValue> {
+    (!own.is_empty()).then(|| names(own.iter().chain(more.iter().filter(|name| !own.contains(name)))))
 }
 
 fn names<'n>(names: impl IntoIterator<Item = &'n HeaderName>) -> HeaderValue {
@@ -320,7 +358,10 @@ mod tests {
         .unwrap();
         let request = headers(&[("origin", LISTED), ("access-control-request-headers", "x-other")]);
         let answer = own.preflight(&request);
-        assert_eq!(field(&answer, "access-control-allow-headers"), Some("range, authorization"));
+        assert_eq!(
+            field(&answer, "access-control-allow-headers"),
+            Some("range, authorization, cmcd-request, cmcd-object, cmcd-status, cmcd-session")
+        );
         let mut response = HeaderMap::new();
         own.apply(&request, &mut response);
         let exposed = field(&response, "access-control-expose-headers").unwrap();

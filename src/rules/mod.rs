@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod caching;
 pub mod cors;
+pub mod delivery;
 pub mod fields;
 pub mod flood;
 pub mod forwarded;

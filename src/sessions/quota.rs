@@ -9,7 +9,7 @@ mod rate;
 mod tests;
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -35,6 +35,10 @@ const AHEAD: Duration = Duration::from_secs(4);
 const BAD_TOKENS: Duration = Duration::from_secs(10);
 /// When to come back after too many reloads were held.
 const HELD: Duration = Duration::from_secs(1);
+/// How many times its rate of bodies a session may send at once: players send one for each event.
+const BEACONS_AT_ONCE: u32 = 5;
+/// The same for reports: a body has five hundred at most.
+const RECORDS_AT_ONCE: u32 = 10;
 /// Shards of what is held.
 const SHARDS: usize = 16;
 
@@ -51,12 +55,23 @@ pub enum Limit {
     SessionHeld,
     /// Bad tokens from an address.
     BadTokens,
+    /// Bodies of reports of a session.
+    SessionBeacons,
+    /// Reports of a session.
+    SessionRecords,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::SessionRequests, Self::AddressRequests, Self::SessionConnections, Self::SessionHeld, Self::BadTokens];
+    pub const ALL: [Self; 7] = [
+        Self::SessionRequests,
+        Self::AddressRequests,
+        Self::SessionConnections,
+        Self::SessionHeld,
+        Self::BadTokens,
+        Self::SessionBeacons,
+        Self::SessionRecords,
+    ];
 
     /// The word in metrics.
     pub const fn word(self) -> &'static str {
@@ -66,6 +81,8 @@ impl Limit {
             Self::SessionConnections => "session-connections",
             Self::SessionHeld => "session-held",
             Self::BadTokens => "bad-tokens",
+            Self::SessionBeacons => "session-beacons",
+            Self::SessionRecords => "session-records",
         }
     }
 }
@@ -169,6 +186,27 @@ impl Quota {
         self.counted(if before < most { Ok(()) } else { Err(Limit::BadTokens.exceeded()(BAD_TOKENS)) })
     }
 
+    /// Counts a body of reports of whoever `sender` stands for.
+    ///
+    /// # Errors
+    /// It sent more than it may, and when to come back.
+    pub fn beacon(&self, sender: impl Hash) -> Result<(), Exceeded> {
+        let rules = self.rules.load();
+        let Some(limiter) = &rules.beacons else { return Ok(()) };
+        self.counted(limiter.take(sender, self.clock.now()).map_err(Limit::SessionBeacons.exceeded()))
+    }
+
+    /// Counts so many reports.
+    ///
+    /// # Errors
+    /// As [`Quota::beacon`].
+    pub fn records(&self, sender: impl Hash, records: usize) -> Result<(), Exceeded> {
+        let rules = self.rules.load();
+        let Some(limiter) = &rules.records else { return Ok(()) };
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        self.counted(limiter.take_many(sender, records, self.clock.now()).map_err(Limit::SessionRecords.exceeded()))
+    }
+
     /// A place for a reload of a session that is to be held.
     ///
     /// # Errors
@@ -270,12 +308,17 @@ struct Rules {
     connections: Option<Sets<Connections>>,
     octets: Option<(Pace, Sets<Paid>)>,
     bad_tokens: Option<Sets<Window>>,
+    beacons: Option<Limiter>,
+    records: Option<Limiter>,
 }
 
 impl Rules {
     fn new(clock: &Clock, limits: &Limits) -> Self {
         let keys = limits.limit_table;
-        let limiter = |rate: Rate| (rate.count > 0).then(|| Limiter::new(clock, rate, keys));
+        let with_burst = |rate: Rate, burst| {
+            (rate.count > 0).then(|| Limiter::new(clock, rate, (rate.count.saturating_mul(burst), keys)))
+        };
+        let limiter = |rate| with_burst(rate, 1);
         let pace = Pace { rate: limits.session_rate, ahead: AHEAD };
         Self {
             session: limiter(limits.requests_per_session),
@@ -283,6 +326,8 @@ impl Rules {
             connections: (limits.connections_per_session > 0).then(|| Sets::new(keys)),
             octets: (pace.rate > 0).then(|| (pace, Sets::new(keys))),
             bad_tokens: (limits.bad_tokens > 0).then(|| Sets::new(keys)),
+            beacons: with_burst(limits.beacons_per_session, BEACONS_AT_ONCE),
+            records: with_burst(limits.records_per_session, RECORDS_AT_ONCE),
             limits: limits.clone(),
         }
     }
@@ -291,7 +336,8 @@ impl Rules {
         let of = |limits: &Limits| {
             let rates = (limits.requests_per_session, limits.requests_per_prefix, limits.session_rate);
             let counts = (limits.connections_per_session, limits.held_per_session, limits.bad_tokens);
-            (rates, counts, limits.prefixes(), limits.limit_table)
+            let beacons = (limits.beacons_per_session, limits.records_per_session);
+            (rates, counts, beacons, limits.prefixes(), limits.limit_table)
         };
         of(&self.limits) != of(new)
     }
@@ -317,7 +363,8 @@ impl Rules {
 
     /// What the tables have displaced, and what they take.
     fn figures(&self) -> (u64, u64) {
-        let limiters = [&self.session, &self.address].map(|limiter| limiter.as_ref().map(Limiter::sets));
+        let limiters = [&self.session, &self.address, &self.beacons, &self.records]
+            .map(|limiter| limiter.as_ref().map(Limiter::sets));
         let all = limiters.into_iter().flatten().map(|sets| (sets.displaced(), sets.octets()));
         let others = [
             self.connections.as_ref().map(|sets| (sets.displaced(), sets.octets())),

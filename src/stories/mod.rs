@@ -4,11 +4,17 @@
 //! Who tells something never waits and never writes what another worker writes: each worker has a ring of its own. One
 //! task on the control thread empties the rings. A player's reports are acknowledged once they are kept.
 
+pub mod fold;
+mod groups;
 pub mod index;
 pub mod live;
+mod metrics;
+pub mod open;
+pub mod snapshot;
+pub mod telling;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,16 +22,18 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, WallTime};
 use crate::journal::NotKept;
-use crate::journal::log::{Class, Log, Numbered, Record};
+use crate::journal::log::{Class, Log, Record, Reply};
 use crate::rules::session::PrintKey;
-use crate::rules::session::SessionId;
-use crate::rules::timeline::event::{Entry, Event, Lost, SCHEMA};
+use crate::rules::timeline::event::{Ended, Entry, Event, Lost, NodeChange, SCHEMA};
 use crate::telemetry::counters::Sharded;
 
+use fold::Folds;
 use index::Index;
 use live::Live;
+use open::OpenSessions;
+use telling::Retention;
 
 /// Rings are emptied at least this often where nobody waits.
 const ROUND: Duration = Duration::from_millis(250);
@@ -41,9 +49,18 @@ pub struct Stories {
     boot: u64,
     number: AtomicU64,
     rings: Sharded<Mutex<Ring>>,
+    /// What went as it should.
+    pub folds: Folds,
+    /// Who watches on open routes.
+    pub open: OpenSessions,
+    /// The second in which was last taken what was added up.
+    folded: AtomicU64,
+    round: AtomicUsize,
     bell: Notify,
     log: Log,
     key: PrintKey,
+    /// For how long entries of routes are kept.
+    retention: Mutex<Retention>,
     /// The figures of this moment.
     pub live: Mutex<Live>,
     /// Which sessions there are, and where their entries are.
@@ -53,7 +70,7 @@ pub struct Stories {
 #[derive(Default)]
 struct Ring {
     entries: Vec<Entry>,
-    replies: Vec<oneshot::Sender<Result<(), NotKept>>>,
+    replies: Vec<Reply>,
     lost: u64,
 }
 
@@ -91,9 +108,14 @@ impl Stories {
             boot,
             number: AtomicU64::new(0),
             rings: Sharded::new(workers),
+            folds: Folds::new(workers),
+            open: OpenSessions::new(0, Duration::ZERO),
+            folded: AtomicU64::new(0),
+            round: AtomicUsize::new(0),
             bell: Notify::new(),
             log,
             key,
+            retention: Mutex::default(),
             live: Mutex::default(),
             index: Mutex::default(),
         }
@@ -102,6 +124,16 @@ impl Stories {
     /// What identifiers of open sessions and views are made with.
     pub fn key(&self) -> &PrintKey {
         &self.key
+    }
+
+    /// What the node calls itself.
+    pub fn name(&self) -> &str {
+        &self.node
+    }
+
+    /// Time, as entries tell it.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Where entries are kept.
@@ -124,11 +156,20 @@ impl Stories {
         ring.entries.push(entry);
     }
 
+    /// Tells that something changed on the node: what, of what, and in a sentence for people.
+    pub fn node(&self, what: &'static str, of: Option<&str>, detail: Option<&str>) {
+        let event =
+            Event::Node(NodeChange { what: what.into(), of: of.map(Into::into), detail: detail.map(Into::into) });
+        self.tell(Entry { at: millis(self.clock.wall()), session: None, route: None, stream: None, event });
+    }
+
     /// Tells what players report; completes when it is kept.
     ///
     /// # Errors
     /// Where it is not: there is no room, or the disk did not take it.
     pub async fn report(&self, entries: Vec<Entry>) -> Result<(), NotKept> {
+        // Better known at once: what is refused is in no figure, and comes again.
+        self.log.takes()?;
         let (reply, answer) = oneshot::channel();
         {
             let mut ring = self.rings.mine().lock();
@@ -152,16 +193,48 @@ impl Stories {
         loop {
             tokio::select! {
                 () = self.bell.notified() => {}
-                () = self.clock.sleep(ROUND) => {}
+                () = self.clock.sleep(ROUND) => self.look_around(),
             }
-            self.round().await;
+            // Whoever waits for the disk, it is not this task: figures go on.
+            self.turn(Vec::new());
         }
     }
 
-    /// Counts, notes and keeps all that was told until now.
+    /// Tells who is over.
+    fn look_around(&self) {
+        let now = self.clock.wall();
+        let step = self.round.fetch_add(1, Relaxed) % open::STEPS;
+        for over in self.open.sweep(step, self.clock.now()) {
+            let ended = Ended { reason: "idle".into(), requests: over.requests(), bytes: over.octets() };
+            let stream = Some(&over.stream).filter(|stream| !stream.is_empty()).cloned();
+            let (session, route) = (Some(over.id), Some(over.route.clone()));
+            self.tell(Entry { at: millis(now), session, route, stream, event: Event::Ended(ended) });
+        }
+    }
+
+    /// Keeps all that there is: the node stops.
+    pub async fn close(&self) {
+        self.keep_with(self.folds.take(), Vec::new());
+        if let Err(why) = self.log.flush().await {
+            tracing::error!(%why, "what viewers experienced last is not kept");
+        }
+    }
+
+    /// Counts, notes and keeps all that was told until now; completes when it is kept, or is not.
     pub async fn round(&self) {
-        let mut entries = Vec::new();
-        let mut replies = Vec::new();
+        let (reply, answer) = oneshot::channel();
+        self.turn(vec![reply]);
+        _ = answer.await;
+    }
+
+    fn turn(&self, replies: Vec<Reply>) {
+        let second = self.clock.wall().since_epoch().as_secs();
+        let is_new = self.folded.swap(second, Relaxed) != second;
+        self.keep_with(if is_new { self.folds.take() } else { Vec::new() }, replies);
+    }
+
+    /// Counts and notes these, and all that was told until now, and hands it to the log.
+    fn keep_with(&self, mut entries: Vec<Entry>, mut replies: Vec<Reply>) {
         let mut lost = 0;
         for ring in self.rings.all() {
             let mut ring = ring.lock();
@@ -169,16 +242,19 @@ impl Stories {
             replies.append(&mut ring.replies);
             lost += std::mem::take(&mut ring.lost);
         }
-        let now = u64::try_from(self.clock.wall().since_epoch().as_millis()).unwrap_or(u64::MAX);
-        if lost > 0 {
-            let event = Event::Lost(Lost { reason: "ring-full".into(), count: lost });
-            entries.push(Entry { at: now, session: None, route: None, stream: None, event });
-        }
+        let now = millis(self.clock.wall());
+        let losses = self.log.take_losses();
+        let losses = losses.each().map(|(why, count)| (why.word(), count)).chain([("ring-full", lost)]);
+        entries.extend(losses.filter(|(_, count)| *count > 0).map(|(reason, count)| {
+            let event = Event::Lost(Lost { reason: reason.into(), count });
+            Entry { at: now, session: None, route: None, stream: None, event }
+        }));
         entries.sort_by_key(|entry| entry.at);
         let from = self.log.figures().next;
         {
             let mut live = self.live.lock();
             let mut index = self.index.lock();
+            entries.retain(|entry| !index.is_of_erased(entry));
             for (number, entry) in (from..).zip(&entries) {
                 live.note(entry);
                 index.note(entry, number);
@@ -186,8 +262,9 @@ impl Stories {
             live.pass(now);
         }
         let records: Vec<_> = entries.iter().map(|entry| self.record(entry)).collect();
-        let kept = if records.is_empty() { Ok(()) } else { self.log.append(records).await };
-        replies.into_iter().for_each(|reply| _ = reply.send(kept));
+        if !records.is_empty() || !replies.is_empty() {
+            self.log.keep(records, replies);
+        }
     }
 
     fn record(&self, entry: &Entry) -> Record {
@@ -215,15 +292,11 @@ impl Stories {
         let line = serde_json::to_vec(&line).expect("entries are JSON");
         Record { session: entry.session, at: entry.at, class, line: Bytes::from(line) }
     }
+}
 
-    /// What is kept of a session, in the order in which it came, with the lines' numbers.
-    ///
-    /// # Errors
-    /// Where the log cannot be read.
-    pub async fn of_session(&self, session: SessionId) -> std::io::Result<Vec<Numbered>> {
-        let from = self.index.lock().first(session).unwrap_or(1);
-        self.log.of_session(session, from).await
-    }
+/// A moment as entries have it.
+pub fn millis(at: WallTime) -> u64 {
+    u64::try_from(at.since_epoch().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The entry that a kept line holds; `None`: it was written by a later version.

@@ -42,6 +42,21 @@ pub enum Value {
     Gauge(f64),
     /// Durations in buckets.
     Durations(DurationsSum),
+    /// Seconds that only grow.
+    Seconds(f64),
+    /// Values in buckets of their own.
+    Buckets(Buckets),
+}
+
+/// Values in buckets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Buckets {
+    /// Their upper bounds; one more holds what is beyond.
+    pub bounds: &'static [f64],
+    /// Values in each bucket, one more than there are bounds.
+    pub counts: Vec<u64>,
+    /// All values together.
+    pub sum: f64,
 }
 
 impl Family {
@@ -109,9 +124,9 @@ impl Collector for Scrape {
         for family in &self.0 {
             let Some(first) = family.samples.first() else { continue };
             let kind = match first.value {
-                Value::Counter(_) => MetricType::Counter,
+                Value::Counter(_) | Value::Seconds(_) => MetricType::Counter,
                 Value::Gauge(_) => MetricType::Gauge,
-                Value::Durations(_) => MetricType::Histogram,
+                Value::Durations(_) | Value::Buckets(_) => MetricType::Histogram,
             };
             let mut metric = encoder.encode_descriptor(family.name, family.help, None, kind)?;
             for sample in &family.samples {
@@ -130,6 +145,11 @@ fn encode(metric: &mut MetricEncoder<'_>, value: &Value) -> fmt::Result {
     match value {
         Value::Counter(value) => metric.encode_counter::<NoLabelSet, u64, u64>(value, None),
         Value::Gauge(value) => metric.encode_gauge(value),
+        Value::Seconds(value) => metric.encode_counter::<NoLabelSet, f64, u64>(value, None),
+        Value::Buckets(Buckets { bounds, counts, sum }) => {
+            let buckets: Vec<_> = bounds.iter().copied().chain([f64::INFINITY]).zip(counts.iter().copied()).collect();
+            metric.encode_histogram::<NoLabelSet>(*sum, counts.iter().sum(), &buckets, None)
+        }
         Value::Durations(sum) => {
             let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
             let buckets: Vec<_> = bounds.zip(sum.buckets).collect();

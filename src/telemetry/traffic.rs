@@ -6,8 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::counters::{Counter, Durations, DurationsSum, Sharded};
+use super::folders::Folders;
 use super::metrics::{Family, Source, Value};
 use super::streams::Streams;
 
@@ -73,11 +76,26 @@ pub struct Passage {
     pub whole: Duration,
 }
 
+/// All that passed, on all routes together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
+pub struct Totals {
+    /// Requests by where their answers came from.
+    pub answers: BTreeMap<&'static str, u64>,
+    /// Requests by protocol.
+    pub protocols: BTreeMap<&'static str, u64>,
+    /// Refusals by their word.
+    pub refusals: BTreeMap<&'static str, u64>,
+    /// Octets of bodies.
+    pub octets: u64,
+}
+
 /// The counters of one route.
 #[derive(Debug)]
 pub struct RouteTraffic {
     shards: Sharded<Shard>,
     has_dropped: AtomicBool,
+    /// Where its streams are.
+    pub folders: Folders,
 }
 
 #[derive(Debug, Default)]
@@ -165,8 +183,10 @@ impl Traffic {
     /// The counters of a route; the number of routes is bounded by the configuration.
     pub fn route(&self, name: &str) -> Arc<RouteTraffic> {
         let mut routes = self.routes.lock();
-        let fresh =
-            || Arc::new(RouteTraffic { shards: Sharded::new(self.workers), has_dropped: AtomicBool::new(false) });
+        let fresh = || {
+            let (shards, has_dropped) = (Sharded::new(self.workers), AtomicBool::new(false));
+            Arc::new(RouteTraffic { shards, has_dropped, folders: Folders::default() })
+        };
         routes.entry(name.to_owned()).or_insert_with(fresh).clone()
     }
 
@@ -214,6 +234,25 @@ impl Traffic {
             }
         }
         family
+    }
+
+    /// All that passed since the node started.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for traffic in self.routes.lock().values() {
+            for (protocol, origination, class) in cells() {
+                let requests = traffic.sum(protocol, |shard| shard.requests[origination as usize][class].value());
+                *totals.answers.entry(origination.label()).or_default() += requests;
+                *totals.protocols.entry(PROTOCOLS[protocol]).or_default() += requests;
+            }
+            let octets = |protocol| traffic.sum(protocol, |shard| shard.octets.value());
+            totals.octets += (0..PROTOCOLS.len()).map(octets).sum::<u64>();
+        }
+        for (index, word) in self.words.iter().enumerate() {
+            let count = self.refusals.all().map(|shard| shard[index].value()).sum();
+            totals.refusals.insert(word, count);
+        }
+        totals
     }
 
     fn refusals(&self) -> Family {

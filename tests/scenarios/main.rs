@@ -9,6 +9,7 @@
 
 mod addresses;
 mod admin;
+mod beacons;
 mod certificates;
 mod coalescing;
 mod continuity;
@@ -31,11 +32,14 @@ mod region;
 mod reload;
 mod revocation;
 mod script;
+mod series;
 mod sharing;
 mod stage;
 mod standards;
 mod storages;
 mod together;
 mod trouble;
+mod uplink;
 mod warm;
 mod window;
+mod witness;

@@ -13,11 +13,11 @@ use tracing::warn;
 
 use crate::clock::Tick;
 use crate::config::Webhook;
-use crate::outbound::addresses::{Addresses, System};
 use crate::outbound::dial::{Dial, DialError};
+use crate::outbound::endpoint::{Endpoint, Proofs, lot};
 use crate::outbound::exchange::{Answered, Bounds, ExchangeError, exchange};
 use crate::outbound::link::Driver;
-use crate::outbound::tls::{Material, TlsClient, TlsSetupError};
+use crate::outbound::tls::{Material, TlsSetupError};
 use crate::rules::session::EventKind;
 
 use super::{Hook, Numbered, Webhooks};
@@ -79,20 +79,11 @@ pub(super) struct Target {
 
 impl Target {
     pub fn new(config: &Webhook) -> Result<Self, TlsSetupError> {
-        let client = config.tls.client.as_ref().map(|pair| (pair.cert.as_path(), pair.key.as_path()));
-        let material = Material::read(config.tls.ca.as_deref(), client)?;
-        let host = config.url.host().unwrap_or_default().trim_matches(['[', ']']);
-        let is_tls = config.url.scheme_str() == Some("https");
-        let name = config.tls.sni.as_deref().unwrap_or(host);
-        let tls = is_tls.then(|| TlsClient::new(&material, name)).transpose()?;
-        let port = config.url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
-        Ok(Self {
-            dial: Dial { addresses: Addresses::new(host, port, Arc::new(System)), tls },
-            key: hmac::Key::new(hmac::HMAC_SHA256, config.secret.reveal().as_bytes()),
-            queue: config.queue,
-            material,
-            config: config.clone(),
-        })
+        let tls = &config.tls;
+        let proofs = Proofs { ca: tls.ca.as_deref(), client: tls.client_files(), name: tls.sni.as_deref() };
+        let Endpoint { dial, material } = Endpoint::new(&config.url, proofs)?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, config.secret.reveal().as_bytes());
+        Ok(Self { dial, key, queue: config.queue, material, config: config.clone() })
     }
 
     pub fn wants(&self, kind: EventKind) -> bool {
@@ -201,7 +192,7 @@ async fn send(webhooks: &Webhooks, hook: &Hook, batch: &[Numbered]) -> bool {
         }
         attempts += 1;
         let now = webhooks.clock.now();
-        let pause = wish.unwrap_or_else(|| pause(attempts, roll()));
+        let pause = wish.unwrap_or_else(|| pause(attempts, lot()));
         if is_last || now + pause > begun + target.config.retry_for {
             return false;
         }
@@ -248,13 +239,6 @@ fn wish(answer: &Answered) -> Option<Duration> {
 fn pause(attempts: u32, roll: u16) -> Duration {
     let whole = FIRST_PAUSE.saturating_mul(1 << (attempts - 1).min(10)).min(LONGEST_PAUSE);
     whole / 2 + whole / 2 * u32::from(roll) / u32::from(u16::MAX)
-}
-
-fn roll() -> u16 {
-    let mut octets = [0; 2];
-    // Without randomness the pause is half as long; that is no reason to stop.
-    _ = aws_lc_rs::rand::fill(&mut octets);
-    u16::from_be_bytes(octets)
 }
 
 #[cfg(test)]

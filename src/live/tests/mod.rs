@@ -270,6 +270,7 @@ fn origin_at(port: u16) -> config::Origin {
 
 fn route() -> Route {
     Route {
+        reporting: crate::config::reports::Reporting::default(),
         name: "live".into(),
         hosts: Vec::new(),
         path: "/".into(),
@@ -295,6 +296,7 @@ fn route() -> Route {
         remove_headers: Vec::new(),
         countries: crate::config::Countries::default(),
         promise: crate::config::Promise::default(),
+        retention: None,
     }
 }
 

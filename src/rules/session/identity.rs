@@ -78,6 +78,24 @@ pub struct Opener<'a> {
     pub user_agent: &'a [u8],
 }
 
+impl Opener<'_> {
+    /// Where it is: what of its address a household or a subscriber of a mobile network shares, the /24 or /56.
+    pub fn place(&self) -> IpAddr {
+        match self.address.to_canonical() {
+            IpAddr::V4(address) => (address & Ipv4Addr::new(255, 255, 255, 0)).into(),
+            IpAddr::V6(address) => (address & Ipv6Addr::from(u128::MAX << 72)).into(),
+        }
+    }
+
+    /// The same as octets.
+    fn octets(&self) -> Vec<u8> {
+        match self.place() {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        }
+    }
+}
+
 /// What a text names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Named {
@@ -131,7 +149,7 @@ impl PrintKey {
             Identity::Token(id) => (b"by token", id.as_bytes()),
             Identity::Octets(hash) => (b"by octets", hash),
         };
-        let place = neighbourhood(opener.address);
+        let place = opener.octets();
         let issuer = issuer.unwrap_or_default().as_bytes();
         SessionId(self.hash([kind, access.as_bytes(), issuer, octets, &place, opener.user_agent]))
     }
@@ -139,8 +157,17 @@ impl PrintKey {
     /// The session of a device on a stream of an open route: nobody says who it is, so it is where it is and what it calls
     /// itself.
     pub fn open_session(&self, route: &str, stream: &str, opener: &Opener<'_>) -> SessionId {
-        let place = neighbourhood(opener.address);
+        let place = opener.octets();
         SessionId(self.hash([b"open", route.as_bytes(), stream.as_bytes(), &place, opener.user_agent]))
+    }
+
+    /// An address on one day, counted from the epoch, as nobody outside reads it; the next day it is another one.
+    pub fn address(&self, address: IpAddr, day: u64) -> SessionId {
+        let octets = match address.to_canonical() {
+            IpAddr::V4(address) => address.octets().to_vec(),
+            IpAddr::V6(address) => address.octets().to_vec(),
+        };
+        SessionId(self.hash([b"address".as_slice(), &day.to_be_bytes(), &octets]))
     }
 
     /// A view of a session: what its player calls it, as nobody outside reads it (CTA-5004-B §7.4).
@@ -161,11 +188,11 @@ impl PrintKey {
     }
 }
 
-/// The /24 or /56 of an address.
-fn neighbourhood(address: IpAddr) -> Vec<u8> {
+/// The /24 or /48 of an address, as it is kept.
+pub fn truncated(address: IpAddr) -> String {
     match address.to_canonical() {
-        IpAddr::V4(address) => (address & Ipv4Addr::new(255, 255, 255, 0)).octets().to_vec(),
-        IpAddr::V6(address) => (address & Ipv6Addr::from(u128::MAX << 72)).octets().to_vec(),
+        IpAddr::V4(address) => format!("{}/24", address & Ipv4Addr::new(255, 255, 255, 0)),
+        IpAddr::V6(address) => format!("{}/48", address & Ipv6Addr::from(u128::MAX << 80)),
     }
 }
 

@@ -123,6 +123,20 @@ pub fn judge_grant(grant: &Grant, facts: &Facts<'_>, now: u64) -> Result<(), Rej
     of_country(grant.countries.as_deref(), facts)
 }
 
+/// Whether a token, which holds, stands for whoever sends this: what it says of address, protocol and country. Nothing is
+/// opened by that, so neither the URI nor the method counts.
+pub fn of_sender(claims: &Claims, facts: &Facts<'_>) -> Result<(), Rejection> {
+    of_address(claims.networks.as_deref(), facts)?;
+    of_protocol(claims, facts)?;
+    of_country(claims.countries.as_deref(), facts)
+}
+
+/// The same of a session.
+pub fn of_grants_sender(grant: &Grant, facts: &Facts<'_>) -> Result<(), Rejection> {
+    of_address(grant.networks.as_deref(), facts)?;
+    of_country(grant.countries.as_deref(), facts)
+}
+
 const OVER: Rejection = Rejection::new(Reason::EntitlementOver, "what the token stands for is over");
 
 /// Expired from `exp` + leeway on, valid from `nbf` − leeway on (RFC 7519 §4.1.4, §4.1.5).

@@ -19,18 +19,21 @@ use crate::sessions::sets::{Print, Remembered, Sets};
 /// How often each of many may do something.
 pub struct Limiter {
     limiter: RateLimiter<Print, Store, Watch, NoOpMiddleware<Tick>>,
+    burst: u32,
     sets: Arc<Sets<Due>>,
 }
 
 impl Limiter {
-    /// At most `rate` for each key, with room for so many keys.
-    pub fn new(clock: &Clock, rate: Rate, keys: usize) -> Self {
+    /// At most `rate` for each key, and `burst` at once, with room for so many keys.
+    pub fn new(clock: &Clock, rate: Rate, (burst, keys): (u32, usize)) -> Self {
         let sets = Arc::new(Sets::new(keys));
         let store = Store { sets: sets.clone(), watch: Watch(clock.clone()), start: clock.now() };
         let count = NonZeroU32::new(rate.count).unwrap_or(NonZeroU32::MIN);
         let every = (rate.per / count.get()).max(Duration::from_nanos(1));
-        let quota = Quota::with_period(every).expect("the period is not zero").allow_burst(count);
-        Self { limiter: RateLimiter::new(quota, store, Watch(clock.clone())), sets }
+        let quota = Quota::with_period(every)
+            .expect("the period is not zero")
+            .allow_burst(NonZeroU32::new(burst).unwrap_or(count));
+        Self { burst, limiter: RateLimiter::new(quota, store, Watch(clock.clone())), sets }
     }
 
     /// Counts one of a key.
@@ -39,6 +42,16 @@ impl Limiter {
     /// It has had its share; how long to wait.
     pub fn take(&self, key: impl Hash, now: Tick) -> Result<(), Duration> {
         self.limiter.check_key(&self.sets.print(key)).map_err(|not| not.wait_time_from(now))
+    }
+
+    /// Counts so many of a key; more than may come at once count as that many.
+    ///
+    /// # Errors
+    /// As [`Limiter::take`].
+    pub fn take_many(&self, key: impl Hash, count: u32, now: Tick) -> Result<(), Duration> {
+        let count = NonZeroU32::new(count.min(self.burst)).unwrap_or(NonZeroU32::MIN);
+        let taken = self.limiter.check_key_n(&self.sets.print(key), count);
+        taken.expect("no more than may come at once").map_err(|not| not.wait_time_from(now))
     }
 
     /// What it remembers.

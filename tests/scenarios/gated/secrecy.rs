@@ -101,6 +101,16 @@ async fn nothing_that_the_node_writes_tells_or_asks_has_a_token_or_a_session() {
                 assert!(text.contains("verdict"), "{text}");
                 told += &text;
             }
+            let stories = stage.node.stories();
+            stories.close().await;
+            let kept = stories.log().read(1, usize::MAX).await.unwrap();
+            assert!(kept.len() > 20, "{}", kept.len());
+            let lines = kept.iter().map(|numbered| String::from_utf8_lossy(&numbered.record.line).into_owned());
+            let lines = lines.collect::<Vec<_>>().join("\n");
+            for hidden in ["127.0.0.1", "token=", "path\"?", "bearer@", "referer"] {
+                assert!(!lines.contains(hidden), "{hidden} in {lines}");
+            }
+            told += &lines;
             secrets.extend(tokens);
             assert_eq!(leaks(&told, &secrets), None, "{told}");
             assert_eq!(leaks(&stream.heard(), &secrets), None, "{}", stream.heard());

@@ -235,7 +235,7 @@ impl Stage {
         match &family.samples[0].value {
             crate::telemetry::metrics::Value::Counter(value) => *value,
             crate::telemetry::metrics::Value::Gauge(value) => *value as u64,
-            crate::telemetry::metrics::Value::Durations(_) => unreachable!("none of these counts durations"),
+            _ => unreachable!("none of these counts durations"),
         }
     }
 }

@@ -1,0 +1,308 @@
+//! The log's files: segments, each named by the number of its first record. Whoever writes one anew gives it a new name,
+//! so that those who read it meanwhile read what they began with, and a process that is killed leaves one of both.
+
+use std::collections::VecDeque;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore};
+use tracing::warn;
+
+use crate::clock::Clock;
+use crate::disk::{Engine, File};
+use crate::journal::NotKept;
+use crate::journal::reader::scan;
+use crate::tasks::Tasks;
+
+use super::loss::Counts;
+use super::read::Hint;
+use super::record::View;
+use super::writer::Queue;
+use super::{Bounds, Figures, Standing};
+
+/// Files of a log that is full. A file is what is thinned, or goes, at once.
+const FILES: u64 = 16;
+
+/// Octets of a file, after which the next one begins.
+const FILE: (u64, u64) = (4 << 10, 64 << 20);
+
+/// Who may read by number at once. More wait.
+const READERS: usize = 8;
+
+/// Who may look through all of it at once: it costs a core for as long as it takes.
+const SCANS: usize = 1;
+
+/// Places that are remembered, where who reads by number goes on.
+pub(super) const HINTS: usize = 32;
+
+/// The log of a folder.
+pub(super) struct Disk {
+    pub folder: PathBuf,
+    pub engine: Engine,
+    pub clock: Clock,
+    pub tasks: Tasks,
+    pub bounds: Bounds,
+    pub state: Mutex<State>,
+    pub queue: Mutex<Queue>,
+    /// There is something to write.
+    pub bell: Notify,
+    /// There is something to sync.
+    pub sync_bell: Notify,
+    /// A file is full.
+    pub full_bell: Notify,
+    /// There is more to read.
+    pub read_bell: Notify,
+    /// What its files take.
+    pub octets: AtomicU64,
+    /// Whether the disk does not take what is written.
+    pub is_failing: AtomicBool,
+    pub counts: Counts,
+    /// One at a time writes files anew.
+    pub upkeep: tokio::sync::Mutex<()>,
+    pub readers: Arc<Semaphore>,
+    pub scans: Arc<Semaphore>,
+}
+
+/// One file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// The number of its first record, as its name and its frames say.
+    pub first: u64,
+    /// How often files were begun or written anew before it: of two with the same first record, the later one counts.
+    pub version: u64,
+    /// Octets up to the end of its last record.
+    pub length: u64,
+    /// Octets that it takes: more, where a write to it failed.
+    pub taken: u64,
+    /// When it began, in milliseconds since the epoch: nothing of an earlier file is later.
+    pub began: u64,
+    /// What has gone from it for want of room.
+    pub thinned: Thinned,
+}
+
+/// What has gone from a file for want of room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Thinned {
+    /// Nothing.
+    No,
+    /// What comes again and again.
+    Intervals,
+    /// That, and what is of one response.
+    Responses,
+}
+
+/// What is where.
+pub(super) struct State {
+    /// The files, in order. The last one stays, whatever it holds: its name says which number is next.
+    pub segments: VecDeque<Segment>,
+    /// Whether the last file is written to.
+    pub is_open: bool,
+    /// The version of the next file.
+    pub version: u64,
+    /// The number behind the last record that was written.
+    pub written: u64,
+    /// The number behind the last record that has reached the disk.
+    pub synced: u64,
+    /// Files with octets that have not reached the disk.
+    pub unsynced: Vec<File>,
+    /// Where those who read by number left off.
+    pub hints: VecDeque<Hint>,
+}
+
+impl State {
+    /// Files that are not written to.
+    pub fn closed(&self) -> usize {
+        self.segments.len() - usize::from(self.is_open)
+    }
+
+    /// The version of a file that begins now.
+    pub fn next_version(&mut self) -> u64 {
+        self.version += 1;
+        self.version - 1
+    }
+
+    /// The number before which all records of a file are.
+    pub fn end(&self, index: usize) -> u64 {
+        self.segments.get(index + 1).map_or(self.written, |next| next.first)
+    }
+}
+
+pub(super) fn path(folder: &Path, first: u64, version: u64) -> PathBuf {
+    folder.join(format!("{first:016x}-{version:08x}.log"))
+}
+
+/// Which file a name says.
+fn named(path: &Path) -> Option<(u64, u64)> {
+    let name = path.file_name()?.to_str()?.strip_suffix(".log")?;
+    let (first, version) = name.split_once('-')?;
+    Some((u64::from_str_radix(first, 16).ok()?, u64::from_str_radix(version, 16).ok()?))
+}
+
+impl Disk {
+    pub fn open(
+        folder: &Path,
+        (engine, clock, tasks): (Engine, Clock, Tasks),
+        bounds: Bounds,
+    ) -> io::Result<Arc<Self>> {
+        fs::DirBuilder::new().recursive(true).create(folder)?;
+        let (segments, version) = segments(folder)?;
+        let next = match segments.back() {
+            Some(last) => ends(folder, *last)?,
+            None => 1,
+        };
+        let octets = segments.iter().map(|segment| segment.taken).sum();
+        let state = State {
+            segments,
+            is_open: false,
+            version,
+            written: next,
+            synced: next,
+            unsynced: Vec::new(),
+            hints: VecDeque::new(),
+        };
+        let disk = Self {
+            folder: folder.to_owned(),
+            engine,
+            clock,
+            tasks,
+            bounds,
+            state: Mutex::new(state),
+            queue: Mutex::new(Queue::from(next)),
+            bell: Notify::new(),
+            sync_bell: Notify::new(),
+            full_bell: Notify::new(),
+            read_bell: Notify::new(),
+            octets: AtomicU64::new(octets),
+            is_failing: AtomicBool::new(false),
+            counts: Counts::default(),
+            upkeep: tokio::sync::Mutex::new(()),
+            readers: Arc::new(Semaphore::new(READERS)),
+            scans: Arc::new(Semaphore::new(SCANS)),
+        };
+        // Files of an earlier process may take more than they may now.
+        disk.full_bell.notify_one();
+        Ok(Arc::new(disk))
+    }
+
+    /// Octets of a file, after which the next one begins.
+    pub fn file(&self) -> u64 {
+        (self.bounds.size / FILES).clamp(FILE.0, FILE.1)
+    }
+
+    /// The present moment, in milliseconds since the epoch.
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.clock.wall().since_epoch().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub fn takes(&self) -> Result<(), NotKept> {
+        match self.is_failing.load(Relaxed) {
+            true => Err(NotKept::Disk),
+            false => self.queue.lock().takes(self.may_wait() / 2),
+        }
+    }
+
+    pub async fn reached(&self, number: u64) {
+        loop {
+            let rung = self.read_bell.notified();
+            tokio::pin!(rung);
+            rung.as_mut().enable();
+            if self.state.lock().synced > number {
+                return;
+            }
+            rung.await;
+        }
+    }
+
+    pub fn figures(&self) -> Figures {
+        let losses = self.counts.losses();
+        let (next, waiting) = self.queue.lock().figures();
+        let standing = if self.is_failing.load(Relaxed) { Standing::Failing } else { Standing::Good };
+        let state = self.state.lock();
+        Figures {
+            kept: self.counts.kept.load(Relaxed),
+            lost: losses.all(),
+            losses,
+            expired: self.counts.expired.load(Relaxed),
+            erased: self.counts.erased.load(Relaxed),
+            octets: self.octets.load(Relaxed),
+            waiting,
+            failures: self.counts.failures.load(Relaxed),
+            standing,
+            next,
+            readable: state.synced,
+            first: state.segments.front().map_or(state.written, |segment| segment.first),
+        }
+    }
+
+    /// How old a file may be that is written to: what is too old goes file by file.
+    pub fn oldest_open(&self) -> Duration {
+        const DAYS: u32 = 32;
+        self.bounds.keep / DAYS
+    }
+}
+
+/// The files of a folder, in order, and the version of the next one. What a process left over that was killed goes.
+fn segments(folder: &Path) -> io::Result<(VecDeque<Segment>, u64)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if let Some(name) = named(&path) {
+            found.push(name);
+        } else if path.extension().is_some_and(|extension| extension == "new") {
+            fs::remove_file(&path)?;
+        }
+    }
+    found.sort_unstable();
+    let version = found.iter().map(|(_, version)| version + 1).max().unwrap_or_default();
+    let mut segments: VecDeque<Segment> = VecDeque::new();
+    for (first, version) in found {
+        if let Some(older) = segments.pop_back_if(|last| last.first == first) {
+            fs::remove_file(path(folder, older.first, older.version))?;
+        }
+        let path = path(folder, first, version);
+        let taken = fs::metadata(&path)?.len();
+        let mut began = segments.back().map_or(0, |earlier| earlier.began);
+        scan(&fs::File::open(&path)?, first, (0, taken), &mut |_, frame| {
+            began = View::of(frame.body).filter(|_| frame.is_whole(first)).map_or(began, |view| view.at.max(began));
+            ControlFlow::Break(())
+        })?;
+        segments.push_back(Segment { first, version, length: taken, taken, began, thinned: Thinned::No });
+    }
+    // A torn tail ends at its last whole record.
+    if let Some(last) = segments.back_mut() {
+        let path = path(folder, last.first, last.version);
+        let whole = whole(&path, *last)?;
+        if whole < last.taken {
+            warn!(file = %path.display(), torn = last.taken - whole, "the tail of the log was torn and is cut");
+            OpenOptions::new().write(true).open(&path)?.set_len(whole)?;
+        }
+        (last.length, last.taken) = (whole, whole);
+    }
+    Ok((segments, version))
+}
+
+/// Octets up to the end of the last whole record.
+fn whole(path: &Path, segment: Segment) -> io::Result<u64> {
+    scan(&fs::File::open(path)?, segment.first, (0, segment.taken), &mut |_, frame| match frame.is_whole(segment.first)
+    {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    })
+}
+
+/// The number behind the last record of a file that is whole.
+fn ends(folder: &Path, segment: Segment) -> io::Result<u64> {
+    let mut next = segment.first;
+    let file = fs::File::open(path(folder, segment.first, segment.version))?;
+    scan(&file, segment.first, (0, segment.length), &mut |_, frame| {
+        next = View::of(frame.body).map_or(next, |view| view.number + 1);
+        ControlFlow::Continue(())
+    })?;
+    Ok(next)
+}

@@ -1,0 +1,315 @@
+//! Writing a log: one task writes all that has come while it last wrote, another sees to it that it reaches the disk.
+//! What the disk does not take waits in bounded memory and is tried again, in a file of its own; whoever asked for an
+//! answer has it long before.
+
+use std::io;
+use std::pin::pin;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tracing::{error, info};
+
+use crate::disk::DiskError;
+use crate::journal::NotKept;
+use crate::journal::appender::Unwritten;
+use crate::journal::files;
+use crate::journal::frame::PREAMBLE;
+use crate::journal::open::{Framed, Open};
+
+use super::Reply;
+use super::disk::{Disk, Segment, State, Thinned, path};
+use super::loss::Loss;
+use super::memory::Records;
+use super::record::{LONGEST_LINE, Numbered, Record};
+
+/// Octets that wait to be written while the disk takes nothing, and the part of what its files may take that they are at
+/// most: they find room there once it does.
+const WAITING: (u64, u64) = (32 << 20, 4);
+
+/// What could not be written is tried again after this.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Whoever waits for a write is told after this that the disk does not take it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What waits to be written.
+pub(super) struct Queue {
+    records: Records,
+    next: u64,
+    replies: Vec<Reply>,
+    /// Who waits for all that was written until now to stand in files that are not written to any more.
+    rolls: Vec<Reply>,
+}
+
+impl Queue {
+    pub fn from(next: u64) -> Self {
+        Self { records: Records::default(), next, replies: Vec::new(), rolls: Vec::new() }
+    }
+
+    pub fn takes(&self, most: u64) -> Result<(), NotKept> {
+        if self.records.octets < most { Ok(()) } else { Err(NotKept::Full) }
+    }
+
+    /// The number of the next record, and octets that wait.
+    pub fn figures(&self) -> (u64, u64) {
+        (self.next, self.records.octets)
+    }
+
+    fn take(&mut self) -> Batch {
+        Batch {
+            records: std::mem::take(&mut self.records),
+            replies: std::mem::take(&mut self.replies),
+            rolls: std::mem::take(&mut self.rolls),
+        }
+    }
+}
+
+/// What is written at once.
+struct Batch {
+    records: Records,
+    replies: Vec<Reply>,
+    rolls: Vec<Reply>,
+}
+
+fn answer(replies: &mut Vec<Reply>, answer: Result<(), NotKept>) {
+    // Whoever asked may have gone.
+    replies.drain(..).for_each(|reply| _ = reply.send(answer));
+}
+
+impl Disk {
+    pub fn keep(&self, records: Vec<Record>, mut replies: Vec<Reply>) {
+        let mut queue = self.queue.lock();
+        for record in records {
+            let number = queue.next;
+            queue.next += 1;
+            if record.line.len() > LONGEST_LINE {
+                self.counts.lose(Loss::TooLong, 1);
+                continue;
+            }
+            queue.records.push(Numbered { number, record });
+        }
+        queue.replies.append(&mut replies);
+        self.let_go(&mut queue);
+        if self.is_failing.load(Relaxed) {
+            // They are tried again all the same; but it may take long.
+            answer(&mut queue.replies, Err(NotKept::Disk));
+        }
+        drop(queue);
+        self.bell.notify_one();
+    }
+
+    /// Octets that may wait to be written.
+    pub fn may_wait(&self) -> u64 {
+        (self.bounds.size / WAITING.1).min(WAITING.0)
+    }
+
+    /// Lets go of what waits where it is too much. Nobody is then told that it is kept.
+    fn let_go(&self, queue: &mut Queue) {
+        let lost = queue.records.make_room(self.may_wait()).all();
+        if lost > 0 {
+            self.counts.lose(Loss::Waiting, lost);
+            answer(&mut queue.replies, Err(NotKept::Full));
+        }
+    }
+
+    fn put_back(&self, records: Records) {
+        let mut queue = self.queue.lock();
+        queue.records.put_back(records);
+        self.let_go(&mut queue);
+    }
+}
+
+/// Who has the file that is written to.
+#[derive(Default)]
+struct Writer {
+    open: Option<Open>,
+}
+
+/// Writes what is appended, for as long as the node runs.
+pub(super) async fn write(disk: &Disk) {
+    let mut writer = Writer::default();
+    loop {
+        if disk.is_failing.load(Relaxed) {
+            tokio::select! {
+                () = disk.bell.notified() => {}
+                () = disk.clock.sleep(AGAIN) => {}
+            }
+        } else {
+            disk.bell.notified().await;
+        }
+        let mut batch = disk.queue.lock().take();
+        let written = {
+            let mut commit = pin!(writer.commit(disk, &batch.records, !batch.rolls.is_empty()));
+            tokio::select! {
+                written = &mut commit => written,
+                () = disk.clock.sleep(PATIENCE) => {
+                    fail(disk, "it does not answer");
+                    answer(&mut batch.replies, Err(NotKept::Disk));
+                    answer(&mut batch.rolls, Err(NotKept::Disk));
+                    answer(&mut disk.queue.lock().replies, Err(NotKept::Disk));
+                    commit.await
+                }
+            }
+        };
+        let outcome = match written {
+            Ok(()) => {
+                disk.counts.kept.fetch_add(batch.records.records.len() as u64, Relaxed);
+                if disk.is_failing.swap(false, Relaxed) {
+                    info!("the log is written again");
+                }
+                Ok(())
+            }
+            Err(why) => {
+                disk.counts.failures.fetch_add(1, Relaxed);
+                fail(disk, &why.to_string());
+                disk.put_back(batch.records);
+                Err(NotKept::Disk)
+            }
+        };
+        answer(&mut batch.replies, outcome);
+        answer(&mut batch.rolls, outcome);
+    }
+}
+
+fn fail(disk: &Disk, why: &str) {
+    if !disk.is_failing.swap(true, Relaxed) {
+        error!(why, "the log cannot be written: what happens now waits in memory, and is lost by a kill");
+    }
+}
+
+impl Writer {
+    async fn commit(&mut self, disk: &Disk, records: &Records, rolls: bool) -> Result<(), Unwritten> {
+        if let (Some(first), Some(last)) = (records.records.front(), records.records.back()) {
+            let length: usize = records.records.iter().map(Framed::size).sum();
+            if disk.octets.load(Relaxed) + length as u64 > disk.bounds.size {
+                disk.full_bell.notify_one();
+                return Err(Unwritten::NoRoom);
+            }
+            let full = disk.file();
+            let mut current = match self.open.take_if(|open| open.length < full) {
+                Some(current) => current,
+                None => self.begin(disk, (first.number, first.record.at)).await?,
+            };
+            let outcome = current.append(&disk.engine, &records.records, &disk.octets).await;
+            disk.state.lock().grew(&current, outcome.is_ok().then_some(last.number + 1));
+            outcome?;
+            disk.sync_bell.notify_one();
+            self.open = Some(current);
+        }
+        if rolls {
+            let (written, is_empty) = disk.state.lock().behind();
+            if !is_empty {
+                self.begin(disk, (written, disk.now_ms())).await.map(|open| self.open = Some(open))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the file that is written to, where there is one, and begins the next.
+    async fn begin(&mut self, disk: &Disk, (first, began): (u64, u64)) -> io::Result<Open> {
+        self.open = None;
+        disk.state.lock().is_open = false;
+        disk.full_bell.notify_one();
+        let version = disk.state.lock().next_version();
+        let length = PREAMBLE as u64;
+        let segment = Segment { first, version, length, taken: length, began, thinned: Thinned::No };
+        let path_ = path(&disk.folder, first, version);
+        let made = disk.tasks.spawn_blocking("log", move || files::create(&path_, first)).await;
+        let file = made.unwrap_or_else(|_| Err(io::Error::other("making a file panicked")))?;
+        let replaced = disk.state.lock().begin(segment);
+        disk.octets.fetch_add(segment.taken, Relaxed);
+        if let Some(replaced) = replaced {
+            disk.octets.fetch_sub(replaced.taken, Relaxed);
+            // Nothing of it counts, as the later one has its name.
+            _ = disk.engine.unlink(path(&disk.folder, replaced.first, replaced.version));
+        }
+        Ok(Open::new(file, first))
+    }
+}
+
+impl State {
+    /// A file begins; one that held nothing gives way to it.
+    fn begin(&mut self, segment: Segment) -> Option<Segment> {
+        let replaced = self.segments.pop_back_if(|last| last.first == segment.first);
+        self.segments.push_back(segment);
+        self.is_open = true;
+        replaced
+    }
+
+    /// The file that is written to has grown, up to a number; `None`: what was written may not stand there.
+    fn grew(&mut self, open: &Open, written: Option<u64>) {
+        let Some(last) = self.segments.back_mut() else { return };
+        last.taken = open.length;
+        match written {
+            Some(written) => {
+                last.length = open.length;
+                self.written = written;
+                if !self.unsynced.last().is_some_and(|file| std::ptr::eq(file.as_ref(), open.file.as_ref())) {
+                    self.unsynced.push(open.file.clone());
+                }
+            }
+            None => self.is_open = false,
+        }
+    }
+
+    /// The number behind the last record, and whether the last file is written to and has none.
+    fn behind(&self) -> (u64, bool) {
+        let is_empty = self.segments.back().is_none_or(|last| last.length <= PREAMBLE as u64);
+        (self.written, is_empty)
+    }
+}
+
+/// Sees to it that what was written reaches the disk, for as long as the node runs.
+pub(super) async fn sync(disk: &Disk) {
+    loop {
+        disk.sync_bell.notified().await;
+        let within = disk.bounds.sync;
+        disk.clock.sleep(within).await;
+        while let Err(why) = sync_now(disk).await {
+            disk.counts.failures.fetch_add(1, Relaxed);
+            error!(%why, "what was written to the log does not reach the disk");
+            disk.clock.sleep(AGAIN).await;
+        }
+    }
+}
+
+async fn sync_now(disk: &Disk) -> Result<(), DiskError> {
+    let (files, written) = {
+        let mut state = disk.state.lock();
+        (std::mem::take(&mut state.unsynced), state.written)
+    };
+    for (index, file) in files.iter().enumerate() {
+        if let Err(error) = disk.engine.sync(file).await {
+            let mut state = disk.state.lock();
+            let later = std::mem::take(&mut state.unsynced);
+            state.unsynced = files[index..].to_vec();
+            state.unsynced.extend(later);
+            return Err(error);
+        }
+    }
+    let mut state = disk.state.lock();
+    state.synced = state.synced.max(written);
+    drop(state);
+    disk.read_bell.notify_waiters();
+    Ok(())
+}
+
+/// Completes when all that was appended until now stands in files that are not written to any more.
+pub(super) async fn roll(disk: &Disk) -> Result<(), NotKept> {
+    let (reply, answer) = oneshot::channel();
+    disk.queue.lock().rolls.push(reply);
+    disk.bell.notify_one();
+    tokio::select! {
+        answer = answer => answer.unwrap_or(Err(NotKept::Stopping)),
+        () = disk.clock.sleep(AGAIN) => Err(NotKept::Disk),
+    }
+}
+
+/// Completes when all that was appended has reached the disk.
+pub(super) async fn flush(disk: &Disk) -> Result<(), NotKept> {
+    let (reply, answer) = oneshot::channel();
+    disk.keep(Vec::new(), vec![reply]);
+    answer.await.unwrap_or(Err(NotKept::Stopping))?;
+    sync_now(disk).await.map_err(|_| NotKept::Disk)
+}

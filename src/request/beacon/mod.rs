@@ -1,0 +1,220 @@
+//! What players report of themselves, in batches: CMCD events (CTA-5004-B §2.2) and the generic beacon.
+//!
+//! A body is answered 204 once what it says is kept, whatever befalls the node then. What is wrong in it is dropped and
+//! counted, piece by piece. Each record goes into the session of whoever sends it, by its credential or its device, and
+//! into no other. Nothing here waits for media, and no media waits for it.
+
+mod body;
+mod records;
+mod whose;
+
+use std::time::Duration;
+
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use crate::journal::NotKept;
+use crate::rules::cors::{Cors, is_preflight};
+use crate::rules::qoe::report::Mode;
+use crate::rules::session::SessionId;
+use crate::rules::timeline::event::Entry;
+use crate::rules::token::carrier::Credential;
+use crate::telemetry::beacons::{Dropped, Outcome};
+
+use super::answer::{Access, Answer};
+use super::edge::Edge;
+use super::policies::{NoRoute, Policies, RoutePolicy};
+use super::{Head, Refusal, Upload};
+use records::Batch;
+use whose::Presenting;
+
+/// When to come back where reports cannot be kept now.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What is kept is kept within this, or it is not known whether it is.
+const KEPT_WITHIN: Duration = Duration::from_secs(10);
+
+/// From so full a ring on, in per cent, bodies of reports that come again and again are put off.
+const BUSY: usize = 80;
+
+/// And from so full a one, all that tell neither a state nor an error.
+const BUSIER: usize = 90;
+
+/// Sent after everything that is played (RFC 9218 §4.1).
+const URGENCY: u8 = 7;
+
+const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
+
+/// What a body holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// CMCD events.
+    Cmcd,
+    /// Generic beacons.
+    Generic,
+}
+
+impl Kind {
+    /// What a reserved path takes.
+    pub fn at(path: &str) -> Option<Self> {
+        match path {
+            "/.weir/cmcd" => Some(Self::Cmcd),
+            "/.weir/beacon" => Some(Self::Generic),
+            _ => None,
+        }
+    }
+
+    const fn mode(self) -> Mode {
+        match self {
+            Self::Cmcd => Mode::Event,
+            Self::Generic => Mode::Beacon,
+        }
+    }
+
+    /// The types of its bodies, the first of them as it should be.
+    const fn types(self) -> &'static [&'static str] {
+        match self {
+            // CTA-5004-A called it otherwise.
+            Self::Cmcd => &["application/cmcd", "text/cmcd"],
+            Self::Generic => &["application/json"],
+        }
+    }
+}
+
+/// A request with reports, of which all carriers were cut.
+pub struct Beacon {
+    kind: Kind,
+    presenting: Presenting,
+}
+
+impl Beacon {
+    /// Cuts what may be a credential of the host's accesses out of a request; `carried` stood in its path.
+    pub fn cut(policies: &Policies, head: &mut Head, (kind, carried): (Kind, Option<Credential>)) -> Self {
+        Self { kind, presenting: Presenting::cut(policies, head, carried) }
+    }
+}
+
+/// The answer to a request with reports, or to the preflight of one.
+///
+/// # Errors
+/// Those of a body that cannot be taken, of a credential that opens nothing, and of limits.
+pub async fn answer(
+    edge: &Edge,
+    policies: &Policies,
+    head: &Head,
+    (beacon, upload): (Beacon, Upload),
+) -> Result<Answer, Refusal> {
+    if is_preflight(&head.method, &head.headers) {
+        let fields = cors(policies, head).map(|cors| cors.preflight_of_reports(&head.headers)).unwrap_or_default();
+        return Ok(Answer { access: Access::Settled, ..Answer::own(StatusCode::NO_CONTENT, fields) });
+    }
+    let taken = take(edge, policies, head, (beacon, upload)).await;
+    let outcome = match &taken {
+        Ok(()) => Outcome::Taken,
+        Err(refusal) if refusal.status() == StatusCode::TOO_MANY_REQUESTS => Outcome::Later,
+        Err(_) => Outcome::Refused,
+    };
+    edge.beacons.answered(outcome, edge.clock.now().since(head.received));
+    taken?;
+    let fields = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static("no-store"))]);
+    Ok(Answer { urgency: Some(URGENCY), ..Answer::own(StatusCode::NO_CONTENT, fields) })
+}
+
+/// Says on an answer that is not to a preflight who may read it: whoever plays from here.
+pub fn share(policies: &Policies, head: &Head, headers: &mut HeaderMap) {
+    if is_preflight(&head.method, &head.headers) {
+        return;
+    }
+    if let Some(cors) = cors(policies, head) {
+        cors.apply(&head.headers, headers);
+    }
+}
+
+/// The rules for other sites: those of the first route of the host that allows the one that asks.
+fn cors<'p>(policies: &'p Policies, head: &Head) -> Option<&'p Cors> {
+    let mut all = routes(policies, head).filter_map(|route| route.cors.as_ref());
+    let first = all.clone().next();
+    all.find(|cors| cors.is_for(&head.headers)).or(first)
+}
+
+fn routes<'p>(policies: &'p Policies, head: &Head) -> impl Iterator<Item = &'p RoutePolicy> + Clone {
+    let host = head.host().to_owned();
+    policies.routes.iter().filter(move |route| route.serves_host(&host))
+}
+
+async fn take(
+    edge: &Edge,
+    policies: &Policies,
+    head: &Head,
+    (beacon, upload): (Beacon, Upload),
+) -> Result<(), Refusal> {
+    let qoe = &policies.config.qoe;
+    if let Err(NoRoute::Host) = policies.route(head.host(), "/") {
+        return Err(Refusal::MisdirectedHost);
+    }
+    if !qoe.enabled || !qoe.intake.beacons {
+        return Err(Refusal::BeaconsOff);
+    }
+    if head.method != Method::POST {
+        return Err(Refusal::BeaconMethod);
+    }
+    let coding = body::coding(&head.headers, beacon.kind.types())?;
+    let sender = beacon.presenting.sender(edge, head)?;
+    sender.may_send(edge, head)?;
+    let _place = edge.beacons.enter().ok_or(Refusal::BeaconsNotKept { retry: RETRY })?;
+    let body = body::read(edge, upload, coding).await?;
+    let batch = Batch::read(edge, &qoe.intake.allow, (beacon.kind, &body))?;
+    sender.may_report(edge, head, &batch)?;
+    put_off(edge, &batch)?;
+    let entries = records::entries(edge, policies, head, (&sender, batch))?;
+    keep(edge, beacon.kind.mode(), entries).await
+}
+
+/// Where more is told than can be kept, what comes again and again waits first, and what tells states and errors last
+/// (CTA-5004-B §6.15: players enlarge their batches).
+fn put_off(edge: &Edge, batch: &Batch) -> Result<(), Refusal> {
+    let may_wait = match edge.stories.pressure() {
+        BUSIER.. => !batch.has(|event| matches!(event, "ps" | "e")),
+        BUSY.. => !batch.has(|event| !matches!(event, "t" | "rr")),
+        _ => false,
+    };
+    if may_wait { Err(Refusal::BeaconsNotKept { retry: RETRY }) } else { Ok(()) }
+}
+
+/// Completes when the entries are kept.
+async fn keep(edge: &Edge, mode: Mode, entries: Vec<Entry>) -> Result<(), Refusal> {
+    let count = entries.len();
+    if count == 0 {
+        return Ok(());
+    }
+    let kept = tokio::select! {
+        kept = edge.stories.report(entries) => kept,
+        () = edge.clock.sleep(KEPT_WITHIN) => Err(NotKept::Disk),
+    };
+    match kept {
+        Ok(()) => {
+            edge.beacons.kept(mode, count);
+            Ok(())
+        }
+        Err(NotKept::Disk | NotKept::Full | NotKept::Stopping) => {
+            edge.beacons.dropped(Dropped::NotKept, count);
+            Err(Refusal::BeaconsNotKept { retry: RETRY })
+        }
+    }
+}
+
+/// Whether a viewer asks that nothing be kept of it but what playback needs (Global Privacy Control).
+pub fn wants_privacy(head: &Head) -> bool {
+    head.headers.get(SEC_GPC).is_some_and(|value| value == "1")
+}
+
+/// Whether a session is among those of which one in so many is kept.
+pub fn is_chosen(session: SessionId, of: u32) -> bool {
+    let [.., a, b, c, d] = session.0;
+    of == 1 || of > 1 && u32::from_be_bytes([a, b, c, d]) % of == 0
+}
+
+/// The node's clock, in milliseconds since the epoch.
+pub fn now(edge: &Edge) -> u64 {
+    u64::try_from(edge.clock.wall().since_epoch().as_millis()).unwrap_or(u64::MAX)
+}

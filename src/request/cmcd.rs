@@ -1,0 +1,152 @@
+//! What players say of themselves with each request (CMCD). It is cut out of the request before anything else is looked
+//! at, so that it names no object, reaches no origin and refuses nothing; what it says is told of the viewer's session.
+
+use http::HeaderMap;
+
+use crate::config::reports::{Cmcd, Kept};
+use crate::rules::qoe::cmcd;
+use crate::rules::qoe::report::{Data, Mode, Report};
+use crate::rules::session::{Opener, SessionId};
+use crate::rules::timeline::event::{Entry, Event};
+use crate::rules::uri;
+use crate::telemetry::beacons::Dropped;
+
+use super::edge::Edge;
+use super::policies::{Policies, RoutePolicy};
+use super::route::Resource;
+use super::{Caller, Head, beacon};
+
+/// What was cut out of a request.
+#[derive(Debug)]
+pub struct Said {
+    /// The parameters as they were sent.
+    parameters: Option<String>,
+    fields: HeaderMap,
+}
+
+/// Cuts all of it out of a request.
+pub fn cut(head: &mut Head) -> Option<Box<Said>> {
+    let is_in_fields = head.headers.keys().any(|name| name.as_str().starts_with("cmcd-"));
+    let parameters = head.query.as_deref().filter(|query| may_have(query)).and_then(parameters);
+    if !is_in_fields && parameters.is_none() {
+        return None;
+    }
+    if parameters.is_some() {
+        let query = head.query.take().unwrap_or_default();
+        head.query = uri::filter_query(&query, |name| !is_parameter(name)).map(Into::into);
+    }
+    let mut fields = HeaderMap::new();
+    for name in cmcd::FIELDS {
+        let lines: Vec<_> = head.headers.get_all(&name).iter().cloned().collect();
+        head.headers.remove(&name);
+        fields.extend(lines.into_iter().map(|line| (name.clone(), line)));
+    }
+    Some(Box::new(Said { parameters, fields }))
+}
+
+/// Whether a query may have a parameter of that name, in whatever writing.
+fn may_have(query: &str) -> bool {
+    query.contains(cmcd::PARAMETER) || query.contains('%')
+}
+
+fn parameters(query: &str) -> Option<String> {
+    let is_one = |pair: &&str| is_parameter(pair.split_once('=').map_or(*pair, |(name, _)| name));
+    let found: Vec<_> = query.split('&').filter(is_one).collect();
+    (!found.is_empty()).then(|| found.join("&"))
+}
+
+fn is_parameter(name: &str) -> bool {
+    name == cmcd::PARAMETER
+        || name.contains('%') && percent_encoding::percent_decode_str(name).eq(cmcd::PARAMETER.bytes())
+}
+
+impl Said {
+    /// A query with it, as it was sent.
+    pub fn with(&self, query: Option<&str>) -> Option<String> {
+        let parts: Vec<_> = query.into_iter().chain(self.parameters.as_deref()).collect();
+        (!parts.is_empty()).then(|| parts.join("&"))
+    }
+
+    /// Puts the fields back where the route passes them on; whether it does.
+    pub fn goes_on(&self, route: &RoutePolicy, headers: &mut HeaderMap) -> bool {
+        let does = route.config.reporting.cmcd == Cmcd::Forward;
+        if does {
+            headers.extend(self.fields.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
+        does
+    }
+}
+
+/// Tells what a request that was let in says.
+pub fn tell(edge: &Edge, policies: &Policies, head: &Head, (resource, said): (&Resource<'_>, &Said)) {
+    let qoe = &policies.config.qoe;
+    let route = resource.route;
+    if !qoe.enabled || head.caller != Caller::Viewer || route.config.reporting.beacons != Kept::All {
+        return;
+    }
+    let stream = route.stream(&head.path);
+    let Some(session) = session(edge, head, resource, stream) else { return };
+    if beacon::wants_privacy(head) {
+        return edge.beacons.dropped(Dropped::Essential, 1);
+    }
+    if !beacon::is_chosen(session, qoe.intake.requests) {
+        return edge.beacons.dropped(Dropped::Sampled, 1);
+    }
+    let Some(mut read) = cmcd::from_request(said.parameters.as_deref(), &said.fields) else { return };
+    read.permit(&qoe.intake.allow);
+    edge.beacons.faults(&read.faults);
+    let view = read.sid.as_deref().map(|sid| edge.stories.key().view(session, sid));
+    if view.is_none() && read.data == Data::default() {
+        return;
+    }
+    let report = Report { mode: Mode::Request, view, record: None, data: read.data };
+    edge.beacons.kept(Mode::Request, 1);
+    edge.stories.tell(Entry {
+        at: beacon::now(edge),
+        session: Some(session),
+        route: Some(route.name.clone()),
+        stream: (!stream.is_empty()).then(|| stream.into()),
+        event: Event::Report(Box::new(report)),
+    });
+}
+
+/// The session of a request: its token's, or that which its device has on an open stream.
+fn session(edge: &Edge, head: &Head, resource: &Resource<'_>, stream: &str) -> Option<SessionId> {
+    if let Some(admission) = &resource.admission {
+        return Some(admission.session.id());
+    }
+    let open = edge.stories.open.of(&opener(head), Some(stream))?;
+    (*open.stream == *stream && *open.route == *resource.route.name).then_some(open.id)
+}
+
+/// Who asks, as far as it can be told without a token.
+pub fn opener(head: &Head) -> Opener<'_> {
+    let user_agent = head.headers.get(http::header::USER_AGENT).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    Opener { address: head.viewer.address.ip(), user_agent }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(query: &str) -> (Option<String>, Option<String>) {
+        let found = Some(query).filter(|query| may_have(query)).and_then(parameters);
+        (found, uri::filter_query(query, |name| !is_parameter(name)).map(Into::into))
+    }
+
+    #[test]
+    fn the_parameter_is_cut_in_whatever_writing_and_nothing_else_is() {
+        let some = |text: &str| Some(text.to_owned());
+        for (query, found, rest) in [
+            ("a=1&b", None, some("a=1&b")),
+            ("CMCD=br%3D1", some("CMCD=br%3D1"), None),
+            ("a=1&CMCD=x&b=%zz", some("CMCD=x"), some("a=1&b=%zz")),
+            ("%43MCD=x&a", some("%43MCD=x"), some("a")),
+            ("CMCD=x&CM%43D=y", some("CMCD=x&CM%43D=y"), None),
+            ("cmcd=x&CMCDs=1&aCMCD=2", None, some("cmcd=x&CMCDs=1&aCMCD=2")),
+            ("CMCD", some("CMCD"), None),
+        ] {
+            assert_eq!(left(query), (found, rest), "{query}");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! What players say in sums and counts, whichever way it comes: with requests or in batches. The two are kept apart by
+//! whoever holds these.
+
+use super::figures::{Figures, Spread};
+use super::playback::{Rates, SILENT_MS};
+use super::report::{Data, ObjectType, Rated};
+use super::sketch::Sketch;
+
+/// A live player that asks for no media for this long is not there any more: three times a target duration of ten seconds.
+pub(super) const SILENT_MEDIA_MS: u64 = 30_000;
+
+/// A minute, in milliseconds.
+const MINUTE_MS: f64 = 60_000.0;
+
+/// An hour, in milliseconds.
+pub const HOUR_MS: f64 = 3_600_000.0;
+
+/// Playing for less than this is left out of ratios.
+pub(super) const PLAYED_MS: u64 = 1_000;
+
+/// Sums and counts that a player tells.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Claims {
+    /// `msd`
+    pub startup: Option<u64>,
+    /// `bsa`
+    starvations: Option<u64>,
+    /// `bsda`
+    starved_all: Option<u64>,
+    /// The sum of `bsd`.
+    starved: Option<u64>,
+    /// `mtp`
+    pub throughput: Fresh,
+    /// `dfa`, the first and the last.
+    frames: Option<[((u64, u64), u64); 2]>,
+}
+
+/// A sketch, and what has come to it since somebody took that.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fresh {
+    taken: Sketch,
+    fresh: Sketch,
+}
+
+impl Fresh {
+    pub(super) fn add(&mut self, value: u64) {
+        self.fresh.add(value, 1);
+    }
+
+    /// All of it.
+    pub(super) fn whole(&self) -> Sketch {
+        let mut whole = self.taken.clone();
+        whole.merge(&self.fresh);
+        whole
+    }
+
+    /// What has come since this was called last.
+    pub(super) fn take(&mut self, into: &mut Sketch) {
+        into.merge(&self.fresh);
+        self.taken.merge(&self.fresh);
+        self.fresh.clear();
+    }
+}
+
+/// Of a list with one number for each type of media, the largest: they run side by side.
+fn largest(rated: &[Rated]) -> Option<u64> {
+    rated.iter().map(|rated| rated.value).max()
+}
+
+impl Claims {
+    /// A report says this at a time.
+    pub(super) fn note(&mut self, data: &Data, ts: u64) {
+        self.startup = self.startup.or(data.msd);
+        self.starvations = self.starvations.max(largest(&data.bsa));
+        self.starved_all = self.starved_all.max(largest(&data.bsda));
+        if let Some(ms) = largest(&data.bsd) {
+            self.starved = Some(self.starved.unwrap_or_default().saturating_add(ms));
+        }
+        if let Some(kbps) = largest(&data.mtp) {
+            self.throughput.add(kbps);
+        }
+        if let Some(count) = data.dfa {
+            let new = ((ts, data.sn.unwrap_or_default()), count);
+            let [first, last] = self.frames.unwrap_or([new; 2]);
+            self.frames = Some([first.min(new), last.max(new)]);
+        }
+    }
+
+    /// The time of rebuffering, as far as sums tell it: that since the session started, else the sum of what was told.
+    pub(super) fn starved(&self) -> Option<u64> {
+        self.starved_all.or(self.starved)
+    }
+
+    /// How often it rebuffered.
+    pub(super) const fn starvations(&self) -> Option<u64> {
+        self.starvations
+    }
+
+    /// Frames that were not shown.
+    pub(super) fn frames(&self) -> Option<u64> {
+        self.frames.map(|[first, last]| last.1.saturating_sub(first.1))
+    }
+}
+
+/// What the node sees of a view: requests, and what comes with them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked {
+    pub claims: Claims,
+    first_playlist: Option<u64>,
+    first_media: Option<u64>,
+    /// The last sign that media is being played.
+    pub last_media: Option<u64>,
+    pub playlists: u64,
+    pub media: u64,
+    pub playing_ms: u64,
+    pub bytes: u64,
+    pub sending_ms: u64,
+    /// Requests that say that the buffer ran dry before them.
+    starved: u64,
+    has_claims: bool,
+    /// Bit rate times duration of pictures and of sound, and the durations.
+    rated: [(u64, u64); 2],
+    rates: Rates,
+    pub switches: (u64, u64),
+    /// How far behind live it is, in milliseconds.
+    pub latency_now: Option<u64>,
+    latency: Sketch,
+}
+
+/// Requests that were answered well.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Passed {
+    /// Requests.
+    pub requests: u64,
+    /// Of these, for playlists.
+    pub playlists: u64,
+    /// Of these, for parts and segments.
+    pub media: u64,
+    /// Octets of bodies.
+    pub bytes: u64,
+    /// Time in which they were sent, in milliseconds.
+    pub sending_ms: u64,
+}
+
+impl Asked {
+    /// Requests were answered by this time.
+    pub(super) fn pass(&mut self, at: u64, passed: &Passed) {
+        self.bytes = self.bytes.saturating_add(passed.bytes);
+        self.sending_ms = self.sending_ms.saturating_add(passed.sending_ms);
+        self.playlists += passed.playlists;
+        if passed.playlists > 0 {
+            self.first_playlist = Some(self.first_playlist.map_or(at, |first| first.min(at)));
+        }
+        if passed.media > 0 {
+            self.media += passed.media;
+            self.play_on(at);
+        }
+    }
+
+    /// Media is being played at this time.
+    fn play_on(&mut self, at: u64) {
+        self.first_media = Some(self.first_media.map_or(at, |first| first.min(at)));
+        let since = self.last_media.map_or(0, |last| at.saturating_sub(last));
+        if since <= SILENT_MEDIA_MS {
+            self.playing_ms += since;
+            if let Some(latency) = self.latency_now {
+                self.latency.add(latency, since);
+            }
+        }
+        self.last_media = self.last_media.max(Some(at));
+    }
+
+    /// A request says this of its player.
+    pub(super) fn note(&mut self, data: &Data, at: u64) {
+        self.has_claims = true;
+        self.claims.note(data, at);
+        self.starved += u64::from(data.bs == Some(true));
+        self.latency_now = data.ltc.or(self.latency_now);
+        let kind = match data.ot {
+            Some(ObjectType::Video | ObjectType::Muxed) => 0,
+            Some(ObjectType::Audio) => 1,
+            _ => return,
+        };
+        let rates = Rates::of(&data.br);
+        let Some(rate) = rates.seen() else { return };
+        let (up, down) = self.rates.change(Rates::of(&[Rated { value: rate.into(), of: data.ot }]));
+        self.switches = (self.switches.0 + up, self.switches.1 + down);
+        if let Some(duration) = data.d {
+            let rated = &mut self.rated[kind];
+            rated.0 = rated.0.saturating_add(u64::from(rate).saturating_mul(duration));
+            rated.1 = rated.1.saturating_add(duration);
+        }
+    }
+
+    /// Bit rate times duration, and the duration: of pictures, else of sound.
+    pub(super) const fn rated(&self) -> (u64, u64) {
+        if self.rated[0].1 > 0 { self.rated[0] } else { self.rated[1] }
+    }
+
+    /// Time of rebuffering.
+    pub(super) fn rebuffer_ms(&self) -> Option<u64> {
+        self.claims.starved()
+    }
+
+    /// Times of rebuffering.
+    pub(super) fn rebuffers(&self) -> Option<u64> {
+        self.claims.starvations().or_else(|| self.has_claims.then_some(self.starved))
+    }
+
+    /// From the first playlist to the end of the first media.
+    pub(super) fn startup(&self) -> Option<u64> {
+        self.first_media?.checked_sub(self.first_playlist?)
+    }
+
+    /// The time of playing: that of asking, without that of rebuffering.
+    pub(super) fn playing(&self) -> u64 {
+        self.playing_ms.saturating_sub(self.rebuffer_ms().unwrap_or_default())
+    }
+
+    /// The throughput of all bodies together, in kilobits per second.
+    fn throughput(&self) -> Option<u64> {
+        self.bytes.saturating_mul(8).checked_div(self.sending_ms)
+    }
+
+    /// All of it as figures; how it began and ended is the caller's.
+    pub(super) fn figures(&self) -> Figures {
+        let mut figures = Figures {
+            startup_ms: self.claims.startup.or_else(|| self.startup()),
+            startup_estimated: self.claims.startup.is_none() && self.startup().is_some(),
+            rebuffer_ms: self.rebuffer_ms(),
+            rebuffers: self.rebuffers(),
+            switches_up: self.switches.0,
+            switches_down: self.switches.1,
+            latency_ms: Spread::of(&self.latency),
+            dropped_frames: self.claims.frames(),
+            // What the node measured itself; what players measure is in what they report.
+            throughput_kbps: self.throughput(),
+            ..Figures::default()
+        };
+        figures.states.playing = self.playing();
+        figures.relate(self.rated());
+        figures
+    }
+}
+
+impl Figures {
+    /// What follows from the others: ratios and rates. `rated`: bit rate times time, and the time.
+    pub(super) fn relate(&mut self, (bits, rated_ms): (u64, u64)) {
+        self.bit_rate_kbps = (rated_ms > 0).then(|| bits as f64 / rated_ms as f64);
+        let playing = self.states.playing;
+        if playing < PLAYED_MS {
+            return;
+        }
+        let each = |count: u64, unit: f64| count as f64 * unit / playing as f64;
+        self.rebuffer_ratio = self.rebuffer_ms.map(|ms| ms as f64 / (ms + playing) as f64);
+        self.rebuffers_per_hour = self.rebuffers.map(|count| each(count, HOUR_MS));
+        self.switches_per_hour = Some(each(self.switches_up + self.switches_down, HOUR_MS));
+        self.dropped_frames_per_minute = self.dropped_frames.map(|count| each(count, MINUTE_MS));
+    }
+}
+
+const _: () = assert!(SILENT_MEDIA_MS < SILENT_MS);

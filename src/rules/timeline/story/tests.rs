@@ -1,0 +1,642 @@
+//! Small histories, each with the cause that it must be told with; and what holds for every history there can be.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::super::event::{
+    Began, Ended, Entry, Event, Fetch, Kind as Asked, Lost, NodeChange, Path, Request, Served, Verdict,
+};
+use super::{Cause, Fault, Kind, Severity, Source, Story, Told, story};
+use crate::rules::qoe::report::{Data, Mode, Rated, Report, State};
+use crate::rules::session::SessionId;
+
+const ME: SessionId = SessionId([7; 12]);
+const OTHER: SessionId = SessionId([8; 12]);
+/// When histories begin: 20:30:00 of some day.
+const EPOCH: u64 = 1_700_000_000_000 / 86_400_000 * 86_400_000 + 73_800_000;
+
+/// A history that is written line by line; times in milliseconds since it began.
+#[derive(Clone, Default)]
+struct History {
+    told: Vec<Told>,
+    node: Option<Arc<str>>,
+    number: u64,
+}
+
+fn history() -> History {
+    History::default()
+}
+
+impl History {
+    fn entry(mut self, at: u64, session: Option<SessionId>, event: Event) -> Self {
+        let node = self.node.clone().unwrap_or_else(|| "edge-1".into());
+        let stream = session.map(|_| "live/one".into());
+        let entry = Entry { at: EPOCH + at, session, route: None, stream, event };
+        self.told.push(Told { node, entry });
+        self
+    }
+
+    fn on(self, node: &str) -> Self {
+        Self { node: Some(node.into()), ..self }
+    }
+
+    fn of_me(self, at: u64, event: Event) -> Self {
+        self.entry(at, Some(ME), event)
+    }
+
+    fn comes(self, at: u64) -> Self {
+        let began = Began { protocol: "h2".into(), tls: true, device: "browser".into(), ..Began::default() };
+        self.of_me(at, Event::Began(began))
+    }
+
+    /// Every second from `from` to `to`, what a player asks for comes in time.
+    fn served(mut self, from: u64, to: u64) -> Self {
+        for at in (from..to).step_by(1_000) {
+            let served = Served {
+                protocol: "h2".into(),
+                requests: 4,
+                playlists: 2,
+                media: 2,
+                hits: 4,
+                bytes: 700_000,
+                first_byte_ms: 8,
+                sending_ms: 60,
+                hold_ms: 480,
+                ..Served::default()
+            };
+            self = self.of_me(at, Event::Served(Box::new(served)));
+        }
+        self
+    }
+
+    fn request(self, at: u64, request: Request) -> Self {
+        let request = Request { kind: Asked::Part, path: "v1/41.mp4".into(), protocol: "h2".into(), ..request };
+        self.of_me(at, Event::Request(Box::new(request)))
+    }
+
+    /// A miss that waited for the origin.
+    fn miss(self, at: u64, wait_ms: u64) -> Self {
+        let fetch = Fetch { id: at, origin: "main".into(), status: Some(200), error: None, wait_ms };
+        let (took_ms, first_byte_ms) = (wait_ms + 20, wait_ms + 2);
+        let request =
+            Request { status: 200, cache: "miss".into(), complete: true, took_ms, first_byte_ms, ..Request::default() };
+        self.request(at, Request { origin: Some(fetch), ..request })
+    }
+
+    /// A miss that the origin failed.
+    fn failed(self, at: u64, error: &str, status: Option<u16>) -> Self {
+        let error: Option<Box<str>> = (!error.is_empty()).then(|| error.into());
+        let reason = error.clone().unwrap_or_else(|| "origin-status".into());
+        let fetch = Fetch { id: at, origin: "main".into(), status, error, wait_ms: 40 };
+        let request = Request { status: 502, reason: Some(reason), fault: Some("origin".into()), ..Request::default() };
+        self.request(at, Request { origin: Some(fetch), complete: true, ..request })
+    }
+
+    fn refused(self, at: u64, status: u16, reason: &str) -> Self {
+        let request = Request { status, reason: Some(reason.into()), cache: "refused".into(), ..Request::default() };
+        self.request(at, Request { complete: true, ..request })
+    }
+
+    fn verdict(self, at: u64, reason: Option<&str>) -> Self {
+        self.of_me(at, Event::Verdict(Verdict { access: "members".into(), reason: reason.map(Into::into) }))
+    }
+
+    fn says(mut self, at: u64, data: Data) -> Self {
+        self.number += 1;
+        let data = Data { ts: data.ts.or(Some(EPOCH + at)), sn: Some(self.number), ..data };
+        let record = Some(format!("{:032x}", self.number).into());
+        self.of_me(at, Event::Report(Box::new(Report { mode: Mode::Event, view: None, record, data })))
+    }
+
+    fn state(self, at: u64, sta: State) -> Self {
+        let data = Data { e: Some("ps".into()), sta: Some(sta), br: kbps(2_500), ..Data::default() };
+        self.says(at, data)
+    }
+
+    /// A player starts and plays.
+    fn plays(self, at: u64) -> Self {
+        self.state(at, State::Starting).state(at + 700, State::Playing)
+    }
+
+    fn stalls(self, from: u64, to: u64) -> Self {
+        self.state(from, State::Rebuffering).state(to, State::Playing)
+    }
+
+    fn path(self, at: u64, rtt_us: u32, (retransmits, throughput_kbps): (u64, Option<u64>)) -> Self {
+        self.of_me(at, Event::Path(Path { rtt_us, retransmits, window: 100_000, throughput_kbps }))
+    }
+
+    fn change(self, at: u64, what: &str, of: &str) -> Self {
+        let of = (!of.is_empty()).then(|| of.into());
+        self.entry(at, None, Event::Node(NodeChange { what: what.into(), of, detail: None }))
+    }
+
+    fn over(self, at: u64, reason: &str) -> Self {
+        self.of_me(at, Event::Ended(Ended { reason: reason.into(), requests: 100, bytes: 1_000_000 }))
+    }
+
+    fn story(&self) -> Story {
+        story(ME, &self.told).expect("something is of this session")
+    }
+}
+
+fn kbps(value: u64) -> Vec<Rated> {
+    vec![Rated { value, of: None }]
+}
+
+/// A viewer who plays for a minute.
+fn minute() -> History {
+    history().comes(0).served(0, 60_000).plays(100)
+}
+
+/// What happened, why it is told to have happened, and a part of the headline.
+fn histories() -> Vec<(&'static str, History, Cause, &'static str)> {
+    let slow = Request { status: 200, complete: true, cache: "hit".into(), first_byte_ms: 4_000, ..Request::default() };
+    let cut = Request { status: 200, complete: false, cache: "hit".into(), ..Request::default() };
+    let lost = Event::Lost(Lost { reason: "ring-full".into(), count: 7 });
+    vec![
+        ("all is well", minute(), Cause::NothingWrong, "Nothing went wrong: 58.2 s played"),
+        ("nobody reports", history().comes(0).served(0, 60_000), Cause::NothingWrong, "says nothing of stalls"),
+        (
+            "the origin is slow for eight seconds",
+            minute().stalls(24_000, 29_000).miss(22_000, 300).miss(29_000, 7_900),
+            Cause::OriginSlow,
+            "Playback stalled for 5.0 s at 20:30:24: origin main was slow, up to 7.9 s for v1/41.mp4 (fault: origin).",
+        ),
+        (
+            "the same, and the player tells of nothing",
+            history().comes(0).served(0, 20_000).miss(28_000, 7_900).served(29_000, 40_000),
+            Cause::OriginSlow,
+            "Delivery was held up for 7.9 s from 20:30:20: origin main was slow, up to 7.9 s",
+        ),
+        ("the origin is slow and nobody stalls", minute().miss(29_000, 2_500), Cause::NothingWrong, "no stall"),
+        (
+            "the origin does not answer in time",
+            minute().stalls(24_000, 30_000).failed(28_000, "origin-timeout", None).miss(29_500, 5_000),
+            Cause::OriginSlow,
+            "origin main was slow",
+        ),
+        (
+            "the origin is down",
+            minute().stalls(24_000, 29_000).failed(25_000, "origin-unreachable", None).failed(
+                26_000,
+                "origin-unreachable",
+                None,
+            ),
+            Cause::OriginDown,
+            "origin main could not be reached",
+        ),
+        (
+            "the origin is known to be down",
+            minute().stalls(24_000, 34_000).change(23_000, "origin-down", "main").change(33_000, "origin-up", "main"),
+            Cause::OriginDown,
+            "Playback stalled for 10.0 s",
+        ),
+        (
+            "the origin answers with errors",
+            minute().stalls(24_000, 29_000).failed(23_000, "", Some(503)).failed(25_000, "", Some(503)),
+            Cause::OriginError,
+            "origin main answered twice with an error (503)",
+        ),
+        (
+            "the playlist stops advancing",
+            minute().stalls(24_000, 29_000).change(21_000, "playlist-late", "v1.m3u8").change(
+                28_500,
+                "playlist-again",
+                "v1.m3u8",
+            ),
+            Cause::PlaylistLate,
+            "the origin's playlist did not advance for 7.5 s",
+        ),
+        (
+            "reloads are held in vain",
+            history().comes(0).served(0, 20_000).refused(26_000, 503, "hold-timeout").refused(
+                32_000,
+                503,
+                "hold-timeout",
+            ),
+            Cause::PlaylistLate,
+            "New media was late",
+        ),
+        (
+            "the token is taken back",
+            minute().refused(60_500, 403, "revoked").refused(61_500, 403, "revoked").over(60_400, "revoked"),
+            Cause::Revoked,
+            "The viewer was shut out at 20:31:00 after 1 min 0 s: the issuer took the session back",
+        ),
+        (
+            "the token is taken back during a stall of the origin's",
+            minute().stalls(24_000, 32_000).miss(32_000, 7_900).verdict(60_500, Some("revoked")),
+            Cause::Revoked,
+            "The viewer was shut out",
+        ),
+        (
+            "the token is an old one",
+            history().comes(0).verdict(0, Some("token-expired")).refused(1, 401, "token-expired"),
+            Cause::TokenExpired,
+            "The viewer was not let in at 20:30:00: the viewer's token had expired (fault: viewer).",
+        ),
+        (
+            "the token runs out while somebody watches",
+            minute().verdict(61_000, Some("token-expired")),
+            Cause::TokenExpired,
+            "shut out at 20:31:01",
+        ),
+        ("there is no token", history().refused(0, 401, "token-missing"), Cause::TokenMissing, "sent no token"),
+        (
+            "the token is for something else",
+            history().verdict(0, Some("uri-out-of-scope")),
+            Cause::TokenRefused,
+            "does not open what was asked for (uri-out-of-scope)",
+        ),
+        (
+            "the issuer signs with a key that nobody knows",
+            history().verdict(0, Some("key-unknown")),
+            Cause::IssuerMismatch,
+            "(fault: issuer)",
+        ),
+        ("no keys", history().refused(0, 503, "keys-unavailable"), Cause::KeysUnavailable, "keys could not be had"),
+        ("paid for is over", minute().over(61_000, "entitlement-over"), Cause::EntitlementOver, "was over"),
+        ("one too many", minute().refused(61_000, 403, "session-limit"), Cause::SessionLimit, "as many sessions"),
+        ("abroad", history().verdict(0, Some("geo-refused")), Cause::PlaceRefused, "(fault: viewer)"),
+        (
+            "a token is renewed late",
+            minute()
+                .verdict(30_200, Some("token-expired"))
+                .verdict(32_100, Some("token-expired"))
+                .verdict(33_000, None),
+            Cause::TokenExpired,
+            "2 requests were refused between 20:30:30 and 20:30:32",
+        ),
+        (
+            "the node is drained",
+            history().comes(0).served(0, 30_000).plays(100).change(30_000, "draining", ""),
+            Cause::NodeDrained,
+            "The viewer was sent away at 20:30:30: node edge-1 was drained (fault: node).",
+        ),
+        (
+            "the node is drained, and another takes over",
+            history()
+                .comes(0)
+                .served(0, 30_000)
+                .plays(100)
+                .change(30_000, "draining", "")
+                .on("edge-2")
+                .comes(33_000)
+                .served(33_000, 60_000)
+                .stalls(31_000, 33_500),
+            Cause::NodeDrained,
+            "node edge-1 was drained",
+        ),
+        (
+            "a drain is taken back",
+            minute().change(30_000, "draining", "").change(31_000, "drain-cancelled", ""),
+            Cause::NothingWrong,
+            "Nothing went wrong",
+        ),
+        (
+            "the node is started anew",
+            history().comes(0).served(0, 30_000).change(32_000, "started", "").served(33_000, 60_000).plays(100),
+            Cause::NodeRestarted,
+            "node edge-1 was started anew",
+        ),
+        (
+            "the node is full",
+            history().refused(0, 503, "node-full"),
+            Cause::NodeOverloaded,
+            "node edge-1 had no room (node-full)",
+        ),
+        (
+            "the node is slow itself",
+            minute().stalls(24_000, 27_000).request(26_000, slow),
+            Cause::NodeOverloaded,
+            "took 4.0 s to answer from its memory",
+        ),
+        (
+            "no route leads there",
+            history().refused(0, 404, "no-route"),
+            Cause::NodeConfiguration,
+            "is not configured for what was asked (no-route)",
+        ),
+        (
+            "the path carries too little",
+            minute().stalls(24_000, 30_000).path(23_000, 90_000, (3, Some(900))).request(25_000, cut),
+            Cause::NetworkSlow,
+            "the network carried 900 kbit/s, and the stream takes 2.5 Mbit/s",
+        ),
+        (
+            "the path loses packets",
+            minute().stalls(24_000, 30_000).path(5_000, 60_000, (2, None)).path(26_000, 180_000, (900, None)),
+            Cause::NetworkLossy,
+            "898 were sent again",
+        ),
+        (
+            "the path is gone for a while",
+            history()
+                .comes(0)
+                .plays(100)
+                .served(0, 20_000)
+                .says(33_000, Data { ts: Some(EPOCH + 22_000), sta: Some(State::Rebuffering), ..Data::default() })
+                .state(33_500, State::Playing)
+                .served(33_000, 60_000),
+            Cause::NetworkDown,
+            "reports came 11.0 s late",
+        ),
+        (
+            "the player stalls though all is there",
+            minute().stalls(24_000, 29_000),
+            Cause::PlayerStalled,
+            "the player stalled by itself, 28 objects of media came in time (fault: player).",
+        ),
+        (
+            "the player gives up though all is there",
+            minute()
+                .says(30_000, Data { sta: Some(State::Failed), ec: vec!["bufferAppend".into()], ..Data::default() }),
+            Cause::PlayerFailed,
+            "The player gave up at 20:30:30 (bufferAppend)",
+        ),
+        (
+            "the player gives up because the origin is down",
+            minute()
+                .failed(25_000, "origin-reset", None)
+                .failed(27_000, "origin-unreachable", None)
+                .failed(29_000, "origin-unreachable", None)
+                .says(30_000, Data { sta: Some(State::Failed), ..Data::default() }),
+            Cause::OriginDown,
+            "The player gave up at 20:30:30: origin main could not be reached",
+        ),
+        (
+            "it takes long to start",
+            history()
+                .comes(0)
+                .state(0, State::Starting)
+                .miss(8_500, 8_400)
+                .state(9_000, State::Playing)
+                .served(9_000, 30_000),
+            Cause::OriginSlow,
+            "Playback took 9.0 s to start",
+        ),
+        (
+            "it never starts",
+            history().comes(0).state(0, State::Starting).failed(3_000, "", Some(500)).failed(9_000, "", Some(500)),
+            Cause::OriginError,
+            "Playback did not start within 9.0 s",
+        ),
+        (
+            "nothing was kept of it",
+            history().plays(0).stalls(5_000, 9_000).entry(6_000, None, lost.clone()),
+            Cause::Unexplained,
+            "and nothing that was kept says why",
+        ),
+        (
+            "an old player says only that it starved",
+            history().comes(0).served(0, 60_000).miss(29_000, 7_900).of_me(
+                29_500,
+                Event::Report(Box::new(Report {
+                    mode: Mode::Request,
+                    view: None,
+                    record: None,
+                    data: Data { bs: Some(true), br: kbps(2_500), ..Data::default() },
+                })),
+            ),
+            Cause::OriginSlow,
+            "Playback stalled at 20:30:29",
+        ),
+    ]
+}
+
+#[test]
+fn every_history_is_told_with_its_cause() {
+    let histories = histories();
+    assert!(histories.len() >= 25);
+    let mut wrong = Vec::new();
+    for (name, history, cause, part) in histories {
+        let story = history.story();
+        if story.cause != cause || !story.headline.contains(part) {
+            wrong.push(format!("{name}: {:?}, not {cause:?} with `{part}`: {}", story.cause, story.headline));
+        }
+        assert_eq!(story.fault, story.cause.fault());
+        assert!(story.headline.ends_with('.') && !story.headline.contains('\n'), "{}", story.headline);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_cause_leaves_its_mark() {
+    for (name, history, cause, _) in histories() {
+        let own = history.told.iter().filter(|told| told.entry.session == Some(ME));
+        let marks = own.fold(super::Marks::default(), |marks, told| marks.and(super::Marks::of(&told.entry)));
+        let of_playlist = cause == Cause::PlaylistLate; // told by a node alone where its player says nothing
+        assert!(marks.may_be(cause) || of_playlist, "{name}: {cause:?}");
+    }
+    assert!(!super::Marks::default().may_be(Cause::Revoked));
+}
+
+#[test]
+fn every_party_is_at_fault_in_one_of_the_histories() {
+    let faults: std::collections::BTreeSet<_> =
+        histories().iter().map(|(_, history, _, _)| format!("{:?}", history.story().fault)).collect();
+    assert_eq!(faults.len(), 7, "{faults:?}");
+}
+
+#[test]
+fn a_players_clock_is_set_right_by_the_report_that_was_fastest() {
+    // The clock is an hour ahead, and the second report waited for nine seconds on its way.
+    let ahead = |at: u64, sta| Data { ts: Some(EPOCH + 3_600_000 + at), sta: Some(sta), ..Data::default() };
+    let told = history()
+        .comes(0)
+        .says(1_050, ahead(1_000, State::Starting))
+        .says(11_000, ahead(2_000, State::Playing))
+        .says(12_040, ahead(12_000, State::Paused));
+    let story = told.story();
+    let states: Vec<_> =
+        story.lines.iter().filter(|line| line.kind == Kind::State).map(|line| line.at - EPOCH).collect();
+    assert_eq!(states, [1_040, 2_040, 12_040]);
+    assert_eq!((story.figures.startup_ms, story.figures.played_ms), (Some(1_000), Some(10_000)));
+}
+
+#[test]
+fn reports_that_came_twice_or_from_another_age_are_counted_and_not_told() {
+    let mut told = minute().says(30_000, Data { ts: Some(EPOCH - 90_000_000), ..Data::default() });
+    told.told.push(told.told[61].clone());
+    told = told.says(31_000, Data::default());
+    let mut gap = told.clone();
+    gap.number += 4;
+    let gap = gap.says(32_000, Data::default()).story();
+    assert_eq!(gap.figures.reports_missing, 4);
+    let story = told.story();
+    assert_eq!((story.figures.reports_dropped, story.figures.reports_missing, story.figures.reports), (2, 0, 3));
+}
+
+#[test]
+fn a_story_holds_nothing_of_others_and_of_nodes_only_what_concerns_it() {
+    let theirs = Event::Verdict(Verdict { access: "members".into(), reason: Some("revoked".into()) });
+    let told = minute()
+        .entry(20_000, Some(OTHER), theirs)
+        .change(20_000, "reloaded", "")
+        .change(200_000, "draining", "")
+        .change(25_000, "sink-down", "main")
+        .on("edge-9")
+        .change(30_000, "draining", "");
+    let story = told.story();
+    let changes: Vec<_> = story.lines.iter().filter(|line| line.kind == Kind::Change).collect();
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    assert_eq!((changes[0].source, changes[0].severity), (Source::Node, Severity::Info));
+    assert_eq!(story.fault, Fault::None);
+    assert!(super::story(SessionId([9; 12]), &told.told).is_none());
+}
+
+#[test]
+fn seconds_that_went_as_they_should_are_one_line() {
+    let story = minute().story();
+    let served: Vec<_> = story.lines.iter().filter(|line| line.kind == Kind::Served).map(|line| &*line.text).collect();
+    assert_eq!(served.len(), 2, "{served:#?}");
+    assert_eq!(
+        served[1],
+        "118 playlists, 118 media objects in 59 s: 39.3 MiB, 236 from memory, first octet within 8 ms, held up to 480 ms"
+    );
+    assert_eq!((story.figures.requests, story.figures.hits, story.figures.media), (240, 240, 120));
+}
+
+#[test]
+fn a_long_story_keeps_what_hurt() {
+    let mut told = history().comes(0);
+    for number in 0..3_000 {
+        told = told.miss(number * 1_000, 10);
+    }
+    let story = told.refused(3_000_500, 403, "revoked").story();
+    assert_eq!((story.lines.len(), story.omitted), (1_000, 2_002));
+    assert_eq!(story.lines.last().map(|line| line.severity), Some(Severity::Error));
+}
+
+#[test]
+fn a_players_words_are_plain_and_short() {
+    let ec = vec!["\u{1b}[2J".repeat(200).into()];
+    let story = minute().says(30_000, Data { e: Some("e".into()), ec, ..Data::default() }).story();
+    let line = story.lines.iter().find(|line| line.kind == Kind::Report).unwrap();
+    assert!(line.text.len() < 320 && !line.text.chars().any(char::is_control), "{line:?}");
+}
+
+#[test]
+fn a_story_is_read_as_it_was_written() {
+    let story = minute().stalls(24_000, 29_000).story();
+    let text = serde_json::to_string(&story).unwrap();
+    assert_eq!(serde_json::from_str::<Story>(&text).unwrap(), story);
+}
+
+fn any_time() -> impl Strategy<Value = u64> {
+    prop_oneof![4 => EPOCH..EPOCH + 100_000, 1 => any::<u64>()]
+}
+
+fn any_word() -> impl Strategy<Value = Box<str>> {
+    let words =
+        ["revoked", "token-expired", "node-full", "origin-timeout", "hold-timeout", "idle", "draining", "started"];
+    let more = ["playlist-late", "playlist-again", "origin-down", "origin-up", "no-such-word", ""];
+    proptest::sample::select([words.as_slice(), &more].concat()).prop_map(Into::into)
+}
+
+fn any_fetch() -> impl Strategy<Value = Fetch> {
+    (any::<u64>(), proptest::option::of(100_u16..600), proptest::option::of(any_word()), any::<u64>())
+        .prop_map(|(id, status, error, wait_ms)| Fetch { id, origin: "main".into(), status, error, wait_ms })
+}
+
+fn any_request() -> impl Strategy<Value = Request> {
+    let numbers = (100_u16..600, any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<bool>());
+    let rest =
+        (proptest::option::of(any_word()), proptest::option::of(any_fetch()), proptest::option::of(any::<u64>()));
+    (numbers, rest).prop_map(|((status, bytes, first_byte_ms, took_ms, hold_ms, complete), (reason, origin, age))| {
+        Request {
+            status,
+            bytes,
+            first_byte_ms,
+            took_ms,
+            hold_ms,
+            complete,
+            reason,
+            origin,
+            playlist_age_ms: age,
+            ..Request::default()
+        }
+    })
+}
+
+fn any_report() -> impl Strategy<Value = Report> {
+    use State::{Ended, Failed, Paused, Playing, Quit, Rebuffering, Seeking, Starting};
+    let states = [Starting, Playing, Rebuffering, Seeking, Paused, Ended, Failed, Quit];
+    let number = || proptest::option::of(any::<u64>());
+    let numbers = (proptest::option::of(any_time()), number(), number(), number(), number());
+    let rest =
+        (proptest::option::of(proptest::sample::select(states.to_vec())), any::<bool>(), any::<bool>(), any::<u8>());
+    (numbers, rest).prop_map(|((ts, sn, br, bsd, dfa), (sta, bs, by_event, view))| {
+        let list = |value: Option<u64>| value.into_iter().map(|value| Rated { value, of: None }).collect();
+        let data = Data { ts, sn, br: list(br), bsd: list(bsd), dfa, sta, bs: Some(bs), ..Data::default() };
+        let mode = if by_event { Mode::Event } else { Mode::Request };
+        Report { mode, view: Some(SessionId([view % 2; 12])), record: None, data }
+    })
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        any_word().prop_map(|word| Event::Verdict(Verdict { access: "a".into(), reason: Some(word) })),
+        any_request().prop_map(|request| Event::Request(Box::new(request))),
+        (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(requests, bytes, first_byte_ms, age)| {
+            let numbers = (requests, bytes, first_byte_ms);
+            let (requests, bytes, first_byte_ms) = numbers;
+            let served =
+                Served { requests, media: requests, bytes, first_byte_ms, sending_ms: age, ..Served::default() };
+            Event::Served(Box::new(Served { playlist_age_ms: Some(age), ..served }))
+        }),
+        any_fetch().prop_map(|fetch| Event::Fetch(Box::new(fetch))),
+        any_report().prop_map(|report| Event::Report(Box::new(report))),
+        (any::<u32>(), any::<u64>(), proptest::option::of(any::<u64>())).prop_map(
+            |(rtt_us, retransmits, throughput_kbps)| {
+                Event::Path(Path { rtt_us, retransmits, window: 0, throughput_kbps })
+            }
+        ),
+        any_word().prop_map(|reason| Event::Ended(Ended { reason, requests: 1, bytes: 1 })),
+        any_word().prop_map(|what| Event::Node(NodeChange { what, of: None, detail: None })),
+        any::<u64>().prop_map(|count| Event::Lost(Lost { reason: "ring-full".into(), count })),
+    ]
+}
+
+fn any_told() -> impl Strategy<Value = Vec<Told>> {
+    let one = (any_time(), proptest::sample::select(vec![Some(ME), Some(ME), Some(OTHER), None]), any_event(), 0..2_u8);
+    let told = one.prop_map(|(at, session, event, node)| {
+        let entry = Entry { at, session, route: None, stream: None, event };
+        Told { node: if node == 0 { "edge-1".into() } else { "edge-2".into() }, entry }
+    });
+    proptest::collection::vec(told, 0..40)
+}
+
+proptest! {
+    #[test]
+    fn any_entries_make_one_story_in_order(told in any_told()) {
+        let has_own = told.iter().any(|told| told.entry.session == Some(ME));
+        let first = story(ME, &told);
+        prop_assert_eq!(first.is_some(), has_own);
+        if let Some(first) = first {
+            prop_assert!(first.lines.is_sorted_by_key(|line| line.at));
+            prop_assert!(!first.headline.is_empty());
+            prop_assert_eq!(story(ME, &told), Some(first));
+        }
+    }
+
+    #[test]
+    fn the_order_in_which_nodes_answer_changes_nothing(told in any_told()) {
+        // What bears one time stays as it came, so every time is made to be there once.
+        let told: Vec<_> = (0..).zip(told).map(|(number, mut told)| {
+            told.entry.at = (told.entry.at / 1_000).saturating_mul(1_000) | number;
+            told
+        }).collect();
+        let at_once = |told: &[Told]| {
+            let mut times: Vec<_> = told.iter().map(|told| told.entry.at).collect();
+            times.sort_unstable();
+            times.dedup();
+            times.len() < told.len() || told.iter().any(|told| matches!(told.entry.event, Event::Report(_)))
+        };
+        prop_assume!(!at_once(&told));
+        let other_way: Vec<_> = told.iter().rev().cloned().collect();
+        prop_assert_eq!(story(ME, &other_way), story(ME, &told));
+    }
+}

@@ -1,0 +1,205 @@
+//! What became of players' reports: bodies by their answer, records by how they came, and what was dropped, by a closed
+//! list of reasons. Nothing that a player writes is a label.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::counters::{Counter, Durations, DurationsSum, Sharded};
+use super::metrics::{Family, Source, Value};
+use crate::rules::qoe::fault::{FAULTS, Fault, Faults};
+use crate::rules::qoe::report::Mode;
+
+/// Bodies that are taken in at once: each has memory of its own.
+const AT_ONCE: usize = 2_048;
+
+/// Why a report that could be read was dropped as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// Its sender has no session here.
+    UnknownViewer,
+    /// Its `ts` is further from the node's clock than any clock is.
+    Clock,
+    /// Its viewer, or its route, wants no more kept than what playback needs.
+    Essential,
+    /// Its route takes no reports.
+    Off,
+    /// It came in cleartext, and its route is served over TLS alone.
+    Cleartext,
+    /// Its session is not among those whose requests are kept.
+    Sampled,
+    /// It was not kept: its player sends it again.
+    NotKept,
+}
+
+impl Dropped {
+    const ALL: [Self; 7] =
+        [Self::UnknownViewer, Self::Clock, Self::Essential, Self::Off, Self::Cleartext, Self::Sampled, Self::NotKept];
+
+    /// The word in metrics.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::UnknownViewer => "unknown-viewer",
+            Self::Clock => "clock",
+            Self::Essential => "essential",
+            Self::Off => "off",
+            Self::Cleartext => "cleartext",
+            Self::Sampled => "sampled",
+            Self::NotKept => "not-kept",
+        }
+    }
+}
+
+/// What was answered to a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was taken in.
+    Taken,
+    /// Its sender is told to wait.
+    Later,
+    /// It was refused.
+    Refused,
+}
+
+impl Outcome {
+    const ALL: [Self; 3] = [Self::Taken, Self::Later, Self::Refused];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Later => "later",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+const MODES: [(Mode, &str); 3] = [(Mode::Request, "request"), (Mode::Event, "event"), (Mode::Beacon, "beacon")];
+
+#[derive(Debug, Default)]
+struct Shard {
+    bodies: [Counter; Outcome::ALL.len()],
+    records: [Counter; MODES.len()],
+    faults: [Counter; FAULTS.len()],
+    dropped: [Counter; Dropped::ALL.len()],
+    took: Durations,
+}
+
+/// What became of players' reports.
+#[derive(Debug)]
+pub struct Beacons {
+    shards: Sharded<Shard>,
+    at_once: AtomicUsize,
+}
+
+/// A body that is taken in; dropping it makes room for another.
+pub struct Place<'b>(&'b Beacons);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.at_once.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Beacons {
+    /// Nothing was reported, to so many workers.
+    pub fn new(workers: usize) -> Self {
+        Self { shards: Sharded::new(workers), at_once: AtomicUsize::new(0) }
+    }
+
+    /// Room for a body; `None`: as many are taken in as may be.
+    pub fn enter(&self) -> Option<Place<'_>> {
+        let place = Place(self);
+        (self.at_once.fetch_add(1, Relaxed) < AT_ONCE).then_some(place)
+    }
+
+    /// A body was answered, so long after its head came.
+    pub fn answered(&self, outcome: Outcome, took: Duration) {
+        let shard = self.shards.mine();
+        shard.bodies[outcome as usize].add(1);
+        shard.took.record(took);
+    }
+
+    /// So many records were kept.
+    pub fn kept(&self, mode: Mode, records: usize) {
+        self.shards.mine().records[place(mode)].add(records as u64);
+    }
+
+    /// So many records that could be read were dropped.
+    pub fn dropped(&self, why: Dropped, records: usize) {
+        self.shards.mine().dropped[why as usize].add(records as u64);
+    }
+
+    /// This could not be read.
+    pub fn faults(&self, faults: &Faults) {
+        let shard = self.shards.mine();
+        faults.iter().for_each(|(fault, count)| shard.faults[fault as usize].add(count.into()));
+    }
+
+    /// Dropped so far, as [`Dropped`] says.
+    pub fn dropped_so_far(&self, why: Dropped) -> u64 {
+        self.sum(|shard| &shard.dropped[why as usize])
+    }
+
+    fn sum(&self, of: impl Fn(&Shard) -> &Counter) -> u64 {
+        self.shards.all().map(|shard| of(shard).value()).sum()
+    }
+}
+
+const fn place(mode: Mode) -> usize {
+    match mode {
+        Mode::Request => 0,
+        Mode::Event => 1,
+        Mode::Beacon => 2,
+    }
+}
+
+impl Source for Beacons {
+    fn families(&self) -> Vec<Family> {
+        let mut bodies = Family::new("weir_beacons", "Bodies of players' reports by what was answered");
+        for outcome in Outcome::ALL {
+            let value = Value::Counter(self.sum(|shard| &shard.bodies[outcome as usize]));
+            bodies = bodies.with(vec![("outcome", outcome.word().to_owned())], value);
+        }
+        let mut records = Family::new("weir_beacon_records", "Reports of players that were kept, by how they came");
+        for (mode, word) in MODES {
+            let value = Value::Counter(self.sum(|shard| &shard.records[place(mode)]));
+            records = records.with(vec![("mode", word.to_owned())], value);
+        }
+        let mut dropped = Family::new("weir_beacons_dropped", "Keys, fields and records of reports that were dropped");
+        let faults = FAULTS.into_iter().map(|fault: Fault| {
+            let count = self.sum(|shard| &shard.faults[fault as usize]);
+            (fault.as_str(), count)
+        });
+        let whole = Dropped::ALL.into_iter().map(|why| (why.word(), self.dropped_so_far(why)));
+        for (word, count) in faults.chain(whole) {
+            dropped = dropped.with(vec![("reason", word.to_owned())], Value::Counter(count));
+        }
+        let mut sum = DurationsSum::default();
+        self.shards.all().for_each(|shard| shard.took.add_to(&mut sum));
+        let took = Family::new("weir_beacon_seconds", "From the head of a body of reports to its answer");
+        vec![bodies, records, dropped, took.with(Vec::new(), Value::Durations(sum))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_own_word() {
+        let words = FAULTS.iter().map(|fault| fault.as_str()).chain(Dropped::ALL.iter().map(|why| why.word()));
+        let mut words: Vec<_> = words.collect();
+        let all = words.len();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), all);
+    }
+
+    #[test]
+    fn as_many_bodies_are_taken_in_as_may_be() {
+        let beacons = Beacons::new(1);
+        let places: Vec<_> = std::iter::from_fn(|| beacons.enter()).take(AT_ONCE + 1).collect();
+        assert_eq!(places.len(), AT_ONCE);
+        drop(places);
+        assert!(beacons.enter().is_some());
+    }
+}
