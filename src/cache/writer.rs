@@ -14,12 +14,11 @@ use bytes::Bytes;
 
 use crate::clock::Tick;
 use crate::rules::caching::Freshness;
-use crate::rules::timeline::event::Fetch;
 
 use super::arrival::Response;
 use super::audience::Audience;
 use super::failure::{FillEnd, FillFailure, Refused};
-use super::fill::{Fill, Helm};
+use super::fill::{Fill, Helm, Transmission};
 use super::memory::{Charge, Kind, chunk, chunk_weight};
 use super::object::{Object, ResponseHead};
 
@@ -142,9 +141,9 @@ struct Run {
 }
 
 impl FillWriter {
-    /// It comes by this request upstream: told to all who read it.
-    pub fn came_by(&self, fetch: Fetch) {
-        *self.helm.fill.fetch.lock() = Some(Arc::new(fetch));
+    /// It comes by this transmission: told to all who read it while it arrives.
+    pub fn comes_by(&self, transmission: Transmission) {
+        *self.helm.fill.transmission.lock() = transmission;
     }
 
     pub(super) fn new(helm: Helm) -> Self {

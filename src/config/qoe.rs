@@ -18,6 +18,8 @@ pub struct Qoe {
     pub addresses: Addresses,
     /// A session of an open route ends when nothing was asked for this long.
     pub session_idle: Duration,
+    /// Whether players are told of each transmission (CMSD).
+    pub cmsd: bool,
     /// How many sessions are found without their identifier: the last ones.
     pub sessions: usize,
     /// What is taken of players' reports.
@@ -54,6 +56,7 @@ impl Default for Qoe {
             enabled: true,
             addresses: Addresses::Truncated,
             session_idle: Duration::from_secs(60),
+            cmsd: true,
             sessions: 100_000,
             intake: Intake::default(),
             sinks: Vec::new(),
@@ -75,12 +78,14 @@ pub(super) fn qoe(section: Option<Section<'_>>, base: &Path) -> Qoe {
     let enabled = section.value("enabled").and_then(|value| value.flag()).unwrap_or(default.enabled);
     let addresses = section.value("addresses").and_then(|value| value.choice(&ADDRESSES));
     let idle = section.value("session_idle").and_then(|value| value.time(ms(1_000..3_600_000)));
+    let cmsd = section.value("cmsd").and_then(|value| value.flag()).unwrap_or(default.cmsd);
     let sessions = section.value("sessions").and_then(|value| value.count(1_000..=10_000_000));
     let intake = reports::intake(&mut section);
     let sinks = sinks::sinks(section.table("sinks"), base);
     section.finish();
     Qoe {
         enabled,
+        cmsd,
         intake,
         addresses: addresses.unwrap_or(default.addresses),
         session_idle: idle.unwrap_or(default.session_idle),

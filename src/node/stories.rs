@@ -12,7 +12,7 @@ use crate::rules::session::PrintKey;
 use crate::stories::live::Bounds;
 use crate::stories::{Names, Stories};
 
-use super::Shared;
+use super::{Shared, witness};
 
 /// What a log in memory takes of what one on disk would.
 const IN_MEMORY: u64 = 16;
@@ -41,6 +41,7 @@ pub(super) const fn bounds(config: &Config) -> Bounds {
 /// Starts what keeps them in order until the node has stopped.
 pub(super) fn keep_up(shared: &Arc<Shared>) {
     shared.keep("stories", Box::pin(shared.edge.stories.clone().keep()));
+    witness::keep_up(shared);
     shared.keep("remembering sessions", Box::pin(shared.edge.stories.clone().remember()));
     shared.keep("letting go of sessions", Box::pin(shared.edge.stories.clone().let_go()));
 }

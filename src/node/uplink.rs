@@ -37,8 +37,8 @@ pub(super) async fn flush(shared: &Shared) {
     let (clock, stories) = (&shared.clock, &shared.edge.stories);
     let until = clock.now() + region::FAREWELL;
     let kept = async {
+        stories.close().await;
         // Whether it is kept or not, it is all that there is.
-        _ = stories.report(Vec::new()).await;
         _ = stories.log().flush().await;
     };
     tokio::select! {
