@@ -18,6 +18,7 @@ use crate::origin::Order;
 use crate::request::explain::{self, Explanation};
 use crate::request::held::{FillInProgress, Stored, StoredVariant};
 use crate::request::warm::{self, NotWarmed};
+use crate::rules::timeline::story::Story;
 
 use super::dashboard::{self, Moment};
 use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
@@ -28,6 +29,7 @@ use super::status::{
     PlaylistStatus, Problem, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, SessionsStatus, Status,
     StreamStatus, WorkerHealth,
 };
+use super::story::{self, Entries, Erased, Found, OthersAnswer, SessionRow};
 use super::{Admin, Command, Guard, guard};
 
 /// The description of the API.
@@ -47,6 +49,10 @@ use super::{Admin, Command, Guard, guard};
         session::one,
         session::counts,
         dashboard::live,
+        story::story,
+        story::entries,
+        story::others,
+        story::erase,
         drain,
         order_origin
     ),
@@ -82,6 +88,12 @@ use super::{Admin, Command, Guard, guard};
         SessionStatus,
         SessionCounts,
         Moment,
+        SessionRow,
+        Found,
+        Story,
+        Entries,
+        OthersAnswer,
+        Erased,
         SessionsStatus,
         JournalStatus,
         Drain,
@@ -113,7 +125,10 @@ pub fn router(admin: Admin, guard: Guard) -> Router {
             .route("/purge", post(purge::order))
             .route("/revoke", post(revoke::order))
             .route("/sessions", get(session::counts))
-            .route("/sessions/{id}", get(session::one))
+            .route("/sessions/{id}", get(session::one).delete(story::erase))
+            .route("/sessions/{id}/story", get(story::story))
+            .route("/sessions/{id}/entries", get(story::entries))
+            .route("/sessions/{id}/others", get(story::others))
             .route("/drain", post(drain))
             .route("/origins/{name}", post(order_origin))
             .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, "application/json")], openapi()) }));
@@ -122,7 +137,7 @@ pub fn router(admin: Admin, guard: Guard) -> Router {
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "no-such-page", "see /openapi.json for what there is") })
         .method_not_allowed_fallback(|| async {
             let answer = problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "see /openapi.json");
-            ([(ALLOW, "GET, POST")], answer).into_response()
+            ([(ALLOW, "GET, POST, DELETE")], answer).into_response()
         })
         .layer(middleware::from_fn_with_state(guard, guard::check))
         .with_state(admin)

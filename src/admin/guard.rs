@@ -135,6 +135,9 @@ fn role(method: &Method, path: &str) -> Role {
     if matches!(*method, Method::GET | Method::HEAD) {
         return Role::View;
     }
+    if *method == Method::DELETE && path.starts_with("/sessions/") {
+        return Role::Erase;
+    }
     let is_at =
         |order: &&(&str, Role)| path.strip_prefix(order.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     ORDERS.iter().find(is_at).map_or(Role::Operate, |(_, role)| *role)
@@ -173,7 +176,7 @@ mod tests {
 
     #[test]
     fn each_order_needs_its_own_role() {
-        let all = [Role::View, Role::Operate, Role::Purge, Role::Revoke, Role::Release];
+        let all = [Role::View, Role::Operate, Role::Purge, Role::Revoke, Role::Release, Role::Erase];
         for (method, path, needed) in [
             (Method::GET, "/status", Role::View),
             (Method::HEAD, "/metrics", Role::View),
@@ -185,6 +188,8 @@ mod tests {
             (Method::POST, "/drain", Role::Operate),
             (Method::POST, "/origins/main", Role::Operate),
             (Method::DELETE, "/anything", Role::Operate),
+            (Method::GET, "/sessions/0123/story", Role::View),
+            (Method::DELETE, "/sessions/0123", Role::Erase),
         ] {
             assert_eq!(role(&method, path), needed, "{method} {path}");
             for only in all {

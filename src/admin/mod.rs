@@ -9,6 +9,7 @@ mod purge;
 mod revoke;
 mod session;
 mod status;
+mod story;
 
 use std::sync::Arc;
 use std::time::Duration;

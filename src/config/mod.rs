@@ -445,6 +445,8 @@ pub struct Route {
     pub promise: Promise,
     /// What is taken of players' reports, and passed on.
     pub reporting: reports::Reporting,
+    /// For how long what happens on it is kept, where that is shorter than for all.
+    pub retention: Option<Duration>,
 }
 
 pub use crate::rules::admission::country::Countries;
@@ -581,6 +583,8 @@ pub enum Role {
     Revoke,
     /// Change what a class of streams is served by.
     Release,
+    /// Erase what is kept of viewers, of the accesses that the token names.
+    Erase,
 }
 
 /// `[metrics]`

@@ -20,6 +20,10 @@ pub struct Qoe {
     pub addresses: Addresses,
     /// A session of an open route ends when nothing was asked for this long.
     pub session_idle: Duration,
+    /// Whether players are told of each transmission (CMSD).
+    pub cmsd: bool,
+    /// How many sessions are found without their identifier: the last ones.
+    pub sessions: usize,
     /// What is taken of players' reports.
     pub intake: Intake,
     /// Whom it is told.
@@ -56,6 +60,8 @@ impl Default for Qoe {
             enabled: true,
             addresses: Addresses::Truncated,
             session_idle: Duration::from_secs(60),
+            cmsd: true,
+            sessions: 100_000,
             intake: Intake::default(),
             sinks: Vec::new(),
         }
@@ -88,14 +94,18 @@ pub(super) fn qoe(section: Option<Section<'_>>, base: &Path) -> Qoe {
     let enabled = section.value("enabled").and_then(|value| value.flag()).unwrap_or(default.enabled);
     let addresses = section.value("addresses").and_then(|value| value.choice(&ADDRESSES));
     let idle = section.value("session_idle").and_then(|value| value.time(ms(1_000..3_600_000)));
+    let cmsd = section.value("cmsd").and_then(|value| value.flag()).unwrap_or(default.cmsd);
+    let sessions = section.value("sessions").and_then(|value| value.count(1_000..=10_000_000));
     let intake = reports::intake(&mut section);
     let sinks = sinks::sinks(section.table("sinks"), base);
     section.finish();
     Qoe {
         enabled,
+        cmsd,
         intake,
         addresses: addresses.unwrap_or(default.addresses),
         session_idle: idle.unwrap_or(default.session_idle),
+        sessions: sessions.map_or(default.sessions, |most| usize::try_from(most).unwrap_or(usize::MAX)),
         sinks,
     }
 }

@@ -67,6 +67,7 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let (countries, countries_place) = capacity::countries(section.value("countries"));
     let promise = capacity::promise(&mut section);
     let reporting = reports::reporting(&mut section);
+    let retention = section.value("retention").and_then(|value| value.time(ms(60_000..400 * DAY_MS)));
     let place = section.place.clone();
     section.finish();
     let (origins, weights): (Vec<Value<'_>>, Vec<Option<u32>>) = choices(origins).into_iter().unzip();
@@ -101,6 +102,7 @@ fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
         countries,
         promise,
         reporting,
+        retention,
     };
     let (name, path) = (name.map(|name| name.place), typed_path.map(|path| path.place));
     let countries = countries_place;

@@ -190,12 +190,13 @@ pub(super) fn admin(section: Option<Section<'_>>, base: &Path, defined: &[access
 }
 
 /// What roles are called.
-const ROLES: [(&str, Role); 5] = [
+const ROLES: [(&str, Role); 6] = [
     ("view", Role::View),
     ("revoke", Role::Revoke),
     ("purge", Role::Purge),
     ("operate", Role::Operate),
     ("release", Role::Release),
+    ("erase", Role::Erase),
 ];
 
 fn admin_token(mut section: Section<'_>, base: &Path, defined: &[&str]) -> Option<AdminToken> {
@@ -213,9 +214,10 @@ fn admin_token(mut section: Section<'_>, base: &Path, defined: &[&str]) -> Optio
     }
     let typed = list.len();
     let roles: Vec<Role> = list.iter().filter_map(|role| role.choice(&ROLES)).collect();
-    if let Some(value) = access.as_ref().filter(|_| !roles.contains(&Role::Revoke) && roles.len() == typed) {
+    let may_end = roles.contains(&Role::Revoke) || roles.contains(&Role::Erase);
+    if let Some(value) = access.as_ref().filter(|_| !may_end && roles.len() == typed) {
         let complaint = Complaint::new("`access` says whose sessions a token may end, and this one may end none");
-        value.place.warn(complaint.remedy("add the role \"revoke\", or leave the key out"));
+        value.place.warn(complaint.remedy("add the role \"revoke\" or \"erase\", or leave the key out"));
     }
     let access = access.map(|value| accesses(&value, defined));
     Some(AdminToken { secret: secret?, roles, access: access.unwrap_or_default() })

@@ -21,7 +21,7 @@ use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
 
 use super::doors::Doors;
-use super::{Shared, access, disk, journals, limits, memory, region, sessions, streams, uplink};
+use super::{Shared, access, disk, journals, limits, memory, region, sessions, streams, uplink, witness};
 
 /// A worker whose loop takes longer than this to answer is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -196,6 +196,7 @@ impl Source for Metrics {
         families.extend(uplink::families(&shared.uplink));
         families.extend(limits::families(shared));
         families.extend(shared.edge.stories.live.lock().families());
+        families.extend(witness::families(shared));
         families.extend(shared.edge.accesses.families());
         families.extend(http3(shared));
         families.extend(quic(&shared.open_doors()));

@@ -51,7 +51,6 @@ use crate::region::proof::Gate;
 use crate::region::secrets::{self, RegionKeys, SecretsError};
 use crate::request::edge::Parts;
 use crate::request::{Edge, Policies, Refusal, warm};
-use crate::stories::Stories;
 use crate::tasks::Tasks;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Exposition;
@@ -208,7 +207,7 @@ impl Node {
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
         let stories = stories::open(&config, &secrets, (journals, &clock, &tasks))?;
         let uplink = uplink::open(&config, &stories, (clock.clone(), tasks.clone()));
-        witness::tell_of(&sessions, &stories, config.qoe.enabled);
+        witness::tell_of((&sessions, &policies.origins), &stories, config.qoe.enabled);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone(), stories };
         let edge = Arc::new(Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation)));
         voice.speak(&config, &edge, &tasks).await?;
@@ -258,11 +257,6 @@ impl Node {
     /// A way to give it orders.
     pub fn commands(&self) -> mpsc::Sender<Command> {
         self.commands.clone()
-    }
-
-    /// Where it is kept what happens.
-    pub fn stories(&self) -> &Arc<Stories> {
-        &self.shared.edge.stories
     }
 
     /// Opens the access log anew.

@@ -14,7 +14,7 @@ use crate::stories::live::Bounds;
 use crate::stories::{Names, Stories};
 use crate::tasks::Tasks;
 
-use super::{Shared, StartError};
+use super::{Shared, StartError, witness};
 
 /// The folder of the log, below the one of what must survive.
 const FOLDER: &str = "stories";
@@ -62,4 +62,7 @@ pub(super) const fn bounds(config: &Config) -> Bounds {
 pub(super) fn keep_up(shared: &Arc<Shared>) {
     shared.keep("stories", Box::pin(shared.edge.stories.clone().keep()));
     shared.keep("log", Box::pin(shared.edge.stories.log().clone().work()));
+    witness::keep_up(shared);
+    shared.keep("remembering sessions", Box::pin(shared.edge.stories.clone().remember()));
+    shared.keep("letting go of sessions", Box::pin(shared.edge.stories.clone().let_go()));
 }

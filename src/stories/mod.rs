@@ -11,6 +11,7 @@ pub mod live;
 mod metrics;
 pub mod open;
 pub mod snapshot;
+pub mod telling;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -23,9 +24,8 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::clock::{Clock, WallTime};
 use crate::journal::NotKept;
-use crate::journal::log::{Class, Log, Numbered, Record, Reply};
+use crate::journal::log::{Class, Log, Record, Reply};
 use crate::rules::session::PrintKey;
-use crate::rules::session::SessionId;
 use crate::rules::timeline::event::{Ended, Entry, Event, Lost, NodeChange, SCHEMA};
 use crate::telemetry::counters::Sharded;
 
@@ -33,6 +33,7 @@ use fold::Folds;
 use index::Index;
 use live::Live;
 use open::OpenSessions;
+use telling::Retention;
 
 /// Rings are emptied at least this often where nobody waits.
 const ROUND: Duration = Duration::from_millis(250);
@@ -58,6 +59,8 @@ pub struct Stories {
     bell: Notify,
     log: Log,
     key: PrintKey,
+    /// For how long entries of routes are kept.
+    retention: Mutex<Retention>,
     /// The figures of this moment.
     pub live: Mutex<Live>,
     /// Which sessions there are, and where their entries are.
@@ -112,6 +115,7 @@ impl Stories {
             bell: Notify::new(),
             log,
             key,
+            retention: Mutex::default(),
             live: Mutex::default(),
             index: Mutex::default(),
         }
@@ -210,10 +214,9 @@ impl Stories {
 
     /// Keeps all that there is: the node stops.
     pub async fn close(&self) {
-        self.keep_with(self.folds.take(), Vec::new());
-        if let Err(why) = self.log.flush().await {
-            tracing::error!(%why, "what viewers experienced last is not kept");
-        }
+        let (reply, answer) = oneshot::channel();
+        self.keep_with(self.folds.take(), vec![reply]);
+        _ = answer.await;
     }
 
     /// Counts, notes and keeps all that was told until now; completes when it is kept, or is not.
@@ -250,6 +253,7 @@ impl Stories {
         {
             let mut live = self.live.lock();
             let mut index = self.index.lock();
+            entries.retain(|entry| !index.is_of_erased(entry));
             for (number, entry) in (from..).zip(&entries) {
                 live.note(entry);
                 index.note(entry, number);
@@ -286,15 +290,6 @@ impl Stories {
         let line = Line { schema: SCHEMA, key, node: &self.node, region: self.region.as_deref(), entry };
         let line = serde_json::to_vec(&line).expect("entries are JSON");
         Record { session: entry.session, at: entry.at, class, line: Bytes::from(line) }
-    }
-
-    /// What is kept of a session, in the order in which it came, with the lines' numbers.
-    ///
-    /// # Errors
-    /// Where the log cannot be read.
-    pub async fn of_session(&self, session: SessionId) -> std::io::Result<Vec<Numbered>> {
-        // A session may have begun before this process, of whose entries alone the index knows.
-        self.log.of_session(session, 1).await
     }
 }
 

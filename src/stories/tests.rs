@@ -20,7 +20,7 @@ async fn what_was_told_is_read_again_as_it_was() {
     let entry = Entry { at: 1, session: Some(session), route: None, stream: Some("live/one".into()), event };
     stories.tell(entry.clone());
     stories.round().await;
-    let kept = stories.of_session(session).await.unwrap();
+    let kept = stories.log().of_session(session, 1).await.unwrap();
     assert_eq!(kept.len(), 1);
     assert_eq!(entry_of(&kept[0].record.line), Some(entry));
 }

@@ -320,9 +320,9 @@ async fn what_is_wrong_is_dropped_piece_by_piece_and_what_is_right_is_kept() {
             }
             assert_eq!(stage.metric("weir_beacon_records_total", &["event"]).await, Some(3.0));
             // A batch that is sent again is known by its keys.
-            let again =
-                post(&viewer, &format!("{carrier}/.weir/cmcd"), &[CMCD, ("user-agent", "one")], batch[0].clone());
-            assert_eq!(again.await.status.as_u16(), 204);
+            let path = format!("{carrier}/.weir/cmcd");
+            let again = post(&viewer, &path, &[CMCD, ("user-agent", "one")], batch[0].clone()).await;
+            assert_eq!(again.status.as_u16(), 204);
             assert_eq!(reports(stage, 4).await[3]["key"], all[0]["key"]);
         })
         .await;

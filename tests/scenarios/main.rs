@@ -38,6 +38,7 @@ mod standards;
 mod storages;
 mod together;
 mod trouble;
+mod uplink;
 mod warm;
 mod window;
 mod witness;

@@ -296,6 +296,7 @@ fn route() -> Route {
         remove_headers: Vec::new(),
         countries: crate::config::Countries::default(),
         promise: crate::config::Promise::default(),
+        retention: None,
     }
 }
 

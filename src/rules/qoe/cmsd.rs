@@ -92,9 +92,11 @@ pub fn held_by_origin_ms(headers: &HeaderMap) -> Option<u64> {
     u64::try_from(*held).ok()
 }
 
-/// Takes CMSD-Dynamic off a response that is to be stored.
-pub fn strip_dynamic(headers: &mut HeaderMap) {
+/// Takes CMSD-Dynamic off a response that is to be stored; what its lines said, in order.
+pub fn take_dynamic(headers: &mut HeaderMap) -> Vec<HeaderValue> {
+    let said = headers.get_all(CMSD_DYNAMIC).iter().cloned().collect();
     headers.remove(CMSD_DYNAMIC);
+    said
 }
 
 /// The hops before; `None`: there are none, or they are no list.
@@ -210,7 +212,7 @@ mod tests {
     #[test]
     fn what_was_said_of_one_transmission_is_not_kept_for_another() {
         let mut headers = with(&[(&CMSD_DYNAMIC, OURS), (&CMSD_STATIC, "br=4500")]);
-        strip_dynamic(&mut headers);
+        assert_eq!(take_dynamic(&mut headers), [OURS]);
         assert_eq!((headers.get(CMSD_DYNAMIC), headers.len()), (None, 1));
     }
 

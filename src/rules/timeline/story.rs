@@ -10,6 +10,7 @@ mod clocks;
 mod facts;
 mod judge;
 mod lines;
+mod marks;
 mod play;
 mod said;
 mod words;
@@ -29,6 +30,7 @@ use play::Play;
 
 pub use cause::{Cause, Fault};
 pub use clocks::Told;
+pub use marks::Marks;
 
 /// What nodes tell of themselves belongs to a story that begins or ends so shortly before or after it.
 const AROUND_MS: u64 = 30_000;

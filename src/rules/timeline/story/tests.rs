@@ -423,6 +423,17 @@ fn every_history_is_told_with_its_cause() {
 }
 
 #[test]
+fn every_cause_leaves_its_mark() {
+    for (name, history, cause, _) in histories() {
+        let own = history.told.iter().filter(|told| told.entry.session == Some(ME));
+        let marks = own.fold(super::Marks::default(), |marks, told| marks.and(super::Marks::of(&told.entry)));
+        let of_playlist = cause == Cause::PlaylistLate; // told by a node alone where its player says nothing
+        assert!(marks.may_be(cause) || of_playlist, "{name}: {cause:?}");
+    }
+    assert!(!super::Marks::default().may_be(Cause::Revoked));
+}
+
+#[test]
 fn every_party_is_at_fault_in_one_of_the_histories() {
     let faults: std::collections::BTreeSet<_> =
         histories().iter().map(|(_, history, _, _)| format!("{:?}", history.story().fault)).collect();
