@@ -36,6 +36,7 @@ mod sharing;
 mod stage;
 mod standards;
 mod storages;
+mod stories;
 mod together;
 mod trouble;
 mod warm;
