@@ -25,9 +25,9 @@ use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
 use super::revoke::{self, RevokeOrder, RevokeOutcome};
 use super::session::{self, SessionCounts, SessionStatus};
 use super::status::{
-    CacheStatus, CapacityStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus,
-    Problem, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, SessionsStatus, Status, StreamStatus,
-    WorkerHealth,
+    CacheStatus, CapacityStatus, Connections, DiskStatus, JournalStatus, ListenerStatus, LiveStatus, OriginStatus,
+    PlaylistStatus, Problem, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, SessionsStatus, Status,
+    StreamStatus, WorkerHealth,
 };
 use super::story::{self, Entries, Erased, Found, OthersAnswer, SessionRow};
 use super::{Admin, Command, Guard, guard};
@@ -48,11 +48,11 @@ use super::{Admin, Command, Guard, guard};
         revoke::order,
         session::one,
         session::counts,
+        dashboard::live,
         story::story,
         story::entries,
         story::others,
         story::erase,
-        dashboard::live,
         drain,
         order_origin
     ),
@@ -87,14 +87,15 @@ use super::{Admin, Command, Guard, guard};
         RevokeOutcome,
         SessionStatus,
         SessionCounts,
+        Moment,
         SessionRow,
         Found,
         Story,
         Entries,
         OthersAnswer,
         Erased,
-        Moment,
         SessionsStatus,
+        JournalStatus,
         Drain,
         OriginOrder,
         OriginAction

@@ -9,8 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderValue;
+use parking_lot::Mutex;
 
 use crate::rules::caching::{Key, Variant};
+use crate::rules::timeline::event::Fetch;
 
 use super::arrival::{Answer, Arrival, Caller, Joining, Next};
 use super::bells::lane;
@@ -19,6 +22,15 @@ use super::object::{Object, ObjectReader, ResponseHead};
 use super::parts::Parts;
 use super::permits::Permit;
 use super::writer::FillWriter;
+
+/// What is known of the transmission that brings an object, and is not kept with it.
+#[derive(Clone, Debug, Default)]
+pub struct Transmission {
+    /// The request upstream.
+    pub fetch: Option<Arc<Fetch>>,
+    /// What the hops before said of it (CMSD-Dynamic, CTA-5006).
+    pub hops: Vec<HeaderValue>,
+}
 
 /// A fill as the table of flights, its writer and its readers hold it.
 pub(super) struct Fill {
@@ -35,6 +47,8 @@ pub(super) struct Fill {
     pub finishes: AtomicBool,
     /// It comes from disk.
     pub from_disk: AtomicBool,
+    /// The transmission that it comes by, once that has its answer.
+    pub transmission: Mutex<Transmission>,
 }
 
 impl Fill {
@@ -49,6 +63,7 @@ impl Fill {
             withdrawn: false.into(),
             finishes: false.into(),
             from_disk: false.into(),
+            transmission: Mutex::default(),
         })
     }
 
@@ -216,6 +231,11 @@ impl FillReader {
     /// Whether what arrives comes from disk.
     pub fn is_from_disk(&self) -> bool {
         self.fill.from_disk.load(Ordering::Relaxed)
+    }
+
+    /// The transmission that it comes by, once that has its answer: the same for all who read it.
+    pub fn transmission(&self) -> Transmission {
+        self.fill.transmission.lock().clone()
     }
 
     /// Whether the object will be stored once it is complete, as far as is known now.

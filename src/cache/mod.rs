@@ -38,7 +38,7 @@ use crate::rules::caching::{Freshness, Key};
 
 pub use bells::Bells;
 pub use failure::{FillEnd, FillFailure, Refused};
-pub use fill::{FillAnswer, FillReader, Lead};
+pub use fill::{FillAnswer, FillReader, Lead, Transmission};
 pub use inspect::{Filling, Held, Inspection};
 pub use memory::Usage;
 pub use object::{Object, ObjectReader, ResponseHead};

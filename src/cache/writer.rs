@@ -18,7 +18,7 @@ use crate::rules::caching::Freshness;
 use super::arrival::Response;
 use super::audience::Audience;
 use super::failure::{FillEnd, FillFailure, Refused};
-use super::fill::{Fill, Helm};
+use super::fill::{Fill, Helm, Transmission};
 use super::memory::{Charge, Kind, chunk, chunk_weight};
 use super::object::{Object, ResponseHead};
 
@@ -141,6 +141,11 @@ struct Run {
 }
 
 impl FillWriter {
+    /// It comes by this transmission: told to all who read it while it arrives.
+    pub fn comes_by(&self, transmission: Transmission) {
+        *self.helm.fill.transmission.lock() = transmission;
+    }
+
     pub(super) fn new(helm: Helm) -> Self {
         let purse = helm.fill.parts.memory.charge(Kind::Fills, 0);
         Self {

@@ -255,7 +255,7 @@ fn print(options: &Options, addresses: &Addresses, player: &Player) -> io::Resul
             "
   the paywall   {page}   a working link, an expired one, a forged one; taking back
                 {page_https}
-  admin         {admin}/status
+  dashboard     {admin}/
 
   Everything below /live/ is gated: {stream} alone is refused, and says why.
   Ctrl-C ends all of it.
@@ -268,7 +268,7 @@ fn print(options: &Options, addresses: &Addresses, player: &Player) -> io::Resul
   player page   {page}
                 {page_https}
   stream        {stream}
-  admin         {admin}/status
+  dashboard     {admin}/
   origin        {origin_stream}
                 {origin_control}   what was fetched, how often
 

@@ -97,6 +97,7 @@ impl Page {
         let facts = json!({
             "stream": "/live/master.m3u8",
             "https": addresses.page_https,
+            "admin": addresses.admin,
             "trust": trust,
             "missing": player.missing(),
             "player": {},

@@ -64,6 +64,8 @@ pub(super) struct Came {
     pub(super) place: Option<usize>,
     /// Where the stream was at home when it was asked for.
     pub(super) home: Option<usize>,
+    /// How long the origin took to begin its answer.
+    pub(super) waited: Duration,
 }
 
 /// Why nothing came.
@@ -101,14 +103,15 @@ pub(super) async fn ask(
     let fetched = origins.fetch_shared(tasks, group, ask, (shared.as_ref(), None)).await;
     let answer = fetched.map_err(|error| Nothing::Fetch(Arc::new(error)))?;
     let (status, headers, origin) = (answer.status, answer.headers.clone(), answer.origin.clone());
-    let found_at = answer.found_at.clone();
+    let (found_at, waited) = (answer.found_at.clone(), clock.now().since(began));
     let body = match status {
         StatusCode::OK => decoded(&headers, read(answer, LARGEST).await?)?,
         // Whatever it is, it is not looked at.
         _ => read(answer, LEFTOVERS).await.map_or_else(|_| Vec::new(), |_| Vec::new()),
     };
     let place = place(&origin);
-    Ok(Came { status, origin, found_at, headers, body, asked: began, answered: clock.now(), place, home: None })
+    let answered = clock.now();
+    Ok(Came { status, origin, found_at, headers, body, asked: began, answered, place, home: None, waited })
 }
 
 async fn read(answer: Answer, most: usize) -> Result<Vec<u8>, Nothing> {

@@ -1,5 +1,6 @@
 //! What followers did and noticed, for metrics and `/status`: counted for each playlist and for the node.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::Mutex;
@@ -7,6 +8,7 @@ use parking_lot::Mutex;
 use crate::clock::{Tick, WallTime};
 use crate::rules::hls::window::Finding;
 use crate::rules::hls::{MediaPlaylist, Position};
+use crate::rules::timeline::event::Fetch;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::metrics::{Family, Source, Value};
 
@@ -223,6 +225,7 @@ pub struct Activity {
     stalled: AtomicBool,
     said: Mutex<[Option<Tick>; Notice::ALL.len()]>,
     last_error: Mutex<Option<(Tick, String)>>,
+    last_fetch: Mutex<Option<Arc<Fetch>>>,
 }
 
 /// The same finding of the same playlist is an event no more often than this; it is counted always.
@@ -256,6 +259,15 @@ impl Activity {
         self.last_error.lock().clone()
     }
 
+    pub(super) fn set_fetch(&self, fetch: Fetch) {
+        *self.last_fetch.lock() = Some(Arc::new(fetch));
+    }
+
+    /// The last request for it to an origin that came to an end.
+    pub fn last_fetch(&self) -> Option<Arc<Fetch>> {
+        self.last_fetch.lock().clone()
+    }
+
     /// Whether a notice is to be an event too.
     pub(super) fn is_news(&self, notice: Notice, now: Tick) -> bool {
         let said = &mut self.said.lock()[notice as usize];
@@ -265,6 +277,15 @@ impl Activity {
         }
         is_news
     }
+}
+
+/// A playlist that does not advance although it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// Its route.
+    pub route: Arc<str>,
+    /// Its public path, without query.
+    pub path: String,
 }
 
 /// How a playlist is at one moment.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use crate::clock::Tick;
-use crate::origin::MediaHealth;
+use crate::origin::{Course, MediaHealth, told};
 use crate::rules::hls::window::Window;
 use crate::tasks::Tasks;
 
@@ -145,7 +145,9 @@ impl Follower {
     async fn ask(&mut self, question: &Question, whom: &Whom) -> Outcome {
         let (live, playlist, tasks) = (self.live.clone(), self.playlist.clone(), self.tasks.clone());
         let origins = live.origins.load_full();
-        let way = (&*origins, &*whom.group, self.course(question, whom));
+        let number = told::number();
+        let course = Course { number: Some(number), ..self.course(question, whom) };
+        let way = (&*origins, &*whom.group, course);
         let mut asking = pin!(ask::ask(&playlist.asked, question, way, (&live.clock, &tasks)));
         let asked = self.now();
         let patience = question.blocks.map(|blocks| pace::patience(asked, self.stalled_from(), blocks.target_duration));
@@ -159,7 +161,10 @@ impl Follower {
             let abandoned = live.clock.sleep_until(self.moves_from());
             tokio::select! {
                 biased;
-                came = &mut asking => return Outcome::Came(Box::new(came)),
+                came = &mut asking => {
+                    self.note_fetch(number, &came, asked);
+                    return Outcome::Came(Box::new(came));
+                }
                 () = &mut given_up, if patience.is_some() => return Outcome::GivenUp,
                 () = stalled => self.notice_stall(),
                 () = abandoned => {
@@ -169,6 +174,16 @@ impl Follower {
                 }
             }
         }
+    }
+
+    /// Who waits for the playlist is told by which request it came, or did not.
+    fn note_fetch(&self, number: u64, came: &Result<Came, Nothing>, asked: Tick) {
+        let waited = self.now().since(asked);
+        self.playlist.activity.set_fetch(match came {
+            Ok(came) => told::answered(number, (&came.origin, came.status.as_u16()), came.waited),
+            Err(Nothing::Fetch(error)) => told::failed(number, error, waited),
+            Err(Nothing::Unusable(_)) => return,
+        });
     }
 
     /// Waits until `tick`, and meanwhile notices a playlist that does not advance.

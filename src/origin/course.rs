@@ -22,6 +22,8 @@ pub struct Course {
     pub whose: Whose,
     /// Who hears what is said before the answer.
     pub interims: Interims,
+    /// What it is told by, where somebody will tell of it; `None`: it gets a number of its own.
+    pub number: Option<u64>,
 }
 
 /// On whose behalf a request is made.

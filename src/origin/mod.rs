@@ -25,6 +25,7 @@ mod sign;
 mod storage;
 mod streams;
 pub mod supply;
+pub mod told;
 mod watch;
 
 use std::collections::HashMap;
@@ -61,6 +62,7 @@ use places::Bounds;
 use pool::{Patience, Pool};
 use select::Memory;
 use streams::Streams;
+use told::{Ear, Ears, Haste};
 
 /// Groups of origins that are remembered; a configuration has one for each of its routes at most.
 const GROUPS: usize = 4_096;
@@ -74,6 +76,7 @@ pub struct Origins {
     /// How often the operator called streams back.
     recalls: Arc<AtomicU64>,
     peers: Option<Arc<Peers>>,
+    ears: Ears,
 }
 
 /// The origins that one route asks, and what they share.
@@ -133,8 +136,8 @@ impl Origins {
     /// # Errors
     /// [`OriginSetupError`] for the first origin whose files cannot be used.
     pub fn new(origins: &[config::Origin], limits: &Limits, clock: Clock) -> Result<Self, OriginSetupError> {
-        Self { clock, by_name: HashMap::new(), groups: Mutex::default(), recalls: Arc::default(), peers: None }
-            .reconfigured(origins, limits)
+        let (by_name, recalls, ears) = (HashMap::new(), Arc::default(), Ears::default());
+        Self { clock, by_name, groups: Mutex::default(), recalls, peers: None, ears }.reconfigured(origins, limits)
     }
 
     /// The origins of another configuration. An origin of which nothing changed (the contents of its files included)
@@ -159,6 +162,7 @@ impl Origins {
             groups: Mutex::default(),
             recalls: self.recalls.clone(),
             peers: self.peers.clone(),
+            ears: self.ears.clone(),
         })
     }
 
@@ -166,6 +170,11 @@ impl Origins {
     #[must_use]
     pub fn with_peers(self, peers: Option<Arc<Peers>>) -> Self {
         Self { peers, ..self }
+    }
+
+    /// From now on `ear` hears of requests that failed or took long.
+    pub fn hear(&self, ear: Ear) {
+        self.ears.hear(ear);
     }
 
     /// The other nodes of the region.
@@ -207,13 +216,17 @@ impl Origins {
     /// # Errors
     /// [`FetchError`] of the last origin that was asked, where none answered.
     pub async fn fetch<N: AsRef<str>>(&self, tasks: &Tasks, group: &[N], ask: Ask) -> Result<Answer, FetchError> {
+        let number = ask.course.number.unwrap_or_else(told::number);
+        let haste = if ask.first_byte.is_some() { Haste::Held } else { Haste::AtOnce };
         let group = self.group(group);
         let trail = redirect::Trail::of(&group.members, &ask);
-        let answer = fetch::fetch(tasks, &group, ask).await?;
-        match trail {
-            Some(trail) => trail.follow(self, tasks, answer).await,
-            None => Ok(answer),
-        }
+        let began = self.clock.now();
+        let outcome = match (fetch::fetch(tasks, &group, ask).await, trail) {
+            (Ok(answer), Some(trail)) => trail.follow(self, tasks, answer).await,
+            (outcome, _) => outcome,
+        };
+        self.ears.tell(number, &outcome, (self.clock.now().since(began), haste));
+        outcome
     }
 
     fn group<N: AsRef<str>>(&self, names: &[N]) -> Arc<Group> {

@@ -18,13 +18,14 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 use http_body::Body;
 use tracing::{debug, info, warn};
 
-use crate::cache::{FillFailure, FillWriter, Object, Sharing};
+use crate::cache::{FillFailure, FillWriter, Object, Sharing, Transmission};
 use crate::clock::{Clock, Tick};
 use crate::outbound::interim::Interims;
 use crate::rules::caching::freshness::Times;
 use crate::rules::caching::negative::Errors;
 use crate::rules::caching::storable::{SetCookie, Verdict};
 use crate::rules::caching::validator;
+use crate::rules::qoe::cmsd;
 use crate::tasks::Tasks;
 
 use super::course::Course;
@@ -33,7 +34,7 @@ use super::peers::{Shared, is_peer};
 use super::promise::{Promise, Withdrawn};
 use super::redirect;
 use super::resume::{Broken, Pouring};
-use super::{Answer, AnswerBody, Ask, FetchError, Naming, Origins};
+use super::{Answer, AnswerBody, Ask, FetchError, Naming, Origins, told};
 
 /// What is to be fetched.
 pub struct Fetching {
@@ -144,8 +145,13 @@ impl Pump {
         let began = self.clock.now();
         loop {
             let requested = self.clock.now();
-            let Some((outcome, kept)) = self.fetch_while_wanted(writer, promise.as_mut()).await else { return };
+            let number = told::number();
+            let fetched = self.fetch_while_wanted(writer, promise.as_mut(), number).await;
+            let Some((mut outcome, kept)) = fetched else { return };
             writer = kept;
+            let fetch = told::fetch(number, &outcome, self.clock.now().since(requested));
+            let hops = outcome.as_mut().map(|answer| cmsd::take_dynamic(&mut answer.headers)).unwrap_or_default();
+            writer.comes_by(Transmission { fetch: Some(Arc::new(fetch)), hops });
             match (outcome, &mut promise) {
                 (Ok(answer), Some(promise)) if answer.status == StatusCode::NOT_FOUND => {
                     drop(answer);
@@ -170,7 +176,9 @@ impl Pump {
     }
 
     /// Keeps what somebody else has asked for: an answer to POST that stands for a GET.
-    pub async fn keep(self, answer: Answer, requested: Tick, writer: FillWriter) {
+    pub async fn keep(self, mut answer: Answer, requested: Tick, writer: FillWriter) {
+        let hops = cmsd::take_dynamic(&mut answer.headers);
+        writer.comes_by(Transmission { fetch: None, hops });
         self.fill(Ok(answer), requested, writer).await;
     }
 
@@ -192,11 +200,12 @@ impl Pump {
         &self,
         mut writer: FillWriter,
         promise: Option<&mut Promise>,
+        number: u64,
     ) -> Option<(Result<Answer, FetchError>, FillWriter)> {
         let finishes = self.fetching.validates.is_some() || self.fetching.is_named_as_media();
         let mut withdrawn = pin!(Promise::withdrawn(promise));
         let candidates = self.candidates();
-        let mut fetch = pin!(self.fetch(&candidates));
+        let mut fetch = pin!(self.fetch(&candidates, Some(number)));
         loop {
             let outcome = poll_fn(|cx| {
                 if let Poll::Ready(outcome) = fetch.as_mut().poll(cx) {
@@ -237,7 +246,7 @@ impl Pump {
         }
     }
 
-    async fn fetch(&self, validates: &[&Arc<Object>]) -> Result<Answer, FetchError> {
+    async fn fetch(&self, validates: &[&Arc<Object>], number: Option<u64>) -> Result<Answer, FetchError> {
         let mut headers = self.fetching.fields.clone();
         headers.extend(validator::conditional_request(validates.iter().map(|object| &object.head.validators)));
         let ask = Ask {
@@ -249,6 +258,7 @@ impl Pump {
             first_byte: self.promise().map(|promise| promise.patience),
             course: Course {
                 interims: self.fetching.interims.clone(),
+                number,
                 ..self.fetching.naming.as_ref().map(Naming::course).unwrap_or_default()
             },
         };
@@ -281,7 +291,7 @@ impl Pump {
         let candidates = self.candidates();
         let validators: Vec<_> = candidates.iter().map(|object| &object.head.validators).collect();
         let Some(confirmed) = validator::select_for_304(&validators, &answer.headers) else {
-            let outcome = self.fetch(&[]).await;
+            let outcome = self.fetch(&[], None).await;
             return self.fill(outcome, requested, writer).await;
         };
         let object = candidates[confirmed];

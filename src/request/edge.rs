@@ -161,8 +161,8 @@ impl Edge {
     /// What is counted and measured of viewers follows a configuration.
     fn follow(&self, config: &Config) {
         self.quota.configure(&config.limits);
-        self.stories.configure(config);
         self.stories.open.set_bounds(config.limits.sessions, config.qoe.session_idle);
+        self.stories.configure(config);
         self.countries.configure(&config.geo);
         let promises = config.routes.iter().map(|route| (route.name.as_str().into(), route.promise));
         self.crowd.configure(config.capacity.as_ref(), promises);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use http_body::{Body as _, Frame, SizeHint};
 
-use crate::origin::{Ask, Course, Whose};
+use crate::origin::{Ask, Course, Whose, told};
 use crate::rules::caching::invalidate::invalidated;
 use crate::rules::fields::cache_status::{Forward, Handling, Joined, Kept};
 use crate::rules::fields::{date, hop};
@@ -97,7 +97,7 @@ pub async fn send(
     passing: Passing,
 ) -> Result<Answer, Refusal> {
     let Passing { why, joined, headers, first_byte, body } = passing;
-    let began = edge.clock.now();
+    let (began, number) = (edge.clock.now(), told::number());
     let ask = Ask {
         method: head.method.clone(),
         path_and_query: resource.upstream.clone(),
@@ -105,9 +105,16 @@ pub async fn send(
         headers,
         viewer_authority: head.authority.clone(),
         body: body.map(|body| Box::pin(body) as _),
-        course: Course { whose: Whose::Viewer, interims: head.interims.clone(), ..Course::default() },
+        course: Course {
+            whose: Whose::Viewer,
+            interims: head.interims.clone(),
+            number: Some(number),
+            ..Course::default()
+        },
     };
     let fetched = policies.origins.fetch(edge.tasks(), &resource.route.supply.order(&resource.upstream), ask).await;
+    let fetch = told::fetch(number, &fetched, edge.clock.now().since(began));
+    head.notes.note(|noted| noted.fetch = Some(Arc::new(fetch)));
     let answer = fetched.map_err(|error| upstream::of_fetch(&error))?;
     for target in invalidated(&resource.written(), &head.method, answer.status, &answer.headers) {
         let key = resource.sibling(&target);

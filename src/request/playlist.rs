@@ -183,7 +183,8 @@ async fn follow(
     let mut waited = Waited::default();
     loop {
         let viewer = Viewer { edge, head, listing, playlist, waited };
-        let (want, deadline) = match viewer.outcome(&state)? {
+        let outcome = viewer.outcome(&state).inspect_err(|_| viewer.note_failure());
+        let (want, deadline) = match outcome? {
             Outcome::Answer(answer) => return Ok(Followed::Answer(answer)),
             Outcome::PerViewer => return Ok(Followed::PerViewer),
             Outcome::Gone => return Ok(Followed::Gone),
@@ -210,6 +211,7 @@ async fn follow(
             released = parked.released() => state = released,
             () = edge.clock.sleep_until(deadline.at) => {
                 record_hold(listing, waited, edge.clock.now());
+                Viewer { edge, head, listing, playlist, waited }.note_failure();
                 return Err(deadline.refusal);
             }
         }
@@ -306,6 +308,7 @@ impl Viewer<'_> {
         let rendered = document.form(self.coding(inheritance.as_ref()));
         let age = self.edge.clock.now().since(self.playlist.current().max(document.at));
         self.note(Kind::Multivariant, age, Wait::None);
+        self.listing.resource.route.traffic.folders.learn(&self.head.path);
         Ok(match inheritance {
             None => self.dress(&rendered, rendered.headers.clone(), age),
             Some(inheritance) => self.dress_own(&inheritance, &rendered, age),
@@ -318,7 +321,17 @@ impl Viewer<'_> {
     }
 
     fn note(&self, kind: Kind, age: Duration, wait: Wait) {
-        self.head.notes.note(|noted| (noted.kind, noted.playlist_age, noted.wait) = (Some(kind), Some(age), wait));
+        let fetch = (self.waited.first.is_some() || wait == Wait::Late).then(|| self.playlist.activity.last_fetch());
+        let fetch = fetch.flatten();
+        self.head.notes.note(|noted| {
+            (noted.kind, noted.playlist_age, noted.wait, noted.fetch) = (Some(kind), Some(age), wait, fetch);
+        });
+    }
+
+    /// There is no playlist for the viewer: what its origin said last, and how it stood before.
+    fn note_failure(&self) {
+        let fetch = self.playlist.activity.last_fetch();
+        self.head.notes.note(|noted| (noted.kind, noted.fetch) = (Some(Kind::Playlist), fetch));
     }
 
     fn inheritance<'d>(

@@ -257,13 +257,20 @@ impl RoutePolicy {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host))
     }
 
-    /// The stream that a path of the route belongs to: what stands for `{stream}`, else the path's first folder below
-    /// the route.
+    /// The stream that a path of the route belongs to: what stands for `{stream}`, else the folder of its multivariant
+    /// playlist below the route, or the route's last one where it is there. Until that playlist was asked for, any playlist
+    /// is taken for it, and what is none is told by its first folder.
     pub fn stream<'a>(&self, path: &'a str) -> &'a str {
         match self.path.name_in(path) {
             Some("") | None => {
-                let below = uri::strip(path, &self.config.path).unwrap_or(path).trim_start_matches('/');
-                below.split_once('/').map_or("", |(folder, _)| folder)
+                let below = |path| uri::strip(path, &self.config.path).unwrap_or_default().trim_matches('/');
+                let playlist = || path.ends_with(".m3u8").then(|| path.rsplit_once('/')).flatten();
+                match self.traffic.folders.of(path).or_else(|| playlist().map(|(folder, _)| folder)) {
+                    None => below(path).split_once('/').map_or("", |(folder, _)| folder),
+                    Some("") => &path[..1],
+                    Some(folder) if below(folder).is_empty() => folder.rsplit('/').next().unwrap_or_default(),
+                    Some(folder) => below(folder),
+                }
             }
             Some(name) => name,
         }

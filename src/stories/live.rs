@@ -3,7 +3,7 @@
 //! Every session that is heard of has a tally, in a table with a bound. About once a second all of them are gone through:
 //! who watches is counted, what is new is added to the sums of those who share a label, and what is over goes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crate::rules::qoe::figures::{Received, SessionFigures};
@@ -53,6 +53,9 @@ pub struct Live {
     pub(super) untracked: u64,
     pub(super) received: Received,
     gone: Received,
+    /// Why origins were asked, by the words of RFC 9211 §2.2: a closed list.
+    causes: BTreeMap<Box<str>, u64>,
+    weight: usize,
 }
 
 /// One session.
@@ -82,6 +85,8 @@ impl Live {
             untracked: 0,
             received: Received::default(),
             gone: Received::default(),
+            causes: BTreeMap::new(),
+            weight: 0,
         }
     }
 
@@ -93,6 +98,11 @@ impl Live {
 
     /// Something happened.
     pub fn note(&mut self, entry: &Entry) {
+        if let Event::Request(request) = &entry.event
+            && let Some(cause) = &request.cause
+        {
+            *self.causes.entry(cause.clone()).or_default() += 1;
+        }
         let Some(session) = entry.session else { return };
         let Some(watching) = find(self, session, entry) else { return };
         watching.last = watching.last.max(entry.at);
@@ -117,6 +127,7 @@ impl Live {
         let is_full = self.sessions.len() * 100 >= self.bounds.sessions * FULL;
         let Self { sessions, groups, gone, .. } = self;
         let mut received = Received::default();
+        let mut weight = 0;
         sessions.retain(|_, watching| {
             watching.tally.rest(now);
             let watched = watching.tally.watched(now, idle);
@@ -128,8 +139,10 @@ impl Live {
             let stays = watched > 0 || silent < idle || !is_full && silent < KEPT_MS;
             let into = if stays { &mut received } else { &mut *gone };
             into.add(&watching.tally.received());
+            weight += watching.tally.weight();
             stays
         });
+        self.weight = weight;
         received.add(&self.gone);
         // A gap that a late report fills is not taken back: what is counted only grows.
         received.missing = received.missing.max(self.received.missing);
@@ -150,12 +163,18 @@ impl Live {
             protocols,
             regions,
             received: self.received,
+            causes: self.causes.clone(),
         }
     }
 
     /// How many sessions something is known of.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// About what all of them take, in bytes.
+    pub const fn weight(&self) -> usize {
+        self.weight
     }
 
     /// What a session comes to so far; `None`: it is not known, or no longer.

@@ -1,5 +1,7 @@
 //! The figures of this moment as they are shown: by the dashboard and by `/status`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -28,6 +30,9 @@ pub struct Snapshot {
     pub regions: Vec<Labelled>,
     /// Reports of all players.
     pub received: Received,
+    /// Why origins were asked for viewers, by the words of RFC 9211 §2.2.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    pub causes: BTreeMap<Box<str>, u64>,
 }
 
 /// The figures of all who share something.

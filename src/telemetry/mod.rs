@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod beacons;
 pub mod counters;
+pub mod folders;
 pub mod log;
 pub mod metrics;
 pub mod streams;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::counters::{Counter, Durations, DurationsSum, Sharded};
+use super::folders::Folders;
 use super::metrics::{Family, Source, Value};
 use super::streams::Streams;
 
@@ -93,6 +94,8 @@ pub struct Totals {
 pub struct RouteTraffic {
     shards: Sharded<Shard>,
     has_dropped: AtomicBool,
+    /// Where its streams are.
+    pub folders: Folders,
 }
 
 #[derive(Debug, Default)]
@@ -180,8 +183,10 @@ impl Traffic {
     /// The counters of a route; the number of routes is bounded by the configuration.
     pub fn route(&self, name: &str) -> Arc<RouteTraffic> {
         let mut routes = self.routes.lock();
-        let fresh =
-            || Arc::new(RouteTraffic { shards: Sharded::new(self.workers), has_dropped: AtomicBool::new(false) });
+        let fresh = || {
+            let (shards, has_dropped) = (Sharded::new(self.workers), AtomicBool::new(false));
+            Arc::new(RouteTraffic { shards, has_dropped, folders: Folders::default() })
+        };
         routes.entry(name.to_owned()).or_insert_with(fresh).clone()
     }
 

@@ -83,6 +83,23 @@ async fn metrics_are_openmetrics_and_all_of_the_contract() {
     .await;
 }
 
+#[tokio::test]
+async fn every_metric_of_a_running_node_is_explained() {
+    let page = include_str!("../../docs/metrics.md");
+    tell(Way::H1, Setup::default(), async |stage: &Stage| {
+        stage.get("/blob/x?size=1").await.bytes().await.unwrap();
+        let (_, text) = stage.admin(Method::GET, "/metrics", "").await;
+        let mut count = 0;
+        for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            assert!(page.contains(&format!("| `{name}` | {kind} |")), "docs/metrics.md says nothing of {line}");
+            count += 1;
+        }
+        assert!(count > 60, "{count} families");
+    })
+    .await;
+}
+
 /// The names of samples of an OpenMetrics text; panics where it is none: each sample belongs to the family announced
 /// last, which has a type and a help before its first sample, families are not interleaved, and the text ends.
 fn parse(text: &str) -> BTreeSet<String> {

@@ -88,8 +88,8 @@ function draw(now) {
 // A figure that players report goes first; what the node infers stands in only where nobody reports, and is called so.
 function told(sources, name) {
   const [reported, inferred] = [sources.reported[name], sources.inferred[name]];
-  if (reported != null) return { value: reported, from: `reported, n = ${count(sources.reported.views)}` };
-  if (inferred != null) return { value: inferred, from: `inferred, n = ${count(sources.inferred.views)}` };
+  if (reported != null) return { value: reported, from: `reported, n\u00a0=\u00a0${count(sources.reported.views)}` };
+  if (inferred != null) return { value: inferred, from: `inferred, n\u00a0=\u00a0${count(sources.inferred.views)}` };
   return { value: null, from: 'nothing yet' };
 }
 function tiles(now) {
@@ -101,7 +101,7 @@ function tiles(now) {
     element('div', { className: `tile ${mood}` }, element('span', { textContent: name }), element('b', { textContent: value }), element('span', { textContent: below }));
   const judged = (value, good, bad) => value == null ? '' : value <= good ? 'good' : value <= bad ? 'warn' : 'bad';
   fill('tiles',
-    tile('Viewers now', count(now.viewers.viewers), `${count(now.connections.total ?? sumOf(now.connections))} connections`),
+    tile('Viewers now', count(now.viewers.viewers), `${count(sumOf(now.connections))} connections`),
     tile('Startup', seconds(startup.value?.p50), startup.value ? `p95 ${seconds(startup.value.p95)} · ${startup.from}` : startup.from, judged(startup.value?.p50, 2000, 4000)),
     tile('Rebuffering', percent(rebuffer.value), rebuffer.from, judged(rebuffer.value, .005, .02)),
     tile('Bit rate', rate(bits.value), bits.from),
@@ -113,7 +113,9 @@ const sumOf = of => Object.values(of).reduce((total, value) => total + (typeof v
 
 function chart() {
   const most = Math.max(4, ...history.map(([, viewers]) => viewers)), end = Date.now();
-  const x = at => (1000 * (1 - (end - at) / (KEPT * 1000))).toFixed(1), y = viewers => (96 - 90 * viewers / most).toFixed(1);
+  const length = Math.max(60_000, end - history[0][0]);
+  $('h-viewers').textContent = `Viewers, last ${length > 90_000 ? `${Math.round(length / 60_000)} minutes` : 'minute'}`;
+  const x = at => (1000 * (1 - (end - at) / length)).toFixed(1), y = viewers => (96 - 90 * viewers / most).toFixed(1);
   const points = history.map(([at, viewers]) => `${x(at)},${y(viewers)}`).join(' ');
   $('chart').setAttribute('viewBox', '0 0 1000 100');
   fill('chart', shape('polygon', { class: 'area', points: `${x(history[0][0])},98 ${points} 1000,98` }), shape('polyline', { class: 'curve', points }));
@@ -150,20 +152,20 @@ function answers(now) {
   bars('causes', Object.entries(now.viewers.causes ?? {}), 'It was not asked for a viewer yet.', () => 'warn');
 }
 function origins(now) {
-  table('origins', ['Origin', 'State', 'Requests', 'Failed', 'First octet'], now.origins.map(origin => [
-    origin.name, origin.healthy ? 'well' : 'not well', count(origin.requests), count(origin.failures ?? origin.failed ?? 0),
-    seconds(origin.first_byte_ms ?? (origin.mean_first_byte_seconds == null ? null : 1000 * origin.mean_first_byte_seconds))]), 'There is none.');
+  table('origins', ['Origin', 'State', 'Requests', 'Failed', 'In flight', 'Streams'], now.origins.map(origin => [
+    origin.name, [origin.standing, origin.why].filter(Boolean).join(', '), count(origin.requests), count(origin.errors),
+    count(origin.in_flight + origin.waiting), count(origin.streams)]), 'There is none.');
 }
 function protocols(now) { bars('protocols', Object.entries(now.traffic.protocols), 'Nothing was asked for yet.'); }
 function refusals(now) { bars('refusals', Object.entries(now.traffic.refusals), 'Nobody was refused.', () => 'bad'); }
 function facts(now) {
   const since = previous ? now.traffic.octets - previous.traffic.octets : 0;
   const facts = [
-    ['Sending', `${rate(since * 8 / 1000)}`], ['Requests', count(sumOf(now.traffic.answers))], ['Cache', `${size(now.cache.bytes ?? now.cache.used ?? 0)}`],
-    ['Resident', now.resident ? size(now.resident.now ?? now.resident.bytes ?? 0) : '–'], ['Held reloads', count(now.live.held)], ['Followers', count(now.live.followers ?? now.live.playlists?.length)],
+    ['Sending', `${rate(since * 8 / 1000)}`], ['Requests', count(sumOf(now.traffic.answers))], ['Bodies in memory', `${size(now.memory.bodies ?? 0)} of ${size(now.memory.ceiling ?? 0)}`],
+    ['Resident', now.resident ? size(now.resident.bytes) : '–'], ['Held reloads', count(now.live.held)], ['Playlists', count(now.live.playlists)],
     ['Sessions known', count(now.viewers.sessions)], ['Reports', count(now.viewers.received.reports)],
     ...(now.journal ? [['Journal', now.journal.durable === false ? 'memory only' : size(now.journal.bytes ?? 0)]] : []),
-    ...now.sinks.map(sink => [`Sink ${sink.name}`, sink.up === false || sink.trouble ? `down: ${sink.trouble ?? 'no answer'}` : `${count(sink.behind ?? sink.behind_records ?? 0)} behind`]),
+    ...now.sinks.map(sink => [`Sink ${sink.name}`, `${sink.health}, ${count(sink.behind_records)} behind`]),
   ];
   fill('facts', ...facts.map(([name, value]) => element('div', {}, element('dt', { textContent: name }), element('dd', { textContent: value }))));
 }
