@@ -37,6 +37,7 @@ pub(super) async fn flush(shared: &Shared) {
     let (clock, stories) = (&shared.clock, &shared.edge.stories);
     let until = clock.now() + region::FAREWELL;
     tokio::select! {
+        // Whether it is kept or not, it is all that there is.
         () = stories.close() => {}
         () = clock.sleep_until(until) => {}
     }

@@ -88,8 +88,8 @@ function draw(now) {
 // A figure that players report goes first; what the node infers stands in only where nobody reports, and is called so.
 function told(sources, name) {
   const [reported, inferred] = [sources.reported[name], sources.inferred[name]];
-  if (reported != null) return { value: reported, from: `reported, n = ${count(sources.reported.views)}` };
-  if (inferred != null) return { value: inferred, from: `inferred, n = ${count(sources.inferred.views)}` };
+  if (reported != null) return { value: reported, from: `reported, n\u00a0=\u00a0${count(sources.reported.views)}` };
+  if (inferred != null) return { value: inferred, from: `inferred, n\u00a0=\u00a0${count(sources.inferred.views)}` };
   return { value: null, from: 'nothing yet' };
 }
 function tiles(now) {
@@ -113,7 +113,9 @@ const sumOf = of => Object.values(of).reduce((total, value) => total + (typeof v
 
 function chart() {
   const most = Math.max(4, ...history.map(([, viewers]) => viewers)), end = Date.now();
-  const x = at => (1000 * (1 - (end - at) / (KEPT * 1000))).toFixed(1), y = viewers => (96 - 90 * viewers / most).toFixed(1);
+  const length = Math.max(60_000, end - history[0][0]);
+  $('h-viewers').textContent = `Viewers, last ${length > 90_000 ? `${Math.round(length / 60_000)} minutes` : 'minute'}`;
+  const x = at => (1000 * (1 - (end - at) / length)).toFixed(1), y = viewers => (96 - 90 * viewers / most).toFixed(1);
   const points = history.map(([at, viewers]) => `${x(at)},${y(viewers)}`).join(' ');
   $('chart').setAttribute('viewBox', '0 0 1000 100');
   fill('chart', shape('polygon', { class: 'area', points: `${x(history[0][0])},98 ${points} 1000,98` }), shape('polyline', { class: 'curve', points }));
