@@ -27,7 +27,7 @@ use super::writer::Queue;
 use super::{Bounds, Figures, Standing};
 
 /// Files of a log that is full. A file is what is thinned, or goes, at once.
-const FILES: u64 = 16;
+const FILES: u64 = 32;
 
 /// Octets of a file, after which the next one begins.
 const FILE: (u64, u64) = (4 << 10, 64 << 20);
@@ -193,6 +193,11 @@ impl Disk {
     /// Octets of a file, after which the next one begins.
     pub fn file(&self) -> u64 {
         (self.bounds.size / FILES).clamp(FILE.0, FILE.1)
+    }
+
+    /// What its files take at most where somebody writes: the rest is for one that is written anew.
+    pub fn most(&self) -> u64 {
+        self.bounds.size.saturating_sub(2 * self.file())
     }
 
     /// The present moment, in milliseconds since the epoch.

@@ -127,10 +127,10 @@ impl Disk {
         }
     }
 
-    /// Makes room for what comes, and for one file that is written anew.
+    /// Makes room for what comes.
     fn make_room(&self) -> io::Result<()> {
         let mut lost = Losses::default();
-        while self.octets.load(Relaxed) > self.bounds.size.saturating_sub(2 * self.file()) {
+        while self.octets.load(Relaxed) > self.most().saturating_sub(2 * self.file()) {
             let Some((segment, to)) = self.first_to_go() else { break };
             let gone = match to {
                 Some(to) => match self.thin(segment, to) {

@@ -182,7 +182,7 @@ impl Writer {
     async fn commit(&mut self, disk: &Disk, records: &Records, rolls: bool) -> Result<(), Unwritten> {
         if let (Some(first), Some(last)) = (records.records.front(), records.records.back()) {
             let length: usize = records.records.iter().map(Framed::size).sum();
-            if disk.octets.load(Relaxed) + length as u64 > disk.bounds.size {
+            if disk.octets.load(Relaxed) + length as u64 > disk.most() {
                 disk.full_bell.notify_one();
                 return Err(Unwritten::NoRoom);
             }
