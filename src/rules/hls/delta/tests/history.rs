@@ -4,7 +4,8 @@
 //! in all that its lines say. What is not known is noticed, and in a history that advances in its own time nothing is
 //! ever unknown. An update that skips date ranges holds none that was added longer ago than the boundary, lists what
 //! was removed since, and gives the full playlist too unless a line was moved, put before an older one, or went while
-//! its ID stayed, or parts went that stood before it in the first segment; then it gives one that says the same.
+//! its ID stayed, or it stands in what is the first segment by now and parts went that stood before it, or a line
+//! follows that others are equal to; then it gives one that says the same.
 //!
 //! The fuzz targets include this file; both places import `hls` and `clock`.
 
@@ -62,8 +63,8 @@ struct History<'o> {
     parts: u64,
     names: u64,
     now: Tick,
-    /// When a date range was last moved, put before an older one, or went while its ID stayed; or parts went that told
-    /// on which side of it the first segment says anew what reaches into it.
+    /// When a date range was last moved, put before an older one, or went while its ID stayed; or nothing tells any more
+    /// on which side of a line of the first segment it stands.
     shaken: Option<Tick>,
     since: HashMap<String, Option<Tick>>,
     removed: Vec<(String, Tick)>,
@@ -204,6 +205,7 @@ impl<'o> History<'o> {
             self.first += 1;
             self.discontinuities += gone.lines.iter().filter(|line| *line == "#EXT-X-DISCONTINUITY").count() as u64;
             self.restate(&gone.lines);
+            self.settle_first();
             for line in gone.lines.into_iter().filter(|line| is_date(line)) {
                 if how & 2 == 0 {
                     self.went(&line);
@@ -212,6 +214,15 @@ impl<'o> History<'o> {
                     self.shaken = Some(self.now);
                 }
             }
+        }
+    }
+
+    /// A line behind a date range may be taken for one like it that has left.
+    fn settle_first(&mut self) {
+        let Some(first) = self.segments.front() else { return };
+        let mut behind = first.lines.iter().skip_while(|line| !is_date(line));
+        if behind.any(|line| line.is_empty() || line == "# again") {
+            self.shaken = Some(self.now);
         }
     }
 
