@@ -178,6 +178,24 @@ fn a_fill_that_nobody_could_join_is_not_stored_after_a_purge_either() {
     assert!(cache.peek(&key("/a"), &HeaderMap::new()).is_none());
 }
 
+#[test]
+fn a_fill_that_nobody_can_join_any_more_is_not_stored_after_a_purge_either() {
+    for selector in [Selector::All, tag("one"), Selector::Objects(vec![key("/a")])] {
+        let cache = cache();
+        let (mut writer, mut reader) = lead(look(&cache, "/a"));
+        // Who comes later asks anew; what arrives is stored to be validated.
+        writer.head(tagged("one"), Some(3), Sharing::Waiting { store: true }).unwrap();
+        let (later, _) = lead(look(&cache, "/a"));
+        assert_eq!(cache.purge(&selector, HARD).fills, 2, "{selector}");
+        assert!(!writer.will_be_stored() && !reader.will_be_stored(), "{selector}");
+        writer.push(Bytes::from_static(b"old")).unwrap();
+        writer.complete();
+        assert_eq!(drink(&mut reader).0, b"old", "{selector}");
+        assert!(cache.peek(&key("/a"), &HeaderMap::new()).is_none(), "{selector}");
+        drop(later);
+    }
+}
+
 /// Ends what looks at it when it is dropped.
 struct Over<'a>(&'a AtomicU64);
 
