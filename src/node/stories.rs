@@ -61,8 +61,8 @@ pub(super) const fn bounds(config: &Config) -> Bounds {
 /// Starts what keeps them in order until the node has stopped.
 pub(super) fn keep_up(shared: &Arc<Shared>) {
     shared.keep("stories", Box::pin(shared.edge.stories.clone().keep()));
-    shared.keep("log", Box::pin(shared.edge.stories.log().clone().work()));
     witness::keep_up(shared);
     shared.keep("remembering sessions", Box::pin(shared.edge.stories.clone().remember()));
     shared.keep("letting go of sessions", Box::pin(shared.edge.stories.clone().let_go()));
+    shared.keep("log", Box::pin(shared.edge.stories.log().clone().work()));
 }
