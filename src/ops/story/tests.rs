@@ -16,7 +16,7 @@ fn incident() -> Story {
 /// The block of the page that follows a command, made anew where that is asked for.
 fn shown(command: &str, text: &str) -> String {
     let page = std::fs::read_to_string(PAGE).unwrap();
-    let start = page.find(command).unwrap() + command.len() + 1;
+    let start = page.find(command).unwrap() + command.len();
     let end = start + page[start..].find("```").unwrap();
     if std::env::var_os("WEIR_BLESS").is_some() {
         std::fs::write(PAGE, [&page[..start], text, &page[end..]].concat()).unwrap();
