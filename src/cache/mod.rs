@@ -251,6 +251,9 @@ impl Cache {
     /// Purges, or counts what a purge would cover. It is in force before anything is looked at, and when it returns
     /// nothing of it is left, in memory or on disk.
     pub fn purge(&self, selector: &Selector, act: Act) -> Purged {
+        if let Act::Purge(_) = act {
+            self.parts.purges.order();
+        }
         let (purged, numbers) = self.let_go(selector, act);
         self.parts.spill.iter().for_each(|spill| spill.bury(&numbers));
         if let Act::Purge(mode) = act {
@@ -315,6 +318,12 @@ impl Cache {
         let taken = parts.spill.as_ref().map(|spill| spill.take_out_where(&|labels| selector.covers(labels)));
         let (numbers, disk) = taken.unzip();
         (Purged { memory, fills, disk }, numbers.unwrap_or_default())
+    }
+
+    /// How many purges have begun. Who keeps what was asked for before it got the lead compares: a purge withdraws what is
+    /// in flight, and this was not.
+    pub fn purges_ordered(&self) -> u64 {
+        self.parts.purges.ordered()
     }
 
     /// How often was purged, and what went.

@@ -113,6 +113,7 @@ pub(super) struct Purges {
     turn: Mutex<()>,
     /// The highest generation under which anything was stored or fetched.
     generations: AtomicU32,
+    ordered: AtomicU64,
     counts: [AtomicU64; 5],
 }
 
@@ -136,6 +137,16 @@ impl Purges {
     pub fn generations(&self, name: &Key) -> Option<impl Iterator<Item = Key>> {
         let highest = self.generations.load(Ordering::SeqCst);
         (highest <= GENERATIONS).then(|| (0..=highest).map(|generation| name.in_generation(generation)))
+    }
+
+    /// A purge begins: said before it looks at anything.
+    pub fn order(&self) {
+        self.ordered.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many purges have begun.
+    pub fn ordered(&self) -> u64 {
+        self.ordered.load(Ordering::SeqCst)
     }
 
     /// From now on a purge is in force, once those before it are through.
