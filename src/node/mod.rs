@@ -2,6 +2,7 @@
 //! (reload, drain, stop), `facts` says how they are.
 
 mod access;
+mod certificates;
 mod control;
 mod disk;
 mod doors;
@@ -181,7 +182,7 @@ impl Node {
         make_state_folder(&config)?;
         let admin_listeners = bind_admin(&config).await?;
         let secrets = secrets(&config)?;
-        let certificates = certificates(&config, &secrets, &clock)?;
+        let certificates = certificates::open(&config, &secrets, &clock)?;
         let origins = Arc::new(origins(&config, &clock)?);
         let peers = config.peers.as_ref().map(of_peers).transpose()?;
         let access_log = open_access_log(&config, &tasks)?;
@@ -213,7 +214,7 @@ impl Node {
         voice.speak(&config, &edge, &tasks).await?;
         let hall = hall(&config, &edge, (certificates, peers, &secrets), incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;
-        watch_certificates(&hall, &clock, &tasks);
+        certificates::watch(&hall, &clock, &tasks);
 
         let (commands, orders) = mpsc::channel(16);
         let admin_bound = admin_listeners.iter().map(|(kind, listener)| bound_admin(kind, listener)).collect();
@@ -307,28 +308,6 @@ const fn choice(engine: DiskEngine) -> Choice {
         DiskEngine::Auto => Choice::Auto,
         DiskEngine::IoUring => Choice::IoUring,
         DiskEngine::Threads => Choice::Threads,
-    }
-}
-
-/// Nodes of a region take each other's tickets.
-fn certificates(
-    config: &Config,
-    secrets: &RegionKeys,
-    clock: &Clock,
-) -> Result<Option<Arc<Certificates>>, CertificateError> {
-    match (config.tls.certificates.as_slice(), &secrets.source) {
-        ([], _) => Ok(None),
-        (pairs, secrets::Source::Process) => Certificates::load(pairs).map(Some),
-        (pairs, _) => {
-            let tickets = tls::Tickets::new(&secrets.key("tls tickets"), clock.clone());
-            Certificates::load_with(pairs, tickets).map(Some)
-        }
-    }
-}
-
-fn watch_certificates(hall: &Hall, clock: &Clock, tasks: &Tasks) {
-    if let Some(certificates) = &hall.certificates {
-        tasks.spawn("certificate-watch", tls::watch(certificates.clone(), clock.clone(), tasks.clone()));
     }
 }
 

@@ -8,6 +8,7 @@ pub mod check;
 pub mod client;
 mod explained;
 mod init;
+mod journal_status;
 mod picture;
 mod probe;
 mod sessions;

@@ -445,19 +445,17 @@ impl Refusal {
     pub fn fields(&self) -> HeaderMap {
         let own = |name, value| HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
         match self {
-            Self::MethodNotAllowed => return own(ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-            Self::BeaconMethod => return own(ALLOW, "POST, OPTIONS"),
+            Self::MethodNotAllowed => own(ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            Self::BeaconMethod => own(ALLOW, "POST, OPTIONS"),
             // RFC 9110 §15.5.16
-            Self::BeaconType(accepted) => return own(ACCEPT, accepted),
-            Self::BeaconCoding => return own(ACCEPT_ENCODING, "gzip"),
-            _ => {}
+            Self::BeaconType(accepted) => own(ACCEPT, accepted),
+            Self::BeaconCoding => own(ACCEPT_ENCODING, "gzip"),
+            Self::TokenAnswer(_, answer) => answer.fields().iter().cloned().collect(),
+            Self::OriginStatus { headers, .. } => {
+                PASSED.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect()
+            }
+            _ => HeaderMap::new(),
         }
-        if let Self::TokenAnswer(_, answer) = self {
-            return answer.fields().iter().cloned().collect();
-        }
-        let Self::OriginStatus { headers, .. } = self else { return HeaderMap::new() };
-        let told = PASSED.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone())));
-        told.collect()
     }
 }
 
