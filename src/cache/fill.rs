@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderValue;
 use parking_lot::Mutex;
 
 use crate::rules::caching::{Key, Variant};
@@ -22,6 +23,15 @@ use super::parts::Parts;
 use super::permits::Permit;
 use super::writer::FillWriter;
 
+/// What is known of the transmission that brings an object, and is not kept with it.
+#[derive(Clone, Debug, Default)]
+pub struct Transmission {
+    /// The request upstream.
+    pub fetch: Option<Arc<Fetch>>,
+    /// What the hops before said of it (CMSD-Dynamic, CTA-5006).
+    pub hops: Vec<HeaderValue>,
+}
+
 /// A fill as the table of flights, its writer and its readers hold it.
 pub(super) struct Fill {
     pub key: Key,
@@ -29,16 +39,16 @@ pub(super) struct Fill {
     pub expected: Option<Variant>,
     pub arrival: Arrival,
     pub parts: Arc<Parts>,
-    /// It will be stored once it is complete, as far as is known.
+    /// It would be stored once it is complete, as far as is known.
     pub stores: AtomicBool,
-    /// It was purged while it arrived.
+    /// It was purged while it arrived: it is not stored.
     pub withdrawn: AtomicBool,
     /// A reader has left with all it came for: the rest is worth having.
     pub finishes: AtomicBool,
     /// It comes from disk.
     pub from_disk: AtomicBool,
-    /// The request upstream that it comes by, once that has its answer.
-    pub fetch: Mutex<Option<Arc<Fetch>>>,
+    /// The transmission that it comes by, once that has its answer.
+    pub transmission: Mutex<Transmission>,
 }
 
 impl Fill {
@@ -53,8 +63,13 @@ impl Fill {
             withdrawn: false.into(),
             finishes: false.into(),
             from_disk: false.into(),
-            fetch: Mutex::default(),
+            transmission: Mutex::default(),
         })
+    }
+
+    /// Whether it will be stored once it is complete, as far as is known.
+    pub fn will_be_stored(&self) -> bool {
+        self.stores.load(Ordering::Relaxed) && !self.withdrawn.load(Ordering::SeqCst)
     }
 
     /// One more reader where the fill takes one; `None` where it is not for this request.
@@ -223,14 +238,14 @@ impl FillReader {
         self.fill.from_disk.load(Ordering::Relaxed)
     }
 
-    /// The request upstream that it comes by, once that has its answer: the same for all who read it.
-    pub fn fetch(&self) -> Option<Arc<Fetch>> {
-        self.fill.fetch.lock().clone()
+    /// The transmission that it comes by, once that has its answer: the same for all who read it.
+    pub fn transmission(&self) -> Transmission {
+        self.fill.transmission.lock().clone()
     }
 
     /// Whether the object will be stored once it is complete, as far as is known now.
     pub fn will_be_stored(&self) -> bool {
-        self.fill.stores.load(Ordering::Relaxed)
+        self.fill.will_be_stored()
     }
 }
 

@@ -14,12 +14,11 @@ use bytes::Bytes;
 
 use crate::clock::Tick;
 use crate::rules::caching::Freshness;
-use crate::rules::timeline::event::Fetch;
 
 use super::arrival::Response;
 use super::audience::Audience;
 use super::failure::{FillEnd, FillFailure, Refused};
-use super::fill::{Fill, Helm};
+use super::fill::{Fill, Helm, Transmission};
 use super::memory::{Charge, Kind, chunk, chunk_weight};
 use super::object::{Object, ResponseHead};
 
@@ -142,9 +141,9 @@ struct Run {
 }
 
 impl FillWriter {
-    /// It comes by this request upstream: told to all who read it.
-    pub fn came_by(&self, fetch: Fetch) {
-        *self.helm.fill.fetch.lock() = Some(Arc::new(fetch));
+    /// It comes by this transmission: told to all who read it while it arrives.
+    pub fn comes_by(&self, transmission: Transmission) {
+        *self.helm.fill.transmission.lock() = transmission;
     }
 
     pub(super) fn new(helm: Helm) -> Self {
@@ -226,7 +225,8 @@ impl FillWriter {
             Audience::AtFault => {}
             Audience::Everyone | Audience::Waiting => parts.apart.unset(&fill.key),
         }
-        if audience != Audience::Everyone {
+        // Nobody joins it; what will be stored must be found by a purge all the same.
+        if audience != Audience::Everyone && !fill.stores.load(Ordering::Relaxed) {
             parts.flights.land(&fill.key, &fill);
         }
         if !sharing.is_shared() {
@@ -420,7 +420,7 @@ impl FillWriter {
 
     /// Whether what arrives will be stored, as far as is known: `false` for what passes through.
     pub fn will_be_stored(&self) -> bool {
-        self.helm.fill.stores.load(Ordering::Relaxed)
+        self.helm.fill.will_be_stored()
     }
 
     /// The body has ended. A fill that is kept becomes an object; it is stored before its flight leaves the table.

@@ -31,6 +31,20 @@ pub struct Reporting {
     pub beacons: Kept,
     /// What becomes of CMCD on the way to the origin.
     pub cmcd: Cmcd,
+    /// Whether players are told of each transmission (CMSD); `None`: as the node does.
+    pub cmsd: Option<bool>,
+    /// What takes how long.
+    pub timing: Timing,
+}
+
+/// `route.server_timing`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timing {
+    /// It is told.
+    #[default]
+    Told,
+    /// It is not.
+    Kept,
 }
 
 /// `route.beacons`
@@ -75,7 +89,10 @@ pub(super) fn reporting(section: &mut Section<'_>) -> Reporting {
     const CMCD: [(&str, Cmcd); 2] = [("strip", Cmcd::Strip), ("forward", Cmcd::Forward)];
     let beacons = section.value("beacons").and_then(|value| value.choice(&KEPT));
     let cmcd = section.value("cmcd").and_then(|value| value.choice(&CMCD));
-    Reporting { beacons: beacons.unwrap_or_default(), cmcd: cmcd.unwrap_or_default() }
+    let cmsd = section.value("cmsd").and_then(|value| value.flag());
+    let timing = section.value("server_timing").and_then(|value| value.flag());
+    let timing = if timing == Some(false) { Timing::Kept } else { Timing::Told };
+    Reporting { beacons: beacons.unwrap_or_default(), cmcd: cmcd.unwrap_or_default(), cmsd, timing }
 }
 
 fn share(value: &Value<'_>) -> Option<u32> {

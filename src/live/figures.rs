@@ -279,6 +279,15 @@ impl Activity {
     }
 }
 
+/// A playlist that does not advance although it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Late {
+    /// Its route.
+    pub route: Arc<str>,
+    /// Its public path, without query.
+    pub path: String,
+}
+
 /// How a playlist is at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {

@@ -56,7 +56,7 @@ use crate::rules::hls::rewrite::resolve;
 use crate::rules::hls::window::Remembered;
 use crate::tasks::Tasks;
 
-use figures::{Figures, Snapshot};
+use figures::{Figures, Late, Snapshot};
 use follower::Follower;
 use media::Media;
 use numbers::Numbers;
@@ -331,6 +331,16 @@ impl Live {
     /// How many playlists are known.
     pub fn count(&self) -> usize {
         self.table.len()
+    }
+
+    /// The playlists that do not advance although they should.
+    pub fn late(&self) -> Vec<Late> {
+        let is_late = |playlist: &&Arc<Playlist>| playlist.activity.is_stalled();
+        let late = |playlist: &Arc<Playlist>| Late {
+            route: playlist.asked.rules.route.clone(),
+            path: playlist.asked.path().to_owned(),
+        };
+        self.table.all().iter().filter(is_late).map(late).collect()
     }
 
     /// How all playlists are now.

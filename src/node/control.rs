@@ -77,7 +77,6 @@ pub(super) async fn run(shared: Arc<Shared>, mut orders: mpsc::Receiver<Command>
     let until = shared.clock.now() + region::FAREWELL;
     shared.edge.webhooks.flush(until).await;
     shared.edge.bus.leave(&shared.clock, until).await;
-    shared.edge.stories.close().await;
     shared.bells.close();
     shared.stopped.cancel();
     shared.workers.iter().for_each(Worker::stop);

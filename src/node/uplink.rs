@@ -38,7 +38,7 @@ pub(super) async fn flush(shared: &Shared) {
     let until = clock.now() + region::FAREWELL;
     tokio::select! {
         // Whether it is kept or not, it is all that there is.
-        _ = stories.report(Vec::new()) => {}
+        () = stories.close() => {}
         () = clock.sleep_until(until) => {}
     }
     shared.uplink.flush(until).await;

@@ -18,13 +18,14 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 use http_body::Body;
 use tracing::{debug, info, warn};
 
-use crate::cache::{FillFailure, FillWriter, Object, Sharing};
+use crate::cache::{FillFailure, FillWriter, Object, Sharing, Transmission};
 use crate::clock::{Clock, Tick};
 use crate::outbound::interim::Interims;
 use crate::rules::caching::freshness::Times;
 use crate::rules::caching::negative::Errors;
 use crate::rules::caching::storable::{SetCookie, Verdict};
 use crate::rules::caching::validator;
+use crate::rules::qoe::cmsd;
 use crate::tasks::Tasks;
 
 use super::course::Course;
@@ -146,9 +147,11 @@ impl Pump {
             let requested = self.clock.now();
             let number = told::number();
             let fetched = self.fetch_while_wanted(writer, promise.as_mut(), number).await;
-            let Some((outcome, kept)) = fetched else { return };
+            let Some((mut outcome, kept)) = fetched else { return };
             writer = kept;
-            writer.came_by(told::fetch(number, &outcome, self.clock.now().since(requested)));
+            let fetch = told::fetch(number, &outcome, self.clock.now().since(requested));
+            let hops = outcome.as_mut().map(|answer| cmsd::take_dynamic(&mut answer.headers)).unwrap_or_default();
+            writer.comes_by(Transmission { fetch: Some(Arc::new(fetch)), hops });
             match (outcome, &mut promise) {
                 (Ok(answer), Some(promise)) if answer.status == StatusCode::NOT_FOUND => {
                     drop(answer);
@@ -173,7 +176,9 @@ impl Pump {
     }
 
     /// Keeps what somebody else has asked for: an answer to POST that stands for a GET.
-    pub async fn keep(self, answer: Answer, requested: Tick, writer: FillWriter) {
+    pub async fn keep(self, mut answer: Answer, requested: Tick, writer: FillWriter) {
+        let hops = cmsd::take_dynamic(&mut answer.headers);
+        writer.comes_by(Transmission { fetch: None, hops });
         self.fill(Ok(answer), requested, writer).await;
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};
 
-use crate::cache::{FillAnswer, FillEnd, FillReader, Flight, Lead, Lookup, Object, ResponseHead};
+use crate::cache::{FillAnswer, FillEnd, FillReader, Flight, Lead, Lookup, Object, ResponseHead, Transmission};
 use crate::clock::Tick;
 use crate::origin::FetchError;
 use crate::origin::pump::IsPlaylist;
@@ -276,7 +276,8 @@ async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Ma
     let waited = now.since(since);
     let on_disk = arrived.as_ref().ok().filter(|_| reader.is_from_disk()).map(|answer| on_disk(answer, now, manner));
     if on_disk.is_none() {
-        head.notes.note(|noted| noted.fetch = reader.fetch());
+        let Transmission { fetch, hops } = reader.transmission();
+        head.notes.note(|noted| (noted.fetch, noted.hops) = (fetch, hops));
     }
     let is_anothers = role == Role::Joiner || reader.is_from_disk();
     let admits = |response: &ResponseHead| {

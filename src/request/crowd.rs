@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -46,6 +46,8 @@ pub struct Crowd {
     admitted: AtomicU64,
     lowered: AtomicU64,
     refused: [AtomicU64; Resource::ALL.len()],
+    /// Whether some are refused.
+    pressed: AtomicBool,
 }
 
 /// Some of those who play.
@@ -174,6 +176,7 @@ impl Crowd {
             admitted: AtomicU64::new(0),
             lowered: AtomicU64::new(0),
             refused: Default::default(),
+            pressed: AtomicBool::new(false),
         }
     }
 
@@ -194,6 +197,11 @@ impl Crowd {
     /// Whether anybody is ever refused.
     pub fn is_bounded(&self) -> bool {
         self.capacity.load().is_some()
+    }
+
+    /// Whether the node has more to do than it can: some of those who would come are refused.
+    pub fn is_pressed(&self) -> bool {
+        self.pressed.load(Relaxed)
     }
 
     /// Who asks: all of a group are alike but for what tells their seats apart.
@@ -276,6 +284,9 @@ impl Crowd {
         ledger.used = used;
         ledger.used[Resource::Egress as usize] = average.bits();
         ledger.gate = ledger.gate.measured(&capacity.rule, &ledger.used);
+        let lowest = capacity.rule.ranks() - 1;
+        let is_open = |resource: Resource| ledger.gate.is_open(resource, lowest);
+        self.pressed.store(!Resource::ALL.into_iter().all(is_open), Relaxed);
     }
 
     /// Forgets those of one shard who have left.

@@ -26,7 +26,7 @@ use super::asked::{self, Asking};
 use super::authorize::{self, Denied, Use};
 use super::held::{self, Judge, Stored};
 use super::route::{self, Entered, Resource, Target};
-use super::{Caller, Edge, Head, Notes, Protocol, Proxy, Refusal, Scheme, Viewer, cached};
+use super::{Caller, Edge, Head, Line, Notes, Protocol, Proxy, Refusal, Scheme, Viewer, cached};
 
 /// What the node would do with a GET of a URL.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -462,5 +462,6 @@ pub(super) fn head(url: &str, mut fields: HeaderMap) -> Result<Head, &'static st
         received: Tick::default(),
         interims: Interims::default(),
         notes: Notes::default(),
+        line: Line::default(),
     })
 }

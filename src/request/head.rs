@@ -9,6 +9,7 @@ use crate::clock::Tick;
 use crate::outbound::interim::Interims;
 use crate::rules::upstream::rendezvous::Print;
 
+use super::line::Line;
 use super::notes::Notes;
 
 /// The head of one request.
@@ -39,6 +40,8 @@ pub struct Head {
     pub interims: Interims,
     /// What becomes known of it on its way.
     pub notes: Notes,
+    /// What is known of the way to the viewer.
+    pub line: Line,
 }
 
 impl Head {
@@ -167,6 +170,7 @@ mod tests {
                 received: Tick::default(),
                 interims: Interims::default(),
                 notes: Notes::default(),
+                line: Line::default(),
             };
             assert_eq!(head.host(), host);
         }

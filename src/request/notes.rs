@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use parking_lot::Mutex;
 
 use crate::rules::session::SessionId;
@@ -23,6 +24,8 @@ pub struct Noted {
     pub fetch: Option<Arc<Fetch>>,
     /// How its wait is to be judged.
     pub wait: Wait,
+    /// What the hops before said of the transmission that brought it.
+    pub hops: Vec<HeaderValue>,
     /// The session that it presented, where it was not let into it.
     pub shut_out: Option<SessionId>,
 }
@@ -43,6 +46,16 @@ impl Notes {
     /// Notes something.
     pub fn note(&self, what: impl FnOnce(&mut Noted)) {
         what(&mut self.0.lock());
+    }
+
+    /// What it asks for, where that is known.
+    pub fn kind(&self) -> Option<Kind> {
+        self.0.lock().kind
+    }
+
+    /// What the hops before said, to the first who asks.
+    pub fn hops(&self) -> Vec<HeaderValue> {
+        std::mem::take(&mut self.0.lock().hops)
     }
 
     /// All that is known by now.

@@ -1,6 +1,5 @@
 //! Dresses an answer or a refusal for the viewer, and opens its account.
 
-use std::fmt::Write;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use serde::Serialize;
 
 use crate::clock::WallTime;
 use crate::config::LiveMode;
+use crate::config::reports::Timing;
 use crate::region::proof::{BUSY, REFUSED, WEIR_PEER};
 use crate::rules::caching::control;
 use crate::rules::caching::purge;
@@ -29,6 +29,7 @@ use super::admit::Admitted;
 use super::answer::{Access, Age, Answer, Provenance};
 use super::body::{Body, Content};
 use super::edge::{Edge, RequestId};
+use super::hop::{self, SERVER_TIMING, Took};
 use super::policies::{Policies, RoutePolicy};
 use super::refusal::Fault;
 use super::witness::{Dressed, Witness};
@@ -36,7 +37,6 @@ use super::{Caller, Head, Protocol, Refusal, Scheme, inherit, outward, renew};
 
 const ALT_SVC: HeaderName = HeaderName::from_static("alt-svc");
 const PRIORITY: HeaderName = HeaderName::from_static("priority");
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// The page that explains what is said of tokens.
 const HELP: &str = "docs/gate-a-stream.md";
 
@@ -87,8 +87,13 @@ pub fn finish(
     if let Some((admission, gated)) = gated {
         renew::tell(edge, head, (admission, gated), &mut headers);
     }
-    let waits = [("origin", origin_wait), ("hold", held)];
-    headers.append(SERVER_TIMING, server_timing(edge.clock.now().since(head.received), waits));
+    let took = Took { whole: edge.clock.now().since(head.received), origin: origin_wait, held, origination };
+    if route.is_none_or(|route| route.config.reporting.timing == Timing::Told) {
+        headers.append(SERVER_TIMING, hop::server_timing(&took));
+    }
+    if let Some(route) = route.filter(|_| refusal.is_none()) {
+        hop::tell(edge, policies, (head, route), &took, &mut headers);
+    }
     if route.is_some_and(|route| route.config.live == LiveMode::Auto) {
         prioritise(head, urgency, &mut headers);
     }
@@ -156,19 +161,6 @@ fn trace(policies: &Policies, caller: Caller, provenance: &Provenance, headers: 
         CacheStatus { handling: provenance.handling, ttl: provenance.ttl, detail: provenance.detail, key: None };
     status.append(headers, policies.pseudonym.as_str());
     loops::append_via(headers, "1.1", &policies.pseudonym);
-}
-
-/// `edge`: from the request's head to now, without what was waited for; then each wait.
-fn server_timing(took: Duration, waits: [(&str, Option<Duration>); 2]) -> HeaderValue {
-    let milliseconds = |duration: Duration| duration.as_secs_f64() * 1e3;
-    let waited: Duration = waits.iter().filter_map(|(_, wait)| *wait).sum();
-    let mut value = format!("edge;dur={:.1}", milliseconds(took.saturating_sub(waited)));
-    for (name, wait) in waits {
-        if let Some(wait) = wait {
-            _ = write!(value, ", {name};dur={:.1}", milliseconds(wait));
-        }
-    }
-    value.try_into().expect("words and digits are a field value")
 }
 
 /// Every response of a live stream says how urgent it is (RFC 8216bis Appendix B.1): as the viewer wants it, else by

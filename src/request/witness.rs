@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::qoe::Addresses;
 use crate::rules::fields::cache_status::Handling;
 use crate::rules::session::{Device, Opener, SessionId, player, truncated};
-use crate::rules::timeline::event::{Began, Entry, Event, Kind, Request, Verdict};
+use crate::rules::timeline::event::{Began, Entry, Event, Kind, Path, Request, Verdict};
 use crate::rules::token::carrier;
 use crate::sessions::Session;
 use crate::stories::fold::{Line, One, Whose};
@@ -25,7 +25,7 @@ use super::edge::{Edge, RequestId};
 use super::notes::{Noted, Wait};
 use super::policies::{Policies, RoutePolicy};
 use super::refusal::Fault;
-use super::{Caller, Head, Refusal, Scheme, admit};
+use super::{Caller, Head, Proxy, Refusal, Sample, Scheme, admit};
 
 /// A first octet that took so long, without the hold, is worth a line.
 const SLOW: Duration = Duration::from_secs(1);
@@ -219,6 +219,7 @@ impl Witness {
             id,
         };
         witness.judged((head, route), refusal);
+        witness.path((head, route));
         Some(witness)
     }
 
@@ -230,6 +231,23 @@ impl Witness {
     /// What was asked for.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// How the way to the viewer is, where its transport has said something new, and no proxy stands in between.
+    fn path(&self, (head, route): (&Head, &RoutePolicy)) {
+        if head.viewer.proxy == Proxy::Trusted || head.viewer.address != head.viewer.peer {
+            return;
+        }
+        let Some(Sample { sending, retransmits }) = head.line.news() else { return };
+        let whose = Whose { session: self.watcher.session, route: &self.route, stream: route.stream(&head.path) };
+        let path = Path {
+            rtt_us: u32::try_from(sending.round_trip_us).unwrap_or(u32::MAX),
+            retransmits,
+            window: sending.congestion_window,
+            throughput_kbps: sending.throughput_kbps(),
+        };
+        let at = millis(self.stories.clock().wall());
+        self.stories.folds.path(&whose, head.protocol.label(), (path, at));
     }
 
     /// A token was refused.

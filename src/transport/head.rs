@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::clock::Tick;
 use crate::outbound::interim::Interims;
-use crate::request::{Caller, Head, Notes, Protocol, Proxy, Refusal, Scheme, Viewer};
+use crate::request::{Caller, Head, Line, Notes, Protocol, Proxy, Refusal, Scheme, Viewer};
 use crate::rules::forwarded::{self, Said};
 use crate::rules::http1::Fault;
 
@@ -174,6 +174,7 @@ pub fn read(parts: request::Parts, arrival: &Arrival<'_>) -> Result<Head, BadReq
         received: arrival.received,
         interims: Interims::default(),
         notes: Notes::default(),
+        line: Line::default(),
     })
 }
 

@@ -5,6 +5,7 @@
 
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,6 +14,9 @@ use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use super::socket;
+use crate::request::Sample;
 
 /// What connects us to the viewer, or to the proxy before it.
 pub(super) enum Stream {
@@ -40,6 +44,14 @@ impl Stream {
 impl Socket {
     pub(super) fn new(stream: Stream) -> Self {
         Self { stream, early: BytesMut::new(), finished: false }
+    }
+
+    /// How the way to the viewer is, where the kernel says so.
+    pub(super) fn sample(&self) -> Option<Sample> {
+        match &self.stream {
+            Stream::Tcp(stream) => socket::path(stream.as_fd()).ok(),
+            Stream::Unix(_) => None,
+        }
     }
 
     /// Octets that were read and not yet taken.

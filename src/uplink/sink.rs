@@ -136,7 +136,7 @@ impl Sink {
                 return Some(parcel);
             }
             let config = self.armed.load_full();
-            let (next, is_last) = (log.figures().next, *hurry.borrow());
+            let (next, is_last) = (log.figures().readable, *hurry.borrow());
             if next <= from {
                 self.write_down(with).await;
                 if is_last {

@@ -195,6 +195,7 @@ impl Memory {
             failures: 0,
             standing: Standing::Memory,
             next: kept.next,
+            readable: kept.next,
             first: kept.records.records.front().map_or(kept.next, |record| record.number),
         }
     }

@@ -62,8 +62,8 @@ mod tests {
         assert_eq!(
             sentences(&config),
             [
-                "Sink `main` is told ended, node, every 1s or 1.0 MiB: https://qoe.example/in, compressed with gzip.",
-                "Sink `archive` is told what viewers experience, every 1s or 1.0 MiB: /q.ndjson, of which 8 earlier files \
+                "Sink `main` is told ended, node, every 1s or 1 MiB: https://qoe.example/in, compressed with gzip.",
+                "Sink `archive` is told what viewers experience, every 1s or 1 MiB: /q.ndjson, of which 8 earlier files \
                  of 256 MiB are kept.",
                 "What sinks do not have is lost by a restart: `state` in [node] names no folder.",
             ]

@@ -122,7 +122,7 @@ pub enum Kind {
     Plain,
 }
 
-/// One request.
+/// One request. Its entry's moment is the one in which its answer ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Request {
     /// What was asked for.
@@ -190,7 +190,8 @@ pub struct Served {
     /// The longest hold, in milliseconds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub hold_ms: u64,
-    /// The rendition that was asked for last: its media playlist's path below the stream, or the folder of its media.
+    /// The rendition that was asked for last: the folder of its media playlist and its media below the stream; where it has
+    /// none, its media playlist's name without the ending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rendition: Option<Arc<str>>,
     /// How old the newest playlist was, in milliseconds.
@@ -244,7 +245,8 @@ pub struct Ended {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeChange {
     /// What, by a word of a closed list: `started`, `reloaded`, `draining`, `drain-cancelled`, `stopping`, `origin-down`,
-    /// `origin-up`, `playlist-late`, `playlist-again`, `keys-unavailable`, `sink-down`, `sink-up`, `alarm`.
+    /// `origin-up`, `playlist-late`, `playlist-again`, `keys-unavailable`, `keys-available`, `webhook-down`, `webhook-up`,
+    /// `sink-down`, `sink-up`, `alarm`.
     pub what: Box<str>,
     /// What it concerns: the origin, the rendition, the access, the sink.
     #[serde(default, skip_serializing_if = "Option::is_none")]

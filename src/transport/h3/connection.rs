@@ -22,7 +22,7 @@ use super::wake::{Ready, StreamWaker};
 
 use crate::clock::{Clock, Tick};
 use crate::config::Limits;
-use crate::request::{Proxy, Viewer};
+use crate::request::{Line, Proxy, Viewer};
 use crate::rules::priority::{self, Parameters};
 use crate::transport::Service;
 use crate::transport::quic::layer::{Arrival, CloseCodes, Drain, Layer, MakeLayer};
@@ -90,6 +90,7 @@ pub struct Connection<S: Service> {
 struct Shared<S> {
     service: S,
     viewer: Viewer,
+    line: Line,
     limits: Arc<Limits>,
     clock: Clock,
     counters: Arc<Shards>,
@@ -105,6 +106,7 @@ impl<S: Service> Shared<S> {
             streams,
             service: &self.service,
             viewer: self.viewer,
+            line: &self.line,
             limits: &self.limits,
             now: self.clock.now(),
             counters: self.counters(),
@@ -119,7 +121,7 @@ impl<S: Service> Connection<S> {
         let viewer = Viewer { peer: arrival.peer, address: arrival.peer, proxy: Proxy::None };
         let account = Account::new();
         Self {
-            shared: Shared { service, viewer, limits, clock, counters },
+            shared: Shared { service, viewer, line: arrival.line.clone(), limits, clock, counters },
             account,
             requests: HashMap::default(),
             unacknowledged: HashSet::default(),

@@ -11,7 +11,7 @@ use super::counters::Malformed;
 use super::qpack::{self, Bounds, DecodeError, Name, static_table};
 use crate::clock::Tick;
 use crate::outbound::interim::Interims;
-use crate::request::{Caller, Head, Notes, Protocol, Scheme, Viewer};
+use crate::request::{Caller, Head, Line, Notes, Protocol, Scheme, Viewer};
 use crate::rules::http1::Fault;
 use crate::transport::head::{BadRequest, expectation, has_blank_edge, normal_authority, strip};
 
@@ -185,6 +185,7 @@ impl Fields {
             received,
             interims: Interims::default(),
             notes: Notes::default(),
+            line: Line::default(),
         };
         Ok(Request::Serve(Box::new(head), self.length))
     }

@@ -24,7 +24,7 @@ use super::upload::{UploadSender, upload};
 use super::wake::StreamWaker;
 use crate::clock::Tick;
 use crate::config::Limits;
-use crate::request::{Head, Upload, UploadError, Viewer};
+use crate::request::{Head, Line, Upload, UploadError, Viewer};
 use crate::rules::fields::structured::joined;
 use crate::rules::priority::{self as rule, Parameters, Priority};
 use crate::transport::Service;
@@ -40,6 +40,8 @@ pub struct Turn<'a, S: Service> {
     pub service: &'a S,
     /// Who asks.
     pub viewer: Viewer,
+    /// What is known of the way to them.
+    pub line: &'a Line,
     /// The bounds.
     pub limits: &'a Limits,
     /// The present.
@@ -256,7 +258,10 @@ impl<S: Service> RequestStream<S> {
         match part {
             RequestPart::Head(section) => {
                 match message::read(&section, bounds, turn.viewer, turn.now)? {
-                    Request::Serve(head, announced) => self.asked(head, announced, turn),
+                    Request::Serve(mut head, announced) => {
+                        head.line = turn.line.clone();
+                        self.asked(head, announced, turn);
+                    }
                     Request::Refuse(bad, method) => self.refuse(bad, method),
                     Request::Malformed(reason) => return self.malformed(reason, turn),
                 }

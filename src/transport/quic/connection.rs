@@ -21,11 +21,15 @@ use super::streams::{StreamEvent, StreamId, Streams};
 use super::wire::{Uptake, Wire, code};
 use crate::clock::{Clock, Tick};
 use crate::config::Limits;
+use crate::request::{Line, Sample};
+use crate::rules::qoe::cmsd::Sending;
 
 /// Between PINGs of a connection whose layer holds something.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Between the two steps of a drain, at least; a round trip where that is longer.
 const DRAIN_STEP: Duration = Duration::from_secs(1);
+/// Between two looks at how the way to the viewer is.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Rounds of events and polls before other connections have their turn.
 const ROUNDS: usize = 4;
 
@@ -103,6 +107,9 @@ pub(super) struct Connection<L> {
     leaving: Leaving,
     peer: std::net::SocketAddr,
     send_window: u64,
+    /// What is known of the way to the viewer, and since when.
+    line: Line,
+    looked: Option<Tick>,
     _permit: Permit,
 }
 
@@ -137,6 +144,8 @@ impl<L: Layer> Connection<L> {
             keep_alive: None,
             leaving: Leaving::No,
             send_window: 0,
+            line: Line::new(),
+            looked: None,
             _permit: permit,
         }
     }
@@ -202,7 +211,29 @@ impl<L: Layer> Connection<L> {
         }
         self.close_when_left(core);
         self.note_holding(core.now);
+        self.look(core.now);
         turn
+    }
+
+    /// Says how the way to the viewer is, where something is in progress and that was not said a moment ago.
+    fn look(&mut self, now: Tick) {
+        let is_due = self.looked.is_none_or(|looked| now.since(looked) >= BETWEEN_LOOKS);
+        let Stage::Open(layer) = &self.stage else { return };
+        if !is_due || layer.is_idle() {
+            return;
+        }
+        self.looked = Some(now);
+        let path = self.quic.stats().path;
+        self.line.say(Sample {
+            sending: Sending {
+                congestion_window: path.cwnd,
+                // Flow control is each stream's own.
+                receive_window: None,
+                round_trip_us: u64::try_from(path.rtt.as_micros()).unwrap_or(u64::MAX),
+                packets: path.sent_packets,
+            },
+            retransmits: path.lost_packets,
+        });
     }
 
     /// The next packets to send, at most `datagrams` of them.
@@ -289,6 +320,7 @@ impl<L: Layer> Connection<L> {
             local_port: core.local_port,
             server_name: greeting.and_then(|greeting| greeting.server_name),
             worker: core.worker,
+            line: self.line.clone(),
         };
         self.stage = Stage::Open(core.make.layer(arrival));
         self.tell(core, StreamEvent::Connected);

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::task::Context;
 
 use super::streams::{StreamEvent, Streams};
+use crate::request::Line;
 
 /// A connection whose handshake is complete, as its layer is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Arrival {
     pub server_name: Option<String>,
     /// The worker that owns the connection.
     pub worker: usize,
+    /// What is known of the way to the peer.
+    pub line: Line,
 }
 
 /// The two steps of a graceful end (RFC 9114 §5.2).

@@ -22,7 +22,7 @@ use super::interim::Interlude;
 use super::wire::Wire;
 use super::{Settings, Spoken};
 use crate::clock::Clock;
-use crate::request::{Protocol, Scheme, Upload};
+use crate::request::{Line, Protocol, Scheme, Upload};
 use crate::tasks::Tasks;
 use crate::transport::Service;
 use crate::transport::alarm::Alarm;
@@ -43,6 +43,8 @@ pub(super) struct Glue<S> {
     pub(super) address: SocketAddr,
     pub(super) scheme: Scheme,
     pub(super) spoken: Spoken,
+    /// What is known of the way to the viewer.
+    pub(super) line: Line,
     /// Where interim answers are written.
     pub(super) wire: Arc<Mutex<Wire>>,
     /// Where the next stream that hyper starts finds what to watch.
@@ -72,6 +74,7 @@ impl<S: Service> Glue<S> {
         let answer = match head::read(parts, &arrival) {
             Ok(mut head) => {
                 head.interims = interlude.as_ref().map(Interlude::interims).unwrap_or_default();
+                head.line = self.line.clone();
                 Answer::Service(self.service.serve(head, self.upload(body)))
             }
             Err(bad) => Answer::Bad(bad),

@@ -283,6 +283,7 @@ impl Known {
             address: self.address,
             scheme,
             spoken: self.spoken,
+            line: wire.lock().line.clone(),
             wire: wire.clone(),
             next_stream: next_stream.clone(),
         };

@@ -5,14 +5,19 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use hyper::rt::ReadBufCursor;
 use parking_lot::Mutex;
 
 use crate::clock::{Clock, Tick};
+use crate::request::Line;
 use crate::transport::flush::{Outlet, Session};
 use crate::transport::guard::Inlet;
 use crate::transport::stream::Socket;
+
+/// Between two questions to the kernel how the way to the viewer is.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// The lower half of a connection.
 pub(super) struct Wire {
@@ -26,11 +31,25 @@ pub(super) struct Wire {
     pub(super) is_flushed: bool,
     /// The viewer closed its side and was given a turn since.
     pub(super) leaving: bool,
+    /// What is known of the way to the viewer, and since when.
+    pub(super) line: Line,
+    looked: Option<Tick>,
 }
 
 impl Wire {
     pub(super) fn new(socket: Socket, session: Session, inlet: Inlet, clock: &Clock) -> Self {
-        Self { socket, session, inlet, outlet: Outlet::default(), now: clock.now(), is_flushed: true, leaving: false }
+        let (outlet, now, line) = (Outlet::default(), clock.now(), Line::new());
+        Self { socket, session, inlet, outlet, now, is_flushed: true, leaving: false, line, looked: None }
+    }
+
+    /// Says how the way to the viewer is, where that was not said a moment ago.
+    pub(super) fn look(&mut self) {
+        if self.looked.is_none_or(|looked| self.now.since(looked) >= BETWEEN_LOOKS) {
+            self.looked = Some(self.now);
+            if let Some(sample) = self.socket.sample() {
+                self.line.say(sample);
+            }
+        }
     }
 
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

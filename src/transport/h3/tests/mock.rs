@@ -14,7 +14,7 @@ use http::Response;
 use super::service::{TestBody, TestService};
 use crate::clock::{Clock, WallTime};
 use crate::config::Limits;
-use crate::request::{Head, Upload};
+use crate::request::{Head, Line, Upload};
 use crate::transport::h3::connection::Connection;
 use crate::transport::h3::counters::Shards;
 use crate::transport::h3::frame::{self, kind};
@@ -233,6 +233,7 @@ impl Rig {
             local_port: 443,
             server_name: None,
             worker: 0,
+            line: Line::default(),
         };
         let service = TestService::new(serve);
         let layer = Connection::new(service, &arrival, Arc::new(limits), clock.clone(), counters.clone());
