@@ -71,7 +71,10 @@ impl Receiver {
     }
 
     fn sink(&self, further: &str) -> String {
-        format!("[qoe.sinks.main]\ntype = \"http\"\nurl = \"http://{}/in\"\nevery = \"0s\"\n{further}\n", self.script.addr)
+        format!(
+            "[qoe.sinks.main]\ntype = \"http\"\nurl = \"http://{}/in\"\nevery = \"0s\"\n{further}\n",
+            self.script.addr
+        )
     }
 
     async fn takes(&mut self, count: usize) -> Vec<(String, Vec<String>)> {
@@ -137,7 +140,8 @@ impl Teller {
             .collect();
         self.told += count;
         let at = u64::try_from(Clock::system().wall().since_epoch().as_millis()).unwrap();
-        let record = |line: &String| Record { session: None, at, class: Class::Lasting, line: Bytes::from(line.clone()) };
+        let record =
+            |line: &String| Record { session: None, at, class: Class::Lasting, line: Bytes::from(line.clone()) };
         self.log.append(lines.iter().map(record).collect()).await.unwrap();
         lines
     }
@@ -225,7 +229,10 @@ async fn who_begins_anew_sends_the_batch_that_was_under_way_again_as_it_was() {
     let third = teller.tell(4).await;
     teller.restart(&sink).await;
     let taken = receiver.takes(9).await;
-    assert_eq!(taken, [("edge/1/1".to_owned(), first), ("edge/1/3".to_owned(), second), ("edge/2/6".to_owned(), third)]);
+    assert_eq!(
+        taken,
+        [("edge/1/1".to_owned(), first), ("edge/1/3".to_owned(), second), ("edge/2/6".to_owned(), third)]
+    );
     let seen = receiver.script.seen();
     assert_eq!((seen[1].field("idempotency-key"), &seen[1].body), (seen[2].field("idempotency-key"), &seen[2].body));
     assert!(receiver.plan.lock().is_empty());
@@ -234,7 +241,8 @@ async fn who_begins_anew_sends_the_batch_that_was_under_way_again_as_it_was() {
 #[tokio::test]
 async fn each_sink_has_a_cursor_of_its_own_and_files_give_way_to_new_ones() {
     let receiver = Receiver::start(&[]).await;
-    let archive = "[qoe.sinks.archive]\ntype = \"file\"\npath = \"qoe.ndjson\"\nrotate = \"1MiB\"\nkeep = 2\nevery = \"0s\"\n";
+    let archive =
+        "[qoe.sinks.archive]\ntype = \"file\"\npath = \"qoe.ndjson\"\nrotate = \"1MiB\"\nkeep = 2\nevery = \"0s\"\n";
     let down = "[qoe.sinks.down]\ntype = \"http\"\nurl = \"http://127.0.0.1:1/\"\n";
     let mut teller = Teller::new(&format!("{}{archive}{down}", receiver.sink("events = [\"node\"]")));
     let mut told = Vec::new();
@@ -245,7 +253,8 @@ async fn each_sink_has_a_cursor_of_its_own_and_files_give_way_to_new_ones() {
     teller.until("down", |figures| figures.health == Health::Down && figures.behind.records == 50_000).await;
     teller.until("main", |figures| figures.progress.left_out == 50_000).await;
     assert_eq!(receiver.script.count(), 0, "nothing of it is for this one");
-    let read = |end: &str| fs::read_to_string(teller.folder.path().join(format!("qoe.ndjson{end}"))).unwrap_or_default();
+    let read =
+        |end: &str| fs::read_to_string(teller.folder.path().join(format!("qoe.ndjson{end}"))).unwrap_or_default();
     let written = [read(".2"), read(".1"), read("")].concat();
     assert!(read("").len() <= 1 << 20 && !read(".1").is_empty() && read(".3").is_empty());
     assert_eq!(written.lines().collect::<Vec<_>>(), told);
@@ -266,7 +275,9 @@ async fn a_node_follows_its_sinks_without_a_restart() {
         assert_eq!(stage.status().await["tasks"]["sink"], Value::from(1));
         fs::write(&stage.config, &text).unwrap();
         stage.admin(Method::POST, "/reload", "").await;
-        stage.until("the sink is gone", |status| status["tasks"]["sink"] == 0 && status["sinks"] == Value::Array(vec![])).await;
+        stage
+            .until("the sink is gone", |status| status["tasks"]["sink"] == 0 && status["sinks"] == Value::Array(vec![]))
+            .await;
     })
     .await;
 }
@@ -329,7 +340,10 @@ mod jetstream {
         let client = async_nats::connect(server.url("nats")).await.unwrap();
         let kept = messages(&client).await;
         let first = kept.iter().find(|(headers, _)| headers.contains("Nats-Msg-Id: edge/1/1\r\n")).unwrap();
-        assert!(first.0.contains("Weir-Schema: 1") && first.0.contains("Weir-Batch: first=1, last=3, count=3"), "{first:?}");
+        assert!(
+            first.0.contains("Weir-Schema: 1") && first.0.contains("Weir-Batch: first=1, last=3, count=3"),
+            "{first:?}"
+        );
         assert_eq!(flat(&kept), told, "{kept:?}");
     }
 }
