@@ -30,10 +30,12 @@ test-browser: setup build ## Chromium plays over HTTP/1.1, 2 and 3
 	node tests/browser/gated.mjs
 	node tests/browser/players.mjs
 	node tests/browser/dashboard.mjs
+	node tests/browser/qoe.mjs
 
 test-foreign: setup build ## curl, aioquic, ffmpeg, HAProxy, nginx, OpenSSL and rude clients
 	.venv/bin/python tests/foreign/run.py
 	.venv/bin/python tests/soak/kills.py --kills 5
+	.venv/bin/python tests/soak/beacons.py --kills 5
 
 lint: ## formatting, clippy, documentation
 	$(CARGO) fmt --all --check
@@ -55,6 +57,8 @@ soak: setup ## herds, crowds, gigabytes; browsers and strangers for SOAK_SECONDS
 	WEIR_BINARIES=target/release PLAY_SECONDS=$(SOAK_SECONDS) node tests/browser/play.mjs
 	WEIR_BINARIES=target/release .venv/bin/python tests/foreign/run.py --long
 
-kills: setup build ## a node with a disk is killed 200 times under load, over either engine
+kills: setup build ## a node is killed 200 times under load, and under 2,000 reports a second, over either engine
 	.venv/bin/python tests/soak/kills.py --kills 200 --engine auto
 	.venv/bin/python tests/soak/kills.py --kills 200 --engine threads
+	.venv/bin/python tests/soak/beacons.py --kills 200 --engine auto
+	.venv/bin/python tests/soak/beacons.py --kills 200 --engine threads

@@ -2,12 +2,11 @@
 //! forms with what is left of them. `tests/fixtures/cmcd/make.mjs` makes the table anew.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use http::{HeaderMap, HeaderName};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
-use weir::rules::qoe::cmcd::{from_batch, from_request};
+use weir::rules::qoe::cmcd::{MOST_RECORDS, from_batch, from_request};
 use weir::rules::qoe::fault::Fault;
 use weir::rules::qoe::read::Read;
 
@@ -86,19 +85,14 @@ fn is_same(ours: &Value, theirs: &Value) -> bool {
     }
 }
 
-/// The library lets negative numbers and keys of no version pass in places, and asks for a key's own field and for the
-/// keys of some events that the standard does not require.
+/// The library lets negative numbers pass, and the name of an event in quotes.
 #[test]
-fn what_the_library_finds_wrong_is_wrong_here_or_known_to_differ() {
-    for case in &table() {
-        let ours = read(case).is_ok_and(|read| read.faults.is_empty());
-        let is_valid = case["theirs"] == true;
-        let name = case["name"].as_str().unwrap_or_default();
-        let is_negative = case.get("faults").is_some_and(|faults| faults.get("negative").is_some());
-        let is_lenient = is_negative || name.contains("\\n") || name.contains("1000000000000000");
-        if is_valid && !is_lenient {
-            assert!(ours, "{name}: the library finds nothing wrong");
-        }
+fn what_the_library_finds_valid_is_valid_here_or_known_to_differ() {
+    for case in table().iter().filter(|case| case["theirs"] == true) {
+        let read = read(case);
+        let is_clean = read.as_ref().is_ok_and(|read| read.faults.is_empty());
+        let is_negative = read.as_ref().is_ok_and(|read| read.faults == Fault::Negative.into());
+        assert!(is_clean || is_negative || case["name"] == "record e=\"t\",ts=1,v=2", "{}: {read:?}", case["name"]);
     }
 }
 
@@ -147,17 +141,10 @@ proptest! {
     }
 }
 
-/// Not a measurement, but a bound that a slow machine keeps and that copying or searching would break.
 #[test]
-fn a_body_of_the_most_records_is_read_in_a_moment() {
-    let line = r#"bl=(2000),br=(5000;v 128;a),bsa=(2),cid="show",e=t,ltc=3200,mtp=(18200),pb=(5000;v),pt=1720000000000,sf=h,sid="9f2c",sn=17,st=ll,sta=p,tb=(8000;v),ts=1720000000123,v=2"#;
-    let body = vec![line; 300].join("\n");
-    let began = Instant::now();
-    assert!(from_batch(body.as_bytes()).all(|(_, read)| read.is_ok_and(|read| read.faults.is_empty())));
-    println!("{:?} a record", began.elapsed() / 300);
-    let hostile = format!("e=t,ts=1,v=2{}", ",a-b;c;d;e;f;g;h;i=\"x\"".repeat(61));
-    let body = vec![&*hostile; 40].join("\n");
-    let began = Instant::now();
-    assert!(from_batch(body.as_bytes()).all(|(_, read)| read.is_ok()));
-    println!("{:?} a hostile record", began.elapsed() / 40);
+fn a_body_of_the_most_records_and_keys_is_read_whole() {
+    let keys = ",a-b;c;d;e;f;g;h;i=\"x\"".repeat(61);
+    let line = format!("e=t,ts=1,v=2{keys}");
+    let body = vec![&*line; MOST_RECORDS].join("\n");
+    assert_eq!(from_batch(body.as_bytes()).filter(|(_, read)| read.is_ok()).count(), MOST_RECORDS);
 }

@@ -25,9 +25,9 @@ use super::purge::{self, GoneBelow, PurgeOrder, PurgeOutcome};
 use super::revoke::{self, RevokeOrder, RevokeOutcome};
 use super::session::{self, SessionCounts, SessionStatus};
 use super::status::{
-    CacheStatus, CapacityStatus, Connections, DiskStatus, ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus,
-    Problem, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, SessionsStatus, Status, StreamStatus,
-    WorkerHealth,
+    CacheStatus, CapacityStatus, Connections, DiskStatus, JournalStatus, ListenerStatus, LiveStatus, OriginStatus,
+    PlaylistStatus, Problem, Reloaded, Resident, ResourceStatus, RouteRoom, RouteStatus, SessionsStatus, Status,
+    StreamStatus, WorkerHealth,
 };
 use super::story::{self, Entries, Erased, Found, OthersAnswer, SessionRow};
 use super::{Admin, Command, Guard, guard};
@@ -95,6 +95,7 @@ use super::{Admin, Command, Guard, guard};
         OthersAnswer,
         Erased,
         SessionsStatus,
+        JournalStatus,
         Drain,
         OriginOrder,
         OriginAction

@@ -29,9 +29,10 @@ pub use listen::{AdminListener, BindError, tls};
 use listen::{Caller, TlsListener};
 pub use revoke::Within;
 pub use status::{
-    AccessStatus, CacheStatus, CapacityStatus, Connections, DiskStatus, IssuerStatus, KeyStatus, ListenerStatus,
-    LiveStatus, OriginStatus, PlaylistStatus, Problem, RegionNode, RegionStatus, Reloaded, Resident, ResourceStatus,
-    RouteRoom, RouteStatus, SessionsStatus, SinkStatus, Status, StreamStatus, WebhookStatus, WorkerHealth,
+    AccessStatus, CacheStatus, CapacityStatus, Connections, DiskStatus, IssuerStatus, JournalStatus, KeyStatus,
+    ListenerStatus, LiveStatus, OriginStatus, PlaylistStatus, Problem, RegionNode, RegionStatus, Reloaded, Resident,
+    ResourceStatus, RouteRoom, RouteStatus, SessionsStatus, SinkStatus, Status, StreamStatus, WebhookStatus,
+    WorkerHealth,
 };
 
 /// What the admin API may order the node to do. The node answers each through its channel.

@@ -46,6 +46,8 @@ pub struct Status {
     pub access: Vec<AccessStatus>,
     /// Who is watching what is gated, and what was revoked.
     pub sessions: SessionsStatus,
+    /// Where what viewers experience is kept.
+    pub journal: JournalStatus,
     /// How full the node is; `null`: everybody is let in.
     pub capacity: Option<CapacityStatus>,
     /// Living tasks by name, all workers together.
@@ -370,6 +372,33 @@ pub struct SessionsStatus {
     pub revocations_pushed_out: u64,
     /// Whether a restart remembers every revocation; `null`: there is no folder for that, and it forgets them.
     pub durable: Option<bool>,
+}
+
+/// Where what viewers experience is kept.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct JournalStatus {
+    /// `good`, `failing` (the disk does not take it: it waits in memory), or `memory-only` (a restart forgets it).
+    pub state: &'static str,
+    /// Below which folder; `null`: it is in memory only.
+    pub path: Option<String>,
+    /// Records that this process kept.
+    pub records: u64,
+    /// The number of the next one.
+    pub next: u64,
+    /// Octets that it takes.
+    pub bytes: u64,
+    /// Octets that its files may take.
+    pub size: u64,
+    /// Octets that wait to be written.
+    pub waiting: u64,
+    /// Attempts to write that failed.
+    pub failures: u64,
+    /// Records that went before their time, by why.
+    pub lost: BTreeMap<&'static str, u64>,
+    /// Records that went when their time was over.
+    pub expired: u64,
+    /// Records that were erased.
+    pub erased: u64,
 }
 
 /// One playlist.

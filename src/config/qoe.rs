@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::DiskEngine;
 use super::file::{Section, Value, ms};
 use super::reports::{self, Intake};
 use super::sinks::{self, Sink};
+use super::tables::DISK_ENGINES;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -48,6 +50,8 @@ pub struct Journal {
     pub keep: Duration,
     /// What is written reaches the disk within this.
     pub sync: Duration,
+    /// What reads and writes its files, and those of revocations.
+    pub engine: DiskEngine,
 }
 
 impl Default for Qoe {
@@ -66,7 +70,19 @@ impl Default for Qoe {
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { size: 1 << 30, keep: Duration::from_millis(7 * DAY_MS), sync: Duration::from_millis(50) }
+        Self {
+            size: 1 << 30,
+            keep: Duration::from_millis(7 * DAY_MS),
+            sync: Duration::from_millis(50),
+            engine: DiskEngine::Auto,
+        }
+    }
+}
+
+impl Journal {
+    /// What it may take without a disk: a sixteenth of what its files may.
+    pub const fn in_memory(&self) -> u64 {
+        self.size / 16
     }
 }
 
@@ -103,6 +119,7 @@ pub(super) fn journal(section: Option<Section<'_>>) -> Journal {
     let size = section.value("size").and_then(|value| value.size(16 << 20..=1 << 44)).unwrap_or(default.size);
     let keep = time(section.value("keep"), (60_000, 400 * DAY_MS), default.keep);
     let sync = time(section.value("sync"), (0, 1_000), default.sync);
+    let engine = section.value("engine").and_then(|value| value.choice(&DISK_ENGINES)).unwrap_or(default.engine);
     section.finish();
-    Journal { size, keep, sync }
+    Journal { size, keep, sync, engine }
 }

@@ -109,12 +109,15 @@ pub(super) fn cache(section: Option<Section<'_>>, machine: &Machine, base: &Path
     cache
 }
 
+/// What reads and writes files, by its word.
+pub(super) const DISK_ENGINES: [(&str, DiskEngine); 3] =
+    [("auto", DiskEngine::Auto), ("io_uring", DiskEngine::IoUring), ("threads", DiskEngine::Threads)];
+
 /// `disk` in `[cache]`
 fn disk(mut section: Section<'_>, base: &Path) -> Option<Disk> {
     let path = section.required("path", "\"/var/cache/weir\"").and_then(|value| folder(&value, base));
     let size = section.required("size", "\"200GiB\"").and_then(|value| value.size(LEAST_DISK..=1 << 50));
-    let words = [("auto", DiskEngine::Auto), ("io_uring", DiskEngine::IoUring), ("threads", DiskEngine::Threads)];
-    let engine = section.value("engine").map(|value| value.choice(&words));
+    let engine = section.value("engine").map(|value| value.choice(&DISK_ENGINES));
     section.finish();
     Some(Disk { path: path?, size: size?, engine: engine.flatten().unwrap_or(DiskEngine::Auto) })
 }

@@ -21,7 +21,7 @@ use crate::transport::quic::counters::Counters;
 use crate::transport::tcp::{self, Deadline};
 
 use super::doors::Doors;
-use super::{Shared, access, disk, limits, memory, region, sessions, streams, uplink, witness};
+use super::{Shared, access, disk, journals, limits, memory, region, sessions, streams, uplink, witness};
 
 /// A worker whose loop takes longer than this to answer is stuck.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
@@ -62,6 +62,7 @@ impl Node for Shared {
             live: streams::status(self),
             access: access::status(self),
             sessions: sessions::status(self),
+            journal: journals::status(self),
             capacity: limits::status(self),
             tasks: self.living_tasks(),
             region: region::status(&self.edge.bus, self.clock.now()),
@@ -185,6 +186,7 @@ impl Source for Metrics {
         families.extend(streams::families(shared));
         families.extend(cache(shared));
         families.extend(sessions::families(shared));
+        families.extend(journals::families(shared));
         families.extend(shared.edge.cache.spill().into_iter().flat_map(|spill| disk::families(spill)));
         families.extend(shared.edge.live.media.families());
         families.extend(connections(shared));

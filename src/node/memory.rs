@@ -23,6 +23,7 @@ pub(super) fn kinds(shared: &Shared) -> Vec<(&'static str, u64)> {
         ("playlists", live.playlists),
         ("names", live.names),
         ("held", live.held),
+        ("viewers", shared.edge.stories.live.lock().weight() as u64),
         ("connections", open.h1 * H1 + (open.h2 + open.h3) * MULTIPLEXED),
     ]
 }

@@ -6,6 +6,7 @@ mod control;
 mod disk;
 mod doors;
 mod facts;
+mod journals;
 mod limits;
 mod memory;
 mod numbers;
@@ -198,12 +199,13 @@ impl Node {
         let policies = Policies::new(config.clone(), origins, &traffic, access_log, advertised);
         let accesses = Arc::new(Accesses::new(&config, &secrets, (clock.clone(), tasks.clone()))?);
         let voice = region::voice(&config, &secrets);
-        let sessions = sessions::open(&config, &clock, &voice.bus)?;
+        let journals = journals::engine(&config, &clock)?;
+        let sessions = sessions::open(&config, (journals.as_ref(), &clock), &voice.bus)?;
         let webhooks = Webhooks::new(&config.node.name, clock.clone(), tasks.clone());
         webhooks.follow(&config.accesses)?;
         let feeds = Arc::new(Feeds::new(sessions.clone(), accesses.clone(), (clock.clone(), tasks.clone())));
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
-        let stories = stories::open(&config, &clock, &secrets);
+        let stories = stories::open(&config, &secrets, (journals, &clock, &tasks))?;
         let uplink = uplink::open(&config, &stories, (clock.clone(), tasks.clone()));
         witness::tell_of((&sessions, &policies.origins), &stories, config.qoe.enabled);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone(), stories };
@@ -294,13 +296,18 @@ fn open_cache(config: &Config, bells: &Arc<Bells>, clock: &Clock) -> Result<Arc<
     let disk = config.cache.disk.as_ref().map(|disk| SpillConfig {
         folder: disk.path.clone(),
         size: disk.size,
-        engine: match disk.engine {
-            DiskEngine::Auto => Choice::Auto,
-            DiskEngine::IoUring => Choice::IoUring,
-            DiskEngine::Threads => Choice::Threads,
-        },
+        engine: choice(disk.engine),
     });
     Cache::with_disk(cache_bounds(config), bells.clone(), clock.clone(), disk.as_ref()).map(Arc::new)
+}
+
+/// Which of the disk's engines a configuration wants.
+const fn choice(engine: DiskEngine) -> Choice {
+    match engine {
+        DiskEngine::Auto => Choice::Auto,
+        DiskEngine::IoUring => Choice::IoUring,
+        DiskEngine::Threads => Choice::Threads,
+    }
 }
 
 /// Nodes of a region take each other's tickets.

@@ -10,7 +10,7 @@ use tracing::info;
 use crate::admin::SessionsStatus;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::disk::{Choice, Engine};
+use crate::disk::Engine;
 use crate::journal::{Journal, Kind, Room};
 use crate::region::bus::Bus;
 use crate::rules::session::Revocation;
@@ -30,11 +30,15 @@ pub(super) fn bounds(config: &Config) -> Bounds {
 }
 
 /// The sessions of a node that starts: nobody is there, and what was revoked before is.
-pub(super) fn open(config: &Config, clock: &Clock, bus: &Bus) -> Result<Arc<Sessions>, StartError> {
+pub(super) fn open(
+    config: &Config,
+    (engine, clock): (Option<&Engine>, &Clock),
+    bus: &Bus,
+) -> Result<Arc<Sessions>, StartError> {
     let sessions = Arc::new(Sessions::new(bounds(config)));
-    if let Some(state) = &config.node.state {
+    if let Some((state, engine)) = config.node.state.as_ref().zip(engine) {
         let folder = state.join(FOLDER);
-        let opened = open_journal((&sessions, bus), &folder, clock);
+        let opened = open_journal((&sessions, bus), &folder, (engine.clone(), clock.clone()));
         let journal = opened.map_err(|source| StartError::State { folder: folder.display().to_string(), source })?;
         info!(revocations = sessions.snapshot().revocations, "revocations of earlier processes are in force");
         sessions.keep_in(journal);
@@ -42,11 +46,13 @@ pub(super) fn open(config: &Config, clock: &Clock, bus: &Bus) -> Result<Arc<Sess
     Ok(sessions)
 }
 
-fn open_journal((sessions, bus): (&Sessions, &Bus), folder: &Path, clock: &Clock) -> io::Result<Journal> {
-    std::fs::DirBuilder::new().recursive(true).create(folder)?;
-    let engine = Engine::start(Choice::Threads, folder, clock.clone())?;
+fn open_journal(
+    (sessions, bus): (&Sessions, &Bus),
+    folder: &Path,
+    (engine, clock): (Engine, Clock),
+) -> io::Result<Journal> {
     let wall = clock.wall();
-    Journal::open(folder, (engine, clock.clone()), Room::default(), |kind, event| match kind {
+    Journal::open(folder, (engine, clock), Room::default(), |kind, event| match kind {
         Kind::Revoked => {
             sessions.remember(event, wall);
             // Nodes that come later are told of it too.

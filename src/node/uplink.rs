@@ -36,13 +36,9 @@ pub(super) fn follow(uplink: &Uplink, config: &Config) -> Result<(), TlsSetupErr
 pub(super) async fn flush(shared: &Shared) {
     let (clock, stories) = (&shared.clock, &shared.edge.stories);
     let until = clock.now() + region::FAREWELL;
-    let kept = async {
-        stories.close().await;
-        // Whether it is kept or not, it is all that there is.
-        _ = stories.log().flush().await;
-    };
     tokio::select! {
-        () = kept => {}
+        // Whether it is kept or not, it is all that there is.
+        () = stories.close() => {}
         () = clock.sleep_until(until) => {}
     }
     shared.uplink.flush(until).await;

@@ -34,6 +34,7 @@ pub(super) struct Status {
     streams: Vec<StreamStatus>,
     listeners: Vec<ListenerStatus>,
     live: LiveStatus,
+    journal: Option<JournalStatus>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -124,6 +125,7 @@ impl Status {
         row(&mut text, "memory", &self.memory_text());
         row(&mut text, "resident", &self.resident.as_ref().map(Resident::text).unwrap_or_default());
         row(&mut text, "disk", &self.disk.as_ref().map(DiskStatus::text).unwrap_or_default());
+        row(&mut text, "journal", &self.journal.as_ref().map(JournalStatus::text).unwrap_or_default());
         let cache = self.cache.iter().map(|(name, value)| format!("{} {}", plain(name), fact(name, value)));
         row(&mut text, "cache", &list(cache));
         let listeners = self.listeners.iter().map(|door| format!("{} {}", plain(&door.kind), plain(&door.address)));
@@ -193,6 +195,36 @@ impl DiskStatus {
         let (bodies, bytes, size) = (rough_size(self.bodies), rough_size(self.bytes), rough_size(self.size));
         let (path, engine, state) = (plain(&self.path), plain(&self.engine), plain(&self.state));
         format!("{objects} of {bodies}, {bytes} of {size} in {path} over {engine}, {state}")
+    }
+}
+
+/// Where what viewers experience is kept.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct JournalStatus {
+    state: String,
+    path: Option<String>,
+    records: u64,
+    bytes: u64,
+    size: u64,
+    waiting: u64,
+    lost: BTreeMap<String, u64>,
+}
+
+impl JournalStatus {
+    fn text(&self) -> String {
+        let records = count(usize::try_from(self.records).unwrap_or(usize::MAX), "record");
+        let place = match &self.path {
+            Some(path) => format!("{} of {} in {}", rough_size(self.bytes), rough_size(self.size), plain(path)),
+            None => format!("{} in memory only: a restart forgets them", rough_size(self.bytes)),
+        };
+        let state = match self.state.as_str() {
+            "failing" => format!(", FAILING: {} wait in memory", rough_size(self.waiting)),
+            _ => String::new(),
+        };
+        let lost = self.lost.iter().map(|(why, count)| format!("{} {count}", plain(why)));
+        let lost = if self.lost.is_empty() { String::new() } else { format!(", LOST: {}", list(lost)) };
+        format!("{records}, {place}{state}{lost}")
     }
 }
 

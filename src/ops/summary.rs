@@ -67,6 +67,7 @@ pub(super) fn sentences(config: &Config, machine: &Machine) -> Vec<String> {
     sentences.extend(streams(config));
     sentences.extend(limits::sentences(config));
     sentences.push(state(config));
+    sentences.extend(journal(config));
     sentences.extend(disk(config));
     sentences.extend(sinks::sentences(config));
     sentences.push(log(config));
@@ -216,13 +217,36 @@ fn state(config: &Config) -> String {
     }
 }
 
-fn disk(config: &Config) -> Option<String> {
-    let disk = config.cache.disk.as_ref()?;
-    let engine = match disk.engine {
+fn journal(config: &Config) -> Option<String> {
+    let journal = &config.journal;
+    if !config.qoe.enabled {
+        return None;
+    }
+    let kept = "What viewers experience is kept for";
+    let (keep, size) = (write_time(journal.keep), rough_size(journal.size));
+    Some(match &config.node.state {
+        Some(_) => {
+            let (engine, sync) = (by(journal.engine), write_time(journal.sync));
+            format!("{kept} {keep}, up to {size}, {engine}, on the disk {sync} after it was written.")
+        }
+        None => format!(
+            "{kept} {keep}, up to {} of memory; a restart forgets it: `state` in [node] names no folder.",
+            rough_size(journal.in_memory())
+        ),
+    })
+}
+
+const fn by(engine: DiskEngine) -> &'static str {
+    match engine {
         DiskEngine::Auto => "over io_uring where the kernel allows it, by threads elsewhere",
         DiskEngine::IoUring => "over io_uring",
         DiskEngine::Threads => "by threads",
-    };
+    }
+}
+
+fn disk(config: &Config) -> Option<String> {
+    let disk = config.cache.disk.as_ref()?;
+    let engine = by(disk.engine);
     let (path, size) = (disk.path.display(), rough_size(disk.size));
     Some(format!("What memory lets go of is kept in {path}, up to {size}, {engine}."))
 }

@@ -32,7 +32,13 @@ pub struct Took {
 }
 
 /// Adds this node's member to what the hops before said of a stream's object, where the route tells players.
-pub fn tell(edge: &Edge, policies: &Policies, (head, route): (&Head, &RoutePolicy), took: &Took, headers: &mut HeaderMap) {
+pub fn tell(
+    edge: &Edge,
+    policies: &Policies,
+    (head, route): (&Head, &RoutePolicy),
+    took: &Took,
+    headers: &mut HeaderMap,
+) {
     let kind = head.notes.kind().unwrap_or_else(|| named(&head.path));
     let is_told = route.config.reporting.cmsd.unwrap_or(policies.config.qoe.cmsd);
     if !is_told || head.caller != Caller::Viewer || kind == Kind::Plain {
@@ -46,15 +52,18 @@ pub fn tell(edge: &Edge, policies: &Policies, (head, route): (&Head, &RoutePolic
     let sending = head.line.last().filter(|_| is_direct).map(|sample| sample.sending);
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let estimate = sending.and_then(|sending| Some((sending.throughput_kbps()?, sending.round_trip_us / 1_000)));
-    cmsd::append(headers, &Hop {
-        node: &policies.config.node.name,
-        throughput_kbps: estimate.map(|(throughput, _)| throughput),
-        response_delay_ms: Some(millis(took.whole)),
-        round_trip_ms: estimate.map(|(_, round_trip)| round_trip),
-        hold_ms: took.held.map(millis),
-        most_kbps: None,
-        condition: if edge.crowd.is_pressed() { Condition::UnderDuress } else { Condition::Well },
-    });
+    cmsd::append(
+        headers,
+        &Hop {
+            node: &policies.config.node.name,
+            throughput_kbps: estimate.map(|(throughput, _)| throughput),
+            response_delay_ms: Some(millis(took.whole)),
+            round_trip_ms: estimate.map(|(_, round_trip)| round_trip),
+            hold_ms: took.held.map(millis),
+            most_kbps: None,
+            condition: if edge.crowd.is_pressed() { Condition::UnderDuress } else { Condition::Well },
+        },
+    );
 }
 
 /// `edge`: from the request's head to now, without what was waited for; then each wait, and what the cache did.

@@ -358,7 +358,10 @@ mod tests {
         .unwrap();
         let request = headers(&[("origin", LISTED), ("access-control-request-headers", "x-other")]);
         let answer = own.preflight(&request);
-        assert_eq!(field(&answer, "access-control-allow-headers"), Some("range, authorization, cmcd-request, cmcd-object, cmcd-status, cmcd-session"));
+        assert_eq!(
+            field(&answer, "access-control-allow-headers"),
+            Some("range, authorization, cmcd-request, cmcd-object, cmcd-status, cmcd-session")
+        );
         let mut response = HeaderMap::new();
         own.apply(&request, &mut response);
         let exposed = field(&response, "access-control-expose-headers").unwrap();

@@ -55,6 +55,7 @@ pub struct Live {
     gone: Received,
     /// Why origins were asked, by the words of RFC 9211 §2.2: a closed list.
     causes: BTreeMap<Box<str>, u64>,
+    weight: usize,
 }
 
 /// One session.
@@ -85,6 +86,7 @@ impl Live {
             received: Received::default(),
             gone: Received::default(),
             causes: BTreeMap::new(),
+            weight: 0,
         }
     }
 
@@ -125,6 +127,7 @@ impl Live {
         let is_full = self.sessions.len() * 100 >= self.bounds.sessions * FULL;
         let Self { sessions, groups, gone, .. } = self;
         let mut received = Received::default();
+        let mut weight = 0;
         sessions.retain(|_, watching| {
             watching.tally.rest(now);
             let watched = watching.tally.watched(now, idle);
@@ -136,8 +139,10 @@ impl Live {
             let stays = watched > 0 || silent < idle || !is_full && silent < KEPT_MS;
             let into = if stays { &mut received } else { &mut *gone };
             into.add(&watching.tally.received());
+            weight += watching.tally.weight();
             stays
         });
+        self.weight = weight;
         received.add(&self.gone);
         // A gap that a late report fills is not taken back: what is counted only grows.
         received.missing = received.missing.max(self.received.missing);
@@ -165,6 +170,11 @@ impl Live {
     /// How many sessions something is known of.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// About what all of them take, in bytes.
+    pub const fn weight(&self) -> usize {
+        self.weight
     }
 
     /// What a session comes to so far; `None`: it is not known, or no longer.

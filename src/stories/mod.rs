@@ -24,7 +24,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::clock::{Clock, WallTime};
 use crate::journal::NotKept;
-use crate::journal::log::{Class, Log, Record};
+use crate::journal::log::{Class, Log, Record, Reply};
 use crate::rules::session::PrintKey;
 use crate::rules::timeline::event::{Ended, Entry, Event, Lost, NodeChange, SCHEMA};
 use crate::telemetry::counters::Sharded;
@@ -70,7 +70,7 @@ pub struct Stories {
 #[derive(Default)]
 struct Ring {
     entries: Vec<Entry>,
-    replies: Vec<oneshot::Sender<Result<(), NotKept>>>,
+    replies: Vec<Reply>,
     lost: u64,
 }
 
@@ -168,6 +168,8 @@ impl Stories {
     /// # Errors
     /// Where it is not: there is no room, or the disk did not take it.
     pub async fn report(&self, entries: Vec<Entry>) -> Result<(), NotKept> {
+        // Better known at once: what is refused is in no figure, and comes again.
+        self.log.takes()?;
         let (reply, answer) = oneshot::channel();
         {
             let mut ring = self.rings.mine().lock();
@@ -193,7 +195,8 @@ impl Stories {
                 () = self.bell.notified() => {}
                 () = self.clock.sleep(ROUND) => self.look_around(),
             }
-            self.round().await;
+            // Whoever waits for the disk, it is not this task: figures go on.
+            self.turn(Vec::new());
         }
     }
 
@@ -211,19 +214,26 @@ impl Stories {
 
     /// Keeps all that there is: the node stops.
     pub async fn close(&self) {
-        self.keep_with(self.folds.take()).await;
+        let (reply, answer) = oneshot::channel();
+        self.keep_with(self.folds.take(), vec![reply]);
+        _ = answer.await;
     }
 
-    /// Counts, notes and keeps all that was told until now.
+    /// Counts, notes and keeps all that was told until now; completes when it is kept, or is not.
     pub async fn round(&self) {
+        let (reply, answer) = oneshot::channel();
+        self.turn(vec![reply]);
+        _ = answer.await;
+    }
+
+    fn turn(&self, replies: Vec<Reply>) {
         let second = self.clock.wall().since_epoch().as_secs();
         let is_new = self.folded.swap(second, Relaxed) != second;
-        self.keep_with(if is_new { self.folds.take() } else { Vec::new() }).await;
+        self.keep_with(if is_new { self.folds.take() } else { Vec::new() }, replies);
     }
 
-    /// Counts, notes and keeps these, and all that was told until now.
-    async fn keep_with(&self, mut entries: Vec<Entry>) {
-        let mut replies = Vec::new();
+    /// Counts and notes these, and all that was told until now, and hands it to the log.
+    fn keep_with(&self, mut entries: Vec<Entry>, mut replies: Vec<Reply>) {
         let mut lost = 0;
         for ring in self.rings.all() {
             let mut ring = ring.lock();
@@ -232,10 +242,12 @@ impl Stories {
             lost += std::mem::take(&mut ring.lost);
         }
         let now = millis(self.clock.wall());
-        if lost > 0 {
-            let event = Event::Lost(Lost { reason: "ring-full".into(), count: lost });
-            entries.push(Entry { at: now, session: None, route: None, stream: None, event });
-        }
+        let losses = self.log.take_losses();
+        let losses = losses.each().map(|(why, count)| (why.word(), count)).chain([("ring-full", lost)]);
+        entries.extend(losses.filter(|(_, count)| *count > 0).map(|(reason, count)| {
+            let event = Event::Lost(Lost { reason: reason.into(), count });
+            Entry { at: now, session: None, route: None, stream: None, event }
+        }));
         entries.sort_by_key(|entry| entry.at);
         let from = self.log.figures().next;
         {
@@ -249,8 +261,9 @@ impl Stories {
             live.pass(now);
         }
         let records: Vec<_> = entries.iter().map(|entry| self.record(entry)).collect();
-        let kept = if records.is_empty() { Ok(()) } else { self.log.append(records).await };
-        replies.into_iter().for_each(|reply| _ = reply.send(kept));
+        if !records.is_empty() || !replies.is_empty() {
+            self.log.keep(records, replies);
+        }
     }
 
     fn record(&self, entry: &Entry) -> Record {

@@ -43,12 +43,7 @@ fn record(e: &str, sid: &str, more: &str) -> String {
 }
 
 async fn post(viewer: &Client, path: &str, fields: &[(&str, &str)], text: impl Into<Bytes>) -> Response {
-    let mut answer = viewer.request(Method::POST, path, fields, text.into()).await.unwrap();
-    // What is left of a body that was not wanted does not hinder the next one.
-    if answer.status.as_u16() != 204 {
-        _ = answer.bytes().await;
-    }
-    answer
+    viewer.request(Method::POST, path, fields, text.into()).await.unwrap()
 }
 
 /// The lines that the node has told of an event.
@@ -98,7 +93,8 @@ async fn a_body_gets_the_answer_that_its_player_must_act_on() {
             let good = record("ps", "s", ",sta=p");
             let ask = async |fields: &[(&str, &str)], text: Bytes| {
                 let all: Vec<_> = fields.iter().copied().chain([SITE, ("user-agent", "one")]).collect();
-                let answer = post(&viewer, &path, &all, text).await;
+                // A connection may end with a body that was not wanted.
+                let answer = post(&stage.viewer().await, &path, &all, text).await;
                 assert_eq!(answer.header("access-control-allow-origin"), "*", "{fields:?}");
                 (answer.status.as_u16(), answer)
             };
@@ -127,7 +123,7 @@ async fn a_body_gets_the_answer_that_its_player_must_act_on() {
                 let told = format!("{} {fields:?} {} octets", way.name(), text.len());
                 assert_eq!(got, code, "{told}");
                 let answer = answer.bytes().await.unwrap();
-                assert!(answer.is_empty() || String::from_utf8_lossy(&answer).contains(reason), "{told}: {answer:?}");
+                assert!(String::from_utf8_lossy(&answer).contains(reason), "{told}: {answer:?}");
             }
             let (code, answer) = ask(&[JSON], good.clone()).await;
             assert_eq!((code, answer.header("accept")), (415, "application/cmcd"));
@@ -223,7 +219,7 @@ async fn no_viewer_writes_into_the_story_of_another() {
             let bearer = format!("Bearer {foreign}");
             let fields = [CMCD, agent, ("authorization", bearer.as_str())];
             let answer = post(&alice, "/.weir/cmcd", &fields, claims.clone()).await;
-            assert_eq!(answer.status.as_u16(), 401);
+            assert_eq!(answer.status.as_u16(), 403);
             // Without a credential a record of a gated stream is nobody's.
             let answer = post(&alice, "/.weir/cmcd", &[CMCD, agent], claims).await;
             assert_eq!((answer.status.as_u16(), dropped(stage, "unknown-viewer").await), (204, 2.0));
@@ -442,7 +438,7 @@ async fn what_players_say_of_themselves_names_no_object_and_reaches_no_origin() 
                 ask(Method::GET, "/plain?a=1&CMCD=bl%3D1000", &[]).await,
                 ask(Method::GET, "/plain?CMCD=bl%3D2000&a=1&CMCD=x", &[]).await,
                 // However it is written, and whatever it is: it is never a reason to refuse.
-                ask(Method::GET, "/plain?%43MCD=%zz%00\"&a=1", &[]).await,
+                ask(Method::GET, "/plain?%43MCD=%zz%00%22&a=1", &[]).await,
                 ask(Method::GET, "/plain?a=1", &said).await,
                 ask(Method::GET, "/plain?a=1&CMCD=%ff", &[("cmcd-request", "\"((")]).await,
             ];

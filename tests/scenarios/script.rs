@@ -54,9 +54,18 @@ impl Script {
         Self::start_with(move |seen| Box::pin(std::future::ready(answer(seen)))).await
     }
 
+    /// The same where another one was before.
+    pub async fn start_at(addr: SocketAddr, answer: impl Fn(Seen) -> Response<Body> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(addr).await.unwrap();
+        Self::listening(listener, move |seen| Box::pin(std::future::ready(answer(seen))))
+    }
+
     /// The same where answering takes its time.
     pub async fn start_with(answer: impl Fn(Seen) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listening(TcpListener::bind("127.0.0.1:0").await.unwrap(), answer)
+    }
+
+    fn listening(listener: TcpListener, answer: impl Fn(Seen) -> Answer + Send + Sync + 'static) -> Self {
         let addr = listener.local_addr().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let director = Arc::new(Director { answer: Box::new(answer), log: log.clone() });

@@ -3,14 +3,22 @@
 
 use std::time::Duration;
 
+use http::Method;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use weir_loadtest::client::Response;
 
 use crate::gated::{MAIN, Stream, body, gated, mint, now, play, token};
+use crate::script::{Script, reply};
 use crate::stage::{Setup, Stage, WAYS, tell};
 
 /// The lines of the node's timeline, once one of them is as wanted.
 async fn lines(stage: &Stage, is_wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+    all_lines(stage, |lines| lines.iter().any(&is_wanted)).await
+}
+
+/// The lines of the node's timeline, once they are as wanted.
+async fn all_lines(stage: &Stage, are_wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let log = stage.node.stories().log();
     let told = tokio::time::timeout(Duration::from_secs(20), async {
         loop {
@@ -22,7 +30,7 @@ async fn lines(stage: &Stage, is_wanted: impl Fn(&Value) -> bool) -> Vec<Value> 
                 .iter()
                 .map(|numbered| serde_json::from_slice(&numbered.record.line).unwrap())
                 .collect();
-            if lines.iter().any(&is_wanted) {
+            if are_wanted(&lines) {
                 return lines;
             }
             log.reached(next).await;
@@ -162,4 +170,174 @@ async fn without_stories_nothing_is_told_of_viewers() {
         assert!(told.iter().all(|line| line["session"].is_null()), "{told:#?}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn all_who_wait_for_one_request_upstream_bear_its_number() {
+    for way in WAYS {
+        let (open, gate) = watch::channel(false);
+        let origin = Script::start_with(move |_| {
+            let mut gate = gate.clone();
+            Box::pin(async move {
+                gate.wait_for(|open| *open).await.unwrap();
+                reply(503, &[], "not now")
+            })
+        })
+        .await;
+        let route = "live = \"off\"".to_owned();
+        let setup = Setup { upstream: Some(origin.addr), route, ..Setup::default() };
+        tell(way, setup, async |stage: &Stage| {
+            let ask = async |player: &'static str| {
+                let viewer = stage.viewer().await;
+                tokio::spawn(
+                    async move { viewer.get("/live/one.mp4", &[("user-agent", player)]).await.unwrap().status },
+                )
+            };
+            let leader = ask("leader").await;
+            stage.until_metric("weir_fill_readers", |readers| readers >= 1.0).await;
+            let joiner = ask("joiner").await;
+            stage.until_metric("weir_fill_readers", |readers| readers >= 2.0).await;
+            open.send_replace(true);
+            assert_eq!(
+                (leader.await.unwrap(), joiner.await.unwrap()),
+                (503.try_into().unwrap(), 503.try_into().unwrap())
+            );
+            let both = |lines: &[Value]| of(lines, "request").len() >= 2 && !of(lines, "fetch").is_empty();
+            let told = all_lines(stage, both).await;
+            let fetch = of(&told, "fetch")[0];
+            assert_eq!((&fetch["origin"], &fetch["status"]), (&json!("main"), &json!(503)));
+            let requests = of(&told, "request");
+            assert!(requests.iter().all(|line| line["origin"]["id"] == fetch["id"]), "{requests:#?} {fetch}");
+            let roles: Vec<_> = requests.iter().map(|line| line["cache"].as_str().unwrap()).collect();
+            assert!(roles.contains(&"miss") && roles.contains(&"joined"), "{roles:?}");
+            assert_ne!(requests[0]["session"], requests[1]["session"]);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_changes_on_the_node_is_told_too() {
+    let origin = Script::start(|_| reply(200, &[("cache-control", "no-store")], "ok")).await;
+    let gone = origin.addr;
+    let setup = Setup { upstream: Some(gone), route: "live = \"off\"".to_owned(), ..Setup::default() };
+    let stage = Stage::start(WAYS[0], setup).await;
+    drop(origin);
+    let is = |what: &'static str| move |line: &Value| line["event"] == "node" && line["what"] == what;
+    for number in 0..4 {
+        assert_eq!(stage.get(&format!("/x{number}")).await.status, 502);
+    }
+    let told = lines(&stage, is("origin-down")).await;
+    assert!(told.iter().any(|line| is("origin-down")(line) && line["of"] == "main"), "{told:#?}");
+    assert!(of(&told, "fetch").iter().any(|line| line["error"] == "connect"), "{told:#?}");
+    let _again = Script::start_at(gone, |_| reply(200, &[], "ok")).await;
+    lines(&stage, is("origin-up")).await;
+    let text = std::fs::read_to_string(&stage.config).unwrap();
+    std::fs::write(&stage.config, text + "\n[limits]\nheld_reloads = 77\n").unwrap();
+    assert_eq!(stage.admin(Method::POST, "/reload", "").await.0, 200);
+    let told = lines(&stage, is("reloaded")).await;
+    let reloaded = told.iter().find(|line| is("reloaded")(line)).unwrap();
+    assert_eq!(reloaded["detail"], "limits");
+    let stories = stage.node.stories().clone();
+    stage.end().await;
+    let kept = stories.log().read(1, usize::MAX).await.unwrap();
+    let words: Vec<String> = kept
+        .iter()
+        .filter_map(|numbered| {
+            let line: Value = serde_json::from_slice(&numbered.record.line).unwrap();
+            line["what"].as_str().map(str::to_owned)
+        })
+        .collect();
+    for word in ["started", "draining", "stopping"] {
+        assert!(words.iter().any(|told| told == word), "{word} in {words:?}");
+    }
+}
+
+#[tokio::test]
+async fn players_are_told_of_each_transmission_and_never_of_anothers() {
+    for way in WAYS {
+        let origin = Script::start(|_| {
+            let fields = [
+                ("cache-control", "max-age=60"),
+                ("content-type", "video/mp4"),
+                ("cmsd-static", "ot=v,br=4500"),
+                ("cmsd-dynamic", "\"origin\";rd=7"),
+            ];
+            reply(200, &fields, vec![7_u8; 60_000])
+        })
+        .await;
+        let route = "live = \"off\"".to_owned();
+        let setup = Setup { upstream: Some(origin.addr), route, ..Setup::default() };
+        tell(way, setup, async |stage: &Stage| {
+            let viewer = stage.viewer().await;
+            let mut told = Vec::new();
+            let began = std::time::Instant::now();
+            // The path is looked at once a second: until then nothing is known of it.
+            while !told.last().is_some_and(|hops: &String| hops.contains("etp=")) {
+                let mut answer = viewer.get("/live/one.mp4", &[CHROME]).await.unwrap();
+                assert_eq!(answer.bytes().await.unwrap().len(), 60_000);
+                assert_eq!(field(&answer, "cmsd-static").as_deref(), Some("ot=v,br=4500"));
+                assert!(own_octets(&answer) <= 350, "{:?}", answer.headers);
+                told.push(field(&answer, "cmsd-dynamic").expect("each transmission is told of"));
+                assert!(began.elapsed() < Duration::from_secs(60), "{:?}", told.last());
+            }
+            assert!(told[0].starts_with("\"origin\";rd=7, \"edge-test\";rd="), "{}", told[0]);
+            assert!(told[1..].iter().all(|hops| hops.starts_with("\"edge-test\";")), "{told:?}");
+            assert!(!told.iter().any(|hops| hops.contains("mb=") || hops.contains("du")), "{told:?}");
+            let paths = |line: &Value| line["event"] == "path" && line["throughput_kbps"].is_u64();
+            let lines = lines(stage, paths).await;
+            let path = of(&lines, "path").pop().unwrap();
+            assert!(path["rtt_us"].as_u64().unwrap() > 0 && path["window"].as_u64().unwrap() > 1_000, "{path}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_proxys_connection_says_nothing_of_the_way_to_its_viewer() {
+    let listen = "trusted_proxies = [\"127.0.0.0/8\"]\n".to_owned();
+    let setup = Setup { listen, route: "live = \"off\"\nserver_timing = false".to_owned(), ..Setup::default() };
+    tell(WAYS[2], setup, async |stage: &Stage| {
+        let viewer = stage.viewer().await;
+        let began = std::time::Instant::now();
+        while began.elapsed() < Duration::from_millis(2_500) {
+            let behind = [("x-forwarded-for", "192.0.2.77"), CHROME];
+            let mut answer = viewer.get("/blob/one.mp4?size=60000", &behind).await.unwrap();
+            answer.bytes().await.unwrap();
+            let hops = field(&answer, "cmsd-dynamic").unwrap();
+            assert!(hops.contains(";rd=") && !hops.contains("etp") && !hops.contains("rtt"), "{hops}");
+            assert_eq!(field(&answer, "server-timing"), None);
+        }
+        let told = lines(stage, |line| line["event"] == "served").await;
+        assert_eq!(of(&told, "began")[0]["address"], "192.0.2.0/24");
+        assert!(of(&told, "path").is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_route_may_keep_what_its_transmissions_are_like() {
+    let setup = Setup { route: "live = \"off\"\ncmsd = false".to_owned(), ..Setup::default() };
+    tell(WAYS[0], setup, async |stage: &Stage| {
+        let answer = stage.get("/blob/one.mp4?size=10").await;
+        assert_eq!(field(&answer, "cmsd-dynamic"), None);
+        assert!(field(&answer, "server-timing").unwrap().ends_with(", cache;desc=lead"));
+    })
+    .await;
+}
+
+/// Octets of fields that the node itself adds to media.
+fn own_octets(answer: &Response) -> usize {
+    const OWN: [&str; 8] = [
+        "age",
+        "cache-status",
+        "via",
+        "alt-svc",
+        "x-request-id",
+        "server-timing",
+        "cmsd-dynamic",
+        "access-control-allow-origin",
+    ];
+    let fields = answer.headers.iter().filter(|(name, _)| OWN.contains(&name.as_str()));
+    fields.map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }

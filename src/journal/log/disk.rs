@@ -27,13 +27,16 @@ use super::writer::Queue;
 use super::{Bounds, Figures, Standing};
 
 /// Files of a log that is full. A file is what is thinned, or goes, at once.
-const FILES: u64 = 16;
+const FILES: u64 = 32;
 
 /// Octets of a file, after which the next one begins.
 const FILE: (u64, u64) = (4 << 10, 64 << 20);
 
-/// Who may read at once. More wait.
+/// Who may read by number at once. More wait.
 const READERS: usize = 8;
+
+/// Who may look through all of it at once: it costs a core for as long as it takes.
+const SCANS: usize = 1;
 
 /// Places that are remembered, where who reads by number goes on.
 pub(super) const HINTS: usize = 32;
@@ -63,6 +66,7 @@ pub(super) struct Disk {
     /// One at a time writes files anew.
     pub upkeep: tokio::sync::Mutex<()>,
     pub readers: Arc<Semaphore>,
+    pub scans: Arc<Semaphore>,
 }
 
 /// One file.
@@ -179,6 +183,7 @@ impl Disk {
             counts: Counts::default(),
             upkeep: tokio::sync::Mutex::new(()),
             readers: Arc::new(Semaphore::new(READERS)),
+            scans: Arc::new(Semaphore::new(SCANS)),
         };
         // Files of an earlier process may take more than they may now.
         disk.full_bell.notify_one();
@@ -188,6 +193,11 @@ impl Disk {
     /// Octets of a file, after which the next one begins.
     pub fn file(&self) -> u64 {
         (self.bounds.size / FILES).clamp(FILE.0, FILE.1)
+    }
+
+    /// What its files take at most where somebody writes: the rest is for one that is written anew.
+    pub fn most(&self) -> u64 {
+        self.bounds.size.saturating_sub(2 * self.file())
     }
 
     /// The present moment, in milliseconds since the epoch.

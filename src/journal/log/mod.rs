@@ -72,7 +72,7 @@ pub struct Figures {
     pub standing: Standing,
     /// The number that the next record gets.
     pub next: u64,
-    /// No record from this number on can be read yet.
+    /// Records before this number can be read: they have reached the disk.
     pub readable: u64,
     /// No record before this number is there.
     pub first: u64,

@@ -7,8 +7,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tracing::warn;
 
+use crate::journal::frame::Frame;
 use crate::journal::reader::scan;
 use crate::rules::session::SessionId;
 
@@ -56,11 +58,11 @@ fn pieces(disk: &Disk, from: u64, to: impl Fn(u64, u64) -> u64) -> Vec<Piece> {
 
 /// Reads where nobody else waits, and again where a file was written anew meanwhile.
 async fn reading<T: Send + 'static>(
-    disk: &Arc<Disk>,
+    (disk, turns): (&Arc<Disk>, &Arc<Semaphore>),
     read: impl Fn(&Disk) -> io::Result<T> + Send + Sync + 'static,
 ) -> io::Result<T> {
     let work = async {
-        let permit = disk.readers.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let permit = turns.clone().acquire_owned().await.map_err(io::Error::other)?;
         let disk_ = disk.clone();
         let reading = disk.tasks.spawn_blocking("log", move || {
             let _permit = permit;
@@ -87,35 +89,43 @@ fn open(disk: &Disk, segment: Segment) -> io::Result<fs::File> {
 
 /// The records from a number on that have reached the disk, as many as fit.
 pub(super) async fn from(disk: &Arc<Disk>, from: u64, most: usize) -> io::Result<Vec<Numbered>> {
-    reading(disk, move |disk| {
+    reading((disk, &disk.readers), move |disk| {
         let mut page = Page { records: Vec::new(), octets: 0, most };
         for piece in pieces(disk, from, |_, synced| synced) {
             let file = open(disk, piece.segment)?;
-            let (mut is_whole, mut is_full) = (true, false);
+            let mut stop = Stop::End;
             let offset = scan(&file, piece.segment.first, (piece.from, piece.segment.length), &mut |_, frame| {
-                let Some(view) = View::of(frame.body).filter(|view| view.number < piece.end) else {
-                    is_whole = false;
-                    return ControlFlow::Break(());
-                };
-                if view.number < from {
-                    return ControlFlow::Continue(());
-                }
-                is_whole = frame.is_whole(piece.segment.first);
-                is_full = is_whole && !page.takes(&view);
-                if is_full || !is_whole { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                stop = page.look(frame, (from, &piece));
+                if stop == Stop::End { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
-            if is_full {
-                page.leave_mark(disk, piece.segment, offset);
-                break;
+            match stop {
+                Stop::Full => {
+                    page.leave_mark(disk, piece.segment, offset);
+                    break;
+                }
+                Stop::End if offset == piece.segment.length => page.leave_mark(disk, piece.segment, offset),
+                Stop::Past => page.leave_mark(disk, piece.segment, offset),
+                Stop::End | Stop::Damaged => {
+                    disk.trim(piece, offset, page.records.last().map_or(from, |last| last.number + 1));
+                }
             }
-            if is_whole && offset == piece.segment.length {
-                page.leave_mark(disk, piece.segment, offset);
-            }
-            disk.judge(piece, offset, page.records.last().map_or(from, |last| last.number + 1));
         }
         Ok(page.records)
     })
     .await
+}
+
+/// Why no more of a file is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// It was read to its end, as far as is known.
+    End,
+    /// As much was read as was asked for.
+    Full,
+    /// What comes has not reached the disk, or was never kept.
+    Past,
+    /// What comes is no record.
+    Damaged,
 }
 
 struct Page {
@@ -125,6 +135,17 @@ struct Page {
 }
 
 impl Page {
+    fn look(&mut self, frame: Frame<'_>, (from, piece): (u64, &Piece)) -> Stop {
+        match View::of(frame.body) {
+            None => Stop::Damaged,
+            Some(view) if view.number < from => Stop::End,
+            Some(_) if !frame.is_whole(piece.segment.first) => Stop::Damaged,
+            Some(view) if view.number >= piece.end => Stop::Past,
+            Some(view) if self.takes(&view) => Stop::End,
+            Some(_) => Stop::Full,
+        }
+    }
+
     fn takes(&mut self, view: &View<'_>) -> bool {
         let record = view.record();
         let length = record.record.line.len();
@@ -147,11 +168,8 @@ impl Page {
 }
 
 impl Disk {
-    /// Counts what is not there though it was written. The last file grows while it is read.
-    fn judge(&self, piece: Piece, offset: u64, next: u64) {
-        if offset >= piece.segment.length || next >= piece.end {
-            return;
-        }
+    /// Counts what is not there though it was written.
+    fn trim(&self, piece: Piece, offset: u64, next: u64) {
         let mut state = self.state.lock();
         let closed = state.closed();
         let is_same = |segment: &&mut Segment| {
@@ -160,15 +178,16 @@ impl Disk {
         if let Some(segment) = state.segments.iter_mut().take(closed).find(is_same) {
             // It ends here from now on, and is counted once.
             segment.length = offset;
-            self.counts.lose(Loss::Damaged, piece.end - next);
-            warn!(first = segment.first, lost = piece.end - next, "records of the log are damaged");
+            let lost = piece.end.saturating_sub(next);
+            self.counts.lose(Loss::Damaged, lost);
+            warn!(first = segment.first, lost, "records of the log are damaged");
         }
     }
 }
 
 /// All that was written of one session from a number on.
 pub(super) async fn of_session(disk: &Arc<Disk>, session: SessionId, from: u64) -> io::Result<Vec<Numbered>> {
-    reading(disk, move |disk| {
+    reading((disk, &disk.scans), move |disk| {
         let mut records = Vec::new();
         for piece in pieces(disk, from, |written, _| written) {
             let (file, number) = (open(disk, piece.segment)?, piece.segment.first);

@@ -62,8 +62,9 @@ pub(super) async fn limit(disk: &Arc<Disk>) {
             () = disk.full_bell.notified() => {}
             () = disk.clock.sleep(round) => {}
         }
-        if disk.is_old() && writer::roll(disk).await.is_err() {
-            continue;
+        if disk.is_old() {
+            // Where it cannot be, there may be no room for it: that is made below.
+            _ = writer::roll(disk).await;
         }
         let outcome = alone(disk, |disk| {
             disk.let_go_of_old()?;
@@ -126,10 +127,10 @@ impl Disk {
         }
     }
 
-    /// Makes room for what comes, and for one file that is written anew.
+    /// Makes room for what comes.
     fn make_room(&self) -> io::Result<()> {
         let mut lost = Losses::default();
-        while self.octets.load(Relaxed) > self.bounds.size.saturating_sub(2 * self.file()) {
+        while self.octets.load(Relaxed) > self.most().saturating_sub(2 * self.file()) {
             let Some((segment, to)) = self.first_to_go() else { break };
             let gone = match to {
                 Some(to) => match self.thin(segment, to) {
@@ -210,6 +211,10 @@ impl Disk {
         written?;
         if whole < segment.length && next < end {
             self.counts.lose(Loss::Damaged, end - next);
+        }
+        if writer.is_none() && segment.taken > segment.length {
+            // Behind its end may stand what was never kept, and what a later process would take for records.
+            writer = Some(copy(&old, &fresh, whole.max(PREAMBLE as u64))?);
         }
         let new = match writer {
             Some(writer) => {

@@ -81,12 +81,12 @@ impl Disk {
     pub fn keep(&self, records: Vec<Record>, mut replies: Vec<Reply>) {
         let mut queue = self.queue.lock();
         for record in records {
+            let number = queue.next;
+            queue.next += 1;
             if record.line.len() > LONGEST_LINE {
                 self.counts.lose(Loss::TooLong, 1);
                 continue;
             }
-            let number = queue.next;
-            queue.next += 1;
             queue.records.push(Numbered { number, record });
         }
         queue.replies.append(&mut replies);
@@ -182,7 +182,7 @@ impl Writer {
     async fn commit(&mut self, disk: &Disk, records: &Records, rolls: bool) -> Result<(), Unwritten> {
         if let (Some(first), Some(last)) = (records.records.front(), records.records.back()) {
             let length: usize = records.records.iter().map(Framed::size).sum();
-            if disk.octets.load(Relaxed) + length as u64 > disk.bounds.size {
+            if disk.octets.load(Relaxed) + length as u64 > disk.most() {
                 disk.full_bell.notify_one();
                 return Err(Unwritten::NoRoom);
             }

@@ -13,6 +13,9 @@ use super::path::path_of;
 use super::read::Read;
 use super::report::{Data, ObjectType, Rated, State};
 
+/// A record in its canonical writing, with what it says or why it is dropped.
+pub type Record = (String, Result<Read, Fault>);
+
 /// The version of the record that is understood.
 const VERSION: u64 = 1;
 
@@ -125,12 +128,11 @@ const MEMBERS: [(&str, Says); 31] = [
     ("version", Says::Version),
 ];
 
-/// The records of a body: one object, or an array of them. Each comes in one canonical writing, with what it says or why
-/// it is dropped.
+/// The records of a body: one object, or an array of them.
 ///
 /// # Errors
 /// The body is not JSON, or neither an object nor an array.
-pub fn from_beacon(body: &[u8]) -> Result<Vec<(String, Result<Read, Fault>)>, Fault> {
+pub fn from_beacon(body: &[u8]) -> Result<Vec<Record>, Fault> {
     let records = match serde_json::from_slice(body) {
         Ok(Value::Array(records)) => records,
         Ok(one @ Value::Object(_)) => vec![one],

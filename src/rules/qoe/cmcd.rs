@@ -8,7 +8,7 @@ mod value;
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode;
 
 use self::dictionary::{Bare, Members, Unreadable};
@@ -58,9 +58,11 @@ enum Told {
 /// What a request says; `None`: neither fields nor the parameter are there. Where there are fields, the parameter says
 /// nothing (CTA-5004-B §6); of several parameters the first counts.
 pub fn from_request(query: Option<&str>, headers: &HeaderMap) -> Option<Read> {
-    let fields = FIELDS.map(|name| field(headers, &name));
-    if fields.iter().any(Option::is_some) {
-        return Some(from_fields(&fields));
+    if headers.keys().any(|name| name.as_str().starts_with("cmcd-")) {
+        let fields = FIELDS.map(|name| field(headers, &name));
+        if fields.iter().any(Option::is_some) {
+            return Some(from_fields(&fields));
+        }
     }
     parameter(query?).map(from_parameter)
 }
@@ -74,15 +76,16 @@ pub fn from_batch(body: &[u8]) -> impl Iterator<Item = (&[u8], Result<Read, Faul
     })
 }
 
-/// All lines of a field as one.
+/// All lines of a field as one; empty ones add nothing.
 fn field<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<Cow<'h, [u8]>> {
     let mut lines = headers.get_all(name).iter();
     let mut text = Cow::Borrowed(lines.next()?.as_bytes());
-    for line in lines {
-        text = Cow::Owned([&text, &b", "[..], line.as_bytes()].concat());
-        if text.len() > LONGEST_FIELD {
-            break;
-        }
+    for line in lines.map(HeaderValue::as_bytes).filter(|line| !line.is_empty()) {
+        text = match text.len() {
+            0 => Cow::Borrowed(line),
+            1..=LONGEST_FIELD => Cow::Owned([&text, &b", "[..], line].concat()),
+            _ => break,
+        };
     }
     Some(text)
 }

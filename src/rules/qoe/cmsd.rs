@@ -78,7 +78,8 @@ impl Sending {
 /// Adds this hop's member to the end of CMSD-Dynamic. What others said stays, in order, as long as it is a list of a size
 /// that hops have.
 pub fn append(headers: &mut HeaderMap, hop: &Hop<'_>) {
-    let ours = member(hop, held_by_origin_ms(headers).is_some());
+    let hold_ms = hop.hold_ms.filter(|_| held_by_origin_ms(headers).is_none());
+    let ours = member(&Hop { hold_ms, ..*hop });
     let mut list = upstream(headers).unwrap_or_default();
     list.0.push(Member::Item(ours));
     let text = list.write().expect("it was read or is written from numbers and printable text");
@@ -105,7 +106,7 @@ fn upstream(headers: &HeaderMap) -> Option<List> {
     List::parse(&text).ok().filter(|list| list.0.len() <= MOST_HOPS)
 }
 
-fn member(hop: &Hop<'_>, is_held_by_origin: bool) -> Item {
+fn member(hop: &Hop<'_>) -> Item {
     let node = hop.node.chars().filter(|character| matches!(character, ' '..='~')).collect();
     let mut item = Item::from(Bare::String(node));
     if hop.condition == Condition::UnderDuress {
@@ -116,7 +117,7 @@ fn member(hop: &Hop<'_>, is_held_by_origin: bool) -> Item {
         ("mb", hop.most_kbps),
         ("rd", hop.response_delay_ms),
         ("rtt", hop.round_trip_ms),
-        (HELD, hop.hold_ms.filter(|_| !is_held_by_origin)),
+        (HELD, hop.hold_ms),
     ];
     for (name, number) in numbers {
         if let Some(number) = number {

@@ -373,6 +373,11 @@ impl Playback {
         Ok(())
     }
 
+    /// What it takes beside itself, in bytes.
+    pub(super) const fn weight(&self) -> usize {
+        self.waiting.capacity() * size_of::<Moment>()
+    }
+
     /// The time of the last moment.
     pub(super) fn last(&self) -> Option<u64> {
         self.waiting.last().map(Moment::ts).or(self.counted.last.map(|(ts, ..)| ts))

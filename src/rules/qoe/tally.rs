@@ -154,9 +154,9 @@ impl Tally {
         self.views.iter().filter(|view| view.is_watched(now, idle)).count() as u64
     }
 
-    /// Whether nothing of it is kept any more.
-    pub fn is_empty(&self) -> bool {
-        self.views.is_empty()
+    /// About what it takes, in bytes.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>() + self.views.iter().map(View::weight).sum::<usize>()
     }
 
     /// Adds what is new since the last time to sums of many views.

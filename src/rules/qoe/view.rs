@@ -78,6 +78,12 @@ impl View {
         self.batches.as_ref().and_then(|batches| batches.offset).unwrap_or_default()
     }
 
+    /// What it takes, in bytes, as far as it may become much.
+    pub(super) fn weight(&self) -> usize {
+        let batches = self.batches.as_ref().map_or(0, |of| size_of::<Batches>() + of.playback.weight());
+        size_of::<Self>() + batches
+    }
+
     /// Whether its player has reported anything.
     pub(super) const fn has_reports(&self) -> bool {
         self.received.reports > 0

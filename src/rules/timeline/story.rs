@@ -13,7 +13,7 @@ mod lines;
 mod marks;
 mod play;
 mod said;
-mod words;
+pub mod words;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub struct Story {
     #[schema(value_type = String, example = "5f0c1e2d3b4a59687786a5b4")]
     pub session: SessionId,
     /// What a viewer tells on the phone.
-    #[schema(example = "BW61-W7SV")]
+    #[schema(example = "BW61-WB9V")]
     pub support_code: String,
     /// What happened and whose fault it was, in one sentence.
     pub headline: String,

@@ -33,6 +33,9 @@ pub enum Bare<'t> {
     Other,
 }
 
+/// What qualifies an item.
+pub type Parameter<'t> = (&'t str, Bare<'t>);
+
 /// What a name stands for.
 #[derive(Clone, Copy, Debug)]
 pub enum Value {
@@ -72,7 +75,7 @@ pub enum Unreadable {
 pub struct Members<'t> {
     members: SmallVec<[Member<'t>; 24]>,
     items: SmallVec<[Item<'t>; 40]>,
-    parameters: SmallVec<[(&'t str, Bare<'t>); 16]>,
+    parameters: SmallVec<[Parameter<'t>; 16]>,
     /// Where each key of the standard is among the members, from 1.
     places: [u8; KEYS],
 }
@@ -119,7 +122,7 @@ impl<'t> Members<'t> {
     }
 
     /// The items of a list, each with its parameters; `None`: it is no list.
-    pub fn inner(&self, value: Value) -> Option<impl Iterator<Item = (Bare<'t>, &[(&'t str, Bare<'t>)])>> {
+    pub fn inner(&self, value: Value) -> Option<impl Iterator<Item = (Bare<'t>, &[Parameter<'t>])>> {
         let Value::Inner(from, to) = value else { return None };
         let items = &self.items[usize::from(from)..usize::from(to)];
         Some(items.iter().map(|item| {
@@ -337,7 +340,8 @@ impl<'t> Reader<'t> {
         loop {
             match self.next()? {
                 b'"' => return std::str::from_utf8(&self.text[from..self.at - 1]).ok(),
-                b'\\' => _ = matches!(self.next()?, b'"' | b'\\').then_some(())?,
+                b'\\' if !matches!(self.next()?, b'"' | b'\\') => return None,
+                b'\\' => {}
                 0x20..=0x7e => {}
                 _ => return None,
             }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as NotAWord, StrDeserializer};
 
-use super::dictionary::{Bare, Members, Value, unescaped};
+use super::dictionary::{Bare, Members, Parameter, Value, unescaped};
 use super::key::Form;
 use crate::rules::qoe::fault::Fault;
 use crate::rules::qoe::path::path_of;
@@ -28,7 +28,7 @@ impl<'t> Source<'_, 't> {
         self.members.item(self.value).ok_or(Fault::WrongType)
     }
 
-    fn items(&self) -> Result<impl Iterator<Item = (Bare<'t>, &[(&'t str, Bare<'t>)])>, Fault> {
+    fn items(&self) -> Result<impl Iterator<Item = (Bare<'t>, &[Parameter<'t>])>, Fault> {
         let fault = if matches!(self.value, Value::TooMany) { Fault::TooLong } else { Fault::WrongType };
         self.members.inner(self.value).ok_or(fault)
     }
@@ -169,7 +169,7 @@ fn text(value: Bare<'_>) -> Result<Cow<'_, str>, Fault> {
 }
 
 /// A number that at most one parameter gives to an object type. Of a type that is not known it would be a number of all.
-fn rated(value: Bare<'_>, parameters: &[(&str, Bare<'_>)]) -> Result<Rated, Fault> {
+fn rated(value: Bare<'_>, parameters: &[Parameter<'_>]) -> Result<Rated, Fault> {
     let mut of = None;
     for (name, value) in parameters {
         let object: ObjectType = word(name)?;
@@ -183,7 +183,7 @@ fn rated(value: Bare<'_>, parameters: &[(&str, Bare<'_>)]) -> Result<Rated, Faul
     Ok(Rated { value: whole(value)?, of })
 }
 
-fn next(value: Bare<'_>, parameters: &[(&str, Bare<'_>)]) -> Result<Next, Fault> {
+fn next(value: Bare<'_>, parameters: &[Parameter<'_>]) -> Result<Next, Fault> {
     let range = match parameters.iter().find(|(name, _)| *name == "r") {
         None => None,
         Some((_, range)) => Some(text(*range)?),
