@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::rules::session::{SessionId, support_code};
 use crate::rules::timeline::event::{Entry, Event};
-use crate::rules::timeline::story::{Cause, Marks};
+use crate::rules::timeline::story::{Cause, Marks, is_of_nodes};
 
 /// What nodes told of themselves is kept for this many lines.
 const CHANGES: usize = 4_096;
@@ -167,6 +167,9 @@ impl Index {
     }
 
     fn note_change(&mut self, entry: &Entry) {
+        if !is_of_nodes(entry) {
+            return;
+        }
         if self.changes.len() >= CHANGES {
             self.changes.pop_front();
         }
