@@ -85,7 +85,7 @@ pub fn tell(edge: &Edge, policies: &Policies, head: &Head, (resource, said): (&R
         return;
     }
     let stream = route.stream(&head.path);
-    let Some(session) = session(edge, head, resource, stream) else { return };
+    let Some(session) = resource.watcher.as_ref().map(|watcher| watcher.session) else { return };
     if beacon::wants_privacy(head) {
         return edge.beacons.dropped(Dropped::Essential, 1);
     }
@@ -108,15 +108,6 @@ pub fn tell(edge: &Edge, policies: &Policies, head: &Head, (resource, said): (&R
         stream: (!stream.is_empty()).then(|| stream.into()),
         event: Event::Report(Box::new(report)),
     });
-}
-
-/// The session of a request: its token's, or that which its device has on an open stream.
-fn session(edge: &Edge, head: &Head, resource: &Resource<'_>, stream: &str) -> Option<SessionId> {
-    if let Some(admission) = &resource.admission {
-        return Some(admission.session.id());
-    }
-    let open = edge.stories.open.of(&opener(head), Some(stream))?;
-    (*open.stream == *stream && *open.route == *resource.route.name).then_some(open.id)
 }
 
 /// Who asks, as far as it can be told without a token.

@@ -258,10 +258,7 @@ impl<S: Service> RequestStream<S> {
         match part {
             RequestPart::Head(section) => {
                 match message::read(&section, bounds, turn.viewer, turn.now)? {
-                    Request::Serve(mut head, announced) => {
-                        head.line = turn.line.clone();
-                        self.asked(head, announced, turn);
-                    }
+                    Request::Serve(head, announced) => self.asked(head, announced, turn),
                     Request::Refuse(bad, method) => self.refuse(bad, method),
                     Request::Malformed(reason) => return self.malformed(reason, turn),
                 }
@@ -297,7 +294,7 @@ impl<S: Service> RequestStream<S> {
         }
     }
 
-    fn asked(&mut self, head: Box<Head>, announced: Option<u64>, turn: &mut Turn<'_, S>) {
+    fn asked(&mut self, mut head: Box<Head>, announced: Option<u64>, turn: &mut Turn<'_, S>) {
         turn.counters.requests.add(1);
         if !self.is_reprioritized {
             self.client = parameters(&head.headers);
@@ -306,6 +303,7 @@ impl<S: Service> RequestStream<S> {
             }
         }
         self.announced = announced;
+        head.line = turn.line.clone();
         self.work = Work::Asked(head);
     }
 
