@@ -148,7 +148,10 @@ mod tests {
         let allow =
             Allow { custom: ["com.example-*".into(), "org.a-b".into()].into(), fingerprints: Fingerprints::Kept };
         assert_eq!(said.qoe.intake, Intake { beacons: false, requests: 50, allow });
-        assert_eq!(said.routes[0].reporting, Reporting { beacons: Kept::Essential, cmcd: Cmcd::Forward });
+        assert_eq!(
+            said.routes[0].reporting,
+            Reporting { beacons: Kept::Essential, cmcd: Cmcd::Forward, ..Reporting::default() }
+        );
         assert_eq!(config("requests = \"0/1\"", "").unwrap().qoe.intake.requests, 0);
     }
 

@@ -74,7 +74,8 @@ pub fn enter(
     }
     let may = match kind.unwrap_or_else(|| named(&head.path)) {
         Kind::Plain => May::Join,
-        Kind::Multivariant | Kind::Playlist | Kind::Part | Kind::Segment | Kind::Init | Kind::Key => May::Begin,
+        Kind::Multivariant | Kind::Playlist => May::Begin,
+        Kind::Part | Kind::Segment | Kind::Init | Kind::Key => May::Follow,
     };
     let (stream, opener) = (route.stream(&head.path), opener(head));
     let stories = &edge.stories;

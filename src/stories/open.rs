@@ -82,8 +82,11 @@ impl OpenSession {
 /// Whether a request may begin a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum May {
-    /// It is for a stream.
+    /// It is for a playlist, with which viewers begin.
     Begin,
+    /// It is for what a playlist names: it goes into the session of its stream, else into the last one of its device on the
+    /// route, else it begins one.
+    Follow,
     /// It says nothing of watching: it goes into a session that is there.
     Join,
 }
@@ -154,8 +157,14 @@ impl OpenSessions {
     ) -> Entered {
         let device = self.device(opener);
         let mut shard = self.shard(device).lock();
-        let known = shard.get(&device).and_then(|streams| streams.iter().find(|one| is_of(one, route, stream)));
-        if let Some(known) = known {
+        let streams = shard.get(&device).map_or(&[][..], |streams| streams);
+        let exact = streams.iter().find(|one| is_of(one, route, stream));
+        // What its stream is called may have become known since it began.
+        let beside = || {
+            let of_route = streams.iter().filter(|one| may == May::Follow && *one.route == **route);
+            of_route.max_by_key(|one| one.last.load(Relaxed))
+        };
+        if let Some(known) = exact.or_else(beside) {
             known.touch(now);
             return Entered::Known(known.clone());
         }
@@ -285,6 +294,17 @@ mod tests {
         assert_eq!((session.id, session.requests()), (again.id, 2));
         assert_ne!(table.enter("192.0.3.1", "live", (May::Begin, 0)).unwrap().id, session.id);
         assert_ne!(table.enter("192.0.2.1", "other", (May::Begin, 0)).unwrap().id, session.id);
+    }
+
+    #[test]
+    fn what_a_playlist_names_goes_into_its_stream_or_the_last_one_of_its_device() {
+        let table = Table::new(10);
+        let first = table.enter("192.0.2.1", "one", (May::Begin, 0)).unwrap();
+        let last = table.enter("192.0.2.1", "two", (May::Begin, 1)).unwrap();
+        let follow = |address, stream| table.enter(address, stream, (May::Follow, 2)).unwrap().id;
+        assert_eq!(follow("192.0.2.1", "unknown"), last.id);
+        assert_eq!(follow("192.0.2.1", "one"), first.id);
+        assert_ne!(follow("192.0.3.1", "one"), first.id, "where there is none, one begins");
     }
 
     #[test]

@@ -65,7 +65,7 @@ async fn a_viewer_of_an_open_stream_has_a_session_that_the_node_opened() {
             body(answer).await;
             let told = lines(stage, |line| is(line, "request", &[("session", &session), ("path", MAIN)])).await;
             let [began] = of(&told, "began")[..] else { panic!("{told:#?}") };
-            let expected = [("session", &*session), ("stream", "live"), ("route", "all"), ("device", "browser")];
+            let expected = [("session", &*session), ("stream", "live/a"), ("route", "all"), ("device", "browser")];
             assert!(is(began, "began", &expected), "{began}");
             assert!(is(began, "began", &[("player", "Chrome 142"), ("address", "127.0.0.0/24")]), "{began}");
             let request = of(&told, "request")[0];

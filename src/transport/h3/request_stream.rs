@@ -295,7 +295,6 @@ impl<S: Service> RequestStream<S> {
     }
 
     fn asked(&mut self, mut head: Box<Head>, announced: Option<u64>, turn: &mut Turn<'_, S>) {
-        head.line = turn.line.clone();
         turn.counters.requests.add(1);
         if !self.is_reprioritized {
             self.client = parameters(&head.headers);
@@ -304,6 +303,7 @@ impl<S: Service> RequestStream<S> {
             }
         }
         self.announced = announced;
+        head.line = turn.line.clone();
         self.work = Work::Asked(head);
     }
 

@@ -156,9 +156,6 @@ impl Driver {
                 Poll::Ready(Ok(())) => Poll::Ready(()),
                 Poll::Pending => Poll::Pending,
             };
-            if self.exchanges.open() > 0 {
-                wire.look();
-            }
             if wire.outlet.room_again() {
                 continue;
             }

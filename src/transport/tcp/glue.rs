@@ -58,6 +58,7 @@ pub(super) type NextStream = Arc<Mutex<Option<Arc<Waiting>>>>;
 impl<S: Service> Glue<S> {
     fn answer(&self, request: Request<Incoming>) -> Answering<S::Body> {
         let exchange = self.exchanges.begin(request.version());
+        self.wire.lock().look();
         let cut = self.cut();
         let (parts, body) = request.into_parts();
         let arrival = Arrival {
