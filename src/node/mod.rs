@@ -175,6 +175,10 @@ impl Node {
     ///
     /// # Errors
     /// As [`Node::start`].
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the one place in which all parts of a node are put together, in their order"
+    )]
     pub async fn start_at(config: Config, path: Option<PathBuf>, clock: Clock) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let tasks = Tasks::current();
@@ -208,7 +212,7 @@ impl Node {
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
         let stories = stories::open(&config, &secrets, (journals, &clock, &tasks))?;
         let uplink = uplink::open(&config, &stories, (clock.clone(), tasks.clone()));
-        witness::tell_of((&sessions, &policies.origins), &stories, config.qoe.enabled);
+        witness::tell_of((&sessions, &policies.origins), &stories, &config);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone(), stories };
         let edge = Arc::new(Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation)));
         voice.speak(&config, &edge, &tasks).await?;

@@ -152,14 +152,14 @@ async fn what_comes_while_a_write_is_under_way_is_written_together() {
     let process = start(folder.path(), BOUNDS);
     process.log.append(records([0])).await.unwrap();
     *process.disk.fault.lock() = Some(Fault::Hangs);
-    let appended = tokio::spawn({
+    let appended = Tasks::current().spawn("appended", {
         let log = process.log.clone();
         async move { log.append(records([1])).await }
     });
     settle().await;
     let many: Vec<_> = (2..300)
         .map(|value| {
-            tokio::spawn({
+            Tasks::current().spawn("appended", {
                 let log = process.log.clone();
                 async move { log.append(records([value])).await }
             })
@@ -254,7 +254,7 @@ async fn a_disk_that_does_not_answer_keeps_nobody_waiting_and_takes_no_more_memo
     let process = start(folder.path(), SMALL);
     process.log.append(records([0])).await.unwrap();
     *process.disk.fault.lock() = Some(Fault::Hangs);
-    let waiting = tokio::spawn({
+    let waiting = Tasks::current().spawn("appended", {
         let log = process.log.clone();
         async move { log.append(records([1])).await }
     });
@@ -486,6 +486,7 @@ impl Model {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one step after the other, against the model")]
 async fn run(steps: Vec<Step>) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
