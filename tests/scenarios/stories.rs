@@ -122,6 +122,7 @@ fn at(stage: &Stage) -> [String; 2] {
     ["--admin".to_owned(), format!("http://{}", stage.node.address("admin").unwrap())]
 }
 
+#[expect(clippy::too_many_lines, reason = "one evening, told in its order")]
 #[tokio::test]
 async fn three_complaints_of_one_evening_are_told_with_three_causes() {
     tell(Way::H2, setup(), async |stage: &Stage| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use weir_loadtest::client::Response;
+use weir_loadtest::client::{Client, Response};
 
 use crate::gated::{MAIN, Stream, body, gated, mint, now, play, token};
 use crate::script::{Script, reply};
@@ -187,15 +187,15 @@ async fn all_who_wait_for_one_request_upstream_bear_its_number() {
         let route = "live = \"off\"".to_owned();
         let setup = Setup { upstream: Some(origin.addr), route, ..Setup::default() };
         tell(way, setup, async |stage: &Stage| {
-            let ask = async |player: &'static str| {
-                let viewer = stage.viewer().await;
+            let (first, second) = (stage.viewer().await, stage.viewer().await);
+            let ask = |viewer: Client, player: &'static str| {
                 tokio::spawn(
                     async move { viewer.get("/live/one.mp4", &[("user-agent", player)]).await.unwrap().status },
                 )
             };
-            let leader = ask("leader").await;
+            let leader = ask(first, "leader");
             stage.until_metric("weir_fill_readers", |readers| readers >= 1.0).await;
-            let joiner = ask("joiner").await;
+            let joiner = ask(second, "joiner");
             stage.until_metric("weir_fill_readers", |readers| readers >= 2.0).await;
             open.send_replace(true);
             assert_eq!(
