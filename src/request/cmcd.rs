@@ -6,7 +6,7 @@ use http::HeaderMap;
 use crate::config::reports::{Cmcd, Kept};
 use crate::rules::qoe::cmcd;
 use crate::rules::qoe::report::{Data, Mode, Report};
-use crate::rules::session::{Opener, SessionId};
+use crate::rules::session::Opener;
 use crate::rules::timeline::event::{Entry, Event};
 use crate::rules::uri;
 use crate::telemetry::beacons::Dropped;

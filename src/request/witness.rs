@@ -11,7 +11,7 @@ use http::header::USER_AGENT;
 use crate::clock::Clock;
 use crate::config::qoe::Addresses;
 use crate::rules::fields::cache_status::Handling;
-use crate::rules::session::{Device, Opener, SessionId, player, truncated};
+use crate::rules::session::{Device, SessionId, player, truncated};
 use crate::rules::timeline::event::{Began, Entry, Event, Kind, Path, Request, Verdict};
 use crate::rules::token::carrier;
 use crate::sessions::Session;
@@ -21,6 +21,7 @@ use crate::stories::{Stories, millis};
 use crate::telemetry::traffic::{Origination, Passage};
 
 use super::answer::Provenance;
+use super::cmcd::opener;
 use super::edge::{Edge, RequestId};
 use super::notes::{Noted, Wait};
 use super::policies::{Policies, RoutePolicy};
@@ -134,12 +135,6 @@ fn began(edge: &Edge, policies: &Policies, head: &Head) -> Began {
         address: address.map(Into::into),
         country: admit::country(&edge.countries, head).map(|country| country.code().into()),
     }
-}
-
-/// The device that asks, as far as it can be told from others.
-pub fn opener(head: &Head) -> Opener<'_> {
-    let user_agent = head.headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
-    Opener { address: head.viewer.address.ip(), user_agent }
 }
 
 /// What a path names by its ending.
