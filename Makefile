@@ -30,6 +30,7 @@ test-browser: setup build ## Chromium plays over HTTP/1.1, 2 and 3
 	node tests/browser/gated.mjs
 	node tests/browser/players.mjs
 	node tests/browser/dashboard.mjs
+	node tests/browser/qoe.mjs
 
 test-foreign: setup build ## curl, aioquic, ffmpeg, HAProxy, nginx, OpenSSL and rude clients
 	.venv/bin/python tests/foreign/run.py

@@ -54,7 +54,7 @@ fn open(folder: &Path, choice: Choice) -> Option<(Log, Engine)> {
 fn batch(number: u64) -> Vec<Record> {
     let record = |index| {
         let mut id = [0; 12];
-        id[..8].copy_from_slice(&(((number * BATCH + index) % SESSIONS) as u64).to_le_bytes());
+        id[..8].copy_from_slice(&((number * BATCH + index) % SESSIONS).to_le_bytes());
         let line = Bytes::from(vec![b'x'; LINE]);
         Record { session: Some(SessionId(id)), at: number, class: Class::Lasting, line }
     };

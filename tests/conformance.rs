@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
-const PAGES: [&str; 4] = [
+const PAGES: [&str; 5] = [
     "docs/conformance/http-caching.md",
     "docs/conformance/http3.md",
     "docs/conformance/ll-hls.md",
+    "docs/conformance/qoe.md",
     "docs/conformance/tokens.md",
 ];
 
@@ -46,8 +47,8 @@ fn rows() -> Vec<Row> {
     for page in PAGES {
         for (index, text) in read(page).lines().enumerate() {
             let cells: Vec<_> = text.split('|').map(str::trim).collect();
-            // A row of requirements begins with a number such as HC-1, H3-22a, LH-30 or TK-3.
-            let is_row = cells.get(1).is_some_and(|id| id.starts_with(['H', 'L', 'T']) && id.contains('-'));
+            // A row of requirements begins with a number such as HC-1, H3-22a, LH-30, QE-7 or TK-3.
+            let is_row = cells.get(1).is_some_and(|id| id.starts_with(['H', 'L', 'Q', 'T']) && id.contains('-'));
             if !is_row {
                 continue;
             }

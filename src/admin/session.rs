@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::rules::qoe::figures::SessionFigures;
 use crate::rules::session::{SessionId, support_code};
 use crate::rules::timeline::story::Story;
 use crate::sessions::Session;
@@ -42,6 +43,9 @@ pub struct SessionStatus {
     bytes: u64,
     /// When what was paid for is over, in seconds since the epoch.
     ends: Option<u64>,
+    /// What its views come to so far, as reported and as inferred; none: it is over, and only its story is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    figures: Option<SessionFigures>,
 }
 
 /// How many sessions go on.
@@ -69,6 +73,7 @@ impl SessionStatus {
             requests: session.requests(),
             bytes: session.octets(),
             ends: session.ends(),
+            figures: admin.edge.stories.live.lock().session(session.id()),
         }
     }
 }
@@ -89,6 +94,7 @@ impl SessionStatus {
             requests: story.figures.requests,
             bytes: story.figures.bytes,
             ends: None,
+            figures: admin.edge.stories.live.lock().session(story.session),
         }
     }
 }

@@ -227,7 +227,7 @@ fn subjects(admin: &Admin, text: &str, access: Option<&str>) -> Vec<(std::sync::
 
 /// The sessions that a text names, the newest first.
 async fn named(admin: &Admin, text: &str, access: Option<&str>) -> Vec<(SessionId, Known)> {
-    admin.edge.stories.close().await;
+    admin.edge.stories.settle().await;
     let index = admin.edge.stories.index.lock();
     let query = by_name(admin, text, access);
     let (found, _) = index.find(&query, MOST_LISTED);
@@ -269,7 +269,7 @@ pub(super) async fn find(admin: &Admin, search: &Search) -> Result<Found, Respon
     let most = search.limit.unwrap_or(LISTED).clamp(1, MOST_LISTED);
     // Whether a cause is behind a session only its story tells: as many are told as fit in an answer.
     let told = if cause.is_some() { MOST_LISTED } else { most };
-    admin.edge.stories.close().await;
+    admin.edge.stories.settle().await;
     let (found, number) = look(admin, search, cause, told);
     let mut listed = listed(admin, &found, number).await.map_err(|error| NotTold::from(error).into_response())?;
     if let Some(cause) = cause {

@@ -39,9 +39,9 @@ pub(super) struct Fill {
     pub expected: Option<Variant>,
     pub arrival: Arrival,
     pub parts: Arc<Parts>,
-    /// It will be stored once it is complete, as far as is known.
+    /// It would be stored once it is complete, as far as is known.
     pub stores: AtomicBool,
-    /// It was purged while it arrived.
+    /// It was purged while it arrived: it is not stored.
     pub withdrawn: AtomicBool,
     /// A reader has left with all it came for: the rest is worth having.
     pub finishes: AtomicBool,
@@ -65,6 +65,11 @@ impl Fill {
             from_disk: false.into(),
             transmission: Mutex::default(),
         })
+    }
+
+    /// Whether it will be stored once it is complete, as far as is known.
+    pub fn will_be_stored(&self) -> bool {
+        self.stores.load(Ordering::Relaxed) && !self.withdrawn.load(Ordering::SeqCst)
     }
 
     /// One more reader where the fill takes one; `None` where it is not for this request.
@@ -240,7 +245,7 @@ impl FillReader {
 
     /// Whether the object will be stored once it is complete, as far as is known now.
     pub fn will_be_stored(&self) -> bool {
-        self.fill.stores.load(Ordering::Relaxed)
+        self.fill.will_be_stored()
     }
 }
 

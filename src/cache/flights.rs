@@ -86,9 +86,12 @@ impl<K: Hash + Eq + Clone, F> Flights<K, F> {
         }
     }
 
-    /// Takes all flights of `key` out of the table.
-    pub fn ground(&self, key: &K) -> Vec<Arc<F>> {
-        self.shard(key).lock().remove(key).unwrap_or_default()
+    /// Takes all flights of `key` out of the table. Nobody boards under this key before `withdraw` has done with them
+    /// what is to be done: it is short and touches no other flight.
+    pub fn ground<R>(&self, key: &K, withdraw: impl FnOnce(Vec<Arc<F>>) -> R) -> R {
+        let mut shard = self.shard(key).lock();
+        let flights = shard.remove(key).unwrap_or_default();
+        withdraw(flights)
     }
 
     /// Takes the flights out of the table that are `chosen`.

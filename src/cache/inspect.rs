@@ -1,7 +1,6 @@
 //! What the cache holds under a name, for explanations. Nothing is counted as used by it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use http::HeaderMap;
 
@@ -55,7 +54,7 @@ impl Filling {
             readers: fill.arrival.readers(),
             arrived: fill.arrival.arrived(),
             length: fill.arrival.length(),
-            stores: fill.stores.load(Ordering::Relaxed) && !fill.withdrawn.load(Ordering::Relaxed),
+            stores: fill.will_be_stored(),
         }
     }
 }

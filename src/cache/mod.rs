@@ -33,7 +33,7 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use crate::clock::{Clock, Tick};
-use crate::rules::caching::purge::{Labels, Mode, Selector};
+use crate::rules::caching::purge::{Mode, Selector};
 use crate::rules::caching::{Freshness, Key};
 
 pub use bells::Bells;
@@ -220,12 +220,19 @@ impl Cache {
 
     /// What is stored for a request with the fields `request`, without a word about using it.
     pub fn peek(&self, key: &Key, request: &HeaderMap) -> Option<Arc<Object>> {
-        self.parts.store.find(key, request)
+        self.parts.store.find(key, request).filter(|object| self.is_there(key, object))
     }
 
     /// All that is stored under `key`, whatever requests it is for; the newest first.
     pub fn variants(&self, key: &Key) -> Vec<Arc<Object>> {
-        self.parts.store.variants(key)
+        let mut variants = self.parts.store.variants(key);
+        variants.retain(|object| self.is_there(key, object));
+        variants
+    }
+
+    /// Whether no purge in force wants an object gone: its sweep may not have come to it yet.
+    fn is_there(&self, key: &Key, object: &Object) -> bool {
+        self.parts.purges.standing(key, &object.head) != Standing::Gone
     }
 
     /// Puts `new` in the place of `old`, if that is still stored: the same response under a head of today.
@@ -233,35 +240,30 @@ impl Cache {
         self.parts.store.replace(key, old, new);
     }
 
-    /// Lets go of everything under `key`, in every generation. What is arriving under it still reaches its readers, but
-    /// is not stored and gets no further ones.
+    /// Lets go of everything under `key`, in every generation, in memory and on disk. What is arriving under it still
+    /// reaches its readers, but is not stored and gets no further ones. Does not wait for the disk: a process that ends
+    /// within the next moment may find it there again.
     pub fn remove(&self, key: &Key) {
-        self.let_go(&Selector::Objects(vec![key.clone()]), Act::Purge(Mode::Hard));
-        if let (Some(spill), Some(keys)) = (&self.parts.spill, self.parts.purges.generations(key)) {
-            keys.for_each(|key| _ = spill.invalidate(&key));
-        }
+        let (_, numbers) = self.let_go(&Selector::Objects(vec![key.clone()]), Act::Purge(Mode::Hard));
+        self.parts.spill.iter().for_each(|spill| spill.bury_soon(&numbers));
     }
 
     /// Purges, or counts what a purge would cover. It is in force before anything is looked at, and when it returns
     /// nothing of it is left, in memory or on disk.
     pub fn purge(&self, selector: &Selector, act: Act) -> Purged {
-        let mut purged = self.let_go(selector, act);
+        if let Act::Purge(_) = act {
+            self.parts.purges.order();
+        }
+        let (purged, numbers) = self.let_go(selector, act);
+        self.parts.spill.iter().for_each(|spill| spill.bury(&numbers));
         if let Act::Purge(mode) = act {
-            if let (Selector::Objects(names), Some(spill)) = (selector, &self.parts.spill) {
-                let disk = purged.disk.get_or_insert_default();
-                for name in names {
-                    match self.parts.purges.generations(name) {
-                        Some(keys) => keys.for_each(|key| disk.add(spill.remove(&key))),
-                        None => disk.add(spill.remove_where(&|labels| labels.key.name() == name.as_str())),
-                    }
-                }
-            }
             self.parts.purges.count(mode, &purged);
         }
         purged
     }
 
-    fn let_go(&self, selector: &Selector, act: Act) -> Purged {
+    /// What was let go, and by which numbers the disk knows what of it must not come back.
+    fn let_go(&self, selector: &Selector, act: Act) -> (Purged, Vec<u64>) {
         let named = match selector {
             Selector::Objects(keys) => self.purge_objects(keys, act),
             Selector::Prefix(..) | Selector::Stream(..) | Selector::Tag(_) | Selector::All => None,
@@ -270,22 +272,32 @@ impl Cache {
     }
 
     /// Purges objects by their names, without a sweep; `None` where there are too many generations for that.
-    fn purge_objects(&self, names: &[Key], act: Act) -> Option<Purged> {
+    fn purge_objects(&self, names: &[Key], act: Act) -> Option<(Purged, Vec<u64>)> {
         let parts = &self.parts;
         let keys: Vec<_> = names.iter().map(|name| parts.purges.generations(name)).collect::<Option<_>>()?;
-        let (mut purged, now) = (Purged::default(), parts.clock.now());
+        let (mut purged, mut numbers, now) = (Purged::default(), Vec::new(), parts.clock.now());
         for key in keys.into_iter().flatten() {
-            purged.fills += match act {
-                Act::Purge(_) => withdraw(parts.flights.ground(&key)),
-                Act::Count => parts.flights.of(&key).len() as u64,
-            };
-            purged.memory.add(parts.store.purge_key(&key, |_| true, (act, now)));
+            if act == Act::Count {
+                purged.fills += parts.flights.of(&key).len() as u64;
+                purged.memory.add(parts.store.purge_key(&key, |_| true, (act, now)));
+                continue;
+            }
+            // In one step: who came in between would be given what is stored still, and store it again.
+            parts.flights.ground(&key, |fills| {
+                purged.fills += withdraw(&fills);
+                purged.memory.add(parts.store.purge_key(&key, |_| true, (act, now)));
+                if let Some(spill) = &parts.spill {
+                    let (taken, removed) = spill.take_out(&key);
+                    numbers.extend(taken);
+                    purged.disk.get_or_insert_default().add(removed);
+                }
+            });
         }
-        Some(purged)
+        Some((purged, numbers))
     }
 
     /// Purges whatever a selector covers, by a sweep.
-    fn purge_by(&self, selector: &Selector, act: Act) -> Purged {
+    fn purge_by(&self, selector: &Selector, act: Act) -> (Purged, Vec<u64>) {
         let parts = &self.parts;
         let covers = |key: &Key, fill: &Fill| match fill.arrival.known_head() {
             Some(head) => selector.covers_response(key, &head.headers),
@@ -294,21 +306,24 @@ impl Cache {
         };
         let Act::Purge(mode) = act else {
             let fills = parts.flights.count_by(covers);
-            let purge = purges::InForce { selector: selector.clone(), mode: Mode::Hard, at: parts.clock.now() };
-            return Purged { memory: parts.store.sweep(&purge, act), fills, disk: None };
+            let (selector, at) = (selector.clone(), parts.clock.now());
+            let purge = purges::InForce { selector, mode: Mode::Hard, at, until: None };
+            return (Purged { memory: parts.store.sweep(&purge, act), fills, disk: None }, Vec::new());
         };
         let mut turn = parts.purges.enter(selector.clone(), mode, &parts.clock);
-        let fills = withdraw(parts.flights.ground_by(covers));
-        turn.renew(&parts.clock);
+        let fills = withdraw(&parts.flights.ground_by(covers));
+        // What was let in before its fill was withdrawn is stored by now, and the sweep finds it.
+        parts.store.between_insertions(|| turn.withdrawn(&parts.clock));
         let memory = parts.store.sweep(&turn.purge, act);
-        let until = parts.clock.wall().since_epoch().as_secs();
-        let covers = |labels: &Labels<'_>| labels.stored <= until && selector.covers(labels);
-        let disk = match selector {
-            // What is named goes by its name, and the caller says how.
-            Selector::Objects(_) => None,
-            _ => parts.spill.as_ref().map(|spill| spill.remove_where(&covers)),
-        };
-        Purged { memory, fills, disk }
+        let taken = parts.spill.as_ref().map(|spill| spill.take_out_where(&|labels| selector.covers(labels)));
+        let (numbers, disk) = taken.unzip();
+        (Purged { memory, fills, disk }, numbers.unwrap_or_default())
+    }
+
+    /// How many purges have begun. Who keeps what was asked for before it got the lead compares: a purge withdraws what is
+    /// in flight, and this was not.
+    pub fn purges_ordered(&self) -> u64 {
+        self.parts.purges.ordered()
     }
 
     /// How often was purged, and what went.
@@ -364,12 +379,9 @@ fn group(key: &Key) -> &str {
 }
 
 /// Keeps fills from being stored, and says how many that are. Set before the store is cleared, and read under the lock
-/// under which it is filled: what was asked for before a purge is not stored after it.
-fn withdraw(fills: Vec<Arc<Fill>>) -> u64 {
-    for fill in &fills {
-        fill.withdrawn.store(true, Ordering::SeqCst);
-        fill.stores.store(false, Ordering::Relaxed);
-    }
+/// under which it is filled: what was asked for before a purge is not stored after whoever clears it has had that lock.
+fn withdraw(fills: &[Arc<Fill>]) -> u64 {
+    fills.iter().for_each(|fill| fill.withdrawn.store(true, Ordering::SeqCst));
     fills.len() as u64
 }
 

@@ -1,9 +1,15 @@
 //! Purges of what is stored and of what arrives.
 //!
-//! A purge is in force the moment it is entered: lookups and insertions pass over what it covers, while the sweep gives
-//! the memory back without ever holding a lock for long. It is answered when the sweep is through, and then there is
-//! nothing left that it covers: what was asked for before is withdrawn and never stored. One purge is in force at a time;
-//! the next waits for its turn. Objects that are named go without a sweep.
+//! A purge is in force the moment it is entered: whoever looks passes over what it covers, in memory and on disk, while
+//! the sweep gives the memory back without ever holding a lock for long. It is answered when the sweep is through, and
+//! then there is nothing left that it covers: what was asked for before is withdrawn and never stored. One purge is in
+//! force at a time; the next waits for its turn.
+//!
+//! What was being stored in the moment of the withdrawal is stored before the sweep begins; what is asked for later is
+//! asked for by those who see the purge in force, as they take the lock of the table of flights after it was cleared. So
+//! no time is left in which anything from before could slip past both.
+//!
+//! Objects that are named go without a sweep: all that there is of a key goes in one step, between two who ask for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -13,7 +19,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::clock::{Clock, Tick};
 use crate::rules::caching::Key;
-use crate::rules::caching::purge::{Mode, Selector};
+use crate::rules::caching::purge::{Labels, Mode, Selector};
 
 use super::object::{Object, ResponseHead};
 
@@ -61,13 +67,16 @@ pub enum Act {
 pub(super) struct InForce {
     pub selector: Selector,
     pub mode: Mode,
-    /// What was received later is not covered.
+    /// What it makes stale is so since then.
     pub at: Tick,
+    /// What was received later is not covered; `None`: all is, for what was asked for before is still being withdrawn.
+    pub until: Option<Tick>,
 }
 
 impl InForce {
     pub fn covers(&self, key: &Key, head: &ResponseHead) -> bool {
-        head.lifetime.responded() <= self.at && self.selector.covers_response(key, &head.headers)
+        self.until.is_none_or(|until| head.lifetime.responded() <= until)
+            && self.selector.covers_response(key, &head.headers)
     }
 }
 
@@ -104,6 +113,7 @@ pub(super) struct Purges {
     turn: Mutex<()>,
     /// The highest generation under which anything was stored or fetched.
     generations: AtomicU32,
+    ordered: AtomicU64,
     counts: [AtomicU64; 5],
 }
 
@@ -118,7 +128,7 @@ impl Purges {
     /// A key is in use.
     pub fn note(&self, key: &Key) {
         let generation = key.generation();
-        if generation > self.generations.load(Ordering::Relaxed) {
+        if generation > self.generations.load(Ordering::Acquire) {
             self.generations.fetch_max(generation, Ordering::SeqCst);
         }
     }
@@ -129,10 +139,20 @@ impl Purges {
         (highest <= GENERATIONS).then(|| (0..=highest).map(|generation| name.in_generation(generation)))
     }
 
+    /// A purge begins: said before it looks at anything.
+    pub fn order(&self) {
+        self.ordered.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many purges have begun.
+    pub fn ordered(&self) -> u64 {
+        self.ordered.load(Ordering::SeqCst)
+    }
+
     /// From now on a purge is in force, once those before it are through.
     pub fn enter(&self, selector: Selector, mode: Mode, clock: &Clock) -> Turn<'_> {
         let alone = self.turn.lock();
-        let purge = Arc::new(InForce { selector, mode, at: clock.now() });
+        let purge = Arc::new(InForce { selector, mode, at: clock.now(), until: None });
         self.in_force.store(Some(purge.clone()));
         self.some.store(true, Ordering::SeqCst);
         Turn { purges: self, purge, _alone: alone }
@@ -150,6 +170,11 @@ impl Purges {
             },
             Some(_) | None => Standing::Good,
         }
+    }
+
+    /// Whether something on disk is passed over for the purge in force. That takes all of it out, whenever it came.
+    pub fn pass_over(&self, labels: &Labels<'_>) -> bool {
+        self.some.load(Ordering::Relaxed) && self.in_force.load().as_ref().is_some_and(|it| it.selector.covers(labels))
     }
 
     /// The purge in force, as far as it covers a key; for explanations.
@@ -175,10 +200,11 @@ impl Purges {
 
 impl Turn<'_> {
     /// The fills that were asked for before are withdrawn: what was received until now is covered. What had been asked
-    /// for and was stored just before its fill would have been withdrawn is among that.
-    pub fn renew(&mut self, clock: &Clock) {
-        let InForce { selector, mode, .. } = &*self.purge;
-        self.purge = Arc::new(InForce { selector: selector.clone(), mode: *mode, at: clock.now() });
+    /// for and was stored just before its fill would have been withdrawn is among that. Until this is said nobody may
+    /// take it for something new: by asking whether it still holds, it would be made so.
+    pub fn withdrawn(&mut self, clock: &Clock) {
+        let (InForce { selector, mode, .. }, at) = (&*self.purge, clock.now());
+        self.purge = Arc::new(InForce { selector: selector.clone(), mode: *mode, at, until: Some(at) });
         self.purges.in_force.store(Some(self.purge.clone()));
     }
 }

@@ -173,9 +173,18 @@ impl Store {
         }
     }
 
-    /// Stores `new` in place of `old`, if that is still what is stored.
+    /// Does something once all is stored that was let in before, and before anything else is.
+    pub fn between_insertions<R>(&self, act: impl FnOnce() -> R) -> R {
+        let _alone = self.ledger.lock();
+        act()
+    }
+
+    /// Stores `new` in place of `old`, if that is still what is stored, and no purge in force covers it.
     pub fn replace(&self, key: &Key, old: &Arc<Object>, new: &Arc<Object>) {
         let ledger = self.ledger.lock();
+        if self.purges.standing(key, &old.head) != Standing::Good {
+            return;
+        }
         let entry = self.entry_of(key);
         let variants = entry.and_then(|entry| entry.variants.load_full());
         if variants.is_some_and(|variants| variants.iter().any(|one| Arc::ptr_eq(one, old))) {
@@ -259,7 +268,7 @@ impl Store {
         removed
     }
 
-    /// Purges everything that `purge` covers. The lock is held for one entry at a time.
+    /// Purges everything that `purge` covers and that was stored before. The lock is held for one entry at a time.
     pub fn sweep(&self, purge: &InForce, act: Act) -> Removed {
         let mut removed = Removed::default();
         let mut look = |key: &Key, entry: &Entry| {

@@ -225,7 +225,8 @@ impl FillWriter {
             Audience::AtFault => {}
             Audience::Everyone | Audience::Waiting => parts.apart.unset(&fill.key),
         }
-        if audience != Audience::Everyone {
+        // Nobody joins it; what will be stored must be found by a purge all the same.
+        if audience != Audience::Everyone && !fill.stores.load(Ordering::Relaxed) {
             parts.flights.land(&fill.key, &fill);
         }
         if !sharing.is_shared() {
@@ -419,7 +420,7 @@ impl FillWriter {
 
     /// Whether what arrives will be stored, as far as is known: `false` for what passes through.
     pub fn will_be_stored(&self) -> bool {
-        self.helm.fill.stores.load(Ordering::Relaxed)
+        self.helm.fill.will_be_stored()
     }
 
     /// The body has ended. A fill that is kept becomes an object; it is stored before its flight leaves the table.

@@ -121,3 +121,55 @@ fn custom_key(value: &Value<'_>) -> Option<Box<str>> {
     }
     Some(text.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Config, Machine, Problems};
+
+    fn config(qoe: &str, route: &str) -> Result<Config, Problems> {
+        let text = format!(
+            "[listen]\nhttp = [\"[::]:8080\"]\n[qoe]\n{qoe}\n[origins.a]\nurl = \"http://h\"\n[[route]]\norigins = [\"a\"]\n{route}\n"
+        );
+        let machine = Machine { name: "edge-1".to_owned(), cores: 4, memory: 8 << 30 };
+        Config::parse_on(&machine, &text, Path::new("/")).map(|(config, _)| config)
+    }
+
+    #[test]
+    fn all_is_taken_where_nothing_is_said_and_what_is_said_is_done() {
+        let plain = config("", "").unwrap();
+        assert_eq!(plain.qoe.intake, Intake::default());
+        assert_eq!(plain.routes[0].reporting, Reporting::default());
+        let keys =
+            "beacons = false\nrequests = \"1/50\"\ncustom_keys = [\"com.example-*\", \"org.a-b\"]\nfingerprints = true";
+        let said = config(keys, "beacons = \"essential\"\ncmcd = \"forward\"").unwrap();
+        let allow =
+            Allow { custom: ["com.example-*".into(), "org.a-b".into()].into(), fingerprints: Fingerprints::Kept };
+        assert_eq!(said.qoe.intake, Intake { beacons: false, requests: 50, allow });
+        assert_eq!(
+            said.routes[0].reporting,
+            Reporting { beacons: Kept::Essential, cmcd: Cmcd::Forward, ..Reporting::default() }
+        );
+        assert_eq!(config("requests = \"0/1\"", "").unwrap().qoe.intake.requests, 0);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_said() {
+        for (qoe, route, told) in [
+            ("requests = \"2/3\"", "", "not a share"),
+            ("requests = \"1/0\"", "", "not a share"),
+            ("requests = \"all\"", "", "not a share"),
+            ("custom_keys = [\"br\"]", "", "not a custom key"),
+            ("custom_keys = [\"*\"]", "", "not a custom key"),
+            ("custom_keys = [\"com.example-a b\"]", "", "not a custom key"),
+            ("beacon = true", "", "unknown key"),
+            ("", "beacons = \"some\"", "beacons"),
+            ("", "cmcd = true", "cmcd"),
+        ] {
+            let problems = config(qoe, route).unwrap_err().to_string();
+            assert!(problems.contains(told), "{qoe} {route}: {problems}");
+        }
+    }
+}

@@ -43,6 +43,7 @@ pub(super) fn routes<'a>(value: Option<Value<'a>>, base: &Path) -> Vec<Typed<'a>
     tables.into_iter().map(|section| route(section, base)).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "each key of a route once, in the order of the file")]
 fn route<'a>(mut section: Section<'a>, base: &Path) -> Typed<'a> {
     let name = section.value("name");
     let hosts = section.value("host").and_then(|value| value.one_or_many()).unwrap_or_default();

@@ -151,12 +151,11 @@ impl Shared {
         if let (Some(peers), Some(listed)) = (origins.peers(), &config.peers) {
             peers.follow(listed).map_err(|error| (error.to_string(), "make the file readable and reload"))?;
         }
-        let access_log = if policies.config.access_log == config.access_log {
-            policies.access_log.clone()
-        } else {
-            open_access_log(&config, &self.tasks)
-                .map_err(|error| (error.to_string(), "make the folder writable and reload"))?
+        let access_log = match policies.config.access_log == config.access_log {
+            true => Ok(policies.access_log.clone()),
+            false => open_access_log(&config, &self.tasks),
         };
+        let access_log = access_log.map_err(|error| (error.to_string(), "make the folder writable and reload"))?;
         if let Some(certificates) = &self.hall.certificates {
             certificates
                 .replace(&config.tls.certificates)

@@ -2,6 +2,7 @@
 //! (reload, drain, stop), `facts` says how they are.
 
 mod access;
+mod certificates;
 mod control;
 mod disk;
 mod doors;
@@ -174,6 +175,10 @@ impl Node {
     ///
     /// # Errors
     /// As [`Node::start`].
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the one place in which all parts of a node are put together, in their order"
+    )]
     pub async fn start_at(config: Config, path: Option<PathBuf>, clock: Clock) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let tasks = Tasks::current();
@@ -181,7 +186,7 @@ impl Node {
         make_state_folder(&config)?;
         let admin_listeners = bind_admin(&config).await?;
         let secrets = secrets(&config)?;
-        let certificates = certificates(&config, &secrets, &clock)?;
+        let certificates = certificates::open(&config, &secrets, &clock)?;
         let origins = Arc::new(origins(&config, &clock)?);
         let peers = config.peers.as_ref().map(of_peers).transpose()?;
         let access_log = open_access_log(&config, &tasks)?;
@@ -207,13 +212,13 @@ impl Node {
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
         let stories = stories::open(&config, &secrets, (journals, &clock, &tasks))?;
         let uplink = uplink::open(&config, &stories, (clock.clone(), tasks.clone()));
-        witness::tell_of((&sessions, &policies.origins), &stories, config.qoe.enabled);
+        witness::tell_of((&sessions, &policies.origins), &stories, &config);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone(), stories };
         let edge = Arc::new(Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation)));
         voice.speak(&config, &edge, &tasks).await?;
         let hall = hall(&config, &edge, (certificates, peers, &secrets), incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;
-        watch_certificates(&hall, &clock, &tasks);
+        certificates::watch(&hall, &clock, &tasks);
 
         let (commands, orders) = mpsc::channel(16);
         let admin_bound = admin_listeners.iter().map(|(kind, listener)| bound_admin(kind, listener)).collect();
@@ -307,28 +312,6 @@ const fn choice(engine: DiskEngine) -> Choice {
         DiskEngine::Auto => Choice::Auto,
         DiskEngine::IoUring => Choice::IoUring,
         DiskEngine::Threads => Choice::Threads,
-    }
-}
-
-/// Nodes of a region take each other's tickets.
-fn certificates(
-    config: &Config,
-    secrets: &RegionKeys,
-    clock: &Clock,
-) -> Result<Option<Arc<Certificates>>, CertificateError> {
-    match (config.tls.certificates.as_slice(), &secrets.source) {
-        ([], _) => Ok(None),
-        (pairs, secrets::Source::Process) => Certificates::load(pairs).map(Some),
-        (pairs, _) => {
-            let tickets = tls::Tickets::new(&secrets.key("tls tickets"), clock.clone());
-            Certificates::load_with(pairs, tickets).map(Some)
-        }
-    }
-}
-
-fn watch_certificates(hall: &Hall, clock: &Clock, tasks: &Tasks) {
-    if let Some(certificates) = &hall.certificates {
-        tasks.spawn("certificate-watch", tls::watch(certificates.clone(), clock.clone(), tasks.clone()));
     }
 }
 

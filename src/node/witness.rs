@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::config::Config;
 use crate::origin::Origins;
 use crate::rules::session::SessionId;
 use crate::rules::timeline::event::{Ended, Entry, Event, Fetch, Lost, Verdict};
@@ -23,9 +24,9 @@ struct Teller(Arc<Stories>);
 const FETCHES: u64 = 64;
 
 /// From now on the ends of sessions are told, where stories are at all, and requests to origins that failed or took long.
-pub(super) fn tell_of((sessions, origins): (&Sessions, &Origins), stories: &Arc<Stories>, enabled: bool) {
+pub(super) fn tell_of((sessions, origins): (&Sessions, &Origins), stories: &Arc<Stories>, config: &Config) {
     stories.node("started", None, Some(concat!("weir ", env!("CARGO_PKG_VERSION"))));
-    if enabled {
+    if config.qoe.enabled {
         sessions.tell(Arc::new(Teller(stories.clone())));
         let (stories, fetches) = (stories.clone(), Mutex::new(Fetches::default()));
         origins.hear(Arc::new(move |fetch| Fetches::tell(&fetches, &stories, fetch)));

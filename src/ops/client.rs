@@ -296,7 +296,7 @@ pub(super) fn shown<T>(
     Ok(outcome)
 }
 
-fn complain(error: &ClientError, complaints: &mut dyn Write) -> io::Result<Outcome> {
+pub(super) fn complain(error: &ClientError, complaints: &mut dyn Write) -> io::Result<Outcome> {
     writeln!(complaints, "weir: {error}")?;
     Ok(error.outcome())
 }
@@ -314,7 +314,7 @@ impl<'a> Node<'a> {
     }
 
     /// Asks, and takes any answer.
-    async fn ask(&self, method: Method, target: &str, body: &str) -> Result<Answer, ClientError> {
+    pub(super) async fn ask(&self, method: Method, target: &str, body: &str) -> Result<Answer, ClientError> {
         let mut request = Request::builder()
             .method(method)
             .uri(target)
@@ -345,7 +345,7 @@ impl<'a> Node<'a> {
         self.good(answer)
     }
 
-    fn good<T: DeserializeOwned>(&self, answer: Answer) -> Result<(T, Bytes), ClientError> {
+    pub(super) fn good<T: DeserializeOwned>(&self, answer: Answer) -> Result<(T, Bytes), ClientError> {
         if answer.status.is_success() {
             return self.read(answer);
         }
@@ -358,7 +358,7 @@ impl<'a> Node<'a> {
         Err(ClientError::Refused { address: self.address.clone(), status: answer.status, why })
     }
 
-    fn read<T: DeserializeOwned>(&self, answer: Answer) -> Result<(T, Bytes), ClientError> {
+    pub(super) fn read<T: DeserializeOwned>(&self, answer: Answer) -> Result<(T, Bytes), ClientError> {
         match serde_json::from_slice(&answer.body) {
             Ok(read) => Ok((read, answer.body)),
             Err(source) => Err(ClientError::Answer { address: self.address.clone(), source }),

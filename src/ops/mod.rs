@@ -8,9 +8,11 @@ pub mod check;
 pub mod client;
 mod explained;
 mod init;
+mod journal_status;
 mod picture;
 mod probe;
 mod sessions;
+mod story;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -88,8 +90,11 @@ pub enum Tool {
                             weir revoke --access members --session 5f0c1e2d3b4a59687786a5b4 --for 1h\n         \
                             weir revoke --access members --issued-before 1767225600")]
     Revoke(RevokeArguments),
-    /// Shows one viewer's session, by the identifier of Weir-Session and of the logs
-    #[command(after_help = "Example: weir session 5f0c1e2d3b4a59687786a5b4")]
+    /// Tells one viewer's session as a story: what happened, why, and whose fault it was
+    #[command(after_help = "Example: weir session BW61-WB9V\n         \
+                            weir session alice --access members --others\n         \
+                            weir session 5f0c1e2d3b4a59687786a5b4 --admin http://edge-1:9180 --admin http://edge-2:9180\n         \
+                            weir session alice --access members --erase")]
     Session(SessionArguments),
     /// Takes an origin of a running node out of use, or brings it back
     #[command(after_help = "Example: weir origin primary rest\n         weir origin primary return")]
@@ -313,13 +318,49 @@ pub struct RevokeArguments {
 
 /// `weir session`
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct SessionArguments {
-    /// The session, by its 24 hexadecimal digits
-    #[arg(value_name = "ID")]
-    pub id: String,
-    /// Which node
-    #[command(flatten)]
-    pub node: NodeArguments,
+    /// The session: its 24 hexadecimal digits, the support code that the viewer tells, or its subject
+    #[arg(value_name = "ID|CODE|SUBJECT")]
+    pub what: String,
+    /// The access whose subject it is
+    #[arg(long, value_name = "NAME")]
+    pub access: Option<String>,
+    /// Say who else had the same
+    #[arg(long)]
+    pub others: bool,
+    /// Erase what is kept of it; of a subject: of all its sessions
+    #[arg(long, conflicts_with = "others")]
+    pub erase: bool,
+    /// Address of a node's admin API, once for each node that the viewer may have been on; default: the one in --config
+    #[arg(long, env = "WEIR_ADMIN", value_name = "URL|unix:PATH", value_delimiter = ',')]
+    pub admin: Vec<String>,
+    /// File that holds a token for them
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+    /// Authorities (PEM) that their certificates are judged by; default: the system's
+    #[arg(long, value_name = "FILE")]
+    pub admin_ca: Option<PathBuf>,
+    /// The configuration that says where the admin API listens
+    #[arg(long, default_value = "edge.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// Print facts as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl SessionArguments {
+    /// Each node by itself.
+    fn nodes(&self) -> Vec<NodeArguments> {
+        let one = |admin: Option<&String>| NodeArguments {
+            admin: admin.cloned(),
+            admin_token_file: self.admin_token_file.clone(),
+            admin_ca: self.admin_ca.clone(),
+            config: self.config.clone(),
+            json: self.json,
+        };
+        if self.admin.is_empty() { vec![one(None)] } else { self.admin.iter().map(|admin| one(Some(admin))).collect() }
+    }
 }
 
 /// `weir origin`
@@ -396,7 +437,7 @@ pub fn run(tool: Tool, out: &mut dyn Write, complaints: &mut dyn Write) -> io::R
         Tool::Warm(arguments) => runtime.block_on(client::warm(&arguments, &clock, out, complaints)),
         Tool::Purge(arguments) => runtime.block_on(client::purge(&arguments, &clock, out, complaints)),
         Tool::Revoke(arguments) => runtime.block_on(sessions::revoke(&arguments, &clock, out, complaints)),
-        Tool::Session(arguments) => runtime.block_on(sessions::session(&arguments, &clock, out, complaints)),
+        Tool::Session(arguments) => runtime.block_on(story::session(&arguments, &clock, out, complaints)),
         Tool::Origin(arguments) => runtime.block_on(client::origin(&arguments, &clock, out, complaints)),
         Tool::Token(arguments) => runtime.block_on(token::run(&arguments, &clock, out, complaints)),
         Tool::Drain(arguments) => runtime.block_on(client::drain(&arguments, &clock, out, complaints)),

@@ -1,4 +1,4 @@
-//! `weir revoke`, `weir session`: what is taken back on a running node, and how one viewer does there.
+//! `weir revoke`: what is taken back on a running node.
 
 use std::io::{self, Write};
 
@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answers::{plain, row};
-use super::client::{Node, escaped, shown};
-use super::{Outcome, RevokeArguments, SessionArguments};
+use super::client::{Node, shown};
+use super::{Outcome, RevokeArguments};
 use crate::clock::{Clock, WallTime};
-use crate::config::value::{rough_size, write_time};
+use crate::config::value::write_time;
 use crate::rules::fields::date;
 
 /// `POST /revoke`
@@ -34,36 +34,6 @@ impl Revoked {
         row(&mut text, "restart", if self.durable { "remembers it" } else { "forgets it" });
         if let Some(warning) = &self.warning {
             row(&mut text, "warning", &plain(warning));
-        }
-        text
-    }
-}
-
-/// `GET /sessions/{id}`
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Session {
-    session: String,
-    access: String,
-    standing: String,
-    device: String,
-    began: u64,
-    idle_seconds: f64,
-    requests: u64,
-    bytes: u64,
-    ends: Option<u64>,
-}
-
-impl Session {
-    fn text(&self) -> String {
-        let mut text = format!("{} of {}: {}\n", plain(&self.session), plain(&self.access), plain(&self.standing));
-        row(&mut text, "device", &plain(&self.device));
-        row(&mut text, "began", &moment(self.began));
-        row(&mut text, "last request", &format!("{:.1} s ago", self.idle_seconds));
-        row(&mut text, "requests", &self.requests.to_string());
-        row(&mut text, "sent", &rough_size(self.bytes));
-        if let Some(ends) = self.ends {
-            row(&mut text, "paid until", &moment(ends));
         }
         text
     }
@@ -109,22 +79,6 @@ pub async fn revoke(
     shown(ask.await, node, show, out, complaints)
 }
 
-/// `weir session`
-///
-/// # Errors
-/// Where `out` or `complaints` cannot be written.
-pub async fn session(
-    arguments: &SessionArguments,
-    clock: &Clock,
-    out: &mut dyn Write,
-    complaints: &mut dyn Write,
-) -> io::Result<Outcome> {
-    let target = format!("/sessions/{}", escaped(&arguments.id));
-    let ask = async { Node::of(&arguments.node, clock)?.ok(Method::GET, &target, "").await };
-    let show = |answer: &Session| (answer.text(), Outcome::Good);
-    shown(ask.await, &arguments.node, show, out, complaints)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,24 +97,5 @@ mod tests {
         let forgotten = text(r#"{"known":true,"durable":false,"warning":"set `state`"}"#);
         assert!(forgotten.contains("as it was before") && forgotten.contains("forgets it"), "{forgotten}");
         assert!(forgotten.contains("set `state`"), "{forgotten}");
-    }
-
-    #[test]
-    fn a_session_is_told_without_its_token() {
-        let session: Session = serde_json::from_str(
-            r#"{"session":"000102030405060708090a0b","access":"members","standing":"living","device":"cast",
-                "began":1700000000,"idle_seconds":1.25,"requests":7,"bytes":2048,"ends":null}"#,
-        )
-        .unwrap();
-        assert_eq!(
-            session.text(),
-            "000102030405060708090a0b of members: living
-  device           cast
-  began            Tue, 14 Nov 2023 22:13:20 GMT
-  last request     1.2 s ago
-  requests         7
-  sent             2 KiB
-"
-        );
     }
 }

@@ -11,7 +11,7 @@ use crate::telemetry::streams::Streams;
 use crate::telemetry::traffic::{Passage, RouteTraffic};
 
 use super::body::BodyError;
-use super::witness::Witness;
+use super::witness::{Sent, Witness};
 
 /// The account of one answer; dropping it closes it.
 pub struct Account {
@@ -108,7 +108,8 @@ impl Drop for Account {
         }
         let complete = self.ended || self.whole == Some(self.passage.octets);
         if let Some(witness) = &self.witness {
-            witness.ended((path, stream.clone()), &self.passage, complete, &self.clock);
+            let end = if complete { Sent::Whole } else { Sent::Cut };
+            witness.ended((path, stream.clone()), &self.passage, end, &self.clock);
         }
         if let Some(log) = self.log.take() {
             let (log, mut line) = *log;

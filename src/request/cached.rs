@@ -264,6 +264,7 @@ fn is_confirmed(object: &Arc<Object>, stored: &[Arc<Object>]) -> bool {
     stored.iter().any(|other| !Arc::ptr_eq(other, object) && other.has_body_of(object))
 }
 
+#[expect(clippy::too_many_lines, reason = "every way in which an answer may come, side by side")]
 async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Manner) -> Result<Followed, Refusal> {
     let Following { mut reader, role, why, fallback, since, patience } = following;
     let arrived = arrival(&mut reader, manner.needs(head));
@@ -276,8 +277,7 @@ async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Ma
     let waited = now.since(since);
     let on_disk = arrived.as_ref().ok().filter(|_| reader.is_from_disk()).map(|answer| on_disk(answer, now, manner));
     if on_disk.is_none() {
-        let Transmission { fetch, hops } = reader.transmission();
-        head.notes.note(|noted| (noted.fetch, noted.hops) = (fetch, hops));
+        note(head, reader.transmission());
     }
     let is_anothers = role == Role::Joiner || reader.is_from_disk();
     let admits = |response: &ResponseHead| {
@@ -327,6 +327,10 @@ async fn follow(edge: &Edge, head: &Head, following: Following, manner: &impl Ma
         None => Answer { origin_wait: Some(waited), ..answer },
     };
     Ok(Followed::Answer(Box::new(answer)))
+}
+
+fn note(head: &Head, Transmission { fetch, hops }: Transmission) {
+    head.notes.note(|noted| (noted.fetch, noted.hops) = (fetch, hops));
 }
 
 /// What there is once as much has arrived as is needed.

@@ -6,9 +6,9 @@ use http::HeaderMap;
 use crate::config::reports::{Cmcd, Kept};
 use crate::rules::qoe::cmcd;
 use crate::rules::qoe::report::{Data, Mode, Report};
-use crate::rules::session::Opener;
 use crate::rules::timeline::event::{Entry, Event};
 use crate::rules::uri;
+use crate::stories::millis;
 use crate::telemetry::beacons::Dropped;
 
 use super::edge::Edge;
@@ -102,18 +102,12 @@ pub fn tell(edge: &Edge, policies: &Policies, head: &Head, (resource, said): (&R
     let report = Report { mode: Mode::Request, view, record: None, data: read.data };
     edge.beacons.kept(Mode::Request, 1);
     edge.stories.tell(Entry {
-        at: beacon::now(edge),
+        at: millis(edge.clock.wall()),
         session: Some(session),
         route: Some(route.name.clone()),
         stream: (!stream.is_empty()).then(|| stream.into()),
         event: Event::Report(Box::new(report)),
     });
-}
-
-/// Who asks, as far as it can be told without a token.
-pub fn opener(head: &Head) -> Opener<'_> {
-    let user_agent = head.headers.get(http::header::USER_AGENT).map(http::HeaderValue::as_bytes).unwrap_or_default();
-    Opener { address: head.viewer.address.ip(), user_agent }
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ pub async fn send(
     passing: Passing,
 ) -> Result<Answer, Refusal> {
     let Passing { why, joined, headers, first_byte, body } = passing;
-    let (began, number) = (edge.clock.now(), told::number());
+    let (began, number, purges) = (edge.clock.now(), told::number(), edge.cache.purges_ordered());
     let ask = Ask {
         method: head.method.clone(),
         path_and_query: resource.upstream.clone(),
@@ -124,7 +124,7 @@ pub async fn send(
             edge.cache.remove(&named.key);
         }
     }
-    let answer = match posted::keep(edge, policies, (head, resource), (answer, began)).await? {
+    let answer = match posted::keep(edge, policies, (head, resource), (answer, began, purges)).await? {
         Ok(kept) => return Ok(Answer { origin_wait: Some(edge.clock.now().since(began)), ..kept }),
         Err(answer) => answer,
     };

@@ -65,7 +65,7 @@ use witness::Watcher;
 pub fn serve(edge: &Edge, mut head: Head, upload: Upload) -> impl Future<Output = Response<Body>> + Send {
     async move {
         let policies = edge.policies(); // kept to the end: a request never sees two of them
-        let Entered { route, target, presented, said } = route::enter(&policies, &mut head);
+        let Entered { route, mut target, presented, said } = route::enter(&policies, &mut head);
         let is_beacon = matches!(target, Ok(Target::Beacon(_)));
         let mut admitted = Admitted::default();
         let outcome = match target {
@@ -73,7 +73,8 @@ pub fn serve(edge: &Edge, mut head: Head, upload: Upload) -> impl Future<Output 
             Ok(Target::Beacon(beacon)) => Box::pin(beacon::answer(edge, &policies, &head, (*beacon, upload))).await,
             Ok(Target::Page(page)) => Ok(page.answer(edge.readiness())),
             Ok(Target::Answered(answer)) => Ok(*answer),
-            Ok(Target::Resource(resource)) => {
+            // Where it lies: moved, it would be kept twice.
+            Ok(Target::Resource(ref mut resource)) => {
                 journey(edge, &policies, (&head, upload), (resource, presented, said), &mut admitted).await
             }
         };
@@ -92,19 +93,19 @@ pub fn refuse(edge: &Edge, head: &Head, refusal: Refusal) -> Response<Body> {
 }
 
 #[expect(clippy::manual_async_fn, reason = "as above")]
-fn journey<'j>(
+fn journey<'j, 'r>(
     edge: &'j Edge,
     policies: &'j Arc<Policies>,
     (head, upload): (&'j Head, Upload),
-    (mut resource, presented, said): (Resource<'j>, Option<Box<Presented>>, Option<Box<Said>>),
+    (resource, presented, said): (&'j mut Resource<'r>, Option<Box<Presented>>, Option<Box<Said>>),
     admitted: &'j mut Admitted,
 ) -> impl Future<Output = Result<Answer, Refusal>> + Send {
     async move {
         route::refuse_loops(policies, head)?;
         let presented = presented.as_deref();
-        let admission = match authorize::admit(edge, head, &resource, presented) {
+        let admission = match authorize::admit(edge, head, resource, presented) {
             Err(refusal) if authorize::lacks_keys(&refusal) => {
-                Box::pin(authorize::admit_by_newer_keys(edge, head, &resource, presented, refusal)).await
+                Box::pin(authorize::admit_by_newer_keys(edge, head, resource, presented, refusal)).await
             }
             admission => admission,
         };
@@ -115,16 +116,16 @@ fn journey<'j>(
             None => witness::enter(edge, policies, (head, resource.route), None),
         };
         resource.watcher.clone_from(&admitted.watcher);
-        asked::agree(edge, head, &resource)?;
-        admitted.permit = admit::permit(edge, head, &resource)?;
+        asked::agree(edge, head, resource)?;
+        admitted.permit = admit::permit(edge, head, resource)?;
         resource.ladder = admitted.permit.ladder;
         if let Some(said) = said {
-            cmcd::tell(edge, policies, head, (&resource, &said));
+            cmcd::tell(edge, policies, head, (resource, &said));
         }
         match &admitted.admission {
-            None => answer(edge, policies, head, (&resource, upload)).await,
+            None => answer(edge, policies, head, (resource, upload)).await,
             Some(admission) => {
-                let answer = Box::pin(answer(edge, policies, head, (&resource, upload)));
+                let answer = Box::pin(answer(edge, policies, head, (resource, upload)));
                 Box::pin(authorize::while_it_lasts(edge, admission, answer)).await
             }
         }

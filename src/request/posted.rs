@@ -20,7 +20,8 @@ use super::policies::Policies;
 use super::route::Resource;
 use super::{Head, Refusal, represent, upstream};
 
-/// The answer to its poster, and kept; as it was where it is not such an answer, or cannot be kept now.
+/// The answer to its poster, and kept; as it was where it is not such an answer, or cannot be kept now. `purges` had begun
+/// when it was asked for: what a later one may cover is not kept.
 ///
 /// # Errors
 /// The limits of the cache, and whatever befell the origin.
@@ -28,7 +29,7 @@ pub async fn keep(
     edge: &Edge,
     policies: &Arc<Policies>,
     (head, resource): (&Head, &Resource<'_>),
-    (answer, requested): (origin::Answer, Tick),
+    (answer, requested, purges): (origin::Answer, Tick, u64),
 ) -> Result<Result<Answer, origin::Answer>, Refusal> {
     let is_kept = stands_for_get(&resource.written(), &head.method, answer.status, &answer.headers);
     let fields = upstream::shared_fields(head, policies, resource.route);
@@ -38,6 +39,10 @@ pub async fn keep(
     let Lookup::Lead(lead) = edge.cache.lookup(&resource.key, &fields, |_| Freshness::Unusable) else {
         return Ok(Err(answer));
     };
+    // Looked at once a purge that begins now would find it among what is in flight.
+    if edge.cache.purges_ordered() != purges {
+        return Ok(Err(answer));
+    }
     let (writer, mut reader) = lead.start();
     let fetching = Fetching {
         origins: policies.origins.clone(),

@@ -1,10 +1,12 @@
 //! Why a request was not served, and whose fault it was: the closed list, each with its status code and its stable
 //! word. Only this file knows status codes of refusals. The word is the same on the wire, in logs and in metrics.
 
+mod unwelcome;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, ALLOW, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::region::proof::Unproven;
@@ -14,11 +16,13 @@ use crate::rules::token::cat::FailureAnswer;
 use crate::rules::token::{Reason, Rejection};
 use crate::rules::uri::BadTarget;
 
+pub use unwelcome::Unwelcome;
+
 /// Fields that go along with a status of the origin's: without them it says only half (RFC 9110 §10.2, §11.6.1).
 const PASSED: [HeaderName; 4] = [LOCATION, RETRY_AFTER, WWW_AUTHENTICATE, ALLOW];
 
 /// The words of all refusals but those of tokens.
-const OWN_WORDS: [&str; 45] = [
+const OWN_WORDS: [&str; 39] = [
     "bad-request",
     "head-too-large",
     "body-too-large",
@@ -58,12 +62,6 @@ const OWN_WORDS: [&str; 45] = [
     "too-many-requests",
     "too-many-connections",
     "node-full",
-    "beacons-off",
-    "beacon-not-posted",
-    "beacon-type-unknown",
-    "beacon-coding-unknown",
-    "beacon-empty",
-    "beacons-not-kept",
 ];
 
 /// For how long whoever meets an issuer whose keys could not be had yet waits.
@@ -215,27 +213,9 @@ pub enum Refusal {
         /// When to come back.
         retry: Duration,
     },
-    /// Players' reports are not taken here: a player sends no more of them (CTA-5004-B §6.15).
-    #[error("no reports of players are taken here")]
-    BeaconsOff,
-    /// Reports come with POST alone.
-    #[error("reports are sent with POST")]
-    BeaconMethod,
-    /// A body of reports of another type.
-    #[error("a body of reports has the type {0} here")]
-    BeaconType(&'static str),
-    /// A body of reports in a coding that is not taken.
-    #[error("a body of reports has no content coding, or gzip")]
-    BeaconCoding,
-    /// Nothing of a body of reports can be read.
-    #[error("no record of the body can be read; the first of them: {0}")]
-    BeaconEmpty(&'static str),
-    /// Reports cannot be kept now: players keep them meanwhile, and send larger batches.
-    #[error("reports cannot be kept now: send them again in {} s", seconds(*retry))]
-    BeaconsNotKept {
-        /// When to send them again.
-        retry: Duration,
-    },
+    /// What players report is not taken in.
+    #[error("{0}")]
+    Beacon(#[from] Unwelcome),
     /// No token or session opens what is asked for.
     #[error("{0}")]
     Token(#[from] Rejection),
@@ -253,12 +233,17 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The stable words, for metrics: the node's own, then those of tokens.
-    pub const WORDS: [&'static str; OWN_WORDS.len() + Reason::WORDS.len()] = {
-        let mut words = [""; OWN_WORDS.len() + Reason::WORDS.len()];
+    /// The stable words, for metrics: the node's own, those of tokens, those of players' reports.
+    pub const WORDS: [&'static str; OWN_WORDS.len() + Reason::WORDS.len() + Unwelcome::WORDS.len()] = {
+        let mut words = [""; OWN_WORDS.len() + Reason::WORDS.len() + Unwelcome::WORDS.len()];
+        let (tokens, reports) = (OWN_WORDS.len(), OWN_WORDS.len() + Reason::WORDS.len());
         let mut at = 0;
         while at < words.len() {
-            words[at] = if at < OWN_WORDS.len() { OWN_WORDS[at] } else { Reason::WORDS[at - OWN_WORDS.len()] };
+            words[at] = match at {
+                at if at < tokens => OWN_WORDS[at],
+                at if at < reports => Reason::WORDS[at - tokens],
+                at => Unwelcome::WORDS[at - reports],
+            };
             at += 1;
         }
         words
@@ -306,12 +291,7 @@ impl Refusal {
             Self::TooManyRequests { .. } => 36,
             Self::TooManyConnections { .. } => 37,
             Self::NodeFull { .. } => 38,
-            Self::BeaconsOff => 39,
-            Self::BeaconMethod => 40,
-            Self::BeaconType(_) => 41,
-            Self::BeaconCoding => 42,
-            Self::BeaconEmpty(_) => 43,
-            Self::BeaconsNotKept { .. } => 44,
+            Self::Beacon(why) => OWN_WORDS.len() + Reason::WORDS.len() + why.index(),
             Self::Token(rejection) | Self::TokenAnswer(rejection, _) => OWN_WORDS.len() + rejection.reason.index(),
         }
     }
@@ -330,11 +310,8 @@ impl Refusal {
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::MethodNotAllowed | Self::BeaconMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BeaconsOff => StatusCode::GONE,
-            Self::BeaconType(_) | Self::BeaconCoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BeaconEmpty(_) => StatusCode::BAD_REQUEST,
-            Self::BeaconsNotKept { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Beacon(why) => why.status(),
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
             Self::NotAPeer(_) => StatusCode::FORBIDDEN,
             Self::MisdirectedHost | Self::PeersDisagree => StatusCode::MISDIRECTED_REQUEST,
@@ -388,14 +365,10 @@ impl Refusal {
             | Self::PeersDisagree
             | Self::TooManyRequests { .. }
             | Self::TooManyConnections { .. }
-            | Self::BeaconsOff
-            | Self::BeaconMethod
-            | Self::BeaconType(_)
-            | Self::BeaconCoding
-            | Self::BeaconEmpty(_)
             | Self::NotStored => Fault::Viewer,
             Self::Token(Rejection { reason: Reason::KeysUnavailable, .. }) => Fault::Node,
             Self::Token(_) | Self::TokenAnswer(..) => Fault::Viewer,
+            Self::Beacon(why) => why.fault(),
             Self::LoopDetected
             | Self::MemoryFull
             | Self::TooManyFills
@@ -404,7 +377,6 @@ impl Refusal {
             | Self::TooManySessions
             | Self::TooManyPlaylists
             | Self::NodeFull { .. }
-            | Self::BeaconsNotKept { .. }
             | Self::PlaylistLetGo => Fault::Node,
             Self::OriginUnreachable
             | Self::OriginUntrusted
@@ -426,13 +398,10 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<Duration> {
         match (self, self.status()) {
             (Self::HoldTimeout { retry }, _) => Some(*retry),
-            (
-                Self::TooManyRequests { retry }
-                | Self::TooManyConnections { retry }
-                | Self::NodeFull { retry }
-                | Self::BeaconsNotKept { retry },
-                _,
-            ) => Some(Duration::from_secs(seconds(*retry))),
+            (Self::TooManyRequests { retry } | Self::TooManyConnections { retry } | Self::NodeFull { retry }, _) => {
+                Some(Duration::from_secs(seconds(*retry)))
+            }
+            (Self::Beacon(why), _) => why.retry(),
             (Self::Token(Rejection { reason: Reason::KeysUnavailable, .. }), _) => Some(KEYS_RETRY),
             // The origin said, or did not say, when to come back.
             (Self::OriginStatus { .. }, _) => None,
@@ -443,21 +412,16 @@ impl Refusal {
 
     /// Fields that say what to do now: the origin's, the token's, or the node's own.
     pub fn fields(&self) -> HeaderMap {
-        let own = |name, value| HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+        const ALLOWED: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         match self {
-            Self::MethodNotAllowed => return own(ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-            Self::BeaconMethod => return own(ALLOW, "POST, OPTIONS"),
-            // RFC 9110 §15.5.16
-            Self::BeaconType(accepted) => return own(ACCEPT, accepted),
-            Self::BeaconCoding => return own(ACCEPT_ENCODING, "gzip"),
-            _ => {}
+            Self::MethodNotAllowed => HeaderMap::from_iter([(ALLOW, ALLOWED)]),
+            Self::Beacon(why) => why.fields(),
+            Self::TokenAnswer(_, answer) => answer.fields().iter().cloned().collect(),
+            Self::OriginStatus { headers, .. } => {
+                PASSED.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone()))).collect()
+            }
+            _ => HeaderMap::new(),
         }
-        if let Self::TokenAnswer(_, answer) = self {
-            return answer.fields().iter().cloned().collect();
-        }
-        let Self::OriginStatus { headers, .. } = self else { return HeaderMap::new() };
-        let told = PASSED.iter().filter_map(|name| Some((name.clone(), headers.get(name)?.clone())));
-        told.collect()
     }
 }
 

@@ -43,6 +43,7 @@ const HELP: &str = "docs/gate-a-stream.md";
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The response that the viewer gets.
+#[expect(clippy::too_many_lines, reason = "the order in which an answer is dressed stands in one place")]
 pub fn finish(
     edge: &Edge,
     policies: &Policies,
@@ -76,14 +77,7 @@ pub fn finish(
     if let Some(route) = route {
         outward::dress(route, &mut headers);
     }
-    match route.map(|route| route.cors.as_ref()) {
-        Some(cors) => {
-            _ = cors.filter(|_| access == Access::OfRoute).map(|cors| cors.apply(&head.headers, &mut headers))
-        }
-        // Why no route was found tells nothing of a viewer: scripts may read it.
-        None if reason.is_some() => _ = headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
-        None => {}
-    }
+    share(head, (route, access), reason, &mut headers);
     if let Some((admission, gated)) = gated {
         renew::tell(edge, head, (admission, gated), &mut headers);
     }
@@ -98,11 +92,7 @@ pub fn finish(
         prioritise(head, urgency, &mut headers);
     }
     headers.insert(X_REQUEST_ID, HeaderValue::try_from(id.to_string()).expect("hexadecimal digits are a field value"));
-    match head.caller {
-        Caller::Viewer => advertise(policies, head, &mut headers),
-        // It would keep it, and say it to each of its viewers.
-        Caller::Node(_) => _ = headers.remove(SERVER_TIMING),
-    }
+    advertised(policies, head, &mut headers);
     let dressed = |route| Dressed { route, refusal: refusal.as_ref(), provenance: provenance.as_ref(), held, id };
     let watcher = admitted.watcher.as_ref();
     let witness = route.and_then(|route| Witness::of(edge, policies, (head, watcher), &dressed(route)));
@@ -126,6 +116,30 @@ pub fn finish(
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// Says which sites' scripts may read the answer.
+fn share(
+    head: &Head,
+    (route, access): (Option<&RoutePolicy>, Access),
+    reason: Option<&'static str>,
+    headers: &mut HeaderMap,
+) {
+    match route.map(|route| route.cors.as_ref()) {
+        Some(cors) => _ = cors.filter(|_| access == Access::OfRoute).map(|cors| cors.apply(&head.headers, headers)),
+        // Why no route was found tells nothing of a viewer: scripts may read it.
+        None if reason.is_some() => _ = headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
+        None => {}
+    }
+}
+
+/// What a viewer learns of other ways to come, and what only a viewer learns.
+fn advertised(policies: &Policies, head: &Head, headers: &mut HeaderMap) {
+    match head.caller {
+        Caller::Viewer => advertise(policies, head, headers),
+        // It would keep it, and say it to each of its viewers.
+        Caller::Node(_) => _ = headers.remove(SERVER_TIMING),
+    }
 }
 
 /// Where in a path a piece of it stands.

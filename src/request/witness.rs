@@ -11,7 +11,7 @@ use http::header::USER_AGENT;
 use crate::clock::Clock;
 use crate::config::qoe::Addresses;
 use crate::rules::fields::cache_status::Handling;
-use crate::rules::session::{Device, SessionId, player, truncated};
+use crate::rules::session::{Device, Opener, SessionId, player, truncated};
 use crate::rules::timeline::event::{Began, Entry, Event, Kind, Path, Request, Verdict};
 use crate::rules::token::carrier;
 use crate::sessions::Session;
@@ -21,7 +21,6 @@ use crate::stories::{Stories, millis};
 use crate::telemetry::traffic::{Origination, Passage};
 
 use super::answer::Provenance;
-use super::cmcd::opener;
 use super::edge::{Edge, RequestId};
 use super::notes::{Noted, Wait};
 use super::policies::{Policies, RoutePolicy};
@@ -41,6 +40,15 @@ pub struct Watcher {
     pub session: SessionId,
     /// The same, where the node opened it itself.
     pub open: Option<Arc<OpenSession>>,
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// All of it was sent.
+    Whole,
+    /// It was cut.
+    Cut,
 }
 
 impl Watcher {
@@ -135,6 +143,12 @@ fn began(edge: &Edge, policies: &Policies, head: &Head) -> Began {
         address: address.map(Into::into),
         country: admit::country(&edge.countries, head).map(|country| country.code().into()),
     }
+}
+
+/// The device that asks, as far as it can be told from others.
+pub fn opener(head: &Head) -> Opener<'_> {
+    let user_agent = head.headers.get(USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    Opener { address: head.viewer.address.ip(), user_agent }
 }
 
 /// What a path names by its ending.
@@ -264,7 +278,7 @@ impl Witness {
     }
 
     /// The answer has ended. `path` is what was asked for, with the stream's name in it.
-    pub fn ended(&self, (path, stream): (&str, Range<usize>), passage: &Passage, complete: bool, clock: &Clock) {
+    pub fn ended(&self, (path, stream): (&str, Range<usize>), passage: &Passage, end: Sent, clock: &Clock) {
         if let Some(open) = &self.watcher.open {
             open.sent(passage.octets, clock.now());
         }
@@ -272,9 +286,9 @@ impl Witness {
         let (folder, rest) = below(path, stream.clone());
         let stream = path.get(stream).unwrap_or_default();
         let whose = Whose { session: self.watcher.session, route: &self.route, stream };
-        let worth = self.is_worth_a_line(passage, complete);
+        let worth = self.is_worth_a_line(passage, end);
         if worth && self.stories.folds.line(&whose, passage.protocol, at) == Line::Own {
-            let event = Event::Request(Box::new(self.line(path, passage, complete)));
+            let event = Event::Request(Box::new(self.line(path, passage, end)));
             let stream = Some(stream).filter(|stream| !stream.is_empty()).map(Into::into);
             let (session, route) = (Some(whose.session), Some(self.route.clone()));
             self.stories.tell(Entry { at, session, route, stream, event });
@@ -294,19 +308,19 @@ impl Witness {
         self.stories.folds.add(&whose, &one, at);
     }
 
-    fn is_worth_a_line(&self, passage: &Passage, complete: bool) -> bool {
+    fn is_worth_a_line(&self, passage: &Passage, end: Sent) -> bool {
         let slow = if self.noted.wait == Wait::Promised { SLOW_PROMISED } else { SLOW };
         let asks_origin =
             matches!(passage.origination, Origination::Miss | Origination::Revalidated | Origination::Stale);
         self.refused.is_some()
             || passage.status >= 400
-            || !complete
+            || end == Sent::Cut
             || asks_origin
             || self.noted.wait == Wait::Late
             || passage.first_byte.saturating_sub(self.hold) >= slow
     }
 
-    fn line(&self, path: &str, passage: &Passage, complete: bool) -> Request {
+    fn line(&self, path: &str, passage: &Passage, end: Sent) -> Request {
         Request {
             kind: self.kind,
             path: carrier::loggable_path(path).into(),
@@ -320,7 +334,7 @@ impl Witness {
             first_byte_ms: whole_ms(passage.first_byte.saturating_sub(self.hold)),
             took_ms: whole_ms(passage.whole),
             hold_ms: whole_ms(self.hold),
-            complete,
+            complete: end == Sent::Whole,
             playlist_age_ms: self.noted.playlist_age.map(whole_ms),
             origin: self.noted.fetch.as_deref().cloned(),
             id: self.id.to_string().into(),

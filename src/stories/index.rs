@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::rules::session::{SessionId, support_code};
 use crate::rules::timeline::event::{Entry, Event};
-use crate::rules::timeline::story::{Cause, Marks};
+use crate::rules::timeline::story::{Cause, Marks, is_of_nodes};
 
 /// What nodes told of themselves is kept for this many lines.
 const CHANGES: usize = 4_096;
@@ -167,6 +167,9 @@ impl Index {
     }
 
     fn note_change(&mut self, entry: &Entry) {
+        if !is_of_nodes(entry) {
+            return;
+        }
         if self.changes.len() >= CHANGES {
             self.changes.pop_front();
         }
@@ -272,26 +275,35 @@ impl Known {
         self.last = self.last.max(number);
         self.began = self.began.min(entry.at);
         self.marks = self.marks.and(Marks::of(entry));
-        let is_newest = entry.at >= self.heard;
+        let age = if entry.at >= self.heard { Age::Newest } else { Age::Older };
         self.heard = self.heard.max(entry.at);
-        put(&mut self.route, &entry.route, is_newest);
-        put(&mut self.stream, &entry.stream, is_newest);
+        put(&mut self.route, &entry.route, age);
+        put(&mut self.stream, &entry.stream, age);
         match &entry.event {
             Event::Began(began) => {
-                put(&mut self.access, &began.access, is_newest);
-                put(&mut self.subject, &began.subject, is_newest);
-                put(&mut self.player, &began.player, is_newest);
-                put(&mut self.protocol, &Some(began.protocol.clone()), is_newest);
+                put(&mut self.access, &began.access, age);
+                put(&mut self.subject, &began.subject, age);
+                put(&mut self.player, &began.player, age);
+                put(&mut self.protocol, &Some(began.protocol.clone()), age);
             }
-            Event::Verdict(verdict) => put(&mut self.access, &Some(verdict.access.clone()), is_newest),
+            Event::Verdict(verdict) => put(&mut self.access, &Some(verdict.access.clone()), age),
             _ => {}
         }
     }
 }
 
+/// How an entry stands to those that came before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// None is newer.
+    Newest,
+    /// Others are.
+    Older,
+}
+
 /// What is known is replaced by what is newer, and never by nothing.
-fn put<T: Clone + PartialEq>(known: &mut Option<T>, told: &Option<T>, is_newest: bool) {
-    if told.is_some() && (is_newest || known.is_none()) && known != told {
+fn put<T: Clone + PartialEq>(known: &mut Option<T>, told: &Option<T>, age: Age) {
+    if told.is_some() && (age == Age::Newest || known.is_none()) && known != told {
         known.clone_from(told);
     }
 }

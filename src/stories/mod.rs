@@ -214,10 +214,9 @@ impl Stories {
 
     /// Keeps all that there is: the node stops.
     pub async fn close(&self) {
-        self.keep_with(self.folds.take(), Vec::new());
-        if let Err(why) = self.log.flush().await {
-            tracing::error!(%why, "what viewers experienced last is not kept");
-        }
+        let (reply, answer) = oneshot::channel();
+        self.keep_with(self.folds.take(), vec![reply]);
+        _ = answer.await;
     }
 
     /// Counts, notes and keeps all that was told until now; completes when it is kept, or is not.

@@ -209,9 +209,7 @@ impl OpenSessions {
             shard.lock().retain(|_, streams| {
                 streams.retain(|session| {
                     let goes_on = session.is_living(now, idle_ms);
-                    if !goes_on {
-                        over.push(session.clone());
-                    }
+                    over.extend((!goes_on).then(|| session.clone()));
                     goes_on
                 });
                 !streams.is_empty()

@@ -27,6 +27,8 @@ const AT_ONCE: usize = 1 << 20;
 const MOST_SESSIONS: usize = 200;
 /// What happened to others this much earlier or later counts as at the same time.
 const AROUND_MS: u64 = 60_000;
+/// How long whoever asks waits for a disk.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How often is looked for what is kept for longer than its route says.
 const EXPIRY: Duration = Duration::from_secs(600);
 
@@ -68,12 +70,22 @@ impl Stories {
         *self.retention.lock() = kept.collect();
     }
 
+    /// Hands over all that was told until now, and waits for a moment until it can be read. Where the disk does not take
+    /// it, stories are told of what there is.
+    pub async fn settle(&self) {
+        self.keep_with(self.folds.take(), Vec::new());
+        tokio::select! {
+            _ = self.log.flush() => {}
+            () = self.clock.sleep(PATIENCE) => {}
+        }
+    }
+
     /// What was written down of a session, and of the node in its time.
     ///
     /// # Errors
     /// Where the log cannot be read.
     pub async fn told(&self, session: SessionId) -> io::Result<Vec<Told>> {
-        self.close().await;
+        self.settle().await;
         let from = self.index.lock().first(session).unwrap_or(1);
         let kept = self.log.of_session(session, from).await?;
         let left_out = kept.len().saturating_sub(MOST_ENTRIES);
@@ -93,7 +105,7 @@ impl Stories {
     /// # Errors
     /// Where the log cannot be read.
     pub async fn stories(&self, found: &[(SessionId, Known)]) -> io::Result<Several> {
-        self.close().await;
+        self.settle().await;
         let mut told: HashMap<SessionId, Vec<Told>> = found.iter().map(|(id, _)| (*id, Vec::new())).collect();
         let mut from = found.iter().map(|(_, known)| known.first).min().unwrap_or(u64::MAX);
         let to = found.iter().map(|(_, known)| known.last).max().unwrap_or_default();
@@ -140,7 +152,7 @@ impl Stories {
     /// # Errors
     /// Where the log cannot be written anew: some of them may still be there.
     pub async fn erase(&self, session: SessionId) -> io::Result<u64> {
-        self.close().await;
+        self.settle().await;
         let gone = self.log.erase(session).await?;
         self.index.lock().erase(session);
         Ok(gone)

@@ -1,12 +1,14 @@
 //! Entries on their way from workers into the log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::{Clock, WallTime};
 use crate::journal::log::Log;
 use crate::rules::session::PrintKey;
 use crate::rules::session::SessionId;
-use crate::rules::timeline::event::{Began, Entry, Event};
+use crate::rules::timeline::event::{Began, Entry, Event, Verdict};
+use crate::rules::timeline::story::Cause;
 
 use super::{Names, Stories, entry_of};
 
@@ -47,4 +49,72 @@ async fn what_the_log_lost_is_told_in_the_log() {
         _ => None,
     });
     assert_eq!(told.map(|told| (told.reason, told.count)), Some(("log-full".into(), lost)));
+}
+
+/// Stories of one worker's node, in memory.
+fn stories(clock: &Clock) -> Arc<Stories> {
+    let names = Names { node: "edge".into(), region: None, boot: 7 };
+    Arc::new(Stories::new(clock.clone(), names, 1, (Log::in_memory(1 << 20), PrintKey::new(&[1; 32]))))
+}
+
+fn verdict(at: u64, session: u8, reason: Option<&str>) -> Entry {
+    let event = Event::Verdict(Verdict { access: "members".into(), reason: reason.map(Into::into) });
+    Entry { at, session: Some(SessionId([session; 12])), route: Some("short".into()), stream: None, event }
+}
+
+#[tokio::test]
+async fn a_story_is_told_while_its_entries_are_in_the_rings() {
+    let stories = stories(&Clock::manual(WallTime::default()));
+    stories.tell(verdict(1, 1, Some("revoked")));
+    let told = stories.story(SessionId([1; 12])).await.unwrap().unwrap();
+    assert_eq!((told.cause, told.who.nodes), (Cause::Revoked, vec!["edge".to_owned()]));
+    assert_eq!(stories.story(SessionId([2; 12])).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn who_had_the_same_is_found_by_one_look_at_the_log() {
+    let stories = stories(&Clock::manual(WallTime::default()));
+    for (session, reason) in [(1, "revoked"), (2, "token-expired"), (3, "revoked")] {
+        stories.tell(verdict(session.into(), session, Some(reason)));
+    }
+    let told = stories.story(SessionId([1; 12])).await.unwrap().unwrap();
+    let others = stories.others(&told).await.unwrap();
+    assert_eq!(others.alike.iter().map(|story| story.session.0[0]).collect::<Vec<_>>(), [3]);
+    assert_eq!((others.examined, others.complete), (1, true));
+}
+
+#[tokio::test]
+async fn a_route_shows_nothing_that_it_keeps_no_longer() {
+    let clock = Clock::manual(WallTime::at(Duration::from_secs(1_000)));
+    let stories = stories(&clock);
+    stories.retention.lock().insert("short".into(), 60_000);
+    stories.tell(verdict(1_000_000, 1, None));
+    assert!(stories.story(SessionId([1; 12])).await.unwrap().is_some());
+    clock.advance(Duration::from_secs(61));
+    assert!(stories.story(SessionId([1; 12])).await.unwrap().is_none());
+    // Whatever looks for it in the files finds it until it has left them.
+    let left = async {
+        clock.advance(Duration::from_secs(601));
+        while !stories.log().read(1, usize::MAX).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = stories.clone().let_go() => {}
+        () = left => {}
+    }
+}
+
+#[tokio::test]
+async fn an_earlier_process_is_remembered() {
+    let clock = Clock::manual(WallTime::default());
+    let before = stories(&clock);
+    before.tell(verdict(1, 1, Some("revoked")));
+    before.settle().await;
+    let names = Names { node: "edge".into(), region: None, boot: 8 };
+    let after = Arc::new(Stories::new(clock, names, 1, (before.log().clone(), PrintKey::new(&[1; 32]))));
+    assert!(after.index.lock().known(SessionId([1; 12])).is_none());
+    after.clone().remember().await;
+    assert_eq!(after.index.lock().known(SessionId([1; 12])).map(|known| known.first), Some(1));
 }

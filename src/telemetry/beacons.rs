@@ -1,8 +1,10 @@
 //! What became of players' reports: bodies by their answer, records by how they came, and what was dropped, by a closed
 //! list of reasons. Nothing that a player writes is a label.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
+
+use crate::clock::Tick;
 
 use super::counters::{Counter, Durations, DurationsSum, Sharded};
 use super::metrics::{Family, Source, Value};
@@ -11,6 +13,9 @@ use crate::rules::qoe::report::Mode;
 
 /// Bodies that are taken in at once: each has memory of its own.
 const AT_ONCE: usize = 2_048;
+
+/// Of so much time a worker gives half to reports at most: those who play come first.
+const WINDOW: Duration = Duration::from_millis(100);
 
 /// Why a report that could be read was dropped as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +86,9 @@ struct Shard {
     faults: [Counter; FAULTS.len()],
     dropped: [Counter; Dropped::ALL.len()],
     took: Durations,
+    /// The window in which time was spent last, and how much of it, in nanoseconds.
+    window: AtomicU64,
+    spent: AtomicU64,
 }
 
 /// What became of players' reports.
@@ -109,6 +117,21 @@ impl Beacons {
     pub fn enter(&self) -> Option<Place<'_>> {
         let place = Place(self);
         (self.at_once.fetch_add(1, Relaxed) < AT_ONCE).then_some(place)
+    }
+
+    /// Whether this worker may take its time for a body now.
+    pub fn has_time(&self, now: Tick) -> bool {
+        let shard = self.shards.mine();
+        shard.window.load(Relaxed) != window(now) || u128::from(shard.spent.load(Relaxed)) < WINDOW.as_nanos() / 2
+    }
+
+    /// This worker took so long for a body, from a moment on.
+    pub fn worked(&self, from: Tick, took: Duration) {
+        let shard = self.shards.mine();
+        if shard.window.swap(window(from), Relaxed) != window(from) {
+            shard.spent.store(0, Relaxed);
+        }
+        shard.spent.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 
     /// A body was answered, so long after its head came.
@@ -142,6 +165,10 @@ impl Beacons {
     fn sum(&self, of: impl Fn(&Shard) -> &Counter) -> u64 {
         self.shards.all().map(|shard| of(shard).value()).sum()
     }
+}
+
+fn window(at: Tick) -> u64 {
+    u64::try_from(at.since_start().as_nanos() / WINDOW.as_nanos()).unwrap_or(u64::MAX)
 }
 
 const fn place(mode: Mode) -> usize {
@@ -192,6 +219,20 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), all);
+    }
+
+    #[test]
+    fn a_worker_gives_half_of_its_time_to_reports_at_most() {
+        let beacons = Beacons::new(1);
+        let at = |millis| Tick::at(Duration::from_millis(millis));
+        assert!(beacons.has_time(at(0)));
+        beacons.worked(at(1_010), Duration::from_millis(49));
+        assert!(beacons.has_time(at(1_060)));
+        beacons.worked(at(1_060), Duration::from_millis(1));
+        assert!(!beacons.has_time(at(1_099)));
+        assert!(beacons.has_time(at(1_100)));
+        beacons.worked(at(1_100), Duration::from_millis(1));
+        assert!(beacons.has_time(at(1_199)));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What players report: who may, what is answered, into whose story it goes, and what of it reaches nobody.
 
+mod kept;
+
 use std::io::Write;
 use std::path::Path;
 
@@ -10,9 +12,8 @@ use http::Method;
 use serde_json::{Value, json};
 use weir_loadtest::client::{Client, Response};
 
-use crate::certificates::Authority;
-use crate::gated::{MAIN, Stream, body, keys, mint, named, now, resolved, token};
-use crate::script::{Script, reply};
+use crate::gated::{MAIN, Stream, body, mint, named, now, resolved, token};
+use crate::script::Script;
 use crate::stage::{Setup, Stage, WAYS, tell, with};
 
 const CMCD: (&str, &str) = ("content-type", "application/cmcd");
@@ -360,141 +361,6 @@ async fn who_reports_too_much_is_told_to_wait_and_nobody_else_is() {
 }
 
 #[tokio::test]
-async fn a_route_says_what_is_kept_of_its_viewers_and_so_do_they() {
-    for way in WAYS {
-        for (route, fields, code, kept) in [
-            ("beacons = \"off\"", vec![], 410, vec![]),
-            ("beacons = \"essential\"", vec![], 204, vec!["ps", "e"]),
-            ("", vec![("sec-gpc", "1")], 204, vec!["ps", "e"]),
-            ("", vec![("sec-gpc", "0")], 204, vec!["ps", "e", "t", "rr"]),
-        ] {
-            let stream = Stream::start().await;
-            tell(way, both(&stream.origin, (route, "")), async |stage: &Stage| {
-                let viewer = stage.viewer().await;
-                let (carrier, _) = plays(stage, &viewer, "one").await;
-                let batch = [
-                    record("ps", "s", ",sta=p,cid=\"who watches what\""),
-                    record("e", "s", ",ec=(\"1\"),url=\"/live/a/x\""),
-                    record("t", "s", ""),
-                    record("rr", "s", ",url=\"/live/a/x\""),
-                ];
-                let fields: Vec<_> = fields.iter().copied().chain([CMCD, ("user-agent", "one")]).collect();
-                let answer = post(&viewer, &format!("{carrier}/.weir/cmcd"), &fields, batch.join("\n")).await;
-                assert_eq!(answer.status.as_u16(), code, "{route} {fields:?}");
-                let all = reports(stage, kept.len()).await;
-                let events: Vec<_> = all.iter().map(|line| line["e"].as_str().unwrap()).collect();
-                assert_eq!(events, kept, "{route} {fields:?}");
-                let names_content = all.iter().any(|line| line["cid"] != Value::Null || line["url"] != Value::Null);
-                assert_eq!(names_content, kept.len() == 4, "{all:#?}");
-            })
-            .await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_node_that_takes_no_reports_says_so() {
-    for off in ["enabled = false", "beacons = false"] {
-        with(
-            || Setup { tables: format!("[qoe]\n{off}\n"), ..Setup::default() },
-            async |stage| {
-                for path in ["/.weir/cmcd", "/.weir/beacon"] {
-                    let answer = stage.ask(Method::POST, path, &[CMCD, SITE], b"e=t").await;
-                    let answered = (answer.status.as_u16(), answer.header("access-control-allow-origin"));
-                    assert_eq!(answered, (410, "*"), "{path} {off}");
-                }
-            },
-        )
-        .await;
-    }
-}
-
-#[tokio::test]
-async fn what_players_say_of_themselves_names_no_object_and_reaches_no_origin() {
-    for way in WAYS {
-        let origin = Script::start(|seen| {
-            let vary = ("vary", "CMCD-Request, Accept-Language");
-            reply(200, &[("cache-control", "max-age=60"), vary], format!("{} {}", seen.target, seen.headers.len()))
-        })
-        .await;
-        let setup = || Setup {
-            upstream: Some(origin.addr),
-            tables: "[[route]]\nname = \"forwards\"\npath = \"/forwards/\"\norigins = [\"main\"]\ncmcd = \"forward\"\n"
-                .to_owned(),
-            ..Setup::default()
-        };
-        tell(way, setup(), async |stage: &Stage| {
-            let viewer = stage.viewer().await;
-            let ask = async |method: Method, path: &str, fields: &[(&str, &str)]| {
-                let mut answer = viewer.request(method, path, fields, Bytes::new()).await.unwrap();
-                assert_eq!(answer.status.as_u16(), 200, "{path}");
-                assert_eq!(answer.header("vary").to_ascii_lowercase(), "accept-language");
-                answer.bytes().await.unwrap()
-            };
-            let said =
-                [("cmcd-request", "bl=1000"), ("cmcd-object", "br=1"), ("cmcd-status", "bs"), ("cmcd-session", "v=1")];
-            let bodies = [
-                ask(Method::GET, "/plain?a=1", &[]).await,
-                ask(Method::GET, "/plain?a=1&CMCD=bl%3D1000", &[]).await,
-                ask(Method::GET, "/plain?CMCD=bl%3D2000&a=1&CMCD=x", &[]).await,
-                // However it is written, and whatever it is: it is never a reason to refuse.
-                ask(Method::GET, "/plain?%43MCD=%zz%00%22&a=1", &[]).await,
-                ask(Method::GET, "/plain?a=1", &said).await,
-                ask(Method::GET, "/plain?a=1&CMCD=%ff", &[("cmcd-request", "\"((")]).await,
-            ];
-            assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
-            assert_eq!(origin.count(), 1, "one object, asked for once");
-            ask(Method::POST, "/plain?a=1&CMCD=x", &said).await;
-            for seen in origin.seen() {
-                assert!(!format!("{} {:?}", seen.target, seen.headers).to_ascii_lowercase().contains("cmcd"));
-            }
-            ask(Method::GET, "/forwards/x?a=1&CMCD=bl%3D1000", &said).await;
-            let seen = origin.last();
-            assert_eq!((&*seen.target, &*seen.field("cmcd-object")), ("/forwards/x?a=1&CMCD=bl%3D1000", "br=1"));
-            let before = origin.count();
-            ask(Method::GET, "/forwards/x?a=1&CMCD=bl%3D2000", &[]).await;
-            assert_eq!(origin.count(), before, "it is in no key there either");
-        })
-        .await;
-    }
-}
-
-#[tokio::test]
-async fn what_requests_say_is_told_of_their_session() {
-    for way in WAYS {
-        for (requests, kept) in [("1/1", 3), ("0/1", 0)] {
-            let stream = Stream::start().await;
-            let qoe = format!("requests = \"{requests}\"");
-            tell(way, both(&stream.origin, ("", &qoe)), async |stage: &Stage| {
-                let viewer = stage.viewer().await;
-                let (carrier, session) = plays(stage, &viewer, "one").await;
-                let agent = ("user-agent", "one");
-                let segment = format!("{carrier}/live/a/v/s100.m4s");
-                let query = "CMCD=bl%3D2000%2Cbr%3D900%2Cot%3Dv%2Csid%3D%22s%22&x=1";
-                let fields = [agent, ("cmcd-request", "bl=3000,mtp=1200"), ("cmcd-session", "sid=\"s\"")];
-                viewer.get(&format!("{segment}?{query}"), &[agent]).await.unwrap().bytes().await.unwrap();
-                viewer.get(&segment, &fields).await.unwrap().bytes().await.unwrap();
-                // Where there are fields, the query says nothing.
-                viewer.get(&format!("{segment}?{query}"), &fields).await.unwrap().bytes().await.unwrap();
-                let refused = viewer.get(&format!("/live/a/v/s100.m4s?{query}"), &[agent]).await.unwrap();
-                assert_eq!(refused.status.as_u16(), 401);
-                let event = record("ps", "s", ",sta=p");
-                let answer = post(&viewer, &format!("{carrier}/.weir/cmcd"), &[CMCD, agent], event).await;
-                assert_eq!(answer.status.as_u16(), 204);
-                let all = reports(stage, kept + 1).await;
-                let (asked, event): (Vec<_>, Vec<_>) = all.iter().partition(|line| line["mode"] == "request");
-                assert_eq!((asked.len(), event.len()), (kept, 1), "{all:#?}");
-                assert!(all.iter().all(|line| line["session"] == *session && line["view"] == event[0]["view"]));
-                let lengths: Vec<_> = asked.iter().map(|line| line["bl"][0]["value"].clone()).collect();
-                assert_eq!(lengths, [json!(2_000), json!(3_000), json!(3_000)][..kept]);
-                assert_eq!(dropped(stage, "sampled").await, if kept == 0 { 3.0 } else { 0.0 });
-            })
-            .await;
-        }
-    }
-}
-
-#[tokio::test]
 async fn on_an_open_stream_reports_find_the_session_of_their_device() {
     for way in WAYS {
         let stream = Stream::start().await;
@@ -560,31 +426,6 @@ async fn players_without_cmcd_report_in_plain_words() {
                 assert_eq!(post(&viewer, &path, &fields, text).await.status.as_u16(), 400, "{text}");
             }
             assert_eq!(post(&viewer, &path, &[CMCD, fields[1]], good.to_string()).await.status.as_u16(), 415);
-        })
-        .await;
-    }
-}
-
-#[tokio::test]
-async fn where_a_route_is_for_tls_alone_nothing_is_taken_in_cleartext() {
-    let stream = Stream::start().await;
-    for way in WAYS {
-        let setup = || Setup {
-            upstream: Some(stream.origin.addr),
-            path: "/live/{stream}/",
-            route: "https_only = true".to_owned(),
-            tables: qoe(""),
-            prepare: Some(|folder: &Path, authority: &Authority| keys(folder, authority)),
-            ..Setup::default()
-        };
-        tell(way, setup(), async |stage: &Stage| {
-            let watching = stage.viewer_by(weir_loadtest::client::Way::H1Tls).await;
-            body(watching.get(MAIN, &[("user-agent", "one")]).await.unwrap()).await;
-            let fields = [CMCD, ("user-agent", "one")];
-            let answer = post(&stage.viewer().await, "/.weir/cmcd", &fields, record("ps", "s", ",sta=p")).await;
-            assert_eq!(answer.status.as_u16(), 204);
-            let in_cleartext = if way == weir_loadtest::client::Way::H1 { 1.0 } else { 0.0 };
-            assert_eq!(dropped(stage, "cleartext").await, in_cleartext);
         })
         .await;
     }

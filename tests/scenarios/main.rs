@@ -37,6 +37,7 @@ mod sharing;
 mod stage;
 mod standards;
 mod storages;
+mod stories;
 mod together;
 mod trouble;
 mod uplink;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
+use tokio::sync::Notify;
 use weir_loadtest::client::Way;
 
 use crate::script::{Body, Script, Seen, reply, written};
@@ -138,6 +139,42 @@ async fn a_fetch_in_progress_reaches_its_viewer_and_is_not_stored() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn what_was_posted_for_before_a_purge_is_not_kept_after_it() {
+    let (asked, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let held = (asked.clone(), gate.clone());
+    let origin = Script::start_with(move |seen| {
+        let (asked, gate) = held.clone();
+        Box::pin(async move {
+            if seen.method == Method::POST {
+                asked.notify_one();
+                gate.notified().await;
+            }
+            let fields = [("cache-control", "max-age=600"), ("content-location", "/live/one/a")];
+            reply(200, &fields, seen.method.to_string())
+        })
+    })
+    .await;
+    tell(Way::H2, to(&origin), async |stage: &Stage| {
+        for order in [None, Some(r#"{"stream": "one"}"#)] {
+            let posted = stage.ask(Method::POST, "/live/one/a", &[], b"form");
+            let meanwhile = async {
+                asked.notified().await;
+                if let Some(order) = order {
+                    purge(stage, order).await;
+                }
+                gate.notify_one();
+            };
+            let (mut posted, ()) = tokio::join!(posted, meanwhile);
+            assert_eq!(posted.bytes().await.unwrap(), "POST");
+            stage.settled().await;
+            let kept = if order.is_none() { "POST" } else { "GET" };
+            assert_eq!(read(stage, "/live/one/a").await, kept);
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -184,7 +184,7 @@ async function find(query, access) {
   if (!found.length) return fill('found', element('p', { className: 'none', textContent: 'No session of that name is known here.' }));
   const row = session => element('tr', {},
     element('td', {}, element('button', { type: 'button', textContent: session.support_code, onclick: () => tell(session.session) })),
-    ...[session.stream ?? '–', session.access ?? 'open', clock(session.last ?? session.ended ?? session.began)].map(text => element('td', { textContent: text })));
+    ...[session.stream ?? '–', clock(session.ended), session.headline].map(text => element('td', { textContent: text })));
   fill('found', element('table', {}, element('tbody', {}, ...found.map(row))));
 }
 async function tell(id) {
@@ -212,8 +212,7 @@ async function others(story) {
   if (story.fault === 'none') return;
   const answer = await ask(`/sessions/${encodeURIComponent(story.session)}/others`);
   if (!answer.ok) return;
-  const { sessions = [], total } = await answer.json();
-  const many = total ?? sessions.length;
+  const { sessions: many } = await answer.json();
   $('others').textContent = many ? `${count(many)} other session${many > 1 ? 's' : ''} had this (${story.cause}).` : 'Nobody else had this.';
 }
 

@@ -106,14 +106,15 @@ impl Index {
         self.entries.keys()
     }
 
-    /// The newest object that fits the request.
-    pub fn find(&self, key: &Key, request: &HeaderMap) -> Option<Found> {
+    /// The newest object that fits the request, and that is not to be passed over.
+    pub fn find(&self, key: &Key, request: &HeaderMap, pass_over: impl Fn(&Card) -> bool) -> Option<Found> {
+        let fits = |card: &Card| card.variant.matches(request) && !pass_over(card);
         let mut waiting = self.waiting.get(key).into_iter().flatten().rev();
-        if let Some(offer) = waiting.find(|offer| offer.card.variant.matches(request)) {
+        if let Some(offer) = waiting.find(|offer| fits(&offer.card)) {
             return Some(Found::Waiting(offer.object.clone()));
         }
         let mut entries = self.entries.get(key)?.iter().rev();
-        let entry = entries.find(|entry| entry.located.card.variant.matches(request))?;
+        let entry = entries.find(|entry| fits(&entry.located.card))?;
         Some(Found::OnDisk(entry.located.clone()))
     }
 

@@ -252,27 +252,12 @@ impl Spill {
 
     /// Whether there is something for a request.
     pub fn holds(&self, key: &Key, request: &HeaderMap) -> bool {
-        self.index.lock().find(key, request).is_some()
+        self.index.lock().find(key, request, |_| false).is_some()
     }
 
-    /// Lets go of everything under `key`; how many objects that was. In force at once, and after a restart too, however
-    /// the process ends: blocks until that is on disk, for those who have nobody else to serve. Nothing under `key` may
-    /// still be in memory when this is called.
-    pub fn remove(&self, key: &Key) -> Removed {
-        let (numbers, removed) = self.take_out(key);
-        self.bury(&numbers);
-        removed
-    }
-
-    /// As [`Spill::remove`], without waiting for the disk: for workers. A process that ends within the next moment may
-    /// find it again.
-    pub fn invalidate(&self, key: &Key) -> u64 {
-        let (numbers, removed) = self.take_out(key);
-        self.bury_soon(&numbers);
-        removed.objects
-    }
-
-    fn take_out(&self, key: &Key) -> (Vec<u64>, Removed) {
+    /// Takes everything under `key` out of the index, in force at once: the numbers of what went, which are to be buried,
+    /// and how much that was. Nothing under `key` may still be in memory when this is called.
+    pub(super) fn take_out(&self, key: &Key) -> (Vec<u64>, Removed) {
         let mut removed = Removed::default();
         let mut index = self.index.lock();
         index.changes += 1;
@@ -280,25 +265,18 @@ impl Spill {
         (numbers, removed)
     }
 
-    /// As [`Spill::remove`] for every object that is `chosen`. Walks through the index.
-    pub fn remove_where(&self, chosen: &dyn Fn(&Labels<'_>) -> bool) -> Removed {
+    /// As [`Spill::take_out`] for every object that is `chosen`. Walks through the index.
+    pub(super) fn take_out_where(&self, chosen: &dyn Fn(&Labels<'_>) -> bool) -> (Vec<u64>, Removed) {
         let mut removed = Removed::default();
-        let numbers = {
-            let mut index = self.index.lock();
-            index.changes += 1;
-            let chosen = |card: &Card| {
-                let Card { key, stream, tags, stored, .. } = card;
-                chosen(&Labels { key, stream: stream.as_deref(), tags, stored: *stored })
-            };
-            index.remove_by(&chosen, &mut removed)
-        };
-        self.bury(&numbers);
-        removed
+        let mut index = self.index.lock();
+        index.changes += 1;
+        let numbers = index.remove_by(&|card| chosen(&card.labels()), &mut removed);
+        (numbers, removed)
     }
 
-    /// Notes on disk what must not come back, and waits for it. Where that cannot be written, the segments themselves
-    /// are taken out of the folder.
-    fn bury(&self, numbers: &[u64]) {
+    /// Notes on disk what must not come back after a restart, however the process ends, and waits for it: for those who
+    /// have nobody else to serve. Where that cannot be written, the segments themselves are taken out of the folder.
+    pub(super) fn bury(&self, numbers: &[u64]) {
         if numbers.is_empty() {
             return;
         }
@@ -318,8 +296,8 @@ impl Spill {
         }
     }
 
-    /// Notes it on disk and does not wait.
-    fn bury_soon(&self, numbers: &[u64]) {
+    /// Notes it on disk and does not wait: for workers. A process that ends within the next moment may find it again.
+    pub(super) fn bury_soon(&self, numbers: &[u64]) {
         if !numbers.is_empty() {
             drop(self.removed.append(numbers));
         }

@@ -23,7 +23,7 @@ use crate::rules::caching::Freshness;
 
 use super::Spill;
 use super::index::{Found, Located};
-use super::record::{self, BLOCK, Place, Region};
+use super::record::{self, BLOCK, Card, Place, Region};
 
 /// Blocks that are asked for ahead of the one that is handed out.
 const AHEAD: usize = 4;
@@ -68,7 +68,9 @@ impl FillWriter {
         if !spill.health.reads(spill.clock.now()) {
             return Some(self);
         }
-        let found = spill.index.lock().find(&fill.key, request);
+        // Under the lock of the index: what is not passed over there has not been taken out either.
+        let pass_over = |card: &Card| fill.parts.purges.pass_over(&card.labels());
+        let found = spill.index.lock().find(&fill.key, request, pass_over);
         match found {
             None => Some(self),
             Some(Found::Waiting(object)) => {

@@ -18,6 +18,7 @@ use crate::cache::object::ResponseHead;
 use crate::clock::{Tick, WallTime};
 use crate::disk::{ALIGNMENT, BUFFER};
 use crate::rules::caching::freshness::{Lifetime, WRITTEN};
+use crate::rules::caching::purge::Labels;
 use crate::rules::caching::validator::Validators;
 use crate::rules::caching::{Key, Variant};
 
@@ -100,6 +101,11 @@ impl Card {
         let tags = (0..tags).map(|_| octets.u64()).collect::<Option<_>>()?;
         let variant = Variant::read(&mut octets.0)?;
         Some(Self { key, stream: has_stream.then(|| stream.into()), tags, variant, number, stored, length })
+    }
+
+    /// What it is known by, where something is to be purged.
+    pub fn labels(&self) -> Labels<'_> {
+        Labels { key: &self.key, stream: self.stream.as_deref(), tags: &self.tags, stored: self.stored }
     }
 
     /// Blocks of its body.

@@ -178,6 +178,68 @@ fn a_fill_that_nobody_could_join_is_not_stored_after_a_purge_either() {
     assert!(cache.peek(&key("/a"), &HeaderMap::new()).is_none());
 }
 
+#[test]
+fn a_fill_that_nobody_can_join_any_more_is_not_stored_after_a_purge_either() {
+    for selector in [Selector::All, tag("one"), Selector::Objects(vec![key("/a")])] {
+        let cache = cache();
+        let (mut writer, mut reader) = lead(look(&cache, "/a"));
+        // Who comes later asks anew; what arrives is stored to be validated.
+        writer.head(tagged("one"), Some(3), Sharing::Waiting { store: true }).unwrap();
+        let (later, _) = lead(look(&cache, "/a"));
+        assert_eq!(cache.purge(&selector, HARD).fills, 2, "{selector}");
+        assert!(!writer.will_be_stored() && !reader.will_be_stored(), "{selector}");
+        writer.push(Bytes::from_static(b"old")).unwrap();
+        writer.complete();
+        assert_eq!(drink(&mut reader).0, b"old", "{selector}");
+        assert!(cache.peek(&key("/a"), &HeaderMap::new()).is_none(), "{selector}");
+        drop(later);
+    }
+}
+
+#[test]
+fn while_a_purge_is_in_force_what_it_covers_is_neither_shown_nor_confirmed() {
+    for (mode, is_shown) in [(Mode::Hard, false), (Mode::Soft, true)] {
+        let (cache, clock) = cache_of(config());
+        put(&cache, &key("/a"), head(), 10);
+        put(&cache, &key("/b"), head(), 10);
+        let stored = cache.peek(&key("/a"), &HeaderMap::new()).unwrap();
+        // Its sweep has not begun.
+        let turn = cache.parts.purges.enter(Selector::Objects(vec![key("/a")]), mode, &clock);
+        clock.advance(Duration::from_secs(1));
+        let confirmed = stored.with_head(ResponseHead { lifetime: lifetime_from(clock.now()), ..head() });
+        cache.replace(&key("/a"), &stored, &confirmed);
+        assert_eq!(cache.peek(&key("/a"), &HeaderMap::new()).is_some(), is_shown);
+        assert_eq!(cache.variants(&key("/a")).len(), usize::from(is_shown));
+        assert_eq!(cache.variants(&key("/b")).len(), 1);
+        drop(turn);
+        assert!(cache.peek(&key("/a"), &HeaderMap::new()).is_some_and(|object| Arc::ptr_eq(&object, &stored)));
+    }
+}
+
+#[test]
+fn a_sweep_begins_once_what_was_let_in_before_is_stored() {
+    let cache = cache();
+    let (mut writer, _reader) = lead(look(&cache, "/a"));
+    writer.head(head(), None, STORED).unwrap();
+    let is_over = AtomicU64::new(0);
+    thread::scope(|scope| {
+        // As somebody who stores something, and has seen that it was not withdrawn.
+        cache.parts.store.between_insertions(|| {
+            scope.spawn(|| {
+                cache.purge(&Selector::All, HARD);
+                is_over.store(1, Ordering::SeqCst);
+            });
+            while writer.will_be_stored() {
+                thread::yield_now();
+            }
+            for _ in 0..1_000 {
+                assert_eq!(is_over.load(Ordering::SeqCst), 0, "there was something yet to come");
+                thread::yield_now();
+            }
+        });
+    });
+}
+
 /// Ends what looks at it when it is dropped.
 struct Over<'a>(&'a AtomicU64);
 
@@ -187,29 +249,40 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Workers fetch and read without a pause while somebody purges: each body says how many purges had been ordered when
-/// it was asked for, and after a purge nothing from before it is found.
-#[test]
-fn nothing_from_before_a_purge_is_seen_after_it_however_workers_run() {
-    const NAMES: u64 = 40;
+/// Workers fetch, validate and read without a pause while somebody purges: each body says how many purges had been
+/// ordered when it was asked for, and after a purge nothing from before it is found.
+fn purge_while_workers_run(names: u64, rounds: u64, selector: impl Fn(u64) -> Selector) {
     let clock = Clock::system();
     let cache = Cache::new(config(), Bells::new(2), clock.clone());
     let (ordered, over) = (AtomicU64::new(0), AtomicU64::new(0));
-    let name = |number: u64| key(&format!("/live/one/{}", number % NAMES)).in_generation((number % 3) as u32);
-    let work = |worker: u64| {
-        let mut number = worker;
-        while over.load(Ordering::SeqCst) == 0 {
-            number += 1;
-            let Lookup::Lead(lead) = cache.lookup(&name(number), &HeaderMap::new(), |_| FRESH) else { continue };
+    let name = |number: u64| key(&format!("/live/one/{}", number % names)).in_generation((number % 3) as u32);
+    let tagged_now = || ResponseHead { lifetime: lifetime_from(clock.now()), ..tagged("news") };
+    let judged = |number: u64| if number.is_multiple_of(5) { STALE } else { FRESH };
+    let step = |number: u64| match cache.lookup(&name(number), &HeaderMap::new(), |_| judged(number)) {
+        Lookup::Lead(lead) => {
             let asked = ordered.load(Ordering::SeqCst);
             let (mut writer, _reader) = lead.start();
-            let lifetime = lifetime_from(clock.now());
-            writer.head(ResponseHead { lifetime, ..tagged("news") }, Some(8), STORED).unwrap();
+            writer.head(tagged_now(), Some(8), STORED).unwrap();
             if number.is_multiple_of(4) {
                 writer.keep_near(clock.now() + Duration::from_secs(1_000));
             }
             writer.push(Bytes::copy_from_slice(&asked.to_be_bytes())).unwrap();
             writer.complete();
+        }
+        // The origin says that it still holds.
+        Lookup::Stale { object, flight: Flight::Lead(lead), .. } => {
+            lead.start().0.refreshed(object.with_head(tagged_now()));
+        }
+        Lookup::Hit(object, _) if number.is_multiple_of(3) => {
+            cache.replace(&name(number), &object, &object.with_head(tagged_now()));
+        }
+        _ => {}
+    };
+    let work = |worker: u64| {
+        let mut number = worker;
+        while over.load(Ordering::SeqCst) == 0 {
+            number += 1;
+            step(number);
         }
     };
     let seen = AtomicU64::new(0);
@@ -217,16 +290,10 @@ fn nothing_from_before_a_purge_is_seen_after_it_however_workers_run() {
         // The workers end, too, where this thread fails.
         let _end = Over(&over);
         (0..4).for_each(|worker| _ = scope.spawn(move || work(worker * 10)));
-        for round in 0..200_u64 {
-            let selector = match round % 4 {
-                0 => Selector::Stream("one".to_owned(), vec![space()]),
-                1 => tag("news"),
-                2 => Selector::All,
-                _ => Selector::Objects((0..NAMES).map(|number| key(&format!("/live/one/{number}"))).collect()),
-            };
+        for round in 0..rounds {
             let order = ordered.fetch_add(1, Ordering::SeqCst) + 1;
-            cache.purge(&selector, HARD);
-            for number in 0..3 * NAMES {
+            cache.purge(&selector(round), HARD);
+            for number in 0..3 * names {
                 let Some(object) = cache.peek(&name(number), &HeaderMap::new()) else { continue };
                 let asked = u64::from_be_bytes(body(&object).try_into().unwrap());
                 seen.fetch_add(1, Ordering::Relaxed);
@@ -238,4 +305,24 @@ fn nothing_from_before_a_purge_is_seen_after_it_however_workers_run() {
     cache.purge(&Selector::All, HARD);
     cache.run_pending();
     assert_eq!(cache.usage().bodies, 0);
+}
+
+#[test]
+fn nothing_from_before_a_purge_is_seen_after_it_however_workers_run() {
+    const NAMES: u64 = 40;
+    purge_while_workers_run(NAMES, 200, |round| match round % 4 {
+        0 => Selector::Stream("one".to_owned(), vec![space()]),
+        1 => tag("news"),
+        2 => Selector::All,
+        _ => Selector::Objects((0..NAMES).map(|number| key(&format!("/live/one/{number}"))).collect()),
+    });
+}
+
+/// Where there is hardly anything, who purges and who asks meet at the same name each time.
+#[test]
+fn nothing_from_before_a_purge_is_seen_after_it_however_little_there_is() {
+    purge_while_workers_run(1, 3_000, |round| match round % 4 {
+        0 => Selector::Objects(vec![key("/live/one/0")]),
+        _ => Selector::All,
+    });
 }

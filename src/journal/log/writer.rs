@@ -140,7 +140,7 @@ pub(super) async fn write(disk: &Disk) {
         }
         let mut batch = disk.queue.lock().take();
         let written = {
-            let mut commit = pin!(writer.commit(disk, &batch.records, !batch.rolls.is_empty()));
+            let mut commit = pin!(writer.commit(disk, &batch.records, batch.rolls.len()));
             tokio::select! {
                 written = &mut commit => written,
                 () = disk.clock.sleep(PATIENCE) => {
@@ -179,7 +179,7 @@ fn fail(disk: &Disk, why: &str) {
 }
 
 impl Writer {
-    async fn commit(&mut self, disk: &Disk, records: &Records, rolls: bool) -> Result<(), Unwritten> {
+    async fn commit(&mut self, disk: &Disk, records: &Records, rolls: usize) -> Result<(), Unwritten> {
         if let (Some(first), Some(last)) = (records.records.front(), records.records.back()) {
             let length: usize = records.records.iter().map(Framed::size).sum();
             if disk.octets.load(Relaxed) + length as u64 > disk.most() {
@@ -197,7 +197,7 @@ impl Writer {
             disk.sync_bell.notify_one();
             self.open = Some(current);
         }
-        if rolls {
+        if rolls > 0 {
             let (written, is_empty) = disk.state.lock().behind();
             if !is_empty {
                 self.begin(disk, (written, disk.now_ms())).await.map(|open| self.open = Some(open))?;

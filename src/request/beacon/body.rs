@@ -12,6 +12,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body::Body;
 
 use crate::request::edge::Edge;
+use crate::request::refusal::Unwelcome;
 use crate::request::{Refusal, Upload, UploadError};
 
 /// Octets of a body: what browsers send after their page has gone (Fetch standard, keepalive).
@@ -41,12 +42,12 @@ pub enum Coding {
 /// How a body of one of these types comes.
 ///
 /// # Errors
-/// `BeaconType`, `BeaconCoding`.
-pub fn coding(headers: &HeaderMap, types: &'static [&'static str]) -> Result<Coding, Refusal> {
+/// `Beacon`.
+pub fn coding(headers: &HeaderMap, types: &'static [&'static str]) -> Result<Coding, Unwelcome> {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if !types.iter().any(|one| one.eq_ignore_ascii_case(kind)) {
-        return Err(Refusal::BeaconType(types[0]));
+        return Err(Unwelcome::Type(types[0]));
     }
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     match (codings.next(), codings.next()) {
@@ -54,24 +55,33 @@ pub fn coding(headers: &HeaderMap, types: &'static [&'static str]) -> Result<Cod
         (Some(coding), None) => match coding.as_bytes().trim_ascii().to_ascii_lowercase().as_slice() {
             b"" | b"identity" => Ok(Coding::None),
             b"gzip" | b"x-gzip" => Ok(Coding::Gzip),
-            _ => Err(Refusal::BeaconCoding),
+            _ => Err(Unwelcome::Coding),
         },
-        (Some(_), Some(_)) => Err(Refusal::BeaconCoding),
+        (Some(_), Some(_)) => Err(Unwelcome::Coding),
     }
 }
 
 /// All of a body.
 ///
 /// # Errors
-/// `BodyTooLarge`, `BadRequest`: it breaks off, or is not in its coding.
-pub async fn read(edge: &Edge, upload: Upload, coding: Coding) -> Result<Bytes, Refusal> {
-    let octets = tokio::select! {
-        octets = all(upload) => octets?,
-        () = edge.clock.sleep(WITHIN) => return Err(Refusal::BadRequest("the body did not come in time")),
-    };
-    match coding {
-        Coding::None => Ok(octets),
-        Coding::Gzip => inflate(&octets),
+/// `BodyTooLarge`, `BadRequest`: it breaks off.
+pub async fn read(edge: &Edge, upload: Upload) -> Result<Bytes, Refusal> {
+    tokio::select! {
+        octets = all(upload) => octets,
+        () = edge.clock.sleep(WITHIN) => Err(Refusal::BadRequest("the body did not come in time")),
+    }
+}
+
+impl Coding {
+    /// What a body in it is.
+    ///
+    /// # Errors
+    /// `BodyTooLarge`, `BadRequest`: it is not in it.
+    pub fn decode(self, body: &Bytes) -> Result<Bytes, Refusal> {
+        match self {
+            Self::None => Ok(body.clone()),
+            Self::Gzip => inflate(body),
+        }
     }
 }
 
@@ -137,12 +147,12 @@ mod tests {
         assert_eq!(of("Application/CMCD; charset=utf-8", &["identity"]), Ok(Coding::None));
         assert_eq!(of("text/cmcd;charset=\"utf-8\"", &["GZIP"]), Ok(Coding::Gzip));
         for kind in ["application/json", "text/plain", "", "application/cmcd2", "application/cmcd, text/plain"] {
-            assert_eq!(of(kind, &[]), Err(Refusal::BeaconType("application/cmcd")), "{kind}");
+            assert_eq!(of(kind, &[]), Err(Unwelcome::Type("application/cmcd")), "{kind}");
         }
         for codings in [&["br"][..], &["gzip, gzip"], &["gzip", "gzip"], &["deflate"], &["zstd"]] {
-            assert_eq!(of("text/cmcd", codings), Err(Refusal::BeaconCoding), "{codings:?}");
+            assert_eq!(of("text/cmcd", codings), Err(Unwelcome::Coding), "{codings:?}");
         }
-        assert_eq!(coding(&HeaderMap::new(), TYPES), Err(Refusal::BeaconType("application/cmcd")));
+        assert_eq!(coding(&HeaderMap::new(), TYPES), Err(Unwelcome::Type("application/cmcd")));
     }
 
     #[test]

@@ -6,10 +6,13 @@
 
 mod body;
 mod records;
+#[cfg(test)]
+mod tests;
 mod whose;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
@@ -24,9 +27,11 @@ use crate::telemetry::beacons::{Dropped, Outcome};
 use super::answer::{Access, Answer};
 use super::edge::Edge;
 use super::policies::{NoRoute, Policies, RoutePolicy};
+use super::refusal::Unwelcome;
 use super::{Head, Refusal, Upload};
+use body::Coding;
 use records::Batch;
-use whose::Presenting;
+use whose::{Presenting, Sender};
 
 /// When to come back where reports cannot be kept now.
 const RETRY: Duration = Duration::from_secs(5);
@@ -153,32 +158,49 @@ async fn take(
         return Err(Refusal::MisdirectedHost);
     }
     if !qoe.enabled || !qoe.intake.beacons {
-        return Err(Refusal::BeaconsOff);
+        return Err(Unwelcome::Off.into());
     }
     if head.method != Method::POST {
-        return Err(Refusal::BeaconMethod);
+        return Err(Unwelcome::NotPosted.into());
     }
     let coding = body::coding(&head.headers, beacon.kind.types())?;
     let sender = beacon.presenting.sender(edge, head)?;
     sender.may_send(edge, head)?;
-    let _place = edge.beacons.enter().ok_or(Refusal::BeaconsNotKept { retry: RETRY })?;
-    let body = body::read(edge, upload, coding).await?;
-    let batch = Batch::read(edge, &qoe.intake.allow, (beacon.kind, &body))?;
+    let _place = edge.beacons.enter().ok_or(Unwelcome::NotKept { retry: RETRY })?;
+    let body = body::read(edge, upload).await?;
+    let began = edge.clock.now();
+    if !edge.beacons.has_time(began) {
+        return Err(Unwelcome::NotKept { retry: RETRY }.into());
+    }
+    let entries = entries(edge, policies, head, (beacon.kind, &sender), (&body, coding));
+    edge.beacons.worked(began, edge.clock.now().since(began));
+    keep(edge, beacon.kind.mode(), entries?).await
+}
+
+/// What a body comes to.
+fn entries(
+    edge: &Edge,
+    policies: &Policies,
+    head: &Head,
+    (kind, sender): (Kind, &Sender),
+    (body, coding): (&Bytes, Coding),
+) -> Result<Vec<Entry>, Refusal> {
+    let body = coding.decode(body)?;
+    let batch = Batch::read(&edge.beacons, &policies.config.qoe.intake.allow, (kind, &body))?;
     sender.may_report(edge, head, &batch)?;
-    put_off(edge, &batch)?;
-    let entries = records::entries(edge, policies, head, (&sender, batch))?;
-    keep(edge, beacon.kind.mode(), entries).await
+    put_off(edge.stories.pressure(), &batch)?;
+    records::entries(edge, policies, head, (sender, batch))
 }
 
 /// Where more is told than can be kept, what comes again and again waits first, and what tells states and errors last
 /// (CTA-5004-B §6.15: players enlarge their batches).
-fn put_off(edge: &Edge, batch: &Batch) -> Result<(), Refusal> {
-    let may_wait = match edge.stories.pressure() {
+fn put_off(pressure: usize, batch: &Batch) -> Result<(), Refusal> {
+    let may_wait = match pressure {
         BUSIER.. => !batch.has(|event| matches!(event, "ps" | "e")),
         BUSY.. => !batch.has(|event| !matches!(event, "t" | "rr")),
         _ => false,
     };
-    if may_wait { Err(Refusal::BeaconsNotKept { retry: RETRY }) } else { Ok(()) }
+    if may_wait { Err(Unwelcome::NotKept { retry: RETRY }.into()) } else { Ok(()) }
 }
 
 /// Completes when the entries are kept.
@@ -198,7 +220,7 @@ async fn keep(edge: &Edge, mode: Mode, entries: Vec<Entry>) -> Result<(), Refusa
         }
         Err(NotKept::Disk | NotKept::Full | NotKept::Stopping) => {
             edge.beacons.dropped(Dropped::NotKept, count);
-            Err(Refusal::BeaconsNotKept { retry: RETRY })
+            Err(Unwelcome::NotKept { retry: RETRY }.into())
         }
     }
 }
@@ -212,9 +234,4 @@ pub fn wants_privacy(head: &Head) -> bool {
 pub fn is_chosen(session: SessionId, of: u32) -> bool {
     let [.., a, b, c, d] = session.0;
     of == 1 || of > 1 && u32::from_be_bytes([a, b, c, d]) % of == 0
-}
-
-/// The node's clock, in milliseconds since the epoch.
-pub fn now(edge: &Edge) -> u64 {
-    u64::try_from(edge.clock.wall().since_epoch().as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,6 +7,7 @@ use aws_lc_rs::digest;
 use crate::config::reports::Kept;
 use crate::request::edge::Edge;
 use crate::request::policies::Policies;
+use crate::request::refusal::Unwelcome;
 use crate::request::{Head, Refusal, Scheme};
 use crate::rules::qoe::fault::{Fault, Faults};
 use crate::rules::qoe::read::{Allow, Read};
@@ -14,10 +15,11 @@ use crate::rules::qoe::report::{Data, Report};
 use crate::rules::qoe::{beacon, cmcd};
 use crate::rules::session::SessionId;
 use crate::rules::timeline::event::{Entry, Event};
-use crate::telemetry::beacons::Dropped;
+use crate::stories::millis;
+use crate::telemetry::beacons::{Beacons, Dropped};
 
 use super::whose::{Sender, Theirs};
-use super::{Kind, now, wants_privacy};
+use super::{Kind, wants_privacy};
 
 /// How far a player's clock may be from the node's, in milliseconds: beyond that it is none.
 const APART: u64 = 24 * 60 * 60 * 1_000;
@@ -33,18 +35,18 @@ impl Batch {
     /// Reads a body; what cannot be read of it is counted.
     ///
     /// # Errors
-    /// `BeaconEmpty`: nothing can.
-    pub fn read(edge: &Edge, allow: &Allow, (kind, body): (Kind, &[u8])) -> Result<Self, Refusal> {
+    /// `Beacon`: nothing can.
+    pub fn read(beacons: &Beacons, allow: &Allow, (kind, body): (Kind, &[u8])) -> Result<Self, Refusal> {
         let mut records = Vec::new();
         let mut first = None;
         let mut note = |raw: &[u8], read: Result<Read, Fault>| match read {
             Ok(mut read) => {
                 read.permit(allow);
-                edge.beacons.faults(&read.faults);
+                beacons.faults(&read.faults);
                 records.push((raw.into(), read));
             }
             Err(fault) => {
-                edge.beacons.faults(&Faults::from(fault));
+                beacons.faults(&Faults::from(fault));
                 first = first.or(Some(fault));
             }
         };
@@ -56,7 +58,7 @@ impl Batch {
             },
         }
         match records.is_empty() {
-            true => Err(Refusal::BeaconEmpty(first.map_or("it is empty", Fault::as_str))),
+            true => Err(Unwelcome::Empty(first.map_or("it is empty", Fault::as_str)).into()),
             false => Ok(Self { kind, records }),
         }
     }
@@ -80,14 +82,14 @@ impl Batch {
 /// The entries that a batch comes to: those of its records whose sender has a session here and that may be kept.
 ///
 /// # Errors
-/// `BeaconsOff`: the routes of all its records take none.
+/// `Beacon`: the routes of all its records take none.
 pub fn entries(
     edge: &Edge,
     policies: &Policies,
     head: &Head,
     (sender, batch): (&Sender, Batch),
 ) -> Result<Vec<Entry>, Refusal> {
-    let at = now(edge);
+    let at = millis(edge.clock.wall());
     let (all, mut off) = (batch.len(), 0);
     let mut entries = Vec::with_capacity(all);
     let drop = |why| edge.beacons.dropped(why, 1);
@@ -108,7 +110,7 @@ pub fn entries(
             Ok(kept) => entries.push(entry(edge, theirs, (&raw, read, kept), (batch.kind, at))),
         }
     }
-    if off == all { Err(Refusal::BeaconsOff) } else { Ok(entries) }
+    if off == all { Err(Unwelcome::Off.into()) } else { Ok(entries) }
 }
 
 /// How much of a record is kept.

@@ -7,9 +7,9 @@ use http::header::REFERER;
 
 use crate::access::Gate;
 use crate::request::authorize;
-use crate::request::cmcd::opener;
 use crate::request::edge::Edge;
 use crate::request::policies::{Gating, Policies, RoutePolicy};
+use crate::request::witness::opener;
 use crate::request::{Head, Refusal, admit};
 use crate::rules::qoe::read::Read;
 use crate::rules::session::SessionId;

@@ -221,9 +221,6 @@ impl Report<'_, '_> {
                 read.faults.add(fault);
             }
         }
-        if let (Some(next), Some(range)) = (read.next.first_mut(), &read.data.nrr) {
-            next.range = Some(range.clone());
-        }
         settle(&mut read.data, &mut read.faults);
         read
     }
@@ -245,10 +242,6 @@ impl Report<'_, '_> {
         }
         match key {
             Key::Sid => read.sid = Some(name_of_session(source, form)?),
-            Key::Nor => {
-                key.set(&mut read.data, source, form)?;
-                read.next = source.uris(form)?;
-            }
             _ => key.set(&mut read.data, source, form)?,
         }
         Ok(())

@@ -1,6 +1,5 @@
 //! What viewers experience: what players report of it, what it comes to, and what responses tell players.
 
-pub mod ahead;
 pub mod beacon;
 pub mod claims;
 pub mod cmcd;

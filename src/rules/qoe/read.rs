@@ -2,7 +2,7 @@
 //! carrier. A player's `sid` and its custom keys stand apart, so that nothing of them is kept but what is allowed.
 
 use super::fault::{Fault, Faults};
-use super::report::{Data, Next};
+use super::report::Data;
 
 /// One report as it was read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,8 +13,6 @@ pub struct Read {
     pub sid: Option<Box<str>>,
     /// Custom keys, in the order of their first appearance.
     pub custom: Vec<(Box<str>, Box<str>)>,
-    /// What it will ask for next, as it says it, with query and host: for warming alone, never kept.
-    pub next: Vec<Next>,
     /// What of it was dropped.
     pub faults: Faults,
 }

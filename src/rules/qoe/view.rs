@@ -283,12 +283,12 @@ impl View {
             let line = batches.line(self.asked.last_media);
             let figures = batches.figures(&line, end);
             let latency = line.latency_now(batches.offset.unwrap_or_default());
-            let new = counts(&figures, (line.bits, line.rated_ms), end.is_some()).since(&mut self.credited[0]);
+            let new = counts(&figures, (line.bits, line.rated_ms), end).since(&mut self.credited[0]);
             put((&mut sums.reported, new), &figures, (latency, &mut self.is_startup_credited[0]));
             batches.claims.throughput.take(&mut sums.reported.throughput);
         }
         let figures = self.inferred(end);
-        let new = counts(&figures, self.asked.rated(), end.is_some()).since(&mut self.credited[1]);
+        let new = counts(&figures, self.asked.rated(), end).since(&mut self.credited[1]);
         let startup = (self.asked.latency_now, &mut self.is_startup_credited[1]);
         put((&mut sums.inferred, new), &figures, startup);
         // What players measure is theirs, though it comes with requests.
@@ -343,7 +343,8 @@ impl Batches {
 }
 
 /// The numbers of a view for sums of many. Until it has played for a second, it is left out of all ratios.
-fn counts(figures: &Figures, (bits, rated_ms): (u64, u64), is_over: bool) -> Counts {
+fn counts(figures: &Figures, (bits, rated_ms): (u64, u64), end: Option<End>) -> Counts {
+    let is_over = end.is_some();
     let is = |outcome| u64::from(figures.outcome == outcome);
     let endings = Counts {
         exits_before_start: is(Outcome::ExitBeforeStart),

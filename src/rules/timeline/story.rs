@@ -13,7 +13,7 @@ mod lines;
 mod marks;
 mod play;
 mod said;
-mod words;
+pub mod words;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 
 use crate::rules::session::{SessionId, support_code};
 
-use super::event::Event;
+use super::event::{Entry, Event};
 use clocks::{Moment, Ordered};
 use facts::{Facts, Window};
 use play::Play;
@@ -42,7 +42,7 @@ pub struct Story {
     #[schema(value_type = String, example = "5f0c1e2d3b4a59687786a5b4")]
     pub session: SessionId,
     /// What a viewer tells on the phone.
-    #[schema(example = "BW61-W7SV")]
+    #[schema(example = "BW61-WB9V")]
     pub support_code: String,
     /// What happened and whose fault it was, in one sentence.
     pub headline: String,
@@ -106,6 +106,23 @@ fn lifetime<'a>(told: impl Iterator<Item = &'a Told>) -> Option<Window> {
     })
 }
 
+/// Whether an entry tells of a node what may explain something in the stories of its sessions.
+pub fn is_of_nodes(entry: &Entry) -> bool {
+    let is_telling = match &entry.event {
+        Event::Node(change) => !change.what.starts_with("sink-"),
+        Event::Fetch(fetch) => facts::has_trouble(fetch).is_some() && entry.stream.is_some(),
+        Event::Lost(_) => true,
+        Event::Began(_)
+        | Event::Verdict(_)
+        | Event::Request(_)
+        | Event::Served(_)
+        | Event::Report(_)
+        | Event::Path(_)
+        | Event::Ended(_) => false,
+    };
+    entry.session.is_none() && is_telling
+}
+
 /// Whether what a node tells of itself is part of a session's story.
 fn concerns(told: &Told, nodes: &BTreeSet<&str>, who: &Who, life: &Window) -> bool {
     let entry = &told.entry;
@@ -113,14 +130,7 @@ fn concerns(told: &Told, nodes: &BTreeSet<&str>, who: &Who, life: &Window) -> bo
     let is_its = |own: &Option<Arc<str>>, theirs: &Option<String>| {
         own.as_deref().is_none_or(|own| theirs.as_deref().is_none_or(|theirs| own == theirs))
     };
-    let is_telling = match &entry.event {
-        Event::Node(change) => !change.what.starts_with("sink-"),
-        Event::Fetch(fetch) => facts::has_trouble(fetch).is_some() && entry.stream.is_some(),
-        Event::Lost(_) => true,
-        _ => false,
-    };
-    entry.session.is_none()
-        && is_telling
+    is_of_nodes(entry)
         && nodes.contains(&*told.node)
         && around.holds(entry.at)
         && is_its(&entry.stream, &who.stream)

@@ -252,6 +252,7 @@ impl Newcomer {
 }
 
 impl Known {
+    #[expect(clippy::too_many_lines, reason = "a connection from its first octet to its last")]
     async fn serve<S: Service>(self, context: &Arc<TcpContext<S>>) {
         let counters = context.counters.clone();
         let _open = counters.open(self.spoken);

@@ -103,12 +103,12 @@ async fn tell(steps: Vec<Step>) {
             Step::Put { name, length } => model.put(&mut process, name, length).await,
             Step::Read { name } => model.check(&process, name, past).await,
             Step::Remove { name: number } => {
-                process.spill.remove(&key(&name(number)));
+                process.bury(process.spill.take_out(&key(&name(number))));
                 model.versions.remove(&number);
             }
             Step::RemoveSome { below } => {
                 let chosen: HashSet<_> = (0..below).map(|number| key(&name(number))).collect();
-                process.spill.remove_where(&|labels| chosen.contains(labels.key));
+                process.bury(process.spill.take_out_where(&|labels| chosen.contains(labels.key)));
                 model.versions.retain(|number, _| *number >= below);
             }
             Step::Die { after, meanwhile } => {
@@ -154,7 +154,7 @@ async fn written(folder: &Path) {
         process.put(&name(number as u64), &body(number as u64, length)).await;
     }
     process.put("/purged", &body(9, 100)).await;
-    process.spill.remove(&key("/purged"));
+    process.bury(process.spill.take_out(&key("/purged")));
 }
 
 /// Nothing but what was put, and nothing that was purged.

@@ -39,7 +39,7 @@ async fn a_purge_holds_although_the_disk_is_full() {
     let mut process = Process::start(folder.path(), 64 * MIB, 0);
     process.put("/a", &body(1, 100_000)).await;
     *process.twin.fault.lock() = Fault::Full;
-    assert_eq!(process.spill.remove(&key("/a")).objects, 1);
+    assert_eq!(process.bury(process.spill.take_out(&key("/a"))).objects, 1);
     drop(process);
     let mut process = Process::start(folder.path(), 64 * MIB, 1);
     assert!(process.read("/a", &ANY()).await.is_none());

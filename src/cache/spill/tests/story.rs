@@ -12,10 +12,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::super::writing::Log;
 use super::super::*;
 use crate::cache::parts::Parts;
-use crate::cache::{Bells, Cache, CacheConfig, FillAnswer, FillEnd, FillReader, FillWriter, Lookup, Sharing};
+use crate::cache::{Act, Bells, Cache, CacheConfig, FillAnswer, FillEnd, FillReader, FillWriter, Lookup, Sharing};
 use crate::clock::WallTime;
 use crate::disk::{Done, File, Op, OpenHow, Reply, Twin};
 use crate::rules::caching::freshness::{Lifetime, Policy, Received, Times};
+use crate::rules::caching::purge::{Mode, Selector};
 use crate::rules::caching::validator::Validators;
 use crate::rules::caching::{Control, Variant};
 
@@ -165,6 +166,12 @@ impl Process {
         let gate = self.spill.gate();
         self.cache.parts.store.remove(&key(name));
         self.spill.offer(gate, &key(name), &[object]);
+    }
+
+    /// Nothing of it is on disk any more, nor after a restart.
+    pub fn bury(&self, (numbers, removed): (Vec<u64>, Removed)) -> Removed {
+        self.spill.bury(&numbers);
+        removed
     }
 
     pub async fn write_all(&mut self) {
@@ -368,11 +375,12 @@ async fn what_is_purged_never_comes_back() {
     process.evict("/t", &ANY()).await;
     process.fetch("/waits", head(&process.clock), &body(1, 10));
     process.offer("/waits", &ANY());
-    assert_eq!(process.spill.remove(&key("/a")).objects, 1);
-    assert_eq!(process.spill.remove(&key("/a")).objects, 0);
-    assert_eq!(process.spill.remove(&key("/waits")).objects, 1);
+    assert_eq!(process.bury(process.spill.take_out(&key("/a"))).objects, 1);
+    assert_eq!(process.bury(process.spill.take_out(&key("/a"))).objects, 0);
+    assert_eq!(process.bury(process.spill.take_out(&key("/waits"))).objects, 1);
     let sport = Tag::of(b"sport").unwrap().0;
-    let removed = process.spill.remove_where(&|labels| labels.tags.contains(&sport) || labels.key == &key("/b"));
+    let removed =
+        process.bury(process.spill.take_out_where(&|labels| labels.tags.contains(&sport) || labels.key == &key("/b")));
     assert_eq!(removed, Removed { objects: 2, bytes: 1_010 });
     process.write_all().await;
     for _ in 0..2 {
@@ -383,6 +391,41 @@ async fn what_is_purged_never_comes_back() {
         assert_eq!(process.spill.usage().objects, 2);
         drop(process);
         process = Process::start(folder.path(), 64 * MIB, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_a_purge_in_force_covers_is_not_brought_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut process = Process::start(folder.path(), 64 * MIB, 0);
+    process.put("/a", &body(1, 1_000)).await;
+    process.fetch("/waits", head(&process.clock), &body(1, 10));
+    process.offer("/waits", &ANY());
+    let enter = |selector| process.cache.parts.purges.enter(selector, Mode::Hard, &process.clock);
+    let turn = enter(Selector::All);
+    assert!(process.read("/a", &ANY()).await.is_none());
+    let (writer, _reader) = process.writer("/waits", &ANY());
+    assert!(writer.from_disk(&ANY()).await.is_some());
+    drop(turn);
+    let turn = enter(Selector::Objects(vec![key("/waits")]));
+    assert!(process.read("/a", &ANY()).await.is_some());
+    drop(turn);
+}
+
+#[tokio::test]
+async fn what_is_named_goes_from_the_disk_however_many_generations_there_were() {
+    for generation in [3, 100_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = Process::start(folder.path(), 64 * MIB, 0);
+        for name in ["/a", "/b", "/c"] {
+            process.put(name, &body(1, 1_000)).await;
+        }
+        process.cache.parts.purges.note(&key("/a").in_generation(generation));
+        process.cache.remove(&key("/a"));
+        let disk = process.cache.purge(&Selector::Objects(vec![key("/b")]), Act::Purge(Mode::Hard)).disk;
+        assert_eq!(disk, Some(Removed { objects: 1, bytes: 1_000 }));
+        assert!(process.read("/a", &ANY()).await.is_none() && process.read("/b", &ANY()).await.is_none());
+        assert!(process.read("/c", &ANY()).await.is_some());
     }
 }
 

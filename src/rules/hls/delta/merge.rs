@@ -1,10 +1,14 @@
 //! The full playlist that a delta update stands for (§6.3.7).
 //!
 //! An update of segments alone gives the full playlist octet for octet. So does one that skips date ranges too, unless
-//! since the copy a date range line was moved, was put before an older one, or went while its ID stayed. Even then the
-//! result is the full playlist octet for octet once the date range lines are taken out of both; it has all that are
-//! listed; and one that is listed no more has an ID that still is, so that it says nothing new (lines of an ID add up,
-//! §4.4.5.1).
+//! since the copy a date range line was moved, was put before an older one, or went while its ID stayed; or unless it
+//! stands in what is the first segment by now, and nothing tells on which side of another line. That is so where the
+//! parts before it went, and EXT-X-KEY or EXT-X-MAP is said anew: it is put before those, where it stands if the parts
+//! went first. And it is so where a remark behind it is equal to one that has left.
+//!
+//! Even then the result is the full playlist octet for octet once the date range lines are taken out of both; it has all
+//! that are listed; and one that is listed no more has an ID that still is, so that it says nothing new (lines of an ID
+//! add up, §4.4.5.1). Where a date range line stands has no meaning: it is of no segment (§4.4.5).
 
 use std::collections::{HashMap, HashSet};
 use std::iter::Peekable;

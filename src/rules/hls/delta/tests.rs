@@ -168,6 +168,24 @@ fn an_update_of_date_ranges_says_until_when_it_is_right() {
     assert_eq!(delta(&later, Skipping::Segments, seconds(5)).expect("an update").until, None);
 }
 
+/// Whether parts went before or after the segment became the first one, the update is the same: no merge could tell.
+#[test]
+fn a_date_range_whose_parts_went_is_put_before_what_is_said_anew() {
+    let long = EXAMPLE.replace("=24.0", "=36.0");
+    let [head, rest] = ["#EXT-X-MAP", "#EXTINF:4.00008,\nf265"].map(|line| long.find(line).expect("it is there"));
+    let is_b = |line: &&str| line.starts_with("#EXT-X-DATERANGE:ID=\"b\"");
+    let rest: String = long[rest..].split_inclusive('\n').filter(|line| !is_b(line)).collect();
+    let head = long[..head].replace("QUENCE:264", "QUENCE:265");
+    let map = "#EXT-X-MAP:URI=\"init.mp4\"\n";
+    let range = "#EXT-X-DATERANGE:ID=\"a\",START-DATE=\"2019-02-14T02:13:32Z\"\n";
+    let copy = long.replace(range, &format!("#EXT-X-PART:DURATION=0.33334,URI=\"f265.0.mp4\"\n{range}"));
+    let parts_first = format!("{head}{range}{map}{rest}");
+    let parts_last = format!("{head}{map}{range}{rest}");
+    let update = |full: &str| text(&published([(&copy, 0), (full, 1)]), Skipping::SegmentsAndDateRanges, 1).unwrap();
+    assert_eq!(update(&parts_first), update(&parts_last));
+    assert_eq!(merged(&copy, &update(&parts_last)), Ok(parts_first));
+}
+
 #[test]
 fn what_changed_a_short_time_ago_is_kept_with_all_that_follows() {
     let skipped = |msn, second| {

@@ -152,13 +152,13 @@ fn nodes(facts: &Facts<'_>, window: &Window) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let changes = facts.changes.iter().filter(|(at, _, _)| moved.holds(*at));
     for (at, node, change) in changes {
-        let is_used = facts.asked.iter().any(|(asked, by)| by == node && asked <= at && at - asked <= MOVE_MS);
-        let (cause, did) = match &*change.what {
-            "draining" | "stopping" => (Cause::NodeDrained, "was drained"),
-            "started" => (Cause::NodeRestarted, "was started anew"),
+        // A node that the viewer never came to before hurts nobody by its start.
+        let (cause, did, within) = match &*change.what {
+            "draining" | "stopping" => (Cause::NodeDrained, "was drained", MOVE_MS),
+            "started" => (Cause::NodeRestarted, "was started anew", u64::MAX),
             _ => continue,
         };
-        if is_used || cause == Cause::NodeRestarted {
+        if facts.asked.iter().any(|(asked, by)| by == node && asked <= at && at - asked <= within) {
             reasons.push(reason(CHANGE_MS, cause, format!("node {node} {did}")));
         }
     }

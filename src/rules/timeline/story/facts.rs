@@ -139,9 +139,10 @@ impl<'a> Facts<'a> {
                         }
                         "origin-down" => _ = down_since.entry(change.of.as_deref()).or_insert(at),
                         "origin-up" => {
-                            if let Some((of, from)) = down_since.remove_entry(&change.of.as_deref()) {
-                                facts.down.push((Window { from, to: at }, of.unwrap_or("of the stream")));
-                            }
+                            let since = down_since.remove_entry(&change.of.as_deref());
+                            let down =
+                                |(of, from): (Option<_>, _)| (Window { from, to: at }, of.unwrap_or("of the stream"));
+                            facts.down.extend(since.map(down));
                         }
                         _ => {}
                     }

@@ -50,6 +50,7 @@ pub(super) fn most(rated: &[Rated]) -> Option<u64> {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "three things that a player says or does not, each by itself")]
 struct View {
     state: Option<(State, u64)>,
     tells: bool,

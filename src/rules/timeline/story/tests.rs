@@ -151,6 +151,7 @@ fn minute() -> History {
 }
 
 /// What happened, why it is told to have happened, and a part of the headline.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn histories() -> Vec<(&'static str, History, Cause, &'static str)> {
     let slow = Request { status: 200, complete: true, cache: "hit".into(), first_byte_ms: 4_000, ..Request::default() };
     let cut = Request { status: 200, complete: false, cache: "hit".into(), ..Request::default() };

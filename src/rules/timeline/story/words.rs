@@ -1,13 +1,13 @@
 //! Times, spans, rates and sizes as people read them.
 
 /// The time of day (UTC) of a moment, as `20:31:07`.
-pub(super) fn time(at: u64) -> String {
+pub fn time(at: u64) -> String {
     let seconds = at / 1_000 % 86_400;
     format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
 /// So many milliseconds, as `480 ms`, `7.4 s`, `4 min 10 s` or `2 h 5 min`.
-pub(super) fn span(ms: u64) -> String {
+pub fn span(ms: u64) -> String {
     let seconds = ms / 1_000;
     match seconds {
         0 => format!("{ms} ms"),
@@ -18,7 +18,7 @@ pub(super) fn span(ms: u64) -> String {
 }
 
 /// So many kbit/s, as `800 kbit/s` or `2.5 Mbit/s`.
-pub(super) fn rate(kbps: u64) -> String {
+pub fn rate(kbps: u64) -> String {
     match kbps {
         0..1_000 => format!("{kbps} kbit/s"),
         _ => format!("{}.{} Mbit/s", kbps / 1_000, kbps % 1_000 / 100),
@@ -26,7 +26,7 @@ pub(super) fn rate(kbps: u64) -> String {
 }
 
 /// So many octets, as `340 B`, `12 KiB` or `1.2 MiB`.
-pub(super) fn size(octets: u64) -> String {
+pub fn size(octets: u64) -> String {
     match octets {
         0..1_024 => format!("{octets} B"),
         1_024..1_048_576 => format!("{} KiB", octets / 1_024),
@@ -35,7 +35,7 @@ pub(super) fn size(octets: u64) -> String {
 }
 
 /// `once`, `twice`, `3 times`
-pub(super) fn times(number: usize) -> String {
+pub fn times(number: usize) -> String {
     match number {
         1 => "once".to_owned(),
         2 => "twice".to_owned(),
@@ -44,13 +44,13 @@ pub(super) fn times(number: usize) -> String {
 }
 
 /// `1 part`, `2 parts`
-pub(super) fn counted(number: u64, one: &str) -> String {
+pub fn counted(number: u64, one: &str) -> String {
     let end = if number == 1 { "" } else { "s" };
     format!("{number} {one}{end}")
 }
 
 /// HTTP's versions as people write them.
-pub(super) fn protocol(word: &str) -> &str {
+pub fn protocol(word: &str) -> &str {
     match word {
         "h1" => "HTTP/1.1",
         "h2" => "HTTP/2",

@@ -4,7 +4,8 @@
 //! in all that its lines say. What is not known is noticed, and in a history that advances in its own time nothing is
 //! ever unknown. An update that skips date ranges holds none that was added longer ago than the boundary, lists what
 //! was removed since, and gives the full playlist too unless a line was moved, put before an older one, or went while
-//! its ID stayed; then it gives one that says the same.
+//! its ID stayed, or it stands in what is the first segment by now and parts went that stood before it, or a line
+//! follows that others are equal to; then it gives one that says the same.
 //!
 //! The fuzz targets include this file; both places import `hls` and `clock`.
 
@@ -62,7 +63,8 @@ struct History<'o> {
     parts: u64,
     names: u64,
     now: Tick,
-    /// When a date range was last moved, put before an older one, or went while its ID stayed.
+    /// When a date range was last moved, put before an older one, or went while its ID stayed; or nothing tells any more
+    /// on which side of a line of the first segment it stands.
     shaken: Option<Tick>,
     since: HashMap<String, Option<Tick>>,
     removed: Vec<(String, Tick)>,
@@ -203,6 +205,7 @@ impl<'o> History<'o> {
             self.first += 1;
             self.discontinuities += gone.lines.iter().filter(|line| *line == "#EXT-X-DISCONTINUITY").count() as u64;
             self.restate(&gone.lines);
+            self.settle_first();
             for line in gone.lines.into_iter().filter(|line| is_date(line)) {
                 if how & 2 == 0 {
                     self.went(&line);
@@ -211,6 +214,15 @@ impl<'o> History<'o> {
                     self.shaken = Some(self.now);
                 }
             }
+        }
+    }
+
+    /// A line behind a date range may be taken for one like it that has left.
+    fn settle_first(&mut self) {
+        let Some(first) = self.segments.front() else { return };
+        let mut behind = first.lines.iter().skip_while(|line| !is_date(line));
+        if behind.any(|line| line.is_empty() || line == "# again") {
+            self.shaken = Some(self.now);
         }
     }
 
@@ -234,11 +246,17 @@ impl<'o> History<'o> {
     fn vanish(&mut self) {
         let mut behind = Duration::ZERO;
         let far = Duration::from_secs(3 * self.target);
+        let listed = self.segments.front().map_or(0, |first| first.lines.len());
         for segment in self.segments.iter_mut().rev() {
             if behind > far {
                 segment.lines.retain(|line| !line.starts_with("#EXT-X-PART:"));
             }
             behind += segment.duration;
+        }
+        let Some(first) = self.segments.front().filter(|first| first.lines.len() < listed) else { return };
+        let opening = first.lines.iter().take_while(|line| led(line).is_empty() || says_anew(line));
+        if opening.skip_while(|line| !says_anew(line)).any(|line| is_date(line)) {
+            self.shaken = Some(self.now);
         }
     }
 
@@ -500,7 +518,6 @@ fn revised(last: &Published, playlist: &MediaPlaylist, now: Tick) -> Vec<(u64, T
     for (index, (segment, old)) in playlist.segments.iter().zip(last.playlist.segments.iter().skip(left)).enumerate() {
         let msn = playlist.msn(index);
         let led = if index == 0 { led(&old.text) } else { &old.text };
-        let says_anew = |line: &str| line.starts_with("#EXT-X-KEY:") || line.starts_with("#EXT-X-MAP:");
         let lead = segment.text.strip_suffix(led).filter(|_| index == 0);
         let is_restated = lead.is_some_and(|lead| lead.lines().all(says_anew));
         if !is_restated && old.text != segment.text {
@@ -509,6 +526,11 @@ fn revised(last: &Published, playlist: &MediaPlaylist, now: Tick) -> Vec<(u64, T
         }
     }
     revised
+}
+
+/// Whether a line is one of those that the first segment says anew.
+fn says_anew(line: &str) -> bool {
+    line.starts_with("#EXT-X-KEY:") || line.starts_with("#EXT-X-MAP:")
 }
 
 /// The lines of a segment from its first tag on.

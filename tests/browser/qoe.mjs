@@ -1,0 +1,197 @@
+// Players that report by CMCD (in queries, in fields, in batches of events), over HTTP/1.1, HTTP/2 and HTTP/3: what the
+// node says of them agrees with what each player knows of itself. A stall is made by taking the network away.
+// QOE_MARGIN widens what is allowed on a machine that is busy with other things.
+import { chromium } from 'playwright-core';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { startDemo, within } from './demo.mjs';
+
+const executablePath = process.env.CHROMIUM || '/usr/bin/chromium';
+const quiet = [
+  '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run', '--disable-background-networking',
+  '--autoplay-policy=no-user-gesture-required', '--mute-audio',
+];
+const STARTUP_MS = 50, REBUFFER_MS = 100; // beside what the player's own page measures
+const TRIES = 3;
+const OFFLINE_MS = 5_000, PLAYED = 6;
+
+setTimeout(() => { console.log('FAILED not done in time'); process.exit(1); }, 900_000).unref();
+const demo = await startDemo();
+const secure = new URL(demo.page_https);
+const trust = [`--ignore-certificate-errors-spki-list=${demo.spki}`];
+const ways = {
+  'HTTP/1.1': { site: new URL(demo.page).origin, flags: ['--disable-quic'] },
+  'HTTP/2': { site: secure.origin, flags: ['--disable-quic', ...trust] },
+  'HTTP/3': { site: secure.origin, flags: [`--origin-to-force-quic-on=${secure.host}`, ...trust] },
+};
+const players = {
+  'hls.js': { script: 'node_modules/hls.js/dist/hls.min.js', play: playWithHls, modes: ['query', 'fields', 'events'], tells: 'states' },
+  // It tells no states, and now and then an error without its code, which is no record.
+  'Shaka Player': { script: 'node_modules/shaka-player/dist/shaka-player.compiled.js', play: playWithShaka, modes: ['query', 'fields', 'events'] },
+};
+
+let passed = 0, failed = 0, number = 0;
+for (const [player, { script, play, modes, tells }] of Object.entries(players)) {
+  if (!existsSync(script)) { console.log(`skip   ${player} is not installed`); continue; }
+  for (const mode of modes) {
+    // Every mode of each player over one protocol, and all of them over each with PLAY_ALL.
+    for (const [protocol, way] of Object.entries(ways)) {
+      if (!process.env.PLAY_ALL && Object.keys(ways)[number % 3] !== protocol) continue;
+      await judged(`${player}, ${mode}, ${protocol}`, () => watch(way, [script, play], mode, tells));
+    }
+    number += 1;
+  }
+}
+const code = await demo.stop().catch(error => error.message);
+if (code !== 0) { failed += 1; console.log(`FAILED the demo ended with ${code} on Ctrl-C`); }
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);
+
+// What is late on a busy machine may be tried again; what is wrong may not.
+async function judged(name, attempt) {
+  for (let left = TRIES; left > 0; left -= 1) {
+    const { told = '', wrong = [], late = [] } = await attempt().catch(error => ({ wrong: [String(error).split('\n')[0]] }));
+    const again = wrong.length === 0 && late.length > 0 && left > 1;
+    console.log(`${wrong.length + late.length === 0 ? 'ok    ' : again ? 'again ' : 'FAILED'} ${name}: ${[told, ...wrong, ...late].filter(Boolean).join('; ')}`);
+    if (!again) { if (wrong.length + late.length) failed += 1; else passed += 1; return; }
+  }
+}
+
+async function watch({ site, flags }, [script, play], mode, tells) {
+  const browser = await chromium.launch({ executablePath, args: [...quiet, ...flags], timeout: 60_000 });
+  try {
+    // A session of an open route is an address and a User-Agent: each run has one of its own.
+    const context = await browser.newContext({ userAgent: `Mozilla/5.0 Chrome/140.0 run/${Date.now()}`, ignoreHTTPSErrors: false });
+    const page = await context.newPage();
+    let support = null, session = null;
+    const refused = [];
+    page.on('response', response => {
+      const headers = response.headers();
+      support ??= headers['weir-support-code'] ?? null;
+      session ??= headers['weir-session'] ?? null;
+      if (response.url().includes('/.weir/cmcd') && ![204, 400].includes(response.status())) refused.push(response.status());
+    });
+    await page.goto(`${site}/.weir/live`, { timeout: 30_000 });
+    await page.setContent('<video id="video" muted playsinline></video>');
+    await page.addScriptTag({ path: resolve(script) });
+    await page.evaluate(play, { url: `${site}/live/master.m3u8`, collector: `${site}/.weir/cmcd`, mode });
+    const played = seconds => page.waitForFunction(at => window.own.playedTo() >= at, seconds, { timeout: 120_000 });
+    await played(PLAYED);
+    await context.setOffline(true);
+    await page.waitForFunction(() => window.own.stalls.length > 0, null, { timeout: 60_000 });
+    await page.waitForTimeout(1_000);
+    await context.setOffline(false);
+    await page.waitForFunction(() => window.own.stalls.at(-1)?.to, null, { timeout: 60_000 });
+    await played(PLAYED + 6);
+    const own = await page.evaluate(() => window.own.figures());
+    await page.evaluate(() => window.own.leave());
+    return judge([mode, tells], own, await figures(session), refused);
+  } finally {
+    await within(20_000, 'the browser does not close', browser.close()).catch(error => console.log(`       ${error.message}`));
+  }
+}
+
+// The view's figures, once nothing changes in them any more.
+async function figures(session) {
+  if (!session) throw new Error('no session was named');
+  let before = '';
+  for (let looks = 0; looks < 40; looks += 1) {
+    await new Promise(done => setTimeout(done, 500));
+    const answer = await fetch(`${demo.admin}/sessions/${session}`);
+    const text = JSON.stringify((await answer.json()).figures?.views ?? null);
+    if (text === before && text !== 'null') return JSON.parse(text);
+    before = text;
+  }
+  throw new Error('its figures do not come to rest');
+}
+
+function judge([mode, tells], own, views, refused) {
+  const wrong = [], late = [];
+  if (views.length !== 1) return { wrong: [`${views.length} views in place of one`] };
+  const [{ reported, inferred, received }] = views;
+  const seen = mode === 'events' ? reported : inferred;
+  const near = (list, what, theirs, ours, margin) => {
+    const off = theirs == null ? null : Math.abs(theirs - ours);
+    if (off === null) wrong.push(`no ${what}`);
+    else if (off > margin * Number(process.env.QOE_MARGIN || 1)) list.push(`${what} ${Math.round(theirs)} beside ${Math.round(ours)}`);
+  };
+  if (refused.length) wrong.push(`beacons were answered with ${refused.slice(0, 3)}`);
+  if (received.reports === 0) wrong.push('nothing was reported');
+  const told = [`startup ${seen.startup_ms} of ${Math.round(own.startup)} ms`, `rebuffering ${seen.rebuffer_ms ?? '–'} of ${Math.round(own.stalled)} ms`,
+    `${(seen.bit_rate_kbps ?? inferred.bit_rate_kbps)?.toFixed(0)} kbit/s of ${own.rates.join(', ')}`, `${received.reports} reports`].join(', ');
+  if (mode === 'events') {
+    near(late, 'startup', seen.startup_ms, own.startup, STARTUP_MS);
+    if (tells === 'states') {
+      near(late, 'rebuffering', seen.rebuffer_ms, own.stalled, REBUFFER_MS);
+      if (seen.rebuffers !== own.stalls) late.push(`${seen.rebuffers} rebufferings beside ${own.stalls}`);
+    }
+  }
+  // The rates that are played are those of the ladder: their mean lies between them, and is the one where there is one.
+  const [least, most] = [Math.min(...own.rates), Math.max(...own.rates)];
+  const rate = seen.bit_rate_kbps ?? inferred.bit_rate_kbps;
+  if (rate == null || rate < least - .5 || rate > most + .5) wrong.push(`bit rate ${rate} beside ${own.rates.join(', ')}`);
+  return { told, wrong, late };
+}
+
+function playWithHls({ url, collector, mode }) {
+  const video = document.getElementById('video');
+  const own = window.own = {
+    stalls: [], startup: null, rates: new Set(),
+    playedTo: () => [...Array(video.played.length).keys()].reduce((sum, at) => sum + video.played.end(at) - video.played.start(at), 0),
+    figures: () => ({ startup: own.startup, stalls: own.stalls.length, rates: [...own.rates],
+      stalled: own.stalls.reduce((sum, stall) => sum + stall.to - stall.from, 0) }),
+    leave: () => own.hls.destroy(),
+  };
+  // A player has started when it was told to play (CTA-5004-B: `sta=s`).
+  let started = null;
+  video.addEventListener('play', () => { started ??= performance.now(); });
+  video.addEventListener('playing', () => {
+    own.startup ??= performance.now() - started;
+    const last = own.stalls.at(-1);
+    if (last && !last.to) last.to = performance.now();
+  });
+  video.addEventListener('waiting', () => { if (own.startup !== null && !video.seeking) own.stalls.push({ from: performance.now() }); });
+  const targets = [{ url: collector, events: ['ps', 'e', 't', 'bc'], interval: 5 }];
+  const cmcd = { version: mode === 'events' ? 2 : 1, useHeaders: mode === 'fields', ...(mode === 'events' ? { eventTargets: targets } : {}) };
+  // One rendition: its rate is known to the last bit.
+  const hls = own.hls = new Hls({ lowLatencyMode: true, cmcd, startLevel: 0 });
+  hls.on(Hls.Events.MANIFEST_PARSED, () => { hls.currentLevel = 0; });
+  hls.on(Hls.Events.LEVEL_SWITCHED, (_, { level }) => own.rates.add(Math.round(hls.levels[level].bitrate / 1000)));
+  hls.loadSource(url);
+  hls.attachMedia(video);
+  video.play();
+}
+
+async function playWithShaka({ url, collector, mode }) {
+  shaka.polyfill.installAll();
+  const video = document.getElementById('video');
+  const own = window.own = {
+    stalls: [], startup: null, rates: new Set(),
+    playedTo: () => [...Array(video.played.length).keys()].reduce((sum, at) => sum + video.played.end(at) - video.played.start(at), 0),
+    figures: () => ({ startup: own.startup, stalls: own.stalls.length, rates: [...own.rates],
+      stalled: own.stalls.reduce((sum, stall) => sum + stall.to - stall.from, 0) }),
+    leave: () => own.player.destroy(),
+  };
+  // It counts from where it was told what to load.
+  let started = null;
+  video.addEventListener('playing', () => {
+    own.startup ??= performance.now() - started;
+    const last = own.stalls.at(-1);
+    if (last && !last.to) last.to = performance.now();
+  });
+  video.addEventListener('waiting', () => { if (own.startup !== null && !video.seeking) own.stalls.push({ from: performance.now() }); });
+  const player = own.player = new shaka.Player();
+  await player.attach(video);
+  const targets = [{ enabled: true, url: collector, events: ['ps', 'e', 't', 'bc'], timeInterval: 5, interval: 5 }];
+  player.configure({
+    abr: { enabled: false },
+    cmcd: { enabled: true, useHeaders: mode === 'fields', version: mode === 'events' ? 2 : 1, ...(mode === 'events' ? { eventTargets: targets } : {}) },
+  });
+  const note = () => { const now = player.getVariantTracks().find(track => track.active); if (now) own.rates.add(Math.round(now.bandwidth / 1000)); };
+  player.addEventListener('adaptation', note);
+  player.addEventListener('variantchanged', note);
+  started = performance.now();
+  await player.load(url);
+  note();
+  video.play();
+}
