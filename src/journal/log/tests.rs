@@ -299,10 +299,17 @@ async fn at_its_size_what_lasts_least_goes_first_and_all_is_counted() {
             appended += 1;
             assert!(taken(folder.path()) <= SMALL.size);
         }
-        process.log.flush().await.unwrap();
-        let all = all(&process.log).await;
-        let losses = process.log.figures().losses;
-        last = [Loss::Interval, Loss::Response, Loss::Lasting].map(|why| losses.of(why));
+        // What goes is counted once it has gone.
+        let mut all = all(&process.log).await;
+        loop {
+            let losses = process.log.figures().losses;
+            last = [Loss::Interval, Loss::Response, Loss::Lasting].map(|why| losses.of(why));
+            if last.iter().sum::<u64>() + all.len() as u64 == until {
+                break;
+            }
+            settle().await;
+            all = self::all(&process.log).await;
+        }
         assert_eq!(last[0] + count(&all, Class::Interval), until / 4);
         assert_eq!(last[1] + count(&all, Class::Response), until / 4);
         assert_eq!(last[2] + count(&all, Class::Lasting), until / 2);

@@ -56,12 +56,16 @@ pub fn read_secret(octets: &[u8], kid: Option<&str>, algorithms: &[Algorithm]) -
 
 fn is_public(octets: &[u8]) -> bool {
     let text = octets.trim_ascii();
+    // The octets of a key may look like spaces: only what an editor adds is taken off.
+    let line = octets.strip_suffix(b"\n").unwrap_or(octets);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
     let is_jwk = || {
         Object::read_many(text).is_ok_and(|object| object.member("kty").is_some() || object.member("keys").is_some())
     };
     text.starts_with(b"-----BEGIN ")
         || [&b"ssh-rsa "[..], b"ssh-ed25519 ", b"ecdsa-sha2-"].iter().any(|name| text.starts_with(name))
         || spki::is_key(octets)
+        || spki::is_key(line)
         || spki::is_key(text)
         || is_jwk()
 }
