@@ -171,17 +171,6 @@ async fn three_complaints_of_one_evening_are_told_with_three_causes() {
         let sentence = told["headline"].as_str().unwrap();
         assert!(sentence.ends_with("the issuer took the session back (revoked) (fault: issuer)."), "{sentence}");
 
-        // The third plays when the node is drained.
-        let mut moved = Viewer::comes(stage, "Moved/1").await;
-        moved.reports("s").await;
-        assert_eq!(moved.gets(&moved.segment(1)).await, 200);
-        moved.reports("p").await;
-        assert_eq!(stage.admin(Method::POST, "/drain", r#"{"by_seconds":100}"#).await.0, 202);
-        let told = story(stage, &moved.session, "node-drained").await;
-        let sentence = told["headline"].as_str().unwrap();
-        assert!(sentence.contains("sent away") && sentence.ends_with("node edge-test was drained (fault: node)."), "{sentence}");
-        assert_eq!(story(stage, &slow.session, "origin-slow").await["fault"], "origin", "a drain afterwards changes nothing");
-
         // What a support engineer types.
         let words = |name: &str, more: &[&str]| {
             let more = more.iter().map(|word| (*word).to_owned());
@@ -191,13 +180,31 @@ async fn three_complaints_of_one_evening_are_told_with_three_causes() {
         assert_eq!((outcome, complaints.as_str()), (Outcome::Good, ""), "{text}");
         assert!(text.contains("the issuer took the session back") && text.contains(&session), "{text}");
         assert!(!text.contains("carol") && !text.contains("token="), "{text}");
-        let (outcome, text, _) = typed(words(&slow.code, &["--json", "--others"])).await;
+        let (outcome, text, complaints) = typed(words(&slow.code, &["--json", "--others"])).await;
+        assert_eq!(complaints, "");
         let facts: Value = serde_json::from_str(&text).unwrap();
         assert_eq!((outcome, &facts["cause"], &facts["others"][0]["sessions"]), (Outcome::Good, &"origin-slow".into(), &0.into()));
         let (outcome, text, complaints) = typed(words("nobody", &[])).await;
         assert_eq!((outcome, text.as_str()), (Outcome::Finding, ""));
         assert!(complaints.contains("help: "), "{complaints}");
-        stage.admin(Method::POST, "/drain", r#"{"cancel":true}"#).await;
+
+        // The third plays when the node is drained.
+        let mut moved = Viewer::comes(stage, "Moved/1").await;
+        moved.reports("s").await;
+        assert_eq!(moved.gets(&moved.segment(1)).await, 200);
+        moved.reports("p").await;
+        // While somebody waits, the node does not go.
+        let path = moved.segment(0);
+        stage.origin.desk().add(Rule::new(&path, Action::Delay { ms: SLOW_MS })).unwrap();
+        let client = stage.viewer().await;
+        let waiting = tokio::spawn(async move { client.get(&path, &[("user-agent", "Stays/1")]).await.map(|answer| answer.status) });
+        stage.until_metric("weir_fill_readers", |readers| readers >= 1.0).await;
+        assert_eq!(stage.admin(Method::POST, "/drain", r#"{"by_seconds":100}"#).await.0, 202);
+        let told = story(stage, &moved.session, "node-drained").await;
+        let sentence = told["headline"].as_str().unwrap();
+        assert!(sentence.contains("sent away") && sentence.ends_with("node edge-test was drained (fault: node)."), "{sentence}");
+        assert_eq!(story(stage, &slow.session, "origin-slow").await["fault"], "origin", "a drain afterwards changes nothing");
+        waiting.abort();
     })
     .await;
 }
