@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue, Uri};
 
 use crate::rules::delivery::batch;
 use crate::rules::timeline::event::Event;
+use crate::rules::timeline::spans;
 
 use super::file::{Section, Value, ms};
 use super::finding::Complaint;
@@ -57,10 +58,26 @@ pub struct HttpSink {
     pub url: Uri,
     /// Further fields of each request.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What bodies hold.
+    pub format: Format,
     /// How bodies are made smaller.
     pub compression: Compression,
     /// TLS towards it.
     pub tls: OriginTls,
+}
+
+/// What the bodies of batches hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The lines as they are.
+    #[default]
+    Lines,
+    /// Spans of requests and fetches, as OTLP traces in JSON.
+    OtlpTraces,
+}
+
+impl Format {
+    const WORDS: [(&str, Self); 2] = [("lines", Self::Lines), ("otlp-traces", Self::OtlpTraces)];
 }
 
 /// How bodies are made smaller.
@@ -152,6 +169,8 @@ fn sink(name: String, mut section: Section<'_>, base: &Path) -> Option<Sink> {
         Kind::File => file(&mut section, base).map(To::File),
     };
     section.finish();
+    let is_of_spans = matches!(&to, Some(To::Http(http)) if http.format == Format::OtlpTraces);
+    let events = if is_of_spans && events.is_empty() { spans::EVENTS.into() } else { events };
     // What a server takes in one message is one MiB unless it says otherwise, fields included.
     let default = if matches!(to, Some(To::Nats(_))) { largest / 2 } else { largest };
     Some(Sink {
@@ -177,6 +196,7 @@ fn events(value: &Value<'_>) -> BTreeSet<&'static str> {
 fn http(section: &mut Section<'_>, base: &Path) -> Option<HttpSink> {
     let url = section.required("url", "\"https://qoe.example/v1/batches\"");
     let headers = section.table("headers").map(|table| headers(table, base)).unwrap_or_default();
+    let format = section.value("format").and_then(|value| value.choice(&Format::WORDS)).unwrap_or_default();
     let compression = section.value("compression").and_then(|value| value.choice(&Compression::WORDS));
     let tls = section.table("tls");
     let tls_place = tls.as_ref().map(|tls| tls.place.clone());
@@ -186,7 +206,7 @@ fn http(section: &mut Section<'_>, base: &Path) -> Option<HttpSink> {
         let complaint = Complaint::new("`tls` is set, but batches are sent in cleartext");
         place.refuse(complaint.remedy("write `url = \"https://…\"`, or remove `tls`"));
     }
-    Some(HttpSink { url, headers, compression: compression.unwrap_or(Compression::Gzip), tls })
+    Some(HttpSink { url, headers, format, compression: compression.unwrap_or(Compression::Gzip), tls })
 }
 
 /// Fields and their values, which may be kept elsewhere.

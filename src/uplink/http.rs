@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request};
 
-use crate::config::sinks::HttpSink;
+use crate::config::sinks::{Format, HttpSink};
 use crate::outbound::dial::{Dial, DialError};
 use crate::outbound::endpoint::{Endpoint, Proofs};
 use crate::outbound::exchange::{Bounds, ExchangeError, exchange};
@@ -13,6 +13,7 @@ use crate::outbound::link::Driver;
 use crate::outbound::tls::TlsSetupError;
 use crate::rules::delivery::verdict::{self, Verdict};
 use crate::rules::timeline::event::SCHEMA;
+use crate::rules::timeline::spans;
 
 use super::With;
 use super::parcel::Parcel;
@@ -53,7 +54,11 @@ impl Http {
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("weir/", env!("CARGO_PKG_VERSION"))));
         headers.extend(self.config.headers.iter().cloned());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+        let kind = match self.config.format {
+            Format::Lines => "application/x-ndjson",
+            Format::OtlpTraces => "application/json",
+        };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         if let Some(coding) = self.config.compression.coding() {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
@@ -65,7 +70,17 @@ impl Http {
     }
 
     async fn send(&self, parcel: &Parcel, with: &With) -> Outcome {
-        let body = parcel.packed(self.config.compression, &with.tasks).await;
+        let body = match self.config.format {
+            Format::Lines => parcel.packed(self.config.compression, &with.tasks).await,
+            Format::OtlpTraces => {
+                let made = |lines: &[u8]| spans::export(lines, env!("CARGO_PKG_VERSION"));
+                match parcel.made(made, self.config.compression, &with.tasks).await {
+                    Some(body) => body,
+                    // There is nothing to say of them.
+                    None => return Outcome { attempt: Attempt::Taken, verdict: Verdict::Taken, detail: String::new() },
+                }
+            }
+        };
         let request = self.request(parcel, body, with.stories.name());
         let driver = Driver { clock: &with.clock, tasks: &with.tasks };
         let bounds = Bounds { deadline: with.clock.now() + self.timeout, answer: ANSWER };

@@ -104,6 +104,21 @@ impl Parcel {
     }
 }
 
+impl Parcel {
+    /// What is made of its lines, made smaller, beside the runtime; `None`: nothing is.
+    pub async fn made(
+        &self,
+        make: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static,
+        compression: Compression,
+        tasks: &Tasks,
+    ) -> Option<Bytes> {
+        let lines = self.lines.clone();
+        let making = move || make(&lines).map(|made| pack(compression, &made));
+        let made = tasks.spawn_blocking("sink", making).await.ok()??;
+        Some(made.expect("memory takes what is written to it"))
+    }
+}
+
 /// The same lines give the same octets.
 fn pack(compression: Compression, lines: &[u8]) -> io::Result<Bytes> {
     Ok(match compression {

@@ -347,3 +347,33 @@ mod jetstream {
         assert_eq!(flat(&kept), told, "{kept:?}");
     }
 }
+
+#[tokio::test]
+async fn a_collector_gets_spans_and_whoever_joined_links_to_the_fetch() {
+    let (told, mut taken) = watch::channel(Vec::new());
+    let script = Script::start_with(move |seen: Seen| {
+        assert_eq!(seen.field("content-type"), "application/json");
+        told.send_modify(|all: &mut Vec<Value>| all.push(serde_json::from_slice(&seen.body).unwrap()));
+        Box::pin(async { reply(200, &[], "{}") })
+    })
+    .await;
+    let sink = format!(
+        "[qoe.sinks.traces]\ntype = \"http\"\nurl = \"http://{}/v1/traces\"\nevery = \"0s\"\nformat = \"otlp-traces\"\n\
+         compression = \"none\"\n",
+        script.addr
+    );
+    let teller = Teller::new(&sink);
+    let request = |id: &str, cache: &str| {
+        let line = serde_json::json!({ "schema": 1, "key": "1-1", "node": "edge", "at": 1_000, "event": "request",
+            "kind": "part", "path": "/p", "protocol": "h2", "status": 200, "cache": cache, "bytes": 1, "first_byte_ms": 1,
+            "took_ms": 2, "complete": true, "id": id, "origin": { "id": 3, "origin": "main", "status": 200, "wait_ms": 1 } });
+        Record { session: None, at: 1_000, class: Class::Lasting, line: Bytes::from(line.to_string()) }
+    };
+    teller.log.append(vec![request("a", "miss"), request("b", "joined")]).await.unwrap();
+    let taken = tokio::time::timeout(PATIENCE, taken.wait_for(|all| !all.is_empty())).await;
+    let all = taken.expect("spans come").unwrap()[0].clone();
+    let spans = all["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap().clone();
+    assert_eq!(spans.len(), 3, "{all:#}");
+    assert_eq!(spans[2]["links"][0]["spanId"], spans[1]["spanId"], "{all:#}");
+    teller.until("traces", |figures| figures.progress.delivered == 2).await;
+}

@@ -2,4 +2,5 @@
 
 pub mod event;
 pub mod figures;
+pub mod spans;
 pub mod story;

@@ -772,6 +772,14 @@ fn a_record_of_an_open_player_is_read_whole() {
     assert_eq!((read.sid.as_deref(), read.custom.len()), (Some("9f2c"), 1));
 }
 
+#[test]
+fn a_parameter_that_is_no_key_voids_all_and_an_odd_custom_key_does_not() {
+    for text in ["br=(5000;0),su", "br=(5000;V),su", "nor=(\"a\";R=\"0-1\"),su"] {
+        assert!(Members::default().read(text.as_bytes()).is_err(), "{text}");
+    }
+    assert!(Members::default().read(b"br=(5000;v),Com.Example-A=b,0-a=1").is_ok());
+}
+
 proptest! {
     #[test]
     fn nothing_that_is_sent_brings_reading_down(text in "[ -~\\n\\PC]{0,200}") {
