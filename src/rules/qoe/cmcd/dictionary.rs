@@ -277,12 +277,7 @@ impl<'t> Reader<'t> {
     fn parameters(&mut self, mut take: impl FnMut(&'t str, Bare<'t>) -> Option<()>) -> Option<()> {
         while self.eat(b';') {
             self.skip(b" ");
-            // Parameters are the standard's own: no capitals, and a letter or a star first (RFC 9651 §3.1.2).
-            let is_key = |name: &&str| {
-                name.starts_with(|first: char| first.is_ascii_lowercase() || first == '*')
-                    && !name.contains(|letter: char| letter.is_ascii_uppercase())
-            };
-            let name = self.key().filter(is_key)?;
+            let name = self.key()?;
             let value = if self.eat(b'=') { self.bare()? } else { Bare::Boolean(true) };
             take(name, value)?;
         }
