@@ -16,7 +16,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use weir::clock::Clock;
 use weir::config::Config;
-use weir::journal::log::{Class, Log, Record};
+use weir::disk::{Choice, Engine};
+use weir::journal::log::{Bounds, Class, Log, Record};
 use weir::rules::session::PrintKey;
 use weir::stories::{Names, Stories};
 use weir::tasks::Tasks;
@@ -236,6 +237,47 @@ async fn who_begins_anew_sends_the_batch_that_was_under_way_again_as_it_was() {
     let seen = receiver.script.seen();
     assert_eq!((seen[1].field("idempotency-key"), &seen[1].body), (seen[2].field("idempotency-key"), &seen[2].body));
     assert!(receiver.plan.lock().is_empty());
+}
+
+/// The log of a folder, and what writes it.
+fn on_disk(folder: &Path) -> (Log, tokio::task::JoinHandle<()>) {
+    let (clock, tasks) = (Clock::system(), Tasks::current());
+    fs::create_dir_all(folder).unwrap();
+    let engine = Engine::start(Choice::Threads, folder, clock.clone()).unwrap();
+    let (keep, sync) = (Duration::from_secs(86_400), Duration::from_millis(50));
+    let log = Log::open(folder, (engine, clock, tasks.clone()), Bounds { size: 64 << 20, keep, sync }).unwrap();
+    let work = tasks.spawn("log", log.clone().work());
+    (log, work)
+}
+
+#[tokio::test]
+async fn a_log_on_disk_is_told_as_it_reaches_the_disk_and_nothing_of_it_counts_as_gone() {
+    let mut receiver = Receiver::start(&[]).await;
+    let sink = receiver.sink("");
+    let mut teller = Teller::new("");
+    let folder = teller.folder.path().join("log");
+    let (log, work) = on_disk(&folder);
+    teller.log = log;
+    teller.uplink = start(teller.folder.path(), &teller.log, 1);
+    teller.follow(&sink);
+    let mut told = Vec::new();
+    // Each is appended while those before it wait for the disk, and are not to be read yet.
+    for _ in 0..100 {
+        told.extend(teller.tell(7).await);
+    }
+    assert_eq!(flat(&receiver.takes(700).await), told);
+    teller.until("main", |figures| figures.behind.records == 0).await;
+    teller.uplink.flush(weir::clock::Tick::default()).await;
+    work.abort();
+    _ = work.await;
+    let (log, _work) = on_disk(&folder);
+    teller.log = log;
+    teller.uplink = start(teller.folder.path(), &teller.log, 2);
+    teller.follow(&sink);
+    told.extend(teller.tell(3).await);
+    assert_eq!(flat(&receiver.takes(703).await), told);
+    teller.until("main", |figures| figures.progress.delivered == 703).await;
+    assert_eq!((teller.sink("main").progress.missed, teller.sink("main").progress.unaccounted()), (0, 0));
 }
 
 #[tokio::test]
