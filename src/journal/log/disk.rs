@@ -103,6 +103,8 @@ pub(super) struct State {
     pub segments: VecDeque<Segment>,
     /// Whether the last file is written to.
     pub is_open: bool,
+    /// Whether the last file could not be synced: a system may forget that it failed, so nothing more is written to it.
+    pub is_spoiled: bool,
     /// The version of the next file.
     pub version: u64,
     /// The number behind the last record that was written.
@@ -160,6 +162,7 @@ impl Disk {
         let state = State {
             segments,
             is_open: false,
+            is_spoiled: false,
             version,
             written: next,
             synced: next,

@@ -249,6 +249,22 @@ async fn on_a_full_disk_it_is_said_and_what_was_appended_is_kept_once_there_is_r
 }
 
 #[tokio::test]
+async fn after_a_sync_that_failed_the_log_goes_on_in_another_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), BOUNDS);
+    process.log.append(records([0])).await.unwrap();
+    assert_eq!(files(folder.path()).len(), 1);
+    *process.disk.fault.lock() = Some(Fault::Fails(io::ErrorKind::Other));
+    assert_eq!(process.log.flush().await, Err(NotKept::Disk));
+    process.disk.heal();
+    process.log.append(records([1])).await.unwrap();
+    assert_eq!(files(folder.path()).len(), 2);
+    process.log.append(records([2])).await.unwrap();
+    assert_eq!(files(folder.path()).len(), 2, "once is enough");
+    assert_eq!(all(&process.log).await.iter().map(value).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[tokio::test]
 async fn a_disk_that_does_not_answer_keeps_nobody_waiting_and_takes_no_more_memory_than_it_may() {
     let folder = tempfile::tempdir().unwrap();
     let process = start(folder.path(), SMALL);

@@ -186,6 +186,9 @@ impl Writer {
                 disk.full_bell.notify_one();
                 return Err(Unwritten::NoRoom);
             }
+            if std::mem::take(&mut disk.state.lock().is_spoiled) {
+                self.open = None;
+            }
             let full = disk.file();
             let mut current = match self.open.take_if(|open| open.length < full) {
                 Some(current) => current,
@@ -285,6 +288,7 @@ async fn sync_now(disk: &Disk) -> Result<(), DiskError> {
             let later = std::mem::take(&mut state.unsynced);
             state.unsynced = files[index..].to_vec();
             state.unsynced.extend(later);
+            state.is_spoiled = true;
             return Err(error);
         }
     }
