@@ -169,7 +169,7 @@ async fn three_complaints_of_one_evening_are_told_with_three_causes() {
 
         let told = story(stage, &session, "revoked").await;
         let sentence = told["headline"].as_str().unwrap();
-        assert!(sentence.ends_with("the issuer took the session back (revoked) (fault: issuer)."), "{sentence}");
+        assert!(sentence.contains("shut out") && sentence.ends_with("the issuer took the session back (revoked) (fault: issuer)."), "{sentence}");
 
         // What a support engineer types.
         let words = |name: &str, more: &[&str]| {

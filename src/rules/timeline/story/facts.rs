@@ -87,6 +87,8 @@ pub(super) struct Facts<'a> {
     /// Bodies that did not reach the viewer whole.
     pub(super) cut: Vec<u64>,
     pub(super) served: Vec<(u64, &'a Served)>,
+    /// When a token first opened what was asked for.
+    pub(super) let_in: Option<u64>,
     /// When something was answered as it should be; and whether more than one thing was.
     pub(super) good: Vec<(u64, u32)>,
     /// When each node was asked for something.
@@ -116,10 +118,12 @@ impl<'a> Facts<'a> {
             let (at, node) = (moment.at, &*moment.told.node);
             match &moment.told.entry.event {
                 Event::Verdict(verdict) => {
-                    if let Some(word) = verdict.reason.as_deref() {
-                        let cause = Cause::of_refusal(word).unwrap_or(Cause::TokenRefused);
-                        facts.refusals.push(Refused { at, cause, word, node });
-                    }
+                    let Some(word) = verdict.reason.as_deref() else {
+                        facts.let_in.get_or_insert(at);
+                        continue;
+                    };
+                    let cause = Cause::of_refusal(word).unwrap_or(Cause::TokenRefused);
+                    facts.refusals.push(Refused { at, cause, word, node });
                 }
                 Event::Ended(ended) => {
                     if let Some(cause) = Cause::of_refusal(&ended.reason) {

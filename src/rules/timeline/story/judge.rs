@@ -88,7 +88,7 @@ fn shut_out(facts: &Facts<'_>, life: &Window) -> Option<Hurt> {
         return None;
     }
     let first = facts.refusals.iter().filter(at_the_door).find(|refusal| !facts.is_good_after(refusal.at))?;
-    let was_in = facts.good.iter().any(|(good, _)| *good <= first.at);
+    let was_in = facts.let_in.is_some_and(|at| at <= first.at) || facts.good.iter().any(|(good, _)| *good <= first.at);
     let what = match was_in {
         true => {
             format!("The viewer was shut out at {} after {}", time(first.at), span(first.at.saturating_sub(life.from)))
