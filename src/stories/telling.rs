@@ -155,6 +155,7 @@ impl Stories {
         self.settle().await;
         let gone = self.log.erase(session).await?;
         self.index.lock().erase(session);
+        self.live.lock().forget(session);
         Ok(gone)
     }
 
