@@ -78,6 +78,7 @@ impl Config {
             ("peers", peers::differ(self.peers.as_ref(), new.peers.as_ref())),
             ("nats", self.nats != new.nats),
             ("journal", self.journal != new.journal),
+            ("qoe.enabled", self.qoe.enabled != new.qoe.enabled),
             ("cache.disk", self.cache.disk != new.cache.disk),
             ("http3.enabled", self.http3.enabled != new.http3.enabled),
             ("http3.gso", self.http3.gso != new.http3.gso),
