@@ -13,7 +13,6 @@ use crate::outbound::link::Driver;
 use crate::outbound::tls::TlsSetupError;
 use crate::rules::delivery::verdict::{self, Verdict};
 use crate::rules::timeline::event::SCHEMA;
-use crate::rules::timeline::spans;
 
 use super::With;
 use super::parcel::Parcel;
@@ -70,16 +69,9 @@ impl Http {
     }
 
     async fn send(&self, parcel: &Parcel, with: &With) -> Outcome {
-        let body = match self.config.format {
-            Format::Lines => parcel.packed(self.config.compression, &with.tasks).await,
-            Format::OtlpTraces => {
-                let made = |lines: &[u8]| spans::export(lines, env!("CARGO_PKG_VERSION"));
-                match parcel.made(made, self.config.compression, &with.tasks).await {
-                    Some(body) => body,
-                    // There is nothing to say of them.
-                    None => return Outcome { attempt: Attempt::Taken, verdict: Verdict::Taken, detail: String::new() },
-                }
-            }
+        let Some(body) = parcel.body(self.config.format, self.config.compression, &with.tasks).await else {
+            // There is nothing to say of them.
+            return Outcome { attempt: Attempt::Taken, verdict: Verdict::Taken, detail: String::new() };
         };
         let request = self.request(parcel, body, with.stories.name());
         let driver = Driver { clock: &with.clock, tasks: &with.tasks };

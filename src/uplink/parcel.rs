@@ -9,10 +9,11 @@ use flate2::write::GzEncoder;
 use parking_lot::Mutex;
 use serde::Deserialize;
 
-use crate::config::sinks::Compression;
+use crate::config::sinks::{Compression, Format};
 use crate::journal::log::Numbered;
 use crate::rules::delivery::batch::{self, Extent};
 use crate::rules::delivery::progress::UnderWay;
+use crate::rules::timeline::spans;
 use crate::tasks::Tasks;
 
 /// Of gzip: half of what its best level saves is worth a tenth of the time.
@@ -32,6 +33,9 @@ pub(super) struct Stretch {
     pub lines: Bytes,
 }
 
+/// What bodies hold, and how they are made smaller.
+type How = (Format, Compression);
+
 /// A batch under its key.
 pub(super) struct Parcel {
     /// What a receiver knows it by.
@@ -40,7 +44,7 @@ pub(super) struct Parcel {
     pub extent: Extent,
     /// Its lines.
     pub lines: Bytes,
-    packed: Mutex<Option<(Compression, Bytes)>>,
+    made: Mutex<Option<(How, Option<Bytes>)>>,
 }
 
 #[derive(Deserialize)]
@@ -85,37 +89,27 @@ impl Stretch {
 
 impl Parcel {
     pub fn new(Stretch { extent, lines, .. }: Stretch, key: String) -> Self {
-        Self { key, extent, lines, packed: Mutex::default() }
+        Self { key, extent, lines, made: Mutex::default() }
     }
 
-    /// Its lines, made smaller once for all attempts, beside the runtime: it takes milliseconds.
-    pub async fn packed(&self, compression: Compression, tasks: &Tasks) -> Bytes {
-        if compression == Compression::None {
-            return self.lines.clone();
+    /// What is sent of its lines, made once for all attempts, beside the runtime: it takes milliseconds. `None`: nothing is.
+    pub async fn body(&self, format: Format, compression: Compression, tasks: &Tasks) -> Option<Bytes> {
+        if (format, compression) == (Format::Lines, Compression::None) {
+            return Some(self.lines.clone());
         }
-        if let Some((_, packed)) = self.packed.lock().as_ref().filter(|(with, _)| *with == compression) {
-            return packed.clone();
+        let how = (format, compression);
+        if let Some((_, made)) = self.made.lock().as_ref().filter(|(with, _)| *with == how) {
+            return made.clone();
         }
         let lines = self.lines.clone();
-        let packing = tasks.spawn_blocking("sink", move || pack(compression, &lines));
-        let packed = packing.await.ok().and_then(Result::ok).expect("memory takes what is written to it");
-        *self.packed.lock() = Some((compression, packed.clone()));
-        packed
-    }
-}
-
-impl Parcel {
-    /// What is made of its lines, made smaller, beside the runtime; `None`: nothing is.
-    pub async fn made(
-        &self,
-        make: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + 'static,
-        compression: Compression,
-        tasks: &Tasks,
-    ) -> Option<Bytes> {
-        let lines = self.lines.clone();
-        let making = move || make(&lines).map(|made| pack(compression, &made));
-        let made = tasks.spawn_blocking("sink", making).await.ok()??;
-        Some(made.expect("memory takes what is written to it"))
+        let making = move || match format {
+            Format::Lines => Some(pack(compression, &lines)),
+            Format::OtlpTraces => Some(pack(compression, &spans::export(&lines, env!("CARGO_PKG_VERSION"))?)),
+        };
+        let made = tasks.spawn_blocking("sink", making).await.expect("what is made of lines brings nothing down");
+        let made = made.map(|packed| packed.expect("memory takes what is written to it"));
+        *self.made.lock() = Some((how, made.clone()));
+        made
     }
 }
 
@@ -165,18 +159,19 @@ mod tests {
         let stretch = || Stretch::cut(&records, 1 << 20, &BTreeSet::new()).unwrap();
         let (parcel, again) = (Parcel::new(stretch(), "k".to_owned()), Parcel::new(stretch(), "k".to_owned()));
         let tasks = Tasks::current();
+        let body = async |parcel: &Parcel, compression| parcel.body(Format::Lines, compression, &tasks).await.unwrap();
         for compression in [Compression::Gzip, Compression::Zstd] {
-            let packed = parcel.packed(compression, &tasks).await;
-            assert_eq!(packed.as_ptr(), parcel.packed(compression, &tasks).await.as_ptr());
-            assert_eq!(packed, again.packed(compression, &tasks).await);
+            let packed = body(&parcel, compression).await;
+            assert_eq!(packed.as_ptr(), body(&parcel, compression).await.as_ptr());
+            assert_eq!(packed, body(&again, compression).await);
             assert!(packed.len() * 5 < parcel.lines.len());
         }
         let mut lines = Vec::new();
-        let gzip = parcel.packed(Compression::Gzip, &tasks).await;
+        let gzip = body(&parcel, Compression::Gzip).await;
         flate2::read::GzDecoder::new(&gzip[..]).read_to_end(&mut lines).unwrap();
         assert_eq!(lines, parcel.lines);
-        let zstd = parcel.packed(Compression::Zstd, &tasks).await;
+        let zstd = body(&parcel, Compression::Zstd).await;
         assert_eq!(zstd::bulk::decompress(&zstd, 1 << 20).unwrap(), parcel.lines);
-        assert_eq!(parcel.packed(Compression::None, &tasks).await, parcel.lines);
+        assert_eq!(body(&parcel, Compression::None).await, parcel.lines);
     }
 }

@@ -151,11 +151,11 @@ impl Teller {
         self.uplink.figures().into_iter().find(|figures| figures.sink == name).unwrap()
     }
 
-    /// How a sink is rings no bell: it is looked at now and then.
+    /// How a sink is rings no bell: it is looked at whenever something has happened.
     async fn until(&self, name: &str, is_so: impl Fn(&Figures) -> bool) {
         let look = async {
             while !is_so(&self.sink(name)) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::task::yield_now().await;
             }
         };
         assert!(tokio::time::timeout(PATIENCE, look).await.is_ok(), "{:?}", self.sink(name));
