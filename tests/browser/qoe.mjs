@@ -76,6 +76,7 @@ async function watch({ site, flags }, [script, play], mode, tells) {
     await page.goto(`${site}/.weir/live`, { timeout: 30_000 });
     await page.setContent('<video id="video" muted playsinline></video>');
     await page.addScriptTag({ path: resolve(script) });
+    await page.evaluate(observe);
     await page.evaluate(play, { url: `${site}/live/master.m3u8`, collector: `${site}/.weir/cmcd`, mode });
     const played = seconds => page.waitForFunction(at => window.own.playedTo() >= at, seconds, { timeout: 120_000 });
     await played(PLAYED);
@@ -135,24 +136,30 @@ function judge([mode, tells], own, views, refused) {
   return { told, wrong, late };
 }
 
-function playWithHls({ url, collector, mode }) {
+// What the player's own page sees, put into it before either player: when it starts counting is each player's word.
+function observe() {
   const video = document.getElementById('video');
+  let started = null;
   const own = window.own = {
     stalls: [], startup: null, rates: new Set(),
+    begins: () => { started ??= performance.now(); },
     playedTo: () => [...Array(video.played.length).keys()].reduce((sum, at) => sum + video.played.end(at) - video.played.start(at), 0),
     figures: () => ({ startup: own.startup, stalls: own.stalls.length, rates: [...own.rates],
       stalled: own.stalls.reduce((sum, stall) => sum + stall.to - stall.from, 0) }),
-    leave: () => own.hls.destroy(),
   };
-  // A player has started when it was told to play (CTA-5004-B: `sta=s`).
-  let started = null;
-  video.addEventListener('play', () => { started ??= performance.now(); });
   video.addEventListener('playing', () => {
     own.startup ??= performance.now() - started;
     const last = own.stalls.at(-1);
     if (last && !last.to) last.to = performance.now();
   });
   video.addEventListener('waiting', () => { if (own.startup !== null && !video.seeking) own.stalls.push({ from: performance.now() }); });
+}
+
+function playWithHls({ url, collector, mode }) {
+  const video = document.getElementById('video');
+  // It has started when it was told to play (CTA-5004-B: `sta=s`).
+  video.addEventListener('play', own.begins);
+  own.leave = () => own.hls.destroy();
   const targets = [{ url: collector, events: ['ps', 'e', 't', 'bc'], interval: 5 }];
   const cmcd = { version: mode === 'events' ? 2 : 1, useHeaders: mode === 'fields', ...(mode === 'events' ? { eventTargets: targets } : {}) };
   // One rendition: its rate is known to the last bit.
@@ -167,21 +174,7 @@ function playWithHls({ url, collector, mode }) {
 async function playWithShaka({ url, collector, mode }) {
   shaka.polyfill.installAll();
   const video = document.getElementById('video');
-  const own = window.own = {
-    stalls: [], startup: null, rates: new Set(),
-    playedTo: () => [...Array(video.played.length).keys()].reduce((sum, at) => sum + video.played.end(at) - video.played.start(at), 0),
-    figures: () => ({ startup: own.startup, stalls: own.stalls.length, rates: [...own.rates],
-      stalled: own.stalls.reduce((sum, stall) => sum + stall.to - stall.from, 0) }),
-    leave: () => own.player.destroy(),
-  };
-  // It counts from where it was told what to load.
-  let started = null;
-  video.addEventListener('playing', () => {
-    own.startup ??= performance.now() - started;
-    const last = own.stalls.at(-1);
-    if (last && !last.to) last.to = performance.now();
-  });
-  video.addEventListener('waiting', () => { if (own.startup !== null && !video.seeking) own.stalls.push({ from: performance.now() }); });
+  own.leave = () => own.player.destroy();
   const player = own.player = new shaka.Player();
   await player.attach(video);
   const targets = [{ enabled: true, url: collector, events: ['ps', 'e', 't', 'bc'], timeInterval: 5, interval: 5 }];
@@ -192,7 +185,8 @@ async function playWithShaka({ url, collector, mode }) {
   const note = () => { const now = player.getVariantTracks().find(track => track.active); if (now) own.rates.add(Math.round(now.bandwidth / 1000)); };
   player.addEventListener('adaptation', note);
   player.addEventListener('variantchanged', note);
-  started = performance.now();
+  // It counts from where it was told what to load.
+  own.begins();
   await player.load(url);
   note();
   video.play();
