@@ -1,14 +1,11 @@
 //! Requests that no one shares: passed to the origin with their body, and its answer passed back as it comes.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, Method};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 
 use crate::origin::{Ask, Course, Whose, told};
 use crate::rules::caching::invalidate::invalidated;
@@ -21,7 +18,8 @@ use super::body::Content;
 use super::edge::Edge;
 use super::policies::Policies;
 use super::route::Resource;
-use super::{Head, Refusal, Upload, UploadError, posted, upstream};
+use super::upward::Upward;
+use super::{Head, Refusal, Upload, posted, upstream};
 
 /// Passes a request without a body.
 ///
@@ -54,10 +52,7 @@ pub async fn pass_with_body(
     }
     let why = if matches!(head.method, Method::GET | Method::HEAD) { Forward::Bypass } else { Forward::Method };
     let exceeded = Arc::new(AtomicBool::new(false));
-    let body = match upload {
-        Upload::Empty => None,
-        upload => Some(Limited { upload, left: limit, exceeded: exceeded.clone() }),
-    };
+    let body = Upward::of(upload, limit, exceeded.clone()).await.map_err(|_| upstream::BROKEN_UPLOAD)?;
     let passing = Passing { body, ..Passing::of(head, policies, why) };
     let outcome = Box::pin(send(edge, policies, (head, resource), passing)).await;
     // Whatever the origin made of it: a body of unannounced length has turned out to be too large.
@@ -74,7 +69,7 @@ pub struct Passing {
     pub headers: HeaderMap,
     /// The deadline for the head of the answer, where it is longer than the origin's own.
     pub first_byte: Option<Duration>,
-    body: Option<Limited>,
+    body: Option<Upward>,
 }
 
 impl Passing {
@@ -145,47 +140,4 @@ pub async fn send(
         urgency: None,
         access: Access::OfRoute,
     })
-}
-
-/// A request body that ends in an error beyond the route's limit.
-struct Limited {
-    upload: Upload,
-    left: u64,
-    exceeded: Arc<AtomicBool>,
-}
-
-/// Why a request body could not be passed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum LimitedError {
-    #[error("the request body is larger than the route forwards")]
-    TooLarge,
-    #[error(transparent)]
-    Upload(#[from] UploadError),
-}
-
-impl http_body::Body for Limited {
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.upload).poll_frame(cx)).map(|frame| {
-            let frame = frame.map_err(LimitedError::from)?;
-            let octets = frame.data_ref().map_or(0, |data| data.len() as u64);
-            this.left = this.left.checked_sub(octets).ok_or_else(|| {
-                this.exceeded.store(true, Ordering::Relaxed);
-                LimitedError::TooLarge
-            })?;
-            Ok(frame)
-        });
-        Poll::Ready(frame.map(|frame| frame.map_err(|error: LimitedError| error.into())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.upload.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.upload.size_hint()
-    }
 }

@@ -36,6 +36,7 @@ mod route;
 mod tell;
 pub mod upload;
 mod upstream;
+mod upward;
 pub mod warm;
 mod witness;
 

@@ -92,6 +92,9 @@ pub fn refused_by_cache(refused: Refused) -> Refusal {
     }
 }
 
+/// A request whose body never came whole.
+pub const BROKEN_UPLOAD: Refusal = Refusal::BadRequest("the request body broke off or is not as announced");
+
 /// What a failed fetch means to a viewer.
 pub fn of_fetch(error: &FetchError) -> Refusal {
     match error {
@@ -105,6 +108,6 @@ pub fn of_fetch(error: &FetchError) -> Refusal {
         FetchError::Redirected { .. } => Refusal::OriginRedirect,
         FetchError::QueueFull { .. } => Refusal::OriginBusy,
         FetchError::Resting { .. } => Refusal::OriginUnreachable,
-        FetchError::Upload { .. } => Refusal::BadRequest("the request body broke off or is too large"),
+        FetchError::Upload { .. } => BROKEN_UPLOAD,
     }
 }
