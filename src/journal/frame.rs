@@ -14,28 +14,8 @@ pub(super) const PREAMBLE: usize = 20;
 
 const MAGIC: &[u8; 8] = b"WeirJrn1";
 
-/// The reflected polynomial of Castagnoli.
-const POLYNOMIAL: u32 = 0x82f6_3b78;
-
-const TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut octet = 0;
-    while octet < 256 {
-        let mut crc = octet as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ POLYNOMIAL } else { crc >> 1 };
-            bit += 1;
-        }
-        table[octet] = crc;
-        octet += 1;
-    }
-    table
-};
-
 fn crc32c(parts: &[&[u8]]) -> u32 {
-    let step = |crc: u32, octet: &u8| (crc >> 8) ^ TABLE[((crc ^ u32::from(*octet)) & 0xff) as usize];
-    !parts.iter().copied().flatten().fold(!0, step)
+    parts.iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part))
 }
 
 /// The beginning of a file.

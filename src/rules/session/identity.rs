@@ -34,7 +34,9 @@ impl SessionId {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        let mut wide = [0; 16];
+        wide[4..].copy_from_slice(&self.0);
+        write!(f, "{:024x}", u128::from_be_bytes(wide))
     }
 }
 
