@@ -40,6 +40,7 @@ http = ["127.0.0.1:0"]
 admin = "ADMIN"
 [limits]
 beacons_per_session = "100000/s"
+records_per_session = "100000/s"
 [qoe]
 custom_keys = ["com.example-number"]
 [qoe.sinks.archive]
