@@ -19,9 +19,11 @@ use crate::certificates::{Authority, Kind};
 /// Ways of HTTP that every story is told over.
 pub const WAYS: [Way; 4] = [Way::H1, Way::H1Tls, Way::H2, Way::H3];
 /// A story that is not over by then will never be.
-const LAST_DEADLINE: Duration = Duration::from_secs(120);
+const LAST_DEADLINE: Duration = Duration::from_secs(300);
 /// What a node comes to, it comes to by then.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at what rings no bell: who looks without a pause takes a processor from what is to come to pass.
+pub const PAUSE: Duration = Duration::from_millis(3);
 
 /// What is particular about a story's node: pieces of its `edge.toml`.
 #[derive(Default)]
@@ -131,13 +133,18 @@ impl Stage {
 
     /// A new viewer by another way.
     pub async fn viewer_by(&self, way: Way) -> Client {
-        Client::connect_to(self.server(way), way, &self.network).await.unwrap()
+        self.patient(Client::connect_to(self.server(way), way, &self.network).await)
     }
 
     /// A new viewer who takes in as little as possible before reading.
     pub async fn narrow_viewer(&self) -> Client {
         let network = Network::with(&self.trust(), Receive::NARROW);
-        Client::connect_to(self.server(self.way), self.way, &network).await.unwrap()
+        self.patient(Client::connect_to(self.server(self.way), self.way, &network).await)
+    }
+
+    /// A viewer who waits for as long as the story lasts.
+    fn patient(&self, client: Result<Client, ClientError>) -> Client {
+        client.unwrap().with_deadline(LAST_DEADLINE)
     }
 
     /// Trust in the stage's authority.
@@ -179,9 +186,13 @@ impl Stage {
     }
 
     /// Completes when the node's status is as wanted. The node rings no bell for that, so its admin API is asked
-    /// again and again, a whole round trip each time.
+    /// again and again.
     pub async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) {
-        let look = async { while !wanted(&self.status().await) {} };
+        let look = async {
+            while !wanted(&self.status().await) {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
         if tokio::time::timeout(PATIENCE, look).await.is_err() {
             panic!("never came to pass over {}: {what}\n{:#}", self.way.name(), self.status().await);
         }
@@ -189,7 +200,11 @@ impl Stage {
 
     /// Completes when a metric's value is as wanted, as [`Stage::until`].
     pub async fn until_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
-        let look = async { while !self.metric(name, &[]).await.is_some_and(&wanted) {} };
+        let look = async {
+            while !self.metric(name, &[]).await.is_some_and(&wanted) {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
         if tokio::time::timeout(PATIENCE, look).await.is_err() {
             let value = self.metric(name, &[]).await;
             panic!("{name} never came to be as wanted over {}: it is {value:?}", self.way.name());
