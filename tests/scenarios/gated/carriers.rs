@@ -150,7 +150,7 @@ async fn a_reload_is_never_held_beyond_what_was_paid_for() {
     let stream = Stream::start().await;
     tell(WAYS[1], gated(&stream.origin, ""), async |stage: &Stage| {
         let paid =
-            json!({ "iss": "https://issuer.test", "exp": now() + 300, "session_end": now() + 2, "path": "/live" });
+            json!({ "iss": "https://issuer.test", "exp": now() + 300, "session_end": now() + 8, "path": "/live" });
         let main = body(stage.get(&format!("{MAIN}?token={}", mint(&paid))).await).await;
         let hi = named(&main, "hi.m3u8");
         assert_eq!(stage.get(&hi).await.status, 200);
