@@ -28,7 +28,10 @@ from kit.processes import until  # noqa: E402
 
 PLAYERS = 4
 BATCH = 20
-UP_WITHIN = 5.0
+# An unoptimized build on a busy machine takes its time.
+UP_WITHIN = 5.0 if weir.BINARIES.name == "release" else 60.0
+LEAST = 100  # reports that are acknowledged before a kill
+AT_MOST = 120.0  # seconds until they are
 PREAMBLE = 20
 
 TOML = """
@@ -157,7 +160,10 @@ def main():
             starts.append(time.monotonic() - began)
             began = time.monotonic()
             players = Players(node, wanted.rate, numbers, counts)
-            time.sleep(chance.uniform(0.2, 1.5))
+            # By what was acknowledged, not by time alone: on a busy machine a moment may hold no answer at all.
+            least = counts[204] + LEAST + chance.randrange(1, 10) * BATCH
+            until(lambda: counts[204] >= least, "reports are acknowledged", AT_MOST)
+            time.sleep(chance.uniform(0.0, 1.5))
             os.kill(node.process.child.pid, signal.SIGKILL)
             busy += time.monotonic() - began
             node.process.child.wait()
@@ -187,7 +193,7 @@ def main():
     print(f"       engine {wanted.engine}, {journal['state']}; answers {dict(counts)}")
     print(f"       {len(acknowledged)} acknowledged, {len(logged)} in the log, {len(told)} lines told; {rate:.0f} a second")
     print(f"       up after {starts[len(starts) // 2]:.2f} s (median), {starts[-1]:.2f} s (longest)")
-    assert counts[204] > 100 * wanted.kills, "hardly anything was reported"
+    assert counts[204] > LEAST * wanted.kills, "hardly anything was reported"
     assert starts[-1] < UP_WITHIN, "it was not up in time"
     print(f"ok     {wanted.kills} kills, no acknowledged report lost")
 
