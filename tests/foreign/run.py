@@ -22,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import checks  # noqa: E402
 from kit import processes, weir  # noqa: E402
 
-LIMIT_SECONDS = {"short": 420, "long": 3600}
+LIMIT_SECONDS = {"short": 1800, "long": 3600}
 
 
 def main():
