@@ -9,6 +9,9 @@ from . import check
 
 SUITE = weir.ROOT / "node_modules/http-cache-tests"
 
+# The suite's lifetimes are seconds, which a busy machine may lose: a test that comes to something else is judged again.
+TRIES = 3
+
 # What is not met, and why. A test that begins to pass, or to fail, fails the check.
 NOT_MET = {
     "headers-store-Content-Length":
@@ -56,6 +59,11 @@ def the_public_suite_of_caching_tests_finds_what_is_known(bench):
         toml = bench.toml(more=more).replace(bench.origin.url, f"http://127.0.0.1:{port}")
         node = weir.Node(bench.folder, name, toml)
         told = _judged(node)
+        for _ in range(1, TRIES):
+            differing = _differing(told, set(NOT_MET))
+            if differing:
+                print(f"       again: {', '.join(sorted(differing))}", flush=True)
+                told.update(_judged(node, differing))
         said.append(_compared(told, set(NOT_MET)))
         node.end()
     origin.end()
@@ -66,11 +74,17 @@ def _answers(port):
     return run(["curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{port}/"]).returncode == 0
 
 
-def _judged(node):
-    """What each test came to."""
-    ended = run([executable("node"), "--no-warnings", weir.ROOT / "tests/foreign/kit/cache_suite.mjs", node.http()], 300, cwd=weir.ROOT)
+def _judged(node, names=()):
+    """What each test came to, or those with these names."""
+    suite = weir.ROOT / "tests/foreign/kit/cache_suite.mjs"
+    ended = run([executable("node"), "--no-warnings", suite, node.http(), *names], 600, cwd=weir.ROOT)
     assert ended.returncode == 0, ended.stderr.decode()[-500:]
     return json.loads(ended.stdout)
+
+
+def _differing(told, known):
+    """The tests that came to something else than is known of them."""
+    return {name for name, test in told.items() if test["kind"] != "check" and (test["result"] is True) == (name in known)}
 
 
 def _compared(told, known):
