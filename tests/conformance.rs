@@ -76,13 +76,48 @@ fn every_row_is_whole_and_its_number_its_own() {
 }
 
 #[test]
-fn every_named_test_exists() {
+fn every_named_test_is_one() {
     let mut sources: HashMap<String, String> = HashMap::new();
     for row in rows() {
+        let mut named = BTreeSet::new();
         for (file, test) in row.tests() {
+            assert!(named.insert((file, test)), "{}: {file}::{test} stands there twice", row.place());
             let source = sources.entry(file.to_owned()).or_insert_with(|| read(file));
-            let is_there = source.contains(&format!("fn {test}(")) || source.contains(&format!("test(\"{test}\""));
-            assert!(is_there, "{}: there is no test {test} in {file}", row.place());
+            assert!(is_test(source, test), "{}: there is no test {test} in {file}", row.place());
+        }
+    }
+}
+
+/// Whether a function of that name is run as a test: it has one of the two attributes of a test, among others and comments.
+fn is_test(source: &str, name: &str) -> bool {
+    let mut above = Vec::new();
+    for line in source.lines().map(str::trim) {
+        let is_it =
+            line.split("fn ").nth(1).and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with('('));
+        if is_it && above.iter().any(|line: &&str| line.starts_with("#[test]") || line.starts_with("#[tokio::test")) {
+            return true;
+        }
+        if line.is_empty() || line.ends_with('}') {
+            above.clear();
+        }
+        above.push(line);
+    }
+    false
+}
+
+#[test]
+fn a_helper_is_no_test() {
+    let source = "#[test]\nfn one() {\n}\nfn helper() {}\n\n#[tokio::test(start_paused = true)]\n// Why.\nasync fn two() {}\nfn twofold() {}";
+    let found = ["one", "helper", "two", "twofold", "three"].map(|name| is_test(source, name));
+    assert_eq!(found, [true, false, true, false, false]);
+}
+
+#[test]
+fn scripts_that_show_something_are_there() {
+    for row in rows() {
+        for path in row.shown.split('`').skip(1).step_by(2).filter(|quoted| quoted.starts_with("tests/")) {
+            let file = path.split("::").next().unwrap_or(path);
+            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists(), "{}: no {file}", row.place());
         }
     }
 }

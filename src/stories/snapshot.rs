@@ -92,6 +92,3 @@ pub struct Aggregate {
     /// Views that failed after something was played.
     pub playback_failures: u64,
 }
-
-/// Views below which an aggregate says something of single viewers, and is not shown but to the operator.
-pub const ENOUGH_VIEWS: u64 = 20;

@@ -69,6 +69,7 @@ $('key').addEventListener('submit', event => {
   token = $('token').value.trim();
   $('token').value = ''; $('key').hidden = true; $('main').hidden = false;
   listen();
+  search(); // What was asked for without the token was not answered.
 });
 
 function draw(now) {
@@ -96,7 +97,7 @@ function tiles(now) {
   const recent = now.viewers.all.recent;
   const startup = told(recent, 'startup_ms'), rebuffer = told(recent, 'rebuffer_ratio');
   const bits = told(recent, 'bit_rate_kbps'), latency = told(recent, 'latency_ms');
-  const kept = sum(now.traffic.answers, ['hit', 'stale', 'revalidated', 'joined']), all = kept + sum(now.traffic.answers, ['miss', 'pass']);
+  const hits = sum(now.traffic.answers, ['hit', 'stale', 'joined']), all = hits + sum(now.traffic.answers, ['revalidated', 'miss', 'pass']);
   const tile = (name, value, below, mood = '') =>
     element('div', { className: `tile ${mood}` }, element('span', { textContent: name }), element('b', { textContent: value }), element('span', { textContent: below }));
   const judged = (value, good, bad) => value == null ? '' : value <= good ? 'good' : value <= bad ? 'warn' : 'bad';
@@ -106,7 +107,7 @@ function tiles(now) {
     tile('Rebuffering', percent(rebuffer.value), rebuffer.from, judged(rebuffer.value, .005, .02)),
     tile('Bit rate', rate(bits.value), bits.from),
     tile('Behind live', seconds(latency.value?.p50), latency.value ? `p95 ${seconds(latency.value.p95)} · ${latency.from}` : latency.from),
-    tile('From memory', all ? percent(kept / all) : '–', `of ${count(all)} answers`, all ? judged(1 - kept / all, .1, .4) : ''));
+    tile('Hit ratio', all ? percent(hits / all) : '–', `of ${count(all)} answers`, all ? judged(1 - hits / all, .1, .4) : ''));
 }
 const sum = (of, names) => names.reduce((total, name) => total + (of[name] ?? 0), 0);
 const sumOf = of => Object.values(of).reduce((total, value) => total + (typeof value === 'number' ? value : 0), 0);
@@ -147,7 +148,7 @@ function bars(id, values, none, mood = () => '') {
     element('progress', { max: all, value, ariaLabel: name }), element('output', { textContent: count(value) }))));
 }
 function answers(now) {
-  const moods = { hit: 'good', joined: 'good', revalidated: 'good', stale: 'warn', miss: 'warn', refused: 'bad' };
+  const moods = { hit: 'good', joined: 'good', stale: 'warn', revalidated: 'warn', miss: 'warn', refused: 'bad' };
   bars('answers', Object.entries(now.traffic.answers), 'Nothing was asked for yet.', name => moods[name] ?? '');
   bars('causes', Object.entries(now.viewers.causes ?? {}), 'It was not asked for a viewer yet.', () => 'warn');
 }
@@ -171,12 +172,16 @@ function facts(now) {
 }
 
 // Sessions and their stories.
-$('find').addEventListener('submit', event => { event.preventDefault(); find($('query').value.trim(), $('access').value.trim()); });
+$('find').addEventListener('submit', event => { event.preventDefault(); search(); });
+let wanted = 0; // An answer that comes when something else is wanted is late, and nothing is made of it.
+function search() { find($('query').value.trim(), $('access').value.trim()); }
 async function find(query, access) {
   if (!query) return;
+  const mine = wanted += 1;
   const parameters = new URLSearchParams({ search: query, ...(access ? { access } : {}) });
   const answer = await ask(`/sessions?${parameters}`);
   const body = await answer.json().catch(() => ({}));
+  if (mine !== wanted) return;
   const found = body.found ?? [];
   $('story').hidden = true;
   if (!answer.ok) return fill('found', element('p', { className: 'none', textContent: body.detail ?? 'The node did not answer.' }));
@@ -188,8 +193,10 @@ async function find(query, access) {
   fill('found', element('table', {}, element('tbody', {}, ...found.map(row))));
 }
 async function tell(id) {
+  const mine = wanted += 1;
   const answer = await ask(`/sessions/${encodeURIComponent(id)}/story`);
   const story = await answer.json().catch(() => ({}));
+  if (mine !== wanted) return;
   if (!answer.ok) return fill('found', element('p', { className: 'none', textContent: story.detail ?? 'The node did not answer.' }));
   $('story').hidden = false;
   $('headline').textContent = story.headline;
@@ -205,14 +212,15 @@ async function tell(id) {
   fill('story-figures', ...facts.map(([name, value]) => element('div', {}, element('dt', { textContent: name }), element('dd', { textContent: value }))));
   fill('lines', ...story.lines.map(line => element('li', {}, element('time', { textContent: clock(line.at) }),
     element('span', { className: 'from', textContent: line.source }), element('span', { className: line.severity, textContent: line.text }))));
-  others(story);
+  others(story, mine);
 }
-async function others(story) {
+async function others(story, mine) {
   $('others').textContent = '';
   if (story.fault === 'none') return;
   const answer = await ask(`/sessions/${encodeURIComponent(story.session)}/others`);
   if (!answer.ok) return;
   const { sessions: many } = await answer.json();
+  if (mine !== wanted) return;
   $('others').textContent = many ? `${count(many)} other session${many > 1 ? 's' : ''} had this (${story.cause}).` : 'Nobody else had this.';
 }
 
@@ -249,6 +257,6 @@ function axis(story) {
   fill('axis', ...drawn);
 }
 
-const asked = new URLSearchParams(location.search).get('session');
-if (asked) { $('query').value = asked; find(asked, ''); }
+$('query').value = new URLSearchParams(location.search).get('session') ?? '';
+search();
 listen();

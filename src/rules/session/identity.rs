@@ -240,6 +240,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_player_calls_its_session_is_a_keyed_hash_within_it() {
+        let (key, [one, two]) = (PrintKey::new(&[7; 32]), [SessionId([1; 12]), SessionId([2; 12])]);
+        assert_eq!(key.view(one, "sid"), key.view(one, "sid"));
+        for other in [key.view(one, "dis"), key.view(two, "sid"), PrintKey::new(&[8; 32]).view(one, "sid")] {
+            assert_ne!(key.view(one, "sid"), other);
+        }
+    }
+
+    #[test]
     fn one_tenants_subject_is_not_anothers() {
         let key = PrintKey::new(&[7; 32]);
         assert_eq!(key.print("a", Named::Subject, "alice"), key.print("a", Named::Subject, "alice"));
