@@ -52,10 +52,14 @@ pub(super) struct Disk {
     pub queue: Mutex<Queue>,
     /// There is something to write.
     pub bell: Notify,
+    /// Somebody waits for the file to end that is written to.
+    pub roll_bell: Notify,
     /// There is something to sync.
     pub sync_bell: Notify,
     /// A file is full.
     pub full_bell: Notify,
+    /// It was seen to that there is room, as far as there can be.
+    pub room_bell: Notify,
     /// There is more to read.
     pub read_bell: Notify,
     /// What its files take.
@@ -180,6 +184,8 @@ impl Disk {
             bell: Notify::new(),
             sync_bell: Notify::new(),
             full_bell: Notify::new(),
+            room_bell: Notify::new(),
+            roll_bell: Notify::new(),
             read_bell: Notify::new(),
             octets: AtomicU64::new(octets),
             is_failing: AtomicBool::new(false),
