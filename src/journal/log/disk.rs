@@ -67,6 +67,8 @@ pub(super) struct Disk {
     /// Whether the disk does not take what is written.
     pub is_failing: AtomicBool,
     pub counts: Counts,
+    /// One at a time sees to it that what was written reaches the disk.
+    pub syncing: tokio::sync::Mutex<()>,
     /// One at a time writes files anew.
     pub upkeep: tokio::sync::Mutex<()>,
     pub readers: Arc<Semaphore>,
@@ -190,6 +192,7 @@ impl Disk {
             octets: AtomicU64::new(octets),
             is_failing: AtomicBool::new(false),
             counts: Counts::default(),
+            syncing: tokio::sync::Mutex::new(()),
             upkeep: tokio::sync::Mutex::new(()),
             readers: Arc::new(Semaphore::new(READERS)),
             scans: Arc::new(Semaphore::new(SCANS)),

@@ -191,6 +191,27 @@ async fn what_is_read_by_number_has_reached_the_disk_soon_after_it_was_written()
 }
 
 #[tokio::test]
+async fn who_asks_for_the_disk_waits_for_a_sync_that_is_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), BOUNDS);
+    process.log.append(records([0])).await.unwrap();
+    *process.disk.fault.lock() = Some(Fault::Hangs);
+    process.clock.advance(SYNC);
+    settle().await;
+    assert_eq!(process.disk.hung.lock().len(), 1, "the sync is under way");
+    let flushed = Tasks::current().spawn("flushed", {
+        let log = process.log.clone();
+        async move { log.flush().await }
+    });
+    settle().await;
+    assert!(!flushed.is_finished() && process.log.figures().readable == 1, "it has not reached the disk");
+    assert_eq!(process.log.read(1, 1_000).await.unwrap(), []);
+    process.disk.heal();
+    assert_eq!(flushed.await.unwrap(), Ok(()));
+    assert_eq!(process.log.read(1, 1_000).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_torn_tail_is_cut_wherever_it_was_torn() {
     let folder = tempfile::tempdir().unwrap();
     let process = start(folder.path(), BOUNDS);

@@ -322,6 +322,8 @@ pub(super) async fn sync(disk: &Disk) {
 }
 
 async fn sync_now(disk: &Disk) -> Result<(), DiskError> {
+    // Whoever comes second waits for what the first has taken to reach the disk.
+    let _turn = disk.syncing.lock().await;
     let (files, written) = {
         let mut state = disk.state.lock();
         (std::mem::take(&mut state.unsynced), state.written)
