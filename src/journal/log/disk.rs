@@ -52,10 +52,14 @@ pub(super) struct Disk {
     pub queue: Mutex<Queue>,
     /// There is something to write.
     pub bell: Notify,
+    /// Somebody waits for the file to end that is written to.
+    pub roll_bell: Notify,
     /// There is something to sync.
     pub sync_bell: Notify,
     /// A file is full.
     pub full_bell: Notify,
+    /// It was seen to that there is room, as far as there can be.
+    pub room_bell: Notify,
     /// There is more to read.
     pub read_bell: Notify,
     /// What its files take.
@@ -63,6 +67,8 @@ pub(super) struct Disk {
     /// Whether the disk does not take what is written.
     pub is_failing: AtomicBool,
     pub counts: Counts,
+    /// One at a time sees to it that what was written reaches the disk.
+    pub syncing: tokio::sync::Mutex<()>,
     /// One at a time writes files anew.
     pub upkeep: tokio::sync::Mutex<()>,
     pub readers: Arc<Semaphore>,
@@ -180,10 +186,13 @@ impl Disk {
             bell: Notify::new(),
             sync_bell: Notify::new(),
             full_bell: Notify::new(),
+            room_bell: Notify::new(),
+            roll_bell: Notify::new(),
             read_bell: Notify::new(),
             octets: AtomicU64::new(octets),
             is_failing: AtomicBool::new(false),
             counts: Counts::default(),
+            syncing: tokio::sync::Mutex::new(()),
             upkeep: tokio::sync::Mutex::new(()),
             readers: Arc::new(Semaphore::new(READERS)),
             scans: Arc::new(Semaphore::new(SCANS)),

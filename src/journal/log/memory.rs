@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use crate::journal::open::Framed;
 use crate::rules::session::SessionId;
 
 use super::loss::{Counts, Loss, Losses};
@@ -37,6 +38,21 @@ impl Records {
         earlier.records.append(&mut self.records);
         self.records = earlier.records;
         self.octets += earlier.octets;
+    }
+
+    /// Takes the first ones: at most so many octets of a file, or one.
+    pub fn take_first(&mut self, most: u64) -> Self {
+        let mut size = 0;
+        let fits = |record: &&Numbered| {
+            size += record.size() as u64;
+            size <= most
+        };
+        let count = self.records.iter().take_while(fits).count().max(1).min(self.records.len());
+        let rest = self.records.split_off(count);
+        let records = std::mem::replace(&mut self.records, rest);
+        let octets = records.iter().map(octets_of).sum();
+        self.octets -= octets;
+        Self { records, octets }
     }
 
     /// Makes room once there is more than `most`: the least lasting goes first, and of that the oldest.

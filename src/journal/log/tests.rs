@@ -191,6 +191,27 @@ async fn what_is_read_by_number_has_reached_the_disk_soon_after_it_was_written()
 }
 
 #[tokio::test]
+async fn who_asks_for_the_disk_waits_for_a_sync_that_is_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), BOUNDS);
+    process.log.append(records([0])).await.unwrap();
+    *process.disk.fault.lock() = Some(Fault::Hangs);
+    process.clock.advance(SYNC);
+    settle().await;
+    assert_eq!(process.disk.hung.lock().len(), 1, "the sync is under way");
+    let flushed = Tasks::current().spawn("flushed", {
+        let log = process.log.clone();
+        async move { log.flush().await }
+    });
+    settle().await;
+    assert!(!flushed.is_finished() && process.log.figures().readable == 1, "it has not reached the disk");
+    assert_eq!(process.log.read(1, 1_000).await.unwrap(), []);
+    process.disk.heal();
+    assert_eq!(flushed.await.unwrap(), Ok(()));
+    assert_eq!(process.log.read(1, 1_000).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_torn_tail_is_cut_wherever_it_was_torn() {
     let folder = tempfile::tempdir().unwrap();
     let process = start(folder.path(), BOUNDS);
@@ -286,9 +307,8 @@ async fn a_disk_that_does_not_answer_keeps_nobody_waiting_and_takes_no_more_memo
     assert!(lost.of(Loss::Waiting) > 800, "{lost:?}");
     assert_eq!(process.log.take_losses().all(), 0);
     process.disk.heal();
-    while process.log.figures().standing == Standing::Failing {
+    while process.log.figures().standing == Standing::Failing || process.log.figures().waiting > 0 {
         settle().await;
-        process.clock.advance(Duration::from_secs(1));
     }
     process.log.append(records([1_002])).await.unwrap();
     let all = all(&process.log).await;
@@ -296,6 +316,56 @@ async fn a_disk_that_does_not_answer_keeps_nobody_waiting_and_takes_no_more_memo
     let again = all.iter().filter(|one| one.record.class == Class::Interval).count();
     assert!(again < all.len() / 4, "what comes again goes first: {again} of {}", all.len());
     assert_eq!((value(&all[0]), value(&all[1]), value(all.last().unwrap())), (0, 1, 1_002));
+}
+
+#[tokio::test]
+async fn a_full_log_recovers_from_a_disk_that_was_away_and_what_was_lost_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), SMALL);
+    let mut appended = 0;
+    while process.log.figures().losses.of(Loss::Lasting) == 0 {
+        process.log.append(records([appended])).await.unwrap();
+        appended += 1;
+    }
+    *process.disk.fault.lock() = Some(Fault::Fails(io::ErrorKind::StorageFull));
+    while process.log.figures().losses.of(Loss::Waiting) == 0 {
+        assert!(process.log.append(records([appended])).await.is_err());
+        appended += 1;
+    }
+    assert!(process.log.figures().waiting > 3 * SMALL.size / 16, "what waits is several files");
+    let failures = process.log.figures().failures;
+    process.disk.heal();
+    process.clock.advance(Duration::from_secs(5));
+    while process.log.figures().waiting > 0 {
+        settle().await;
+        assert!(taken(folder.path()) <= SMALL.size);
+        assert_eq!(process.log.figures().failures, failures, "room is made while it is written");
+    }
+    assert_eq!(process.log.figures().standing, Standing::Good);
+    process.log.append(records([appended])).await.unwrap();
+    // What goes is counted once it has gone.
+    let mut there = all(&process.log).await;
+    while there.len() as u64 + process.log.figures().lost < appended + 1 {
+        there = all(&process.log).await;
+    }
+    assert_eq!(there.len() as u64 + process.log.figures().lost, appended + 1);
+    assert_eq!(value(there.last().unwrap()), appended);
+}
+
+#[tokio::test]
+async fn while_the_disk_fails_it_is_tried_again_after_a_pause_however_much_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), BOUNDS);
+    *process.disk.fault.lock() = Some(Fault::Fails(io::ErrorKind::StorageFull));
+    for value in 0..100 {
+        assert!(process.log.append(records([value])).await.is_err());
+        settle().await;
+    }
+    assert_eq!(process.log.figures().failures, 1);
+    process.clock.advance(Duration::from_secs(5));
+    while process.log.figures().failures < 2 {
+        settle().await;
+    }
 }
 
 #[tokio::test]

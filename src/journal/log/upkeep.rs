@@ -58,11 +58,11 @@ impl Gone {
 pub(super) async fn limit(disk: &Arc<Disk>) {
     loop {
         let round = ROUND.min(disk.oldest_open());
-        tokio::select! {
-            () = disk.full_bell.notified() => {}
-            () = disk.clock.sleep(round) => {}
-        }
-        if disk.is_old() {
+        let is_old = tokio::select! {
+            () = disk.full_bell.notified() => false,
+            () = disk.clock.sleep(round) => disk.is_old(),
+        };
+        if is_old {
             // Where it cannot be, there may be no room for it: that is made below.
             _ = writer::roll(disk).await;
         }
@@ -73,6 +73,7 @@ pub(super) async fn limit(disk: &Arc<Disk>) {
         if let Err(why) = outcome.await {
             error!(%why, "the log cannot be kept within its bounds");
         }
+        disk.room_bell.notify_waiters();
     }
 }
 

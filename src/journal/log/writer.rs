@@ -1,7 +1,8 @@
-//! Writing a log: one task writes all that has come while it last wrote, another sees to it that it reaches the disk.
-//! What the disk does not take waits in bounded memory and is tried again, in a file of its own; whoever asked for an
-//! answer has it long before.
+//! Writing a log: one task writes all that has come while it last wrote, at most a file of it at once, another sees to it
+//! that it reaches the disk. What the disk does not take waits in bounded memory and is tried again, in a file of its own;
+//! whoever asked for an answer has it long before.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
@@ -37,14 +38,34 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Queue {
     records: Records,
     next: u64,
-    replies: Vec<Reply>,
-    /// Who waits for all that was written until now to stand in files that are not written to any more.
-    rolls: Vec<Reply>,
+    replies: Asked,
+    /// Who waits for all that was appended until now to stand in files that are not written to any more.
+    rolls: Asked,
+}
+
+/// Who waits for all records before a number, in the order in which they asked.
+#[derive(Default)]
+struct Asked(VecDeque<(u64, Reply)>);
+
+impl Asked {
+    fn push(&mut self, before: u64, reply: Reply) {
+        self.0.push_back((before, reply));
+    }
+
+    /// Those who wait for nothing from this number on.
+    fn take(&mut self, reached: u64) -> Vec<Reply> {
+        let count = self.0.partition_point(|(before, _)| *before <= reached);
+        self.0.drain(..count).map(|(_, reply)| reply).collect()
+    }
+
+    fn answer_all(&mut self, why: NotKept) {
+        answer(&mut self.take(u64::MAX), Err(why));
+    }
 }
 
 impl Queue {
     pub fn from(next: u64) -> Self {
-        Self { records: Records::default(), next, replies: Vec::new(), rolls: Vec::new() }
+        Self { records: Records::default(), next, replies: Asked::default(), rolls: Asked::default() }
     }
 
     pub fn takes(&self, most: u64) -> Result<(), NotKept> {
@@ -56,12 +77,11 @@ impl Queue {
         (self.next, self.records.octets)
     }
 
-    fn take(&mut self) -> Batch {
-        Batch {
-            records: std::mem::take(&mut self.records),
-            replies: std::mem::take(&mut self.replies),
-            rolls: std::mem::take(&mut self.rolls),
-        }
+    /// What is written next: at most so many octets of a file, or one record.
+    fn take(&mut self, most: u64) -> Batch {
+        let records = self.records.take_first(most);
+        let reached = self.records.records.front().map_or(self.next, |next| next.number);
+        Batch { records, replies: self.replies.take(reached), rolls: self.rolls.take(reached) }
     }
 }
 
@@ -78,8 +98,9 @@ fn answer(replies: &mut Vec<Reply>, answer: Result<(), NotKept>) {
 }
 
 impl Disk {
-    pub fn keep(&self, records: Vec<Record>, mut replies: Vec<Reply>) {
-        let mut queue = self.queue.lock();
+    pub fn keep(&self, records: Vec<Record>, replies: Vec<Reply>) {
+        let mut guard = self.queue.lock();
+        let queue = &mut *guard;
         for record in records {
             let number = queue.next;
             queue.next += 1;
@@ -89,13 +110,13 @@ impl Disk {
             }
             queue.records.push(Numbered { number, record });
         }
-        queue.replies.append(&mut replies);
-        self.let_go(&mut queue);
+        replies.into_iter().for_each(|reply| queue.replies.push(queue.next, reply));
+        self.let_go(queue);
         if self.is_failing.load(Relaxed) {
             // They are tried again all the same; but it may take long.
-            answer(&mut queue.replies, Err(NotKept::Disk));
+            queue.replies.answer_all(NotKept::Disk);
         }
-        drop(queue);
+        drop(guard);
         self.bell.notify_one();
     }
 
@@ -109,14 +130,40 @@ impl Disk {
         let lost = queue.records.make_room(self.may_wait()).all();
         if lost > 0 {
             self.counts.lose(Loss::Waiting, lost);
-            answer(&mut queue.replies, Err(NotKept::Full));
+            queue.replies.answer_all(NotKept::Full);
         }
     }
 
     fn put_back(&self, records: Records) {
         let mut queue = self.queue.lock();
         queue.records.put_back(records);
+        queue.replies.answer_all(NotKept::Disk);
         self.let_go(&mut queue);
+    }
+
+    /// Whether records may take so many octets of the disk; where they may not yet, room is made for them.
+    async fn has_room(&self, length: u64) -> bool {
+        let fits = || self.octets.load(Relaxed) + length <= self.most();
+        if fits() {
+            return true;
+        }
+        let mut made = pin!(self.room_bell.notified());
+        made.as_mut().enable();
+        self.full_bell.notify_one();
+        tokio::select! {
+            () = made => {}
+            () = self.clock.sleep(PATIENCE) => {}
+        }
+        fits()
+    }
+
+    /// Completes when there is something to write; while the disk takes nothing, when it is time to try again.
+    async fn has_work(&self) {
+        tokio::select! {
+            () = self.roll_bell.notified() => {}
+            () = self.bell.notified(), if !self.is_failing.load(Relaxed) => {}
+            () = self.clock.sleep(AGAIN), if self.is_failing.load(Relaxed) => {}
+        }
     }
 }
 
@@ -130,15 +177,8 @@ struct Writer {
 pub(super) async fn write(disk: &Disk) {
     let mut writer = Writer::default();
     loop {
-        if disk.is_failing.load(Relaxed) {
-            tokio::select! {
-                () = disk.bell.notified() => {}
-                () = disk.clock.sleep(AGAIN) => {}
-            }
-        } else {
-            disk.bell.notified().await;
-        }
-        let mut batch = disk.queue.lock().take();
+        disk.has_work().await;
+        let mut batch = disk.queue.lock().take(disk.file());
         let written = {
             let mut commit = pin!(writer.commit(disk, &batch.records, batch.rolls.len()));
             tokio::select! {
@@ -147,7 +187,7 @@ pub(super) async fn write(disk: &Disk) {
                     fail(disk, "it does not answer");
                     answer(&mut batch.replies, Err(NotKept::Disk));
                     answer(&mut batch.rolls, Err(NotKept::Disk));
-                    answer(&mut disk.queue.lock().replies, Err(NotKept::Disk));
+                    disk.queue.lock().replies.answer_all(NotKept::Disk);
                     commit.await
                 }
             }
@@ -157,6 +197,9 @@ pub(super) async fn write(disk: &Disk) {
                 disk.counts.kept.fetch_add(batch.records.records.len() as u64, Relaxed);
                 if disk.is_failing.swap(false, Relaxed) {
                     info!("the log is written again");
+                }
+                if !disk.queue.lock().records.records.is_empty() {
+                    disk.bell.notify_one();
                 }
                 Ok(())
             }
@@ -181,11 +224,6 @@ fn fail(disk: &Disk, why: &str) {
 impl Writer {
     async fn commit(&mut self, disk: &Disk, records: &Records, rolls: usize) -> Result<(), Unwritten> {
         if let (Some(first), Some(last)) = (records.records.front(), records.records.back()) {
-            let length: usize = records.records.iter().map(Framed::size).sum();
-            if disk.octets.load(Relaxed) + length as u64 > disk.most() {
-                disk.full_bell.notify_one();
-                return Err(Unwritten::NoRoom);
-            }
             if std::mem::take(&mut disk.state.lock().is_spoiled) {
                 self.open = None;
             }
@@ -194,6 +232,12 @@ impl Writer {
                 Some(current) => current,
                 None => self.begin(disk, (first.number, first.record.at)).await?,
             };
+            // The file has begun: room can be made of all the others.
+            let length: usize = records.records.iter().map(Framed::size).sum();
+            if !disk.has_room(length as u64).await {
+                self.open = Some(current);
+                return Err(Unwritten::NoRoom);
+            }
             let outcome = current.append(&disk.engine, &records.records, &disk.octets).await;
             disk.state.lock().grew(&current, outcome.is_ok().then_some(last.number + 1));
             outcome?;
@@ -278,6 +322,8 @@ pub(super) async fn sync(disk: &Disk) {
 }
 
 async fn sync_now(disk: &Disk) -> Result<(), DiskError> {
+    // Whoever comes second waits for what the first has taken to reach the disk.
+    let _turn = disk.syncing.lock().await;
     let (files, written) = {
         let mut state = disk.state.lock();
         (std::mem::take(&mut state.unsynced), state.written)
@@ -302,8 +348,12 @@ async fn sync_now(disk: &Disk) -> Result<(), DiskError> {
 /// Completes when all that was appended until now stands in files that are not written to any more.
 pub(super) async fn roll(disk: &Disk) -> Result<(), NotKept> {
     let (reply, answer) = oneshot::channel();
-    disk.queue.lock().rolls.push(reply);
-    disk.bell.notify_one();
+    {
+        let mut queue = disk.queue.lock();
+        let next = queue.next;
+        queue.rolls.push(next, reply);
+    }
+    disk.roll_bell.notify_one();
     tokio::select! {
         answer = answer => answer.unwrap_or(Err(NotKept::Stopping)),
         () = disk.clock.sleep(AGAIN) => Err(NotKept::Disk),
