@@ -19,9 +19,6 @@ use crate::stories::open::OpenSession;
 
 use super::records::Batch;
 
-/// One device of an open route may stand for so many viewers: those of an address prefix with one User-Agent.
-const VIEWERS: usize = 50;
-
 /// What a request presents, for each access of its host.
 pub struct Presenting {
     of: Vec<(Arc<str>, Result<Presented, Rejection>)>,
@@ -167,7 +164,7 @@ impl Sender {
                 edge.quota.beacon(view)?;
                 edge.quota.records(view, batch.len())?;
                 // Whoever invents a name for each body does not get further than a crowd would.
-                Ok(edge.quota.records(device, batch.len().div_ceil(VIEWERS))?)
+                Ok(edge.quota.records_of_device(device, batch.len())?)
             }
         }
     }
