@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -17,11 +16,9 @@ use crate::config::Config;
 use crate::live::Live;
 use crate::region::bus::Bus;
 use crate::rules::caching::Key;
-use crate::rules::session::Opener;
 use crate::sessions::Sessions;
 use crate::sessions::quota::Quota;
 use crate::stories::Stories;
-use crate::stories::open::OpenSession;
 use crate::tasks::Tasks;
 use crate::telemetry::beacons::Beacons;
 use crate::telemetry::counters;
@@ -183,16 +180,5 @@ impl Edge {
     pub(super) fn request_id(&self) -> RequestId {
         let number = REQUESTS.replace(REQUESTS.get().wrapping_add(1));
         RequestId { incarnation: self.incarnation, worker: (counters::worker() & 0xff) as u8, number }
-    }
-
-    /// The session of a device on an open route, for what its player reports: that of the stream where it is named, else
-    /// the one that asked for something last.
-    pub fn open_session_of(
-        &self,
-        address: IpAddr,
-        user_agent: &[u8],
-        stream: Option<&str>,
-    ) -> Option<Arc<OpenSession>> {
-        self.stories.open.of(&Opener { address, user_agent }, stream)
     }
 }

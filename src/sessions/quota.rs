@@ -39,6 +39,8 @@ const HELD: Duration = Duration::from_secs(1);
 const BEACONS_AT_ONCE: u32 = 5;
 /// The same for reports: a body has five hundred at most.
 const RECORDS_AT_ONCE: u32 = 10;
+/// One device of an open route may stand for so many viewers: those of an address prefix with one User-Agent.
+const VIEWERS: u32 = 50;
 /// Shards of what is held.
 const SHARDS: usize = 16;
 
@@ -201,8 +203,25 @@ impl Quota {
     /// # Errors
     /// As [`Quota::beacon`].
     pub fn records(&self, sender: impl Hash, records: usize) -> Result<(), Exceeded> {
+        self.count_records(|rules| &rules.records, sender, records)
+    }
+
+    /// Counts so many reports of a device, whoever of its viewers they are of: fifty times as many as one may send.
+    ///
+    /// # Errors
+    /// As [`Quota::beacon`].
+    pub fn records_of_device(&self, device: impl Hash, records: usize) -> Result<(), Exceeded> {
+        self.count_records(|rules| &rules.devices, device, records)
+    }
+
+    fn count_records(
+        &self,
+        limiter: impl Fn(&Rules) -> &Option<Limiter>,
+        sender: impl Hash,
+        records: usize,
+    ) -> Result<(), Exceeded> {
         let rules = self.rules.load();
-        let Some(limiter) = &rules.records else { return Ok(()) };
+        let Some(limiter) = limiter(&rules) else { return Ok(()) };
         let records = u32::try_from(records).unwrap_or(u32::MAX);
         self.counted(limiter.take_many(sender, records, self.clock.now()).map_err(Limit::SessionRecords.exceeded()))
     }
@@ -310,6 +329,8 @@ struct Rules {
     bad_tokens: Option<Sets<Window>>,
     beacons: Option<Limiter>,
     records: Option<Limiter>,
+    /// Of records too, by device.
+    devices: Option<Limiter>,
 }
 
 impl Rules {
@@ -319,6 +340,8 @@ impl Rules {
             (rate.count > 0).then(|| Limiter::new(clock, rate, (rate.count.saturating_mul(burst), keys)))
         };
         let limiter = |rate| with_burst(rate, 1);
+        let records = limits.records_per_session;
+        let of_device = Rate { count: records.count.saturating_mul(VIEWERS), ..records };
         let pace = Pace { rate: limits.session_rate, ahead: AHEAD };
         Self {
             session: limiter(limits.requests_per_session),
@@ -327,7 +350,8 @@ impl Rules {
             octets: (pace.rate > 0).then(|| (pace, Sets::new(keys))),
             bad_tokens: (limits.bad_tokens > 0).then(|| Sets::new(keys)),
             beacons: with_burst(limits.beacons_per_session, BEACONS_AT_ONCE),
-            records: with_burst(limits.records_per_session, RECORDS_AT_ONCE),
+            records: with_burst(records, RECORDS_AT_ONCE),
+            devices: with_burst(of_device, RECORDS_AT_ONCE),
             limits: limits.clone(),
         }
     }
@@ -363,7 +387,7 @@ impl Rules {
 
     /// What the tables have displaced, and what they take.
     fn figures(&self) -> (u64, u64) {
-        let limiters = [&self.session, &self.address, &self.beacons, &self.records]
+        let limiters = [&self.session, &self.address, &self.beacons, &self.records, &self.devices]
             .map(|limiter| limiter.as_ref().map(Limiter::sets));
         let all = limiters.into_iter().flatten().map(|sets| (sets.displaced(), sets.octets()));
         let others = [

@@ -54,6 +54,33 @@ impl Dropped {
     }
 }
 
+/// What was dropped of one body, until it is known that it does not come again: who is told to wait sends all of it once
+/// more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    faults: [u32; FAULTS.len()],
+    dropped: [u32; Dropped::ALL.len()],
+}
+
+impl Losses {
+    /// This of a record could not be read.
+    pub fn faults(&mut self, faults: &Faults) {
+        faults.iter().for_each(|(fault, count)| self.fault(fault, count.into()));
+    }
+
+    /// So many records could not be read.
+    pub const fn fault(&mut self, fault: Fault, records: u32) {
+        let count = &mut self.faults[fault as usize];
+        *count = count.saturating_add(records);
+    }
+
+    /// A record that could be read was dropped.
+    pub const fn dropped(&mut self, why: Dropped) {
+        let count = &mut self.dropped[why as usize];
+        *count = count.saturating_add(1);
+    }
+}
+
 /// What was answered to a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -149,6 +176,18 @@ impl Beacons {
     /// So many records that could be read were dropped.
     pub fn dropped(&self, why: Dropped, records: usize) {
         self.shards.mine().dropped[why as usize].add(records as u64);
+    }
+
+    /// This was dropped of a body that does not come again.
+    pub fn lost(&self, losses: &Losses) {
+        let shard = self.shards.mine();
+        let add = |(counter, count): (&Counter, u32)| {
+            if count > 0 {
+                counter.add(count.into());
+            }
+        };
+        shard.faults.iter().zip(losses.faults).for_each(add);
+        shard.dropped.iter().zip(losses.dropped).for_each(add);
     }
 
     /// This could not be read.

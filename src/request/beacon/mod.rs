@@ -8,6 +8,7 @@ mod body;
 mod records;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod whose;
 
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::rules::qoe::report::Mode;
 use crate::rules::session::SessionId;
 use crate::rules::timeline::event::Entry;
 use crate::rules::token::carrier::Credential;
-use crate::telemetry::beacons::{Dropped, Outcome};
+use crate::telemetry::beacons::{Dropped, Losses, Outcome};
 
 use super::answer::{Access, Answer};
 use super::edge::Edge;
@@ -30,8 +31,9 @@ use super::policies::{NoRoute, Policies, RoutePolicy};
 use super::refusal::Unwelcome;
 use super::{Head, Refusal, Upload};
 use body::Coding;
-use records::Batch;
-use whose::{Presenting, Sender};
+use records::{Intake, Record};
+use turn::Turn;
+use whose::Presenting;
 
 /// When to come back where reports cannot be kept now.
 const RETRY: Duration = Duration::from_secs(5);
@@ -116,7 +118,7 @@ pub async fn answer(
     let taken = take(edge, policies, head, (beacon, upload)).await;
     let outcome = match &taken {
         Ok(()) => Outcome::Taken,
-        Err(refusal) if refusal.status() == StatusCode::TOO_MANY_REQUESTS => Outcome::Later,
+        Err(refusal) if is_later(refusal) => Outcome::Later,
         Err(_) => Outcome::Refused,
     };
     edge.beacons.answered(outcome, edge.clock.now().since(head.received));
@@ -168,36 +170,44 @@ async fn take(
     sender.may_send(edge, head)?;
     let _place = edge.beacons.enter().ok_or(Unwelcome::NotKept { retry: RETRY })?;
     let body = body::read(edge, upload).await?;
-    let began = edge.clock.now();
-    if !edge.beacons.has_time(began) {
+    if !edge.beacons.has_time(edge.clock.now()) {
         return Err(Unwelcome::NotKept { retry: RETRY }.into());
     }
-    let entries = entries(edge, policies, head, (beacon.kind, &sender), (&body, coding));
-    edge.beacons.worked(began, edge.clock.now().since(began));
-    keep(edge, beacon.kind.mode(), entries?).await
+    let turn = Turn::new(edge);
+    let (kind, losses) = (beacon.kind, Losses::default());
+    let mut intake = Intake { edge, policies, head, kind, sender: &sender, turn, losses };
+    let entries = entries(&mut intake, &body, coding).await;
+    let losses = intake.losses;
+    drop(intake);
+    let kept = match entries {
+        Ok(entries) => keep(edge, kind.mode(), entries).await,
+        Err(refusal) => Err(refusal),
+    };
+    if !kept.as_ref().is_err_and(is_later) {
+        edge.beacons.lost(&losses);
+    }
+    kept
+}
+
+/// Whether a body comes again.
+fn is_later(refusal: &Refusal) -> bool {
+    refusal.status() == StatusCode::TOO_MANY_REQUESTS
 }
 
 /// What a body comes to.
-fn entries(
-    edge: &Edge,
-    policies: &Policies,
-    head: &Head,
-    (kind, sender): (Kind, &Sender),
-    (body, coding): (&Bytes, Coding),
-) -> Result<Vec<Entry>, Refusal> {
+async fn entries(intake: &mut Intake<'_>, body: &Bytes, coding: Coding) -> Result<Vec<Entry>, Refusal> {
     let body = coding.decode(body)?;
-    let batch = Batch::read(&edge.beacons, &policies.config.qoe.intake.allow, (kind, &body))?;
-    sender.may_report(edge, head, &batch)?;
-    put_off(edge.stories.pressure(), &batch)?;
-    records::entries(edge, policies, head, (sender, batch))
+    let records = intake.read(&body).await?;
+    put_off(intake.edge.stories.pressure(), records.iter().map(Record::event))?;
+    intake.entries(records).await
 }
 
 /// Where more is told than can be kept, what comes again and again waits first, and what tells states and errors last
 /// (CTA-5004-B §6.15: players enlarge their batches).
-fn put_off(pressure: usize, batch: &Batch) -> Result<(), Refusal> {
+fn put_off<'r>(pressure: usize, mut events: impl Iterator<Item = &'r str>) -> Result<(), Refusal> {
     let may_wait = match pressure {
-        BUSIER.. => !batch.has(|event| matches!(event, "ps" | "e")),
-        BUSY.. => !batch.has(|event| !matches!(event, "t" | "rr")),
+        BUSIER.. => !events.any(|event| matches!(event, "ps" | "e")),
+        BUSY.. => events.all(|event| matches!(event, "t" | "rr")),
         _ => false,
     };
     if may_wait { Err(Unwelcome::NotKept { retry: RETRY }.into()) } else { Ok(()) }

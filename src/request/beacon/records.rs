@@ -1,5 +1,6 @@
 //! The records of a body: read one by one, each tied to its session, and cut down to what may be kept of it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest;
@@ -9,108 +10,149 @@ use crate::request::edge::Edge;
 use crate::request::policies::Policies;
 use crate::request::refusal::Unwelcome;
 use crate::request::{Head, Refusal, Scheme};
-use crate::rules::qoe::fault::{Fault, Faults};
-use crate::rules::qoe::read::{Allow, Read};
+use crate::rules::qoe::fault::Fault;
+use crate::rules::qoe::read::Read;
 use crate::rules::qoe::report::{Data, Report};
 use crate::rules::qoe::{beacon, cmcd};
 use crate::rules::session::SessionId;
 use crate::rules::timeline::event::{Entry, Event};
 use crate::stories::millis;
-use crate::telemetry::beacons::{Beacons, Dropped};
+use crate::telemetry::beacons::{Dropped, Losses};
 
+use super::turn::Turn;
 use super::whose::{Sender, Theirs};
 use super::{Kind, wants_privacy};
 
 /// How far a player's clock may be from the node's, in milliseconds: beyond that it is none.
 const APART: u64 = 24 * 60 * 60 * 1_000;
 
-/// What could be read of a body: at least one record.
-pub struct Batch {
-    kind: Kind,
-    /// Each with a hash of how it was sent.
-    records: Vec<(Box<[u8]>, Read)>,
+/// A record that could be read, and how it was sent.
+pub struct Record<'b> {
+    sent: Cow<'b, [u8]>,
+    read: Read,
 }
 
-impl Batch {
-    /// Reads a body; what cannot be read of it is counted.
+impl Record<'_> {
+    /// What event it is of.
+    pub fn event(&self) -> &str {
+        self.read.data.e.as_deref().unwrap_or_default()
+    }
+}
+
+/// The work on one body.
+pub struct Intake<'i> {
+    /// The node.
+    pub edge: &'i Edge,
+    /// Its configuration.
+    pub policies: &'i Policies,
+    /// What the body came with.
+    pub head: &'i Head,
+    /// What it holds.
+    pub kind: Kind,
+    /// Who sent it.
+    pub sender: &'i Sender,
+    /// The worker's time for it.
+    pub turn: Turn<'i>,
+    /// What of it was dropped.
+    pub losses: Losses,
+}
+
+impl<'i> Intake<'i> {
+    /// What can be read of a body: at least one record.
     ///
     /// # Errors
-    /// `Beacon`: nothing can.
-    pub fn read(beacons: &Beacons, allow: &Allow, (kind, body): (Kind, &[u8])) -> Result<Self, Refusal> {
-        let mut records = Vec::new();
-        let mut first = None;
-        let mut note = |raw: &[u8], read: Result<Read, Fault>| match read {
-            Ok(mut read) => {
-                read.permit(allow);
-                beacons.faults(&read.faults);
-                records.push((raw.into(), read));
+    /// `TooManyRequests`; `Beacon`: nothing can.
+    pub async fn read<'b>(&mut self, body: &'b [u8]) -> Result<Vec<Record<'b>>, Refusal> {
+        match self.kind {
+            Kind::Cmcd => {
+                let lines = body.split(|octet| *octet == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
+                let count = lines.min(cmcd::MOST_RECORDS);
+                let records = cmcd::from_batch(body).take(count);
+                let records = records.map(|(line, read)| read.map(|read| (Cow::Borrowed(line), read)));
+                self.read_all(records, (count, lines - count)).await
             }
-            Err(fault) => {
-                beacons.faults(&Faults::from(fault));
-                first = first.or(Some(fault));
-            }
-        };
-        match kind {
-            Kind::Cmcd => cmcd::from_batch(body).for_each(|(raw, read)| note(raw, read)),
             Kind::Generic => match beacon::from_beacon(body) {
-                Ok(all) => all.into_iter().for_each(|(raw, read)| note(raw.as_bytes(), read)),
-                Err(fault) => note(b"", Err(fault)),
+                Ok((records, beyond)) => {
+                    let count = records.len();
+                    let records = records.map(|read| read.map(|(text, read)| (text.into_bytes().into(), read)));
+                    self.read_all(records, (count, beyond)).await
+                }
+                Err(fault) => {
+                    self.losses.fault(fault, 1);
+                    Err(Unwelcome::Empty(fault.as_str()).into())
+                }
             },
         }
-        match records.is_empty() {
-            true => Err(Unwelcome::Empty(first.map_or("it is empty", Fault::as_str)).into()),
-            false => Ok(Self { kind, records }),
+    }
+
+    async fn read_all<'b>(
+        &mut self,
+        records: impl Iterator<Item = Result<(Cow<'b, [u8]>, Read), Fault>> + Send,
+        (count, beyond): (usize, usize),
+    ) -> Result<Vec<Record<'b>>, Refusal> {
+        let mut all = Vec::with_capacity(count);
+        let (mut first, mut is_counted) = (None, self.sender.is_named());
+        if is_counted {
+            self.sender.may_report(self.edge, self.head, (count, None))?;
         }
-    }
-
-    /// How many records there are.
-    pub fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    /// What the player of the first that says so calls its session.
-    pub fn sid(&self) -> Option<&str> {
-        self.records.iter().find_map(|(_, read)| read.sid.as_deref())
-    }
-
-    /// Whether there is one of such an event.
-    pub fn has(&self, is_such: impl Fn(&str) -> bool) -> bool {
-        self.records.iter().any(|(_, read)| is_such(read.data.e.as_deref().unwrap_or_default()))
-    }
-}
-
-/// The entries that a batch comes to: those of its records whose sender has a session here and that may be kept.
-///
-/// # Errors
-/// `Beacon`: the routes of all its records take none.
-pub fn entries(
-    edge: &Edge,
-    policies: &Policies,
-    head: &Head,
-    (sender, batch): (&Sender, Batch),
-) -> Result<Vec<Entry>, Refusal> {
-    let at = millis(edge.clock.wall());
-    let (all, mut off) = (batch.len(), 0);
-    let mut entries = Vec::with_capacity(all);
-    let drop = |why| edge.beacons.dropped(why, 1);
-    for (raw, read) in batch.records {
-        if read.sid.is_none() && !sender.is_named() {
-            edge.beacons.faults(&Faults::from(Fault::NoSession));
-            continue;
-        }
-        let Some(theirs) = sender.of(edge, policies, (head, &read)) else {
-            drop(Dropped::UnknownViewer);
-            continue;
-        };
-        match keeps(head, &theirs, (&read, at)) {
-            Err(why) => {
-                off += usize::from(why == Dropped::Off);
-                drop(why);
+        for record in records {
+            match record {
+                Ok((sent, mut read)) => {
+                    self.turn.worked_on(sent.len()).await;
+                    if !is_counted && read.sid.is_some() {
+                        self.sender.may_report(self.edge, self.head, (count, read.sid.as_deref()))?;
+                        is_counted = true;
+                    }
+                    read.permit(&self.policies.config.qoe.intake.allow);
+                    self.losses.faults(&read.faults);
+                    all.push(Record { sent, read });
+                }
+                Err(fault) => {
+                    // It may have been as long as any.
+                    self.turn.worked_on(cmcd::LONGEST_RECORD).await;
+                    self.losses.fault(fault, 1);
+                    first = first.or(Some(fault));
+                }
             }
-            Ok(kept) => entries.push(entry(edge, theirs, (&raw, read, kept), (batch.kind, at))),
+        }
+        if !is_counted {
+            self.sender.may_report(self.edge, self.head, (count, None))?;
+        }
+        self.losses.fault(Fault::TooMany, u32::try_from(beyond).unwrap_or(u32::MAX));
+        match all.is_empty() {
+            true => Err(Unwelcome::Empty(first.map_or("it is empty", Fault::as_str)).into()),
+            false => Ok(all),
         }
     }
-    if off == all { Err(Unwelcome::Off.into()) } else { Ok(entries) }
+
+    /// The entries that records come to: of those whose sender has a session here and that may be kept.
+    ///
+    /// # Errors
+    /// `Beacon`: the routes of all of them take none.
+    pub async fn entries(&mut self, records: Vec<Record<'_>>) -> Result<Vec<Entry>, Refusal> {
+        let at = millis(self.edge.clock.wall());
+        let (all, mut off) = (records.len(), 0);
+        let mut entries = Vec::with_capacity(all);
+        for record in records {
+            self.turn.worked_on(record.sent.len()).await;
+            if record.read.sid.is_none() && !self.sender.is_named() {
+                self.losses.fault(Fault::NoSession, 1);
+                continue;
+            }
+            let Some(theirs) = self.sender.of(self.edge, self.policies, (self.head, &record.read)) else {
+                self.losses.dropped(Dropped::UnknownViewer);
+                continue;
+            };
+            match keeps(self.head, &theirs, (&record.read, at)) {
+                Err(why) => {
+                    off += usize::from(why == Dropped::Off);
+                    self.losses.dropped(why);
+                }
+                Ok(kept) => entries.push(entry(self.edge, theirs, (record, kept), (self.kind, at))),
+            }
+        }
+        if off == all { Err(Unwelcome::Off.into()) } else { Ok(entries) }
+    }
 }
 
 /// How much of a record is kept.
@@ -131,14 +173,15 @@ fn keeps(head: &Head, theirs: &Theirs<'_>, (read, at): (&Read, u64)) -> Result<K
     }
 }
 
-fn entry(edge: &Edge, theirs: Theirs<'_>, (raw, read, kept): (&[u8], Read, Kept), (kind, at): (Kind, u64)) -> Entry {
+fn entry(edge: &Edge, theirs: Theirs<'_>, (record, kept): (Record<'_>, Kept), (kind, at): (Kind, u64)) -> Entry {
+    let Record { sent, read } = record;
     let session = theirs.session;
     let view = read.sid.as_deref().map(|sid| edge.stories.key().view(session, sid));
     let data = match kept {
         Kept::Essential => essential(read.data),
         Kept::All | Kept::Off => read.data,
     };
-    let report = Report { mode: kind.mode(), view, record: Some(key(session, raw)), data };
+    let report = Report { mode: kind.mode(), view, record: Some(key(session, &sent)), data };
     Entry {
         at,
         session: Some(session),

@@ -1,27 +1,10 @@
-//! What waits where the node has more to keep than it can, and what is looked at of a sender.
+//! What waits where the node has more to keep than it can, and whose requests are kept.
 
-use super::records::Batch;
 use super::*;
-use crate::rules::qoe::read::Allow;
-use crate::telemetry::beacons::Beacons;
-
-fn batch(events: &[&str]) -> Batch {
-    let record = |event: &&str| {
-        let more = match *event {
-            "ps" => ",sta=p",
-            "e" => ",ec=(\"1\")",
-            "rr" => ",url=\"/x\"",
-            _ => "",
-        };
-        format!("e={event}{more},ts=1700000000000,v=2")
-    };
-    let body = events.iter().map(record).collect::<Vec<_>>().join("\n");
-    Batch::read(&Beacons::new(1), &Allow::default(), (Kind::Cmcd, body.as_bytes())).unwrap()
-}
 
 #[test]
 fn what_comes_again_and_again_waits_first() {
-    let waits = |pressure, events: &[&str]| put_off(pressure, &batch(events)).is_err();
+    let waits = |pressure, events: &[&str]| put_off(pressure, events.iter().copied()).is_err();
     for pressure in [0, 79] {
         assert!(!waits(pressure, &["t", "rr"]), "{pressure}");
     }
@@ -33,7 +16,7 @@ fn what_comes_again_and_again_waits_first() {
         assert!(waits(pressure, &["t"]) && waits(pressure, &["bc", "m"]), "{pressure}");
         assert!(!waits(pressure, &["t", "ps"]) && !waits(pressure, &["e"]), "{pressure}");
     }
-    let told = put_off(100, &batch(&["t"])).unwrap_err();
+    let told = put_off(100, ["t"].into_iter()).unwrap_err();
     assert_eq!((told.status().as_u16(), told.retry_after()), (429, Some(RETRY)));
 }
 

@@ -17,11 +17,6 @@ use crate::rules::token::Rejection;
 use crate::rules::token::carrier::{self, Credential, Place, Presented};
 use crate::stories::open::OpenSession;
 
-use super::records::Batch;
-
-/// One device of an open route may stand for so many viewers: those of an address prefix with one User-Agent.
-const VIEWERS: usize = 50;
-
 /// What a request presents, for each access of its host.
 pub struct Presenting {
     of: Vec<(Arc<str>, Result<Presented, Rejection>)>,
@@ -153,21 +148,21 @@ impl Sender {
         }
     }
 
-    /// Counts what a body says.
+    /// Counts the records of a body, the first of which that has a `sid` has this one.
     ///
     /// # Errors
     /// `TooManyRequests`.
-    pub fn may_report(&self, edge: &Edge, head: &Head, batch: &Batch) -> Result<(), Refusal> {
+    pub fn may_report(&self, edge: &Edge, head: &Head, (records, sid): (usize, Option<&str>)) -> Result<(), Refusal> {
         match self {
-            Self::Named(named) => Ok(edge.quota.records(named.session, batch.len())?),
+            Self::Named(named) => Ok(edge.quota.records(named.session, records)?),
             Self::Device(_) => {
                 let opener = opener(head);
                 let device = (opener.place(), opener.user_agent);
-                let view = (device, batch.sid());
+                let view = (device, sid);
                 edge.quota.beacon(view)?;
-                edge.quota.records(view, batch.len())?;
+                edge.quota.records(view, records)?;
                 // Whoever invents a name for each body does not get further than a crowd would.
-                Ok(edge.quota.records(device, batch.len().div_ceil(VIEWERS))?)
+                Ok(edge.quota.records_of_device(device, records)?)
             }
         }
     }

@@ -2,7 +2,11 @@
 //! the same rules. `docs/beacon.schema.json` is its published form. What is wrong is dropped member by member and counted.
 
 use std::borrow::Cow;
+use std::fmt;
 
+use serde::Deserializer;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::cmcd::{
@@ -13,8 +17,8 @@ use super::path::path_of;
 use super::read::Read;
 use super::report::{Data, ObjectType, Rated, State};
 
-/// A record in its canonical writing, with what it says or why it is dropped.
-pub type Record = (String, Result<Read, Fault>);
+/// A record in its canonical writing, with what it says; or why it is dropped.
+pub type Record = Result<(String, Read), Fault>;
 
 /// The version of the record that is understood.
 const VERSION: u64 = 1;
@@ -128,27 +132,56 @@ const MEMBERS: [(&str, Says); 31] = [
     ("version", Says::Version),
 ];
 
-/// The records of a body: one object, or an array of them.
+/// The records of a body, one object or an array of them, each read when it is asked for; and how many there are beyond
+/// the most that are taken.
 ///
 /// # Errors
 /// The body is not JSON, or neither an object nor an array.
-pub fn from_beacon(body: &[u8]) -> Result<Vec<Record>, Fault> {
-    let records = match serde_json::from_slice(body) {
-        Ok(Value::Array(records)) => records,
-        Ok(one @ Value::Object(_)) => vec![one],
-        Ok(_) | Err(_) => return Err(Fault::Malformed),
+pub fn from_beacon(body: &[u8]) -> Result<(impl ExactSizeIterator<Item = Record>, usize), Fault> {
+    let (records, beyond) = match body.trim_ascii_start().first() {
+        Some(b'[') => {
+            let mut text = serde_json::Deserializer::from_slice(body);
+            let found = text.deserialize_seq(Records).and_then(|found| text.end().map(|()| found));
+            found.map_err(|_| Fault::Malformed)?
+        }
+        Some(b'{') => (vec![serde_json::from_slice(body).map_err(|_| Fault::Malformed)?], 0),
+        Some(_) | None => return Err(Fault::Malformed),
     };
-    let read = |(index, value): (usize, Value)| {
-        let text = value.to_string();
-        let read = match value {
-            _ if index >= MOST_RECORDS => Err(Fault::TooMany),
-            _ if text.len() > LONGEST_RECORD => Err(Fault::TooLarge),
-            Value::Object(members) => record(&members),
-            _ => Err(Fault::Malformed),
-        };
-        (text, read)
-    };
-    Ok(records.into_iter().enumerate().map(read).collect())
+    Ok((records.into_iter().map(read), beyond))
+}
+
+/// Finds where each record is, and makes nothing of it: a body of small numbers would take five hundred times its octets.
+struct Records;
+
+impl<'b> Visitor<'b> for Records {
+    type Value = (Vec<&'b RawValue>, usize);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of records")
+    }
+
+    fn visit_seq<A: SeqAccess<'b>>(self, mut all: A) -> Result<Self::Value, A::Error> {
+        let (mut records, mut beyond) = (Vec::new(), 0);
+        while records.len() < MOST_RECORDS {
+            match all.next_element()? {
+                Some(record) => records.push(record),
+                None => return Ok((records, 0)),
+            }
+        }
+        while all.next_element::<IgnoredAny>()?.is_some() {
+            beyond += 1;
+        }
+        Ok((records, beyond))
+    }
+}
+
+fn read(sent: &RawValue) -> Record {
+    if sent.get().len() > LONGEST_RECORD {
+        return Err(Fault::TooLarge);
+    }
+    let members: Map<_, _> = serde_json::from_str(sent.get()).map_err(|_| Fault::Malformed)?;
+    let read = record(&members)?;
+    Ok((Value::Object(members).to_string(), read))
 }
 
 fn record(members: &Map<String, Value>) -> Result<Read, Fault> {

@@ -114,6 +114,21 @@ fn reports_come_in_bursts_and_then_at_their_rate() {
 }
 
 #[test]
+fn a_device_sends_fifty_times_as_many_reports_as_a_viewer_however_small_its_bodies_are() {
+    let (clock, quota) = quota(|_| {});
+    let device = ("192.0.2.0", b"Player/1");
+    for second in 0..20 {
+        let bodies = if second == 0 { 25_000 } else { 2_500 };
+        assert!((0..bodies).all(|_| quota.records_of_device(device, 1).is_ok()), "{second}");
+        let beyond = quota.records_of_device(device, 500).map_err(|exceeded| exceeded.limit);
+        assert_eq!(beyond, Err(Limit::SessionRecords), "{second}");
+        clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!(quota.records_of_device(("192.0.2.0", b"Player/2"), 500), Ok(()), "another device is not hindered");
+    assert_eq!(quota.records(session(1), 500), Ok(()), "nor is a session");
+}
+
+#[test]
 fn bodies_of_a_session_share_its_rate() {
     let (clock, quota) = quota(|limits| limits.session_rate = 100_000);
     let [one, other] = [quota.pacer(session(1)).unwrap(), quota.pacer(session(1)).unwrap()];

@@ -6,10 +6,17 @@ use super::*;
 
 const SCHEMA: &str = include_str!("../../../../docs/beacon.schema.json");
 
+fn all(body: &[u8]) -> Result<Vec<Record>, Fault> {
+    from_beacon(body).map(|(records, beyond)| {
+        assert_eq!(beyond, 0);
+        records.collect()
+    })
+}
+
 fn one(record: &Value) -> Result<Read, Fault> {
-    let mut records = from_beacon(record.to_string().as_bytes()).unwrap();
+    let mut records = all(record.to_string().as_bytes()).unwrap();
     assert_eq!(records.len(), 1);
-    records.remove(0).1
+    records.remove(0).map(|(_, read)| read)
 }
 
 fn with(name: &str, value: &Value) -> Read {
@@ -48,8 +55,8 @@ fn the_schemas_examples_are_read_without_a_fault() {
     let examples = schema["examples"].as_array().unwrap();
     assert!(examples.len() >= 2);
     for example in examples {
-        for (_, read) in from_beacon(example.to_string().as_bytes()).unwrap() {
-            assert!(read.unwrap().faults.is_empty(), "{example}");
+        for read in all(example.to_string().as_bytes()).unwrap() {
+            assert!(read.unwrap().1.faults.is_empty(), "{example}");
         }
     }
 }
@@ -136,8 +143,8 @@ fn a_record_that_says_nothing_is_dropped_and_no_other() {
         (json!([]), Fault::Malformed),
     ] {
         let good = json!({ "event": "interval", "time_ms": 1 });
-        let read = from_beacon(json!([good, record, good]).to_string().as_bytes()).unwrap();
-        let faults: Vec<_> = read.into_iter().map(|(_, read)| read.err()).collect();
+        let read = all(json!([good, record, good]).to_string().as_bytes()).unwrap();
+        let faults: Vec<_> = read.into_iter().map(Result::err).collect();
         assert_eq!(faults, [None, Some(fault), None], "{record}");
     }
     let wide: Map<_, _> = (0..65).map(|at| (format!("a{at}"), json!(1))).collect();
@@ -147,19 +154,30 @@ fn a_record_that_says_nothing_is_dropped_and_no_other() {
 #[test]
 fn a_body_is_an_object_or_an_array_of_bounded_length() {
     for body in ["", "1", "\"a\"", "null", "{", "[{]", "{}{}", "\u{feff}{}"] {
-        assert_eq!(from_beacon(body.as_bytes()), Err(Fault::Malformed), "{body}");
+        assert_eq!(all(body.as_bytes()), Err(Fault::Malformed), "{body}");
     }
-    assert_eq!(from_beacon(b"[]"), Ok(Vec::new()));
-    assert_eq!(from_beacon("[".repeat(10_000).as_bytes()), Err(Fault::Malformed));
+    assert_eq!(all(b"[]"), Ok(Vec::new()));
+    assert_eq!(all("[".repeat(10_000).as_bytes()), Err(Fault::Malformed));
     let many = vec![json!({ "event": "interval", "time_ms": 1 }); MOST_RECORDS + 1];
-    let read = from_beacon(json!(many).to_string().as_bytes()).unwrap();
-    assert_eq!(read.iter().filter(|(_, read)| read.is_ok()).count(), MOST_RECORDS);
-    assert_eq!(read.last().map(|(_, read)| read.clone()), Some(Err(Fault::TooMany)));
+    let body = json!(many).to_string();
+    let (read, beyond) = from_beacon(body.as_bytes()).unwrap();
+    assert_eq!((read.filter(Result::is_ok).count(), beyond), (MOST_RECORDS, 1));
+}
+
+#[test]
+fn of_what_is_beyond_the_most_nothing_is_made_but_a_count() {
+    for element in ["0", "[]", "{\"\":0}", "\"\"", "-1.5e9", "[[[[[[[[[[[[[[]]]]]]]]]]]]]]"] {
+        let count = (256 << 10) / (element.len() + 1);
+        let body = format!("[{}]", vec![element; count].join(","));
+        let (read, beyond) = from_beacon(body.as_bytes()).unwrap();
+        assert_eq!((read.len(), beyond), (MOST_RECORDS, count - MOST_RECORDS), "{element}");
+        assert!(read.map(Result::unwrap_err).all(|fault| matches!(fault, Fault::Malformed | Fault::MissingKey)));
+    }
 }
 
 #[test]
 fn the_same_record_has_one_writing_however_its_body_was_laid_out() {
-    let first = from_beacon(br#"{"event":"interval","time_ms":1}"#).unwrap();
-    let second = from_beacon(b"[ { \"time_ms\": 1,\r\n \"event\": \"interval\" } ]").unwrap();
+    let first = all(br#"{"event":"interval","time_ms":1}"#).unwrap();
+    let second = all(b"[ { \"time_ms\": 1,\r\n \"event\": \"interval\" } ]").unwrap();
     assert_eq!(first, second);
 }
