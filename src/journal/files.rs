@@ -51,17 +51,18 @@ pub(super) fn open(folder: &Path, take: &mut dyn FnMut(u8, &[u8])) -> io::Result
 
 /// A new file of this number, which is there after a power cut as well.
 pub(super) fn create(path: &Path, number: u64) -> io::Result<fs::File> {
-    let made = || {
-        let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    // A file that is there already is somebody else's, and stays.
+    let mut file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    let mut prepared = || {
         file.write_all(&frame::preamble(number))?;
         file.sync_all()?;
-        sync_folder(path.parent().unwrap_or(path))?;
-        Ok(file)
+        sync_folder(path.parent().unwrap_or(path))
     };
-    made().inspect_err(|_: &io::Error| {
-        // A full disk leaves an empty file behind, in the way of the next attempt.
+    prepared().inspect_err(|_| {
+        // A full disk leaves an empty file behind.
         _ = fs::remove_file(path);
-    })
+    })?;
+    Ok(file)
 }
 
 /// Writes what still counts of all files up to `last` as one snapshot, and removes them. The octets of the snapshot,

@@ -239,6 +239,15 @@ async fn files_that_a_snapshot_replaces_are_not_read_again() {
     assert!(files(folder.path(), ".log").is_empty());
 }
 
+#[test]
+fn a_file_that_is_in_the_way_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0000000000000001.log");
+    fs::write(&path, "of another process").unwrap();
+    assert_eq!(files::create(&path, 1).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(fs::read(&path).unwrap(), b"of another process");
+}
+
 #[tokio::test]
 async fn there_is_no_more_than_the_room_allows() {
     let folder = tempfile::tempdir().unwrap();
