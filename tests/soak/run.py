@@ -31,6 +31,7 @@ os.environ.setdefault("WEIR_BINARIES", str(ROOT / "target/release"))
 
 from kit import network, processes, resident, weir  # noqa: E402
 
+import calamity  # noqa: E402
 import region  # noqa: E402
 
 MIB = 1 << 20
@@ -117,7 +118,7 @@ class Origin(weir.Origin):
 
     def __init__(self, folder, *arguments):
         super().__init__(folder, *arguments)
-        self.control = self.process.child.stdout.readline().split()[1].decode().removesuffix("/__stats")
+        self.control = self.control.removesuffix("/__stats")
 
     @property
     def stats(self):
@@ -620,6 +621,13 @@ def three_nodes_fetch_once_and_one_is_killed(stage):
     region.thousand_objects(stage, say)
 
 
+def everything_around_it_fails_and_viewers_play_on(stage):
+    def begin(start):
+        with core(0):
+            return start()
+    calamity.two_hundred_play_on(stage, say, begin, ended)
+
+
 STORIES = [
     herd_of_200_at_one_cold_object,
     herd_whose_first_client_leaves_in_mid_body,
@@ -638,6 +646,7 @@ STORIES = [
     certificates_and_routes_change_under_200_viewers,
     two_hundred_who_never_read_cost_little,
     three_nodes_fetch_once_and_one_is_killed,
+    everything_around_it_fails_and_viewers_play_on,
 ]
 
 
