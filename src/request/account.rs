@@ -7,7 +7,7 @@ use tracing::debug;
 
 use crate::clock::{Clock, Tick};
 use crate::telemetry::access_log::{AccessLog, Line};
-use crate::telemetry::streams::Streams;
+use crate::telemetry::streams::{Answered, Asked, Streams};
 use crate::telemetry::traffic::{Passage, RouteTraffic};
 
 use super::body::BodyError;
@@ -23,7 +23,7 @@ pub struct Account {
     whole: Option<u64>,
     ended: bool,
     traffic: Arc<RouteTraffic>,
-    streams: Option<Arc<Streams>>,
+    streams: Option<(Arc<Streams>, Asked)>,
     /// What was asked for, and where in it the stream's name stands.
     path: (String, Range<usize>),
     witness: Option<Witness>,
@@ -50,8 +50,8 @@ impl Account {
 
     /// Also counts for a stream, whose name stands somewhere in the path.
     #[must_use]
-    pub fn of_stream(mut self, streams: &Arc<Streams>, (path, stream): (String, Range<usize>)) -> Self {
-        self.streams = (!stream.is_empty()).then(|| streams.clone());
+    pub fn of_stream(mut self, streams: &Arc<Streams>, (path, stream): (String, Range<usize>), asked: Asked) -> Self {
+        self.streams = (!stream.is_empty()).then(|| (streams.clone(), asked));
         self.path = (path, stream);
         self
     }
@@ -103,8 +103,9 @@ impl Drop for Account {
         self.passage.first_byte = self.first_byte.unwrap_or(now).since(self.received);
         self.traffic.record(&self.passage);
         let (path, stream) = &self.path;
-        if let Some((streams, stream)) = self.streams.as_ref().zip(path.get(stream.clone())) {
-            streams.record(stream, self.passage.status, self.passage.octets);
+        if let Some(((streams, asked), stream)) = self.streams.as_ref().zip(path.get(stream.clone())) {
+            let Passage { status, octets, .. } = self.passage;
+            streams.record(stream, &Answered { asked: *asked, status, octets, at: now });
         }
         let complete = self.ended || self.whole == Some(self.passage.octets);
         if let Some(witness) = &self.witness {

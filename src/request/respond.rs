@@ -18,10 +18,12 @@ use crate::rules::caching::purge;
 use crate::rules::fields::cache_status::CacheStatus;
 use crate::rules::fields::loops;
 use crate::rules::priority::{self, Priority};
+use crate::rules::timeline::event::Kind;
 use crate::rules::token::carrier::{self, Carrier};
 use crate::rules::token::{Reason, Rejection};
 use crate::sessions::Attached;
 use crate::telemetry::access_log::{self, Line};
+use crate::telemetry::streams::Asked;
 use crate::telemetry::traffic::{Origination, Passage};
 
 use super::account::Account;
@@ -109,7 +111,11 @@ pub fn finish(
     if let Some(route) = route {
         let path = std::mem::take(&mut head.path);
         let stream = place(&path, route.stream(&path));
-        account = account.of_stream(&edge.traffic.streams, (path, stream));
+        let asked = match head.notes.kind() {
+            Some(Kind::Part | Kind::Segment) => Asked::Media,
+            _ => Asked::Other,
+        };
+        account = account.of_stream(&edge.traffic.streams, (path, stream), asked);
     }
     let session = admission.map(|admission| Attached::to(&admission.session));
     let mut response = Response::new(Body::new(content, Some(account)).to(session));

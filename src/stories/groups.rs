@@ -1,16 +1,18 @@
-//! Viewers and sums by what they share. Labels come from closed or bounded sets: the first that media was served of have
-//! one of their own, all others share `other`.
+//! Viewers and sums by what they share. Labels come from closed or bounded sets: streams that were served to somebody who
+//! has their playlist have one of their own until nobody was there for an hour, all others share `other`.
 
 use std::collections::HashMap;
 
 use crate::rules::qoe::claims::HOUR_MS;
 use crate::rules::qoe::figures::Spread;
 use crate::rules::qoe::sums::{Both, Sums};
+pub(super) use crate::telemetry::streams::OTHER;
+use crate::telemetry::streams::named;
 
 use super::snapshot::{Aggregate, Labelled, Sources};
 
-/// The label of all beyond a bound.
-pub(super) const OTHER: &str = "other";
+/// A stream of which there was no session for so many halves gives its label back: an hour.
+const SILENT_HALVES: u32 = 60;
 
 /// The label of a country that is not known.
 const UNKNOWN: &str = "unknown";
@@ -36,6 +38,8 @@ pub(super) struct Group {
     pub total: Both,
     /// Since one to two minutes, in two halves, the newer one first.
     recent: [Both; 2],
+    /// Halves that are over since there was a session of it.
+    silent: u32,
 }
 
 impl Group {
@@ -44,8 +48,13 @@ impl Group {
         self.recent[0].merge(new);
     }
 
+    fn weight(&self) -> usize {
+        self.total.weight() + self.recent.iter().map(Both::weight).sum::<usize>()
+    }
+
     fn turn(&mut self) {
         self.recent[1] = std::mem::take(&mut self.recent[0]);
+        self.silent = self.silent.saturating_add(1);
     }
 
     fn shown(&self, label: &str, stream: Option<&str>) -> Labelled {
@@ -65,13 +74,15 @@ impl Group {
 #[derive(Debug)]
 pub(super) struct Labels {
     known: HashMap<Box<str>, usize, foldhash::quality::RandomState>,
+    /// By label; empty: it was given back.
     names: Vec<Box<str>>,
     groups: Vec<Group>,
+    free: Vec<usize>,
 }
 
 impl Labels {
     fn new(first: &[&str]) -> Self {
-        let mut labels = Self { known: HashMap::default(), names: Vec::new(), groups: Vec::new() };
+        let mut labels = Self { known: HashMap::default(), names: Vec::new(), groups: Vec::new(), free: Vec::new() };
         first.iter().for_each(|name| _ = labels.admit(name, usize::MAX));
         labels
     }
@@ -86,18 +97,31 @@ impl Labels {
         if let Some(label) = self.find(name) {
             return label;
         }
-        if self.names.len() >= most {
+        if self.known.len() >= most {
             return 0;
         }
-        self.known.insert(name.into(), self.names.len());
-        self.names.push(name.into());
-        self.groups.push(Group::default());
-        self.names.len() - 1
+        let label = self.free.pop().unwrap_or_else(|| {
+            self.names.push("".into());
+            self.groups.push(Group::default());
+            self.names.len() - 1
+        });
+        self.known.insert(name.into(), label);
+        self.names[label] = name.into();
+        label
+    }
+
+    /// A label is given back, and its sums are forgotten.
+    fn remove(&mut self, label: usize) -> Box<str> {
+        let name = std::mem::take(&mut self.names[label]);
+        self.known.remove(&name);
+        self.groups[label] = Group::default();
+        self.free.push(label);
+        name
     }
 
     /// Every name with its group.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Group)> {
-        self.names.iter().map(|name| &**name).zip(&self.groups)
+        self.names.iter().map(|name| &**name).zip(&self.groups).filter(|(name, _)| !name.is_empty())
     }
 
     fn shown(&self) -> Vec<Labelled> {
@@ -171,6 +195,10 @@ impl Groups {
 
     /// Media of a stream was served to a session: it exists, and may have a label of its own.
     pub(super) fn served(&mut self, place: &mut Place, stream: &str, rendition: Option<&str>) {
+        if stream.is_empty() {
+            return;
+        }
+        let stream = named(stream);
         let label = self.streams.admit(stream, self.most.saturating_add(1));
         if label != place.stream {
             (place.stream, place.rendition) = (label, 0);
@@ -192,7 +220,7 @@ impl Groups {
 
     /// A session is of a stream that has a label, or is of none that has.
     pub(super) fn of(&self, place: &mut Place, stream: &str) {
-        if let Some(label) = self.streams.find(stream).filter(|label| *label != place.stream) {
+        if let Some(label) = self.streams.find(named(stream)).filter(|label| *label != place.stream) {
             (place.stream, place.rendition) = (label, 0);
         }
     }
@@ -217,10 +245,18 @@ impl Groups {
         ];
         for group in groups {
             group.viewers += viewers;
+            group.silent = 0;
             if !new.is_empty() {
                 group.add(new);
             }
         }
+    }
+
+    /// What all sums take, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let sets = [&self.streams, &self.renditions, &self.protocols, &self.regions];
+        let groups = sets.iter().flat_map(|labels| &labels.groups).chain([&self.all]);
+        groups.map(Group::weight).sum()
     }
 
     /// Time has come to this: what is recent moves on.
@@ -232,6 +268,23 @@ impl Groups {
         self.all.turn();
         for labels in [&mut self.streams, &mut self.renditions, &mut self.protocols, &mut self.regions] {
             labels.groups.iter_mut().for_each(Group::turn);
+        }
+        self.give_back();
+    }
+
+    /// Takes back the labels of streams of which there was no session for long, so that no session has one of them.
+    fn give_back(&mut self) {
+        for label in 1..self.streams.names.len() {
+            if self.streams.names[label].is_empty() || self.streams.groups[label].silent < SILENT_HALVES {
+                continue;
+            }
+            let stream = self.streams.remove(label);
+            if self.renditions_of.remove(&label).is_none() {
+                continue;
+            }
+            let is_of = |name: &str| split(name).is_some_and(|(of, _)| of == &*stream);
+            let of: Vec<_> = (1..self.renditions.names.len()).filter(|at| is_of(&self.renditions.names[*at])).collect();
+            of.into_iter().for_each(|rendition| _ = self.renditions.remove(rendition));
         }
     }
 

@@ -1,14 +1,16 @@
 //! The figures of this moment: who is watching, and what they experience.
 //!
 //! Every session that is heard of has a tally, in a table with a bound. About once a second all of them are gone through:
-//! who watches is counted, what is new is added to the sums of those who share a label, and what is over goes.
+//! who watches is counted, what is new is added to the sums of those who share a label, and what is over goes. What all
+//! tallies take is bounded as well: beyond it the views that would be missed least are counted for good before their time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::rules::qoe::figures::{Received, SessionFigures};
 use crate::rules::qoe::sums::Both;
-use crate::rules::qoe::tally::{KEPT_MS, Tally};
+use crate::rules::qoe::tally::{Age, KEPT_MS, Tally};
 use crate::rules::session::SessionId;
 use crate::rules::timeline::event::{Entry, Event, Kind};
 use crate::rules::timeline::figures;
@@ -26,12 +28,16 @@ const LONGEST_ROUND_MS: u64 = 4_000;
 /// Sessions of a table that is this full, in per cent, are not kept for what may still come once they are over.
 const FULL: usize = 90;
 
+/// What figures may take for each session that may be known, one with another, in bytes: what one of a player takes that
+/// reports by events.
+const EACH: usize = 8 << 10;
+
 /// What is bounded, and by what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Streams that have a label of their own.
     pub streams: usize,
-    /// Sessions that are known at once.
+    /// Sessions that are known at once; what their figures take is bounded by as many times 8 KiB.
     pub sessions: usize,
     /// A viewer is gone when nothing was heard for this long.
     pub idle: Duration,
@@ -43,6 +49,17 @@ impl Default for Bounds {
     }
 }
 
+impl Bounds {
+    /// What the figures of all sessions may take, in bytes.
+    pub const fn bytes(&self) -> usize {
+        self.sessions.saturating_mul(EACH)
+    }
+
+    fn idle_ms(&self) -> u64 {
+        u64::try_from(self.idle.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 /// The figures of this moment.
 pub struct Live {
     sessions: HashMap<SessionId, Box<Watching>, foldhash::quality::RandomState>,
@@ -51,6 +68,8 @@ pub struct Live {
     now: u64,
     counted: u64,
     pub(super) untracked: u64,
+    /// Views that were counted for good before their time, for want of room.
+    pub(super) shed: u64,
     pub(super) received: Received,
     gone: Received,
     /// Why origins were asked, by the words of RFC 9211 §2.2: a closed list.
@@ -65,6 +84,33 @@ struct Watching {
     /// Whether a token says who it is: then it is one viewer, however many views it has.
     is_gated: bool,
     last: u64,
+    /// The stream whose playlist it got last.
+    listed: Option<Arc<str>>,
+    /// What it took when it was last looked at, in bytes.
+    weight: usize,
+}
+
+impl Watching {
+    fn weigh(&self) -> usize {
+        size_of::<(SessionId, Box<Self>)>() + size_of::<Self>() - size_of::<Tally>()
+            + self.listed.as_ref().map_or(0, |stream| stream.len())
+            + self.tally.weight()
+    }
+
+    /// How its views would be missed and what each takes; itself, if it has none, and else with the one missed most.
+    fn ages(&self, now: u64, idle: u64) -> Vec<(Age, usize)> {
+        let mut ages: Vec<_> = self.tally.ages(now, idle).collect();
+        let own = self.weight.saturating_sub(ages.iter().map(|(_, weight)| weight).sum());
+        match ages.iter_mut().max() {
+            Some((_, weight)) => *weight += own,
+            None => ages.push((self.age(), own)),
+        }
+        ages
+    }
+
+    const fn age(&self) -> Age {
+        Age { is_watched: false, since: self.last }
+    }
 }
 
 impl Default for Live {
@@ -83,6 +129,7 @@ impl Live {
             now: 0,
             counted: 0,
             untracked: 0,
+            shed: 0,
             received: Received::default(),
             gone: Received::default(),
             causes: BTreeMap::new(),
@@ -107,6 +154,40 @@ impl Live {
         let Some(watching) = find(self, session, entry) else { return };
         watching.last = watching.last.max(entry.at);
         figures::note(&mut watching.tally, entry);
+        let after = watching.weigh();
+        let before = std::mem::replace(&mut watching.weight, after);
+        self.weight = (self.weight + after).saturating_sub(before);
+        if self.weight > self.bounds.bytes() {
+            self.shed();
+        }
+    }
+
+    /// Counts views for good, those first that would be missed least, until there is an eighth of the room to spare.
+    fn shed(&mut self) {
+        let (now, idle) = (self.now, self.bounds.idle_ms());
+        let mut ages: Vec<_> = self.sessions.values().flat_map(|watching| watching.ages(now, idle)).collect();
+        ages.sort_unstable();
+        let (mut left, goal) = (self.weight, self.bounds.bytes() / 8 * 7);
+        let enough = ages.iter().find(|(_, weight)| {
+            left = left.saturating_sub(*weight);
+            left <= goal
+        });
+        let Some((most, _)) = enough.or(ages.last()).copied() else { return };
+        self.weight = 0;
+        let Self { sessions, groups, gone, shed, weight, .. } = self;
+        sessions.retain(|_, watching| {
+            let mut new = Both::default();
+            *shed += watching.tally.shed(most, (now, idle), &mut new);
+            groups.add(watching.place, 0, &new);
+            watching.weight = watching.weigh();
+            let stays = watching.tally.ages(now, idle).next().is_some() || watching.age() > most;
+            if stays {
+                *weight += watching.weight;
+            } else {
+                gone.add(&watching.tally.received());
+            }
+            stays
+        });
     }
 
     /// Time has come to this many milliseconds since the epoch.
@@ -123,7 +204,7 @@ impl Live {
         self.counted = now;
         self.groups.pass(now);
         self.groups.empty();
-        let idle = u64::try_from(self.bounds.idle.as_millis()).unwrap_or(u64::MAX);
+        let idle = self.bounds.idle_ms();
         let is_full = self.sessions.len() * 100 >= self.bounds.sessions * FULL;
         let Self { sessions, groups, gone, .. } = self;
         let mut received = Received::default();
@@ -139,7 +220,8 @@ impl Live {
             let stays = watched > 0 || silent < idle || !is_full && silent < KEPT_MS;
             let into = if stays { &mut received } else { &mut *gone };
             into.add(&watching.tally.received());
-            weight += watching.tally.weight();
+            watching.weight = watching.weigh();
+            weight += if stays { watching.weight } else { 0 };
             stays
         });
         self.weight = weight;
@@ -172,9 +254,9 @@ impl Live {
         self.sessions.len()
     }
 
-    /// About what all of them take, in bytes.
-    pub const fn weight(&self) -> usize {
-        self.weight
+    /// What all of them and the sums take, in bytes.
+    pub fn weight(&self) -> usize {
+        self.weight + self.groups.weight()
     }
 
     /// What a session comes to so far; `None`: it is not known, or no longer.
@@ -186,6 +268,7 @@ impl Live {
     pub fn forget(&mut self, id: SessionId) {
         if let Some(watching) = self.sessions.remove(&id) {
             self.gone.add(&watching.tally.received());
+            self.weight = self.weight.saturating_sub(watching.weight);
         }
     }
 }
@@ -202,7 +285,8 @@ fn find<'l>(live: &'l mut Live, session: SessionId, entry: &Entry) -> Option<&'l
             return None;
         }
         let place = live.groups.nowhere();
-        let watching = Watching { tally: Tally::default(), place, is_gated: false, last: entry.at };
+        let watching =
+            Watching { tally: Tally::default(), place, is_gated: false, last: entry.at, listed: None, weight: 0 };
         live.sessions.insert(session, Box::new(watching));
     }
     let watching = live.sessions.get_mut(&session).expect("it is there, or was put there");
@@ -217,15 +301,20 @@ fn find<'l>(live: &'l mut Live, session: SessionId, entry: &Entry) -> Option<&'l
         Event::Verdict(_) => watching.is_gated = true,
         Event::Served(served) => {
             groups.over(place, &served.protocol);
-            if served.media > 0 {
+            if served.playlists > 0 {
+                watching.listed.clone_from(&entry.stream);
+            }
+            if served.media > 0 && watching.listed == entry.stream {
                 groups.served(place, stream, served.rendition.as_deref());
             }
         }
         Event::Request(request) => {
             groups.over(place, &request.protocol);
-            let is_media = matches!(request.kind, Kind::Part | Kind::Segment);
-            if is_media && (200..400).contains(&request.status) {
-                groups.served(place, stream, None);
+            match request.kind {
+                _ if !(200..400).contains(&request.status) => {}
+                Kind::Multivariant | Kind::Playlist => watching.listed.clone_from(&entry.stream),
+                Kind::Part | Kind::Segment if watching.listed == entry.stream => groups.served(place, stream, None),
+                _ => {}
             }
         }
         _ => {}

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::super::groups::OTHER;
 use super::*;
-use crate::rules::qoe::report::{Data, Mode, Report, State};
+use crate::rules::qoe::report::{Data, Mode, Rated, Report, State};
 use crate::rules::timeline::event::{Began, Ended, Request, Served};
 use crate::telemetry::metrics::{Exposition, Source};
 
@@ -136,6 +137,31 @@ fn what_is_recent_is_over_after_two_minutes() {
     assert_eq!(snapshot.all.total.inferred.playing_seconds, 4.0);
 }
 
+#[test]
+fn a_label_is_of_a_stream_that_was_listed_until_nobody_was_there_for_an_hour() {
+    let request = |at, session, stream: &str, kind| {
+        let request = Request { kind, status: 200, protocol: "h2".into(), ..Request::default() };
+        entry(at, session, stream, Event::Request(Box::new(request)))
+    };
+    let streams = |live: &Live| live.snapshot().streams.iter().map(|one| one.label.clone()).collect::<Vec<_>>();
+    let mut live = Live::new(Bounds { streams: 1, ..Bounds::default() });
+    for number in 0..100 {
+        live.note(&request(0, 1, &format!("invented/{number}"), Kind::Segment));
+    }
+    live.note(&request(10, 2, OTHER, Kind::Multivariant));
+    live.note(&request(20, 2, OTHER, Kind::Segment));
+    live.note(&served(500, 2, OTHER));
+    live.pass(T + 1_000);
+    assert_eq!(streams(&live), ["other", "%6Fther"], "one that is called so is not the rest");
+    (1..=80).for_each(|minute| live.pass(T + minute * 60_000));
+    live.note(&served(4_900_000, 3, "live/two"));
+    live.note(&served(4_904_000, 3, "live/two"));
+    live.pass(T + 4_905_000);
+    assert_eq!(streams(&live).last().map(String::as_str), Some("live/two"), "who was silent for long gave it back");
+    assert_eq!(live.snapshot().renditions.last().and_then(|one| one.stream.clone()).as_deref(), Some("live/two"));
+    assert!(!streams(&live).contains(&"%6Fther".to_owned()));
+}
+
 fn series(live: &Live) -> usize {
     live.families().iter().map(|family| family.samples.len()).sum()
 }
@@ -176,6 +202,69 @@ fn a_million_random_names_add_no_series_and_no_more_sessions_than_there_is_room_
     assert_eq!(series(&live), most, "all there can be were there after the first few");
     assert!(live.snapshot().untracked > 0);
     assert!(most < 600, "{most}");
+}
+
+/// What a player says along with a request: a view, and a throughput that is like no other.
+fn asks(at: u64, session: u64, view: u64, kbps: u64) -> Entry {
+    let data = Data { mtp: vec![Rated { value: kbps, of: None }], ..Data::default() };
+    let report = Report { mode: Mode::Request, view: Some(id(view)), record: None, data };
+    entry(at, session, "live/one", Event::Report(Box::new(report)))
+}
+
+/// Throughputs of which each has a bucket of its own.
+fn distinct() -> impl Iterator<Item = u64> {
+    (100..1_200).map(|power| 1.02_f64.powi(power) as u64)
+}
+
+#[test]
+fn what_percentiles_take_is_counted() {
+    let mut live = Live::default();
+    live.note(&asks(0, 1, 1, 1_000));
+    let before = live.weight();
+    let kinds = distinct().map(|kbps| live.note(&asks(0, 1, 1, kbps))).count();
+    assert!(live.weight() - before >= kinds * 16, "{before} bytes became {}", live.weight());
+}
+
+#[test]
+fn invented_views_take_no_more_than_there_is_room_for_and_are_missed_first() {
+    let bounds = Bounds { sessions: 64, ..Bounds::default() };
+    let mut live = Live::new(bounds);
+    live.note(&served(0, 1, "live/one"));
+    live.note(&reports(0, 1, 1, State::Playing));
+    live.note(&served(4_000, 1, "live/one"));
+    live.note(&served(100_000, 2, "live/one"));
+    live.note(&reports(100_000, 2, 2, State::Playing));
+    let (mut most, mut told) = (0, 0);
+    for view in 0..60 {
+        let at = 101_000 + view * 500;
+        live.pass(T + at);
+        live.note(&served(at, 2, "live/one"));
+        for kbps in distinct() {
+            live.note(&asks(at, 3 + view % 3, 100 + view, kbps));
+            (most, told) = (most.max(live.weight() - live.groups.weight()), told + 1);
+            assert!(most <= bounds.bytes(), "{most} of {}", bounds.bytes());
+        }
+    }
+    assert!(live.shed > 10 && live.session(id(1)).is_none(), "who is silent for longest is counted for good");
+    assert!(live.session(id(2)).is_some(), "who watches stays");
+    live.note(&served(250_000, 2, "live/one"));
+    live.pass(T + 250_500);
+    assert_eq!(live.snapshot().viewers, 1);
+    let total = &live.groups.all.total;
+    assert_eq!(total.inferred.counts.playing_ms, 4_000 + 30_500, "nothing of what was seen is forgotten");
+    assert_eq!((live.received.reports, total.inferred.throughput.weight()), (2 + told, told));
+}
+
+#[test]
+fn a_viewer_who_reports_takes_no_more_than_its_share() {
+    let mut live = Live::default();
+    for session in 0..100 {
+        live.note(&served(0, session, "live/one"));
+        (0..60).for_each(|at| live.note(&reports(at * 5_000, session, session, State::Playing)));
+        distinct().step_by(100).for_each(|kbps| live.note(&asks(0, session, session, kbps)));
+    }
+    let bounds = Bounds { sessions: 100, ..Bounds::default() };
+    assert!(live.weight() - live.groups.weight() <= bounds.bytes(), "{} bytes", live.weight() / 100);
 }
 
 #[test]

@@ -85,6 +85,7 @@ impl Live {
             by("weir_viewers_by_country", "Viewers who are watching, by country", "country", &groups.regions),
             Family::gauge("weir_qoe_sessions", "Sessions of which something is known", self.sessions() as f64),
             Family::counter("weir_qoe_untracked", "Times that a session found no place", self.untracked),
+            Family::counter("weir_qoe_shed", "Views counted for good before their time, for want of room", self.shed),
         ]
     }
 

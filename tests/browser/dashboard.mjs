@@ -65,6 +65,48 @@ try {
   await page.waitForFunction(() => document.getElementById('found').textContent.length > 0, null, { timeout: 10_000 });
   check('a code that nobody has is said to be unknown', (await page.textContent('#found')).includes('No session'), await page.textContent('#found'));
 
+  // A listener that asks for a token, and a link with a code: it is searched for once the token is typed.
+  const asks = await browser.newPage({ viewport: DESK });
+  const SECRET = 'Bearer 0123456789abcdef';
+  for (const path of ['/live', '/sessions?**', '/sessions/**']) {
+    await asks.route(`${demo.admin}${path}`, async route => {
+      const { authorization, ...headers } = route.request().headers();
+      if (authorization !== SECRET) return route.fulfill({ status: 401, contentType: 'application/json', body: '{"detail":"a token is asked for"}' });
+      return route.continue({ headers });
+    });
+  }
+  await asks.goto(`${demo.admin}/?session=${code}`, { timeout: 30_000 });
+  await asks.waitForSelector('#key:not([hidden])', { timeout: 10_000 });
+  await asks.fill('#token', SECRET.slice('Bearer '.length));
+  await asks.click('#key button');
+  await asks.waitForSelector('#story:not([hidden])', { timeout: 10_000 });
+  check('a link opens its story once a token is typed', (await asks.textContent('#who')).includes(code));
+  await asks.close();
+
+  // Two stories one after the other, of which the first hears late how many others had the same.
+  const hurries = await browser.newPage({ viewport: DESK });
+  const answers = [];
+  await hurries.route(`${demo.admin}/sessions/*/story`, async route => {
+    const answer = await route.fetch();
+    return route.fulfill({ response: answer, json: { ...await answer.json(), fault: 'origin', cause: 'origin-slow' } });
+  });
+  await hurries.route(`${demo.admin}/sessions/*/others`, route => { answers.push(many => route.fulfill({ json: { sessions: many } })); });
+  await hurries.goto(`${demo.admin}/`, { timeout: 30_000 });
+  const until = async holds => { for (let looks = 0; looks < 200 && !holds(); looks += 1) await new Promise(done => setTimeout(done, 50)); };
+  for (const asked of [1, 2]) {
+    await hurries.fill('#query', code);
+    await hurries.click('#find button');
+    await until(() => answers.length === asked);
+  }
+  await answers[1](1);
+  await hurries.waitForFunction(() => document.getElementById('others').textContent !== '', null, { timeout: 10_000 });
+  const heard = hurries.waitForResponse(response => response.url().endsWith('/others'));
+  await answers[0](7);
+  await (await heard).finished();
+  const others = await hurries.textContent('#others');
+  check('a late answer is not told of another story', others.startsWith('1 other session '), others);
+  await hurries.close();
+
   await player.close();
   await page.waitForFunction(() => document.getElementById('state').textContent === 'serving', null, { timeout: 10_000 });
   // What a browser prints of an answer that says "unknown" is no fault of the page.

@@ -47,6 +47,11 @@ impl Fresh {
         self.fresh.add(value, 1);
     }
 
+    /// What it takes beside itself, in bytes.
+    pub(super) const fn room(&self) -> usize {
+        self.taken.room() + self.fresh.room()
+    }
+
     /// All of it.
     pub(super) fn whole(&self) -> Sketch {
         let mut whole = self.taken.clone();
@@ -143,6 +148,11 @@ pub struct Passed {
 }
 
 impl Asked {
+    /// What it takes beside itself, in bytes.
+    pub(super) const fn room(&self) -> usize {
+        self.claims.throughput.room() + self.latency.room()
+    }
+
     /// Requests were answered by this time.
     pub(super) fn pass(&mut self, at: u64, passed: &Passed) {
         self.bytes = self.bytes.saturating_add(passed.bytes);

@@ -365,17 +365,26 @@ impl Playback {
             return Err(TooLate);
         }
         let at = self.waiting.partition_point(|other| other.place <= moment.place);
-        self.waiting.insert(at, moment);
-        if self.waiting.len() > self.most {
-            let oldest = self.waiting.remove(0);
-            self.counted.advance(&oldest, offset);
+        if self.waiting.len() < self.most {
+            self.waiting.insert(at, moment);
+            return Ok(());
         }
+        // It takes the place of the oldest, or is that itself.
+        let oldest = match at.checked_sub(1) {
+            None => moment,
+            Some(at) => {
+                let oldest = self.waiting.remove(0);
+                self.waiting.insert(at, moment);
+                oldest
+            }
+        };
+        self.counted.advance(&oldest, offset);
         Ok(())
     }
 
     /// What it takes beside itself, in bytes.
-    pub(super) const fn weight(&self) -> usize {
-        self.waiting.capacity() * size_of::<Moment>()
+    pub(super) const fn room(&self) -> usize {
+        self.waiting.capacity() * size_of::<Moment>() + self.counted.told.room() + self.counted.by_head.room()
     }
 
     /// The time of the last moment.

@@ -65,6 +65,11 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// What it takes beside itself, in bytes.
+    pub(super) const fn room(&self) -> usize {
+        self.records.capacity() * size_of::<u64>()
+    }
+
     /// Whether a record was there before; it is from now on. `record`: hexadecimal digits.
     pub(super) fn is_again(&mut self, record: &str) -> bool {
         let Some(record) = record.get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()) else {

@@ -44,6 +44,11 @@ impl Sketch {
         }
     }
 
+    /// What it takes beside itself, in bytes.
+    pub(super) const fn room(&self) -> usize {
+        self.buckets.capacity() * size_of::<(u16, u64)>()
+    }
+
     /// The weight of all values together.
     pub const fn weight(&self) -> u64 {
         self.weight

@@ -90,6 +90,11 @@ impl Sums {
         self.throughput.merge(&other.throughput);
     }
 
+    /// What it takes beside itself, in bytes.
+    const fn room(&self) -> usize {
+        self.startup.room() + self.latency.room() + self.throughput.room()
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.counts == Counts::default() && self.startup.is_empty() && self.throughput.is_empty()
@@ -110,6 +115,11 @@ impl Both {
     pub fn merge(&mut self, other: &Self) {
         self.reported.merge(&other.reported);
         self.inferred.merge(&other.inferred);
+    }
+
+    /// What it takes, in bytes.
+    pub const fn weight(&self) -> usize {
+        size_of::<Self>() + self.reported.room() + self.inferred.room()
     }
 
     /// Whether there is nothing in it.

@@ -8,6 +8,7 @@ use super::figures::{End, Received, SessionFigures};
 use super::playback::WAITING;
 use super::report::Report;
 use super::sums::Both;
+pub use super::view::Age;
 use super::view::View;
 
 /// Views of one session that are known at once: many players behind one address look like one session of an open route.
@@ -154,9 +155,30 @@ impl Tally {
         self.views.iter().filter(|view| view.is_watched(now, idle)).count() as u64
     }
 
-    /// About what it takes, in bytes.
+    /// What it takes, in bytes.
     pub fn weight(&self) -> usize {
-        size_of::<Self>() + self.views.iter().map(View::weight).sum::<usize>()
+        let holds =
+            self.holds.capacity() * size_of::<Hold>() + self.holds.iter().map(|hold| hold.path.len()).sum::<usize>();
+        let spare = (self.views.capacity() - self.views.len()) * size_of::<View>();
+        size_of::<Self>() + holds + spare + self.views.iter().map(View::weight).sum::<usize>()
+    }
+
+    /// How its views would be missed, with what each takes in bytes.
+    pub fn ages(&self, now: u64, idle: u64) -> impl Iterator<Item = (Age, usize)> {
+        self.views.iter().map(move |view| (view.age(now, idle), view.weight()))
+    }
+
+    /// Counts for good all views that would be missed no more than this; how many they were.
+    pub fn shed(&mut self, most: Age, (now, idle): (u64, u64), sums: &mut Both) -> u64 {
+        let before = self.earlier;
+        if self.views.iter().any(|view| view.age(now, idle) <= most) {
+            self.credit(sums);
+        }
+        while let Some(index) = self.views.iter().position(|view| view.age(now, idle) <= most) {
+            self.drop_view(index);
+        }
+        self.views.shrink_to_fit();
+        self.earlier - before
     }
 
     /// Adds what is new since the last time to sums of many views.

@@ -56,6 +56,16 @@ struct Batches {
     known: Known,
 }
 
+/// How something would be missed, the least first: what nobody watches before what is watched, what is silent for long
+/// before what was heard of a moment ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Age {
+    /// Whether somebody watches.
+    pub is_watched: bool,
+    /// When it was heard of last, or when it was over.
+    pub since: u64,
+}
+
 /// For how long the node held an answer to a request of this time.
 pub(super) type HoldOf<'a> = &'a dyn Fn(&str, (u64, u64)) -> u64;
 
@@ -78,10 +88,9 @@ impl View {
         self.batches.as_ref().and_then(|batches| batches.offset).unwrap_or_default()
     }
 
-    /// What it takes, in bytes, as far as it may become much.
+    /// What it takes, in bytes.
     pub(super) fn weight(&self) -> usize {
-        let batches = self.batches.as_ref().map_or(0, |of| size_of::<Batches>() + of.playback.weight());
-        size_of::<Self>() + batches
+        size_of::<Self>() + self.asked.room() + self.batches.as_ref().map_or(0, |batches| batches.weight())
     }
 
     /// Whether its player has reported anything.
@@ -112,6 +121,11 @@ impl View {
     pub(super) fn is_watched(&self, now: u64, idle: u64) -> bool {
         let may_come_back = self.end.is_none_or(|(_, end)| end == End::Silence);
         may_come_back && now.saturating_sub(self.last) < idle
+    }
+
+    /// How it would be missed.
+    pub(super) fn age(&self, now: u64, idle: u64) -> Age {
+        Age { is_watched: self.is_watched(now, idle), since: self.since() }
     }
 
     /// Whether requests of this time are still its own.
@@ -297,6 +311,12 @@ impl View {
 }
 
 impl Batches {
+    /// What it takes, in bytes.
+    const fn weight(&self) -> usize {
+        let sketches = self.first_byte.room() + self.last_byte.room() + self.claims.throughput.room();
+        size_of::<Self>() + self.playback.room() + self.known.room() + sketches
+    }
+
     /// A response has come, to a request of this time, which says nothing of what the player does: how long it took,
     /// without what we held it for.
     fn of_response(&mut self, began: u64, data: &Data, hold_of: HoldOf<'_>) {
