@@ -105,10 +105,8 @@ pub(super) enum Thinned {
 
 /// What is where.
 pub(super) struct State {
-    /// The files, in order. The last one stays, whatever it holds: its name says which number is next.
+    /// The files, in order. The last one stays as it is: its name and its records say which number is next.
     pub segments: VecDeque<Segment>,
-    /// Whether the last file is written to.
-    pub is_open: bool,
     /// Whether the last file could not be synced: a system may forget that it failed, so nothing more is written to it.
     pub is_spoiled: bool,
     /// The version of the next file.
@@ -124,9 +122,9 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Files that are not written to.
+    /// Files that something may be taken from.
     pub fn closed(&self) -> usize {
-        self.segments.len() - usize::from(self.is_open)
+        self.segments.len().saturating_sub(1)
     }
 
     /// The version of a file that begins now.
@@ -167,7 +165,6 @@ impl Disk {
         let octets = segments.iter().map(|segment| segment.taken).sum();
         let state = State {
             segments,
-            is_open: false,
             is_spoiled: false,
             version,
             written: next,
@@ -175,7 +172,7 @@ impl Disk {
             unsynced: Vec::new(),
             hints: VecDeque::new(),
         };
-        let disk = Self {
+        Ok(Arc::new(Self {
             folder: folder.to_owned(),
             engine,
             clock,
@@ -196,10 +193,7 @@ impl Disk {
             upkeep: tokio::sync::Mutex::new(()),
             readers: Arc::new(Semaphore::new(READERS)),
             scans: Arc::new(Semaphore::new(SCANS)),
-        };
-        // Files of an earlier process may take more than they may now.
-        disk.full_bell.notify_one();
-        Ok(Arc::new(disk))
+        }))
     }
 
     /// Octets of a file, after which the next one begins.

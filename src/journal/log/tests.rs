@@ -425,6 +425,25 @@ async fn what_is_older_than_is_kept_goes_also_where_nothing_new_comes() {
 }
 
 #[tokio::test]
+async fn whatever_goes_after_a_start_no_number_is_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), SMALL);
+    process.log.append((0..20).map(|value| record(value, Class::Interval)).collect()).await.unwrap();
+    drop(process);
+    // All of it is too much now.
+    let process = start(folder.path(), Bounds { size: 16 << 10, ..SMALL });
+    process.log.expire(|_| true).await.unwrap();
+    while process.log.figures().losses.of(Loss::Interval) + process.log.figures().expired < 20 {
+        settle().await;
+    }
+    drop(process);
+    let process = start(folder.path(), SMALL);
+    assert_eq!(process.log.figures().next, 21);
+    process.log.append(records([7])).await.unwrap();
+    assert_eq!(all(&process.log).await[0].number, 21);
+}
+
+#[tokio::test]
 async fn a_session_that_is_erased_is_in_no_file_and_numbers_stay() {
     let folder = tempfile::tempdir().unwrap();
     let process = start(folder.path(), SMALL);

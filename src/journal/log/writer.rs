@@ -256,7 +256,6 @@ impl Writer {
     /// Closes the file that is written to, where there is one, and begins the next.
     async fn begin(&mut self, disk: &Disk, (first, began): (u64, u64)) -> io::Result<Open> {
         self.open = None;
-        disk.state.lock().is_open = false;
         disk.full_bell.notify_one();
         let version = disk.state.lock().next_version();
         let length = PREAMBLE as u64;
@@ -280,7 +279,6 @@ impl State {
     fn begin(&mut self, segment: Segment) -> Option<Segment> {
         let replaced = self.segments.pop_back_if(|last| last.first == segment.first);
         self.segments.push_back(segment);
-        self.is_open = true;
         replaced
     }
 
@@ -288,15 +286,11 @@ impl State {
     fn grew(&mut self, open: &Open, written: Option<u64>) {
         let Some(last) = self.segments.back_mut() else { return };
         last.taken = open.length;
-        match written {
-            Some(written) => {
-                last.length = open.length;
-                self.written = written;
-                if !self.unsynced.last().is_some_and(|file| std::ptr::eq(file.as_ref(), open.file.as_ref())) {
-                    self.unsynced.push(open.file.clone());
-                }
-            }
-            None => self.is_open = false,
+        let Some(written) = written else { return };
+        last.length = open.length;
+        self.written = written;
+        if !self.unsynced.last().is_some_and(|file| std::ptr::eq(file.as_ref(), open.file.as_ref())) {
+            self.unsynced.push(open.file.clone());
         }
     }
 
