@@ -2,9 +2,8 @@
 //! so that those who read it meanwhile read what they began with, and a process that is killed leaves one of both.
 
 use std::collections::VecDeque;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -12,17 +11,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
-use tracing::warn;
 
 use crate::clock::Clock;
 use crate::disk::{Engine, File};
 use crate::journal::NotKept;
-use crate::journal::reader::scan;
 use crate::tasks::Tasks;
 
-use super::loss::Counts;
+use super::found::{self, Found};
+use super::loss::{Counts, Loss};
 use super::read::Hint;
-use super::record::View;
 use super::writer::Queue;
 use super::{Bounds, Figures, Standing};
 
@@ -144,7 +141,7 @@ pub(super) fn path(folder: &Path, first: u64, version: u64) -> PathBuf {
 }
 
 /// Which file a name says.
-fn named(path: &Path) -> Option<(u64, u64)> {
+pub(super) fn named(path: &Path) -> Option<(u64, u64)> {
     let name = path.file_name()?.to_str()?.strip_suffix(".log")?;
     let (first, version) = name.split_once('-')?;
     Some((u64::from_str_radix(first, 16).ok()?, u64::from_str_radix(version, 16).ok()?))
@@ -157,11 +154,9 @@ impl Disk {
         bounds: Bounds,
     ) -> io::Result<Arc<Self>> {
         fs::DirBuilder::new().recursive(true).create(folder)?;
-        let (segments, version) = segments(folder)?;
-        let next = match segments.back() {
-            Some(last) => ends(folder, *last)?,
-            None => 1,
-        };
+        let Found { segments, version, next, damaged } = found::look(folder)?;
+        let counts = Counts::default();
+        counts.lose(Loss::Damaged, damaged);
         let octets = segments.iter().map(|segment| segment.taken).sum();
         let state = State {
             segments,
@@ -188,7 +183,7 @@ impl Disk {
             read_bell: Notify::new(),
             octets: AtomicU64::new(octets),
             is_failing: AtomicBool::new(false),
-            counts: Counts::default(),
+            counts,
             syncing: tokio::sync::Mutex::new(()),
             upkeep: tokio::sync::Mutex::new(()),
             readers: Arc::new(Semaphore::new(READERS)),
@@ -256,64 +251,4 @@ impl Disk {
         const DAYS: u32 = 32;
         self.bounds.keep / DAYS
     }
-}
-
-/// The files of a folder, in order, and the version of the next one. What a process left over that was killed goes.
-fn segments(folder: &Path) -> io::Result<(VecDeque<Segment>, u64)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if let Some(name) = named(&path) {
-            found.push(name);
-        } else if path.extension().is_some_and(|extension| extension == "new") {
-            fs::remove_file(&path)?;
-        }
-    }
-    found.sort_unstable();
-    let version = found.iter().map(|(_, version)| version + 1).max().unwrap_or_default();
-    let mut segments: VecDeque<Segment> = VecDeque::new();
-    for (first, version) in found {
-        if let Some(older) = segments.pop_back_if(|last| last.first == first) {
-            fs::remove_file(path(folder, older.first, older.version))?;
-        }
-        let path = path(folder, first, version);
-        let taken = fs::metadata(&path)?.len();
-        let mut began = segments.back().map_or(0, |earlier| earlier.began);
-        scan(&fs::File::open(&path)?, first, (0, taken), &mut |_, frame| {
-            began = View::of(frame.body).filter(|_| frame.is_whole(first)).map_or(began, |view| view.at.max(began));
-            ControlFlow::Break(())
-        })?;
-        segments.push_back(Segment { first, version, length: taken, taken, began, thinned: Thinned::No });
-    }
-    // A torn tail ends at its last whole record.
-    if let Some(last) = segments.back_mut() {
-        let path = path(folder, last.first, last.version);
-        let whole = whole(&path, *last)?;
-        if whole < last.taken {
-            warn!(file = %path.display(), torn = last.taken - whole, "the tail of the log was torn and is cut");
-            OpenOptions::new().write(true).open(&path)?.set_len(whole)?;
-        }
-        (last.length, last.taken) = (whole, whole);
-    }
-    Ok((segments, version))
-}
-
-/// Octets up to the end of the last whole record.
-fn whole(path: &Path, segment: Segment) -> io::Result<u64> {
-    scan(&fs::File::open(path)?, segment.first, (0, segment.taken), &mut |_, frame| match frame.is_whole(segment.first)
-    {
-        true => ControlFlow::Continue(()),
-        false => ControlFlow::Break(()),
-    })
-}
-
-/// The number behind the last record of a file that is whole.
-fn ends(folder: &Path, segment: Segment) -> io::Result<u64> {
-    let mut next = segment.first;
-    let file = fs::File::open(path(folder, segment.first, segment.version))?;
-    scan(&file, segment.first, (0, segment.length), &mut |_, frame| {
-        next = View::of(frame.body).map_or(next, |view| view.number + 1);
-        ControlFlow::Continue(())
-    })?;
-    Ok(next)
 }

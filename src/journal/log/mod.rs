@@ -7,6 +7,7 @@
 //! of one response, then the oldest of all.
 
 mod disk;
+mod found;
 mod loss;
 mod memory;
 mod read;

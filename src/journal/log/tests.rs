@@ -520,6 +520,36 @@ async fn damage_in_the_middle_costs_one_file_and_is_counted_once() {
 }
 
 #[tokio::test]
+async fn damage_in_the_last_file_is_counted_once_and_no_number_is_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), BOUNDS);
+    process.log.append(records(0..4)).await.unwrap();
+    let before = taken(folder.path()) as usize;
+    process.log.append(records(4..10)).await.unwrap();
+    drop(process);
+    let [file] = files(folder.path()).try_into().unwrap();
+    let whole = fs::read(&file).unwrap();
+    // In a record's length, in its checksum and in its line.
+    for at in [before, before + 5, before + 60] {
+        fs::remove_dir_all(folder.path()).unwrap();
+        fs::create_dir(folder.path()).unwrap();
+        let mut octets = whole.clone();
+        octets[at] ^= 1;
+        fs::write(&file, octets).unwrap();
+        for lost in [6, 0] {
+            let process = start(folder.path(), BOUNDS);
+            assert_eq!((process.log.figures().next, process.log.figures().octets), (11, taken(folder.path())));
+            assert_eq!(all(&process.log).await.iter().map(value).collect::<Vec<_>>(), [0, 1, 2, 3]);
+            assert_eq!(process.log.figures().losses.of(Loss::Damaged), lost, "{at}");
+            drop(process);
+        }
+        let process = start(folder.path(), BOUNDS);
+        process.log.append(records([10])).await.unwrap();
+        assert_eq!(all(&process.log).await.last().map(|last| (last.number, value(last))), Some((11, 10)));
+    }
+}
+
+#[tokio::test]
 async fn in_memory_too_what_lasts_least_goes_first_and_nothing_stays_beyond_its_time() {
     let log = Log::in_memory_within(Bounds { size: 20_000, keep: Duration::from_secs(600), sync: SYNC });
     let class = |value: u64| if value.is_multiple_of(2) { Class::Interval } else { Class::Lasting };
