@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Tick};
 use crate::disk::{Engine, File};
 use crate::journal::NotKept;
 use crate::tasks::Tasks;
@@ -114,6 +114,8 @@ pub(super) struct State {
     pub synced: u64,
     /// Files with octets that have not reached the disk.
     pub unsynced: Vec<File>,
+    /// When the first of these octets were written.
+    pub unsynced_since: Option<Tick>,
     /// Where those who read by number left off.
     pub hints: VecDeque<Hint>,
 }
@@ -165,6 +167,7 @@ impl Disk {
             written: next,
             synced: next,
             unsynced: Vec::new(),
+            unsynced_since: None,
             hints: VecDeque::new(),
         };
         Ok(Arc::new(Self {

@@ -225,6 +225,24 @@ async fn who_asks_for_the_disk_waits_for_a_sync_that_is_under_way() {
 }
 
 #[tokio::test]
+async fn what_comes_during_a_long_sync_does_not_wait_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), BOUNDS);
+    process.log.append(records([0])).await.unwrap();
+    *process.disk.fault.lock() = Some(Fault::Hangs);
+    process.clock.advance(SYNC);
+    settle().await;
+    *process.disk.fault.lock() = None;
+    process.log.append(records([1])).await.unwrap();
+    process.clock.advance(SYNC);
+    settle().await;
+    assert_eq!(process.log.figures().readable, 1, "the first sync is under way");
+    process.disk.heal();
+    settle().await;
+    assert_eq!((process.log.figures().readable, *process.disk.syncs.lock()), (3, 2));
+}
+
+#[tokio::test]
 async fn a_torn_tail_is_cut_wherever_it_was_torn() {
     let folder = tempfile::tempdir().unwrap();
     let process = start(folder.path(), BOUNDS);
