@@ -80,10 +80,14 @@ impl Stretch {
         Some(Self { extent, last, left_out: (end - count) as u64, lines: lines.freeze() })
     }
 
+    /// Of its octets.
+    pub fn check(&self) -> u32 {
+        crc32fast::hash(&self.lines)
+    }
+
     /// What is written down before it is sent.
     pub fn under_way(&self, key: String) -> UnderWay {
-        let check = crc32fast::hash(&self.lines);
-        UnderWay { last: self.last, count: self.extent.count, left_out: self.left_out, check, key }
+        UnderWay { last: self.last, count: self.extent.count, left_out: self.left_out, check: self.check(), key }
     }
 }
 

@@ -4,6 +4,7 @@
 //! A process that is killed in between sends the same octets under the same key again.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -132,8 +133,16 @@ impl Sink {
         let mut failures = 0;
         loop {
             let (from, is_under_way) = self.place();
-            if is_under_way && let Some(parcel) = self.resumed(with).await {
-                return Some(parcel);
+            if is_under_way {
+                match self.resumed(with).await {
+                    Ok(Some(parcel)) => return Some(parcel),
+                    Ok(None) => {}
+                    Err(error) => {
+                        failures += 1;
+                        self.unreadable(&error, failures, with).await;
+                        continue;
+                    }
+                }
             }
             let config = self.armed.load_full();
             let (next, is_last) = (log.figures().readable, *hurry.borrow());
@@ -152,9 +161,8 @@ impl Sink {
             let records = match log.read(from, config.config.batch).await {
                 Ok(records) => records,
                 Err(error) => {
-                    warn!(sink = %self.name, %error, "the log cannot be read");
                     failures += 1;
-                    with.clock.sleep(backoff::pause(failures, (with.lot)())).await;
+                    self.unreadable(&error, failures, with).await;
                     continue;
                 }
             };
@@ -172,6 +180,11 @@ impl Sink {
                 return Some(parcel);
             }
         }
+    }
+
+    async fn unreadable(&self, error: &io::Error, failures: u32, with: &With) {
+        warn!(sink = %self.name, %error, "the log cannot be read");
+        with.clock.sleep(backoff::pause(failures, (with.lot)())).await;
     }
 
     fn place(&self) -> (u64, bool) {
@@ -201,7 +214,7 @@ impl Sink {
             self.passed(|progress| progress.pass_over(last, records.len() as u64));
             return None;
         };
-        let key = batch::key(with.stories.name(), with.stories.boot(), stretch.extent.first);
+        let key = batch::key(with.stories.name(), with.stories.boot(), stretch.extent.first, stretch.check());
         {
             let mut state = self.state.lock();
             state.progress.under_way = Some(stretch.under_way(key.clone()));
@@ -211,13 +224,17 @@ impl Sink {
         Some(Parcel::new(stretch, key))
     }
 
-    /// The batch that an earlier process may have sent, if it can be made again as it was.
-    async fn resumed(&self, with: &With) -> Option<Parcel> {
+    /// The batch that may have been sent already, if it can be made again as it was.
+    ///
+    /// # Errors
+    /// Where the log cannot be read: nothing has changed.
+    async fn resumed(&self, with: &With) -> io::Result<Option<Parcel>> {
         let (from, under_way) = {
             let state = self.state.lock();
-            (state.progress.next, state.progress.under_way.clone()?)
+            (state.progress.next, state.progress.under_way.clone())
         };
-        let records = with.stories.log().read(from, batch::LARGEST).await.unwrap_or_default();
+        let Some(under_way) = under_way else { return Ok(None) };
+        let records = with.stories.log().read(from, batch::LARGEST).await?;
         let end = records.partition_point(|numbered| numbered.number <= under_way.last);
         let events = &self.armed.load_full().config.events;
         let stretch = Stretch::cut(&records[..end], usize::MAX, events);
@@ -228,10 +245,10 @@ impl Sink {
         let Some(stretch) = stretch.filter(is_as_it_was) else {
             // What is made of the rest is another batch, under another key; its records keep theirs.
             self.state.lock().progress.under_way = None;
-            return None;
+            return Ok(None);
         };
         self.state.lock().oldest = Some(stretch.extent.from);
-        Some(Parcel::new(stretch, under_way.key))
+        Ok(Some(Parcel::new(stretch, under_way.key)))
     }
 
     /// Tries a batch until it is dealt with; `None`: the node stops first.
