@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::erase::{Erasures, erase};
 use super::parcel::Parcel;
 use super::sink::{Sink, run};
 use super::target::{Attempt, Attempting, Outcome, Target};
@@ -171,6 +172,7 @@ impl Stage {
             tasks: self.tasks.clone(),
             lot: Box::new(move || receiver.0.lock().lot() as u16),
             hurry: watch::Sender::new(false),
+            erasures: Erasures::default(),
         });
         let sink = Arc::new(Sink::open(self.config.clone(), Arc::new(self.receiver.clone()), &with));
         let task = self.tasks.spawn("sink", run(sink.clone(), with.clone()));
@@ -308,6 +310,30 @@ async fn a_batch_that_is_refused_is_laid_aside_and_the_next_one_is_sent() {
     let aside = std::fs::read_dir(stage.folder.path().join("main.refused")).unwrap();
     let lines: usize = aside.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap().lines().count()).sum();
     assert_eq!(lines as u64, figures.progress.quarantined);
+}
+
+#[tokio::test]
+async fn a_batch_that_waits_for_its_sink_is_made_anew_without_what_was_erased() {
+    for mood in [Mood::Down, Mood::Gone] {
+        let mut stage = Stage::new(6, 1 << 30, 1 << 20);
+        stage.receiver.is(mood);
+        stage.tell(3, 1).await;
+        stage.tell(2, 2).await;
+        stage.pass(Duration::from_secs(1)).await;
+        assert_eq!(stage.receiver.0.lock().attempts, 1, "a batch has been made");
+        let (sink, with, _) = stage.running.as_ref().unwrap();
+        assert_eq!(stage.log.erase(SessionId([1; 12])).await.unwrap(), 3);
+        erase(with.clone(), Arc::new(vec![sink.clone()]), SessionId([1; 12])).await.unwrap();
+        stage.rest().await;
+        if mood == Mood::Gone {
+            assert_eq!(stage.receiver.0.lock().attempts, 1, "who wants nothing more is not asked for that");
+            stage.running.as_ref().unwrap().0.turn_to(stage.config.clone(), Arc::new(stage.receiver.clone()));
+        }
+        stage.catch_up().await;
+        stage.is_conserved();
+        assert_eq!(stage.arrived(), BTreeMap::from([(2, vec![0, 1])]));
+        assert_eq!((stage.figures().progress.delivered, stage.figures().progress.missed), (2, 3));
+    }
 }
 
 #[tokio::test]
