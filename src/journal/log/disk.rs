@@ -21,7 +21,7 @@ use super::found::{self, Found};
 use super::loss::{Counts, Loss};
 use super::read::Hint;
 use super::writer::Queue;
-use super::{Bounds, Figures, Standing};
+use super::{Bounds, Figures, Standing, until};
 
 /// Files of a log that is full. A file is what is thinned, or goes, at once.
 const FILES: u64 = 32;
@@ -217,15 +217,7 @@ impl Disk {
     }
 
     pub async fn reached(&self, number: u64) {
-        loop {
-            let rung = self.read_bell.notified();
-            tokio::pin!(rung);
-            rung.as_mut().enable();
-            if self.state.lock().synced > number {
-                return;
-            }
-            rung.await;
-        }
+        until(&self.read_bell, || self.state.lock().synced > number).await;
     }
 
     pub fn figures(&self) -> Figures {
