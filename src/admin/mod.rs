@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::Clock;
 use crate::request::Edge;
+use crate::rules::session::SessionId;
 use crate::sessions::Prints;
 use crate::tasks::Tasks;
 use crate::telemetry::metrics::Exposition;
@@ -60,6 +61,9 @@ pub enum CannotCancel {
 pub trait Node: Send + Sync + 'static {
     /// The facts of this moment.
     fn status(&self) -> Status;
+    /// Takes a session, which the log no longer has, out of what waits for sinks or was refused by them: how many of its
+    /// lines had been laid aside.
+    fn erase(&self, session: SessionId) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<u64>> + Send>>;
     /// Whether each worker's loop answers within a second.
     fn workers(&self) -> std::pin::Pin<Box<dyn Future<Output = Vec<WorkerHealth>> + Send>>;
 }

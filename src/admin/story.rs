@@ -108,7 +108,7 @@ pub struct Entries {
 pub struct Erased {
     /// The session.
     session: String,
-    /// Entries that are gone from this node.
+    /// Entries that are gone from this node, with those in batches that sinks refused.
     entries: u64,
 }
 
@@ -369,7 +369,8 @@ pub async fn others(State(admin): State<Admin>, Path(id): Path<String>, Query(by
     }
 }
 
-/// Erases what this node keeps of a session. What has gone upstream is the receiver's to erase.
+/// Erases what this node keeps of a session, in its journal and in batches that sinks refused. What has gone upstream is
+/// the receiver's to erase.
 #[utoipa::path(delete, path = "/sessions/{id}", params(NamedBy), responses(
     (status = 200, body = Erased),
     (status = 300, body = Found, description = "Several sessions are called so"),
@@ -395,7 +396,11 @@ pub async fn erase(
             return problem(StatusCode::FORBIDDEN, "token-access", why);
         }
     }
-    match admin.edge.stories.erase(session).await {
+    let erased = async {
+        let entries = admin.edge.stories.erase(session).await?;
+        Ok::<_, std::io::Error>(entries + admin.node.erase(session).await?)
+    };
+    match erased.await {
         Ok(0) => NotTold::Nothing.into_response(),
         Ok(entries) => Json(Erased { session: session.to_string(), entries }).into_response(),
         Err(error) => NotTold::from(error).into_response(),

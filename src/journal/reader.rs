@@ -145,6 +145,38 @@ pub(super) fn scan(
     }
 }
 
+/// Goes through the whole frames between two places of a file, wherever they begin: what lies between them is none.
+pub(super) fn salvage(
+    file: &fs::File,
+    number: u64,
+    (from, to): (u64, u64),
+    step: &mut dyn FnMut(Frame<'_>),
+) -> io::Result<()> {
+    let (mut at, mut buffer, mut filled) = (from, vec![0; BUFFER], 0);
+    loop {
+        let left = to.saturating_sub(at + filled as u64).min((BUFFER - filled) as u64) as usize;
+        let got = read_at(file, &mut buffer[filled..filled + left], at + filled as u64)?;
+        filled += got;
+        let mut start = 0;
+        // What begins in the last part of a buffer may end behind it.
+        while start < filled && (got == 0 || filled - start >= HEAD + LONGEST) {
+            start += match Frame::at(&buffer[start..filled]).filter(|(frame, _)| frame.is_whole(number)) {
+                Some((frame, _)) => {
+                    step(frame);
+                    frame.size()
+                }
+                None => 1,
+            };
+        }
+        if got == 0 {
+            return Ok(());
+        }
+        buffer.copy_within(start..filled, 0);
+        filled -= start;
+        at += start as u64;
+    }
+}
+
 /// Fills `into`, fewer octets where the file ends.
 fn read_at(file: &fs::File, into: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;

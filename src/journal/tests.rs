@@ -1,14 +1,17 @@
+use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::frame::PREAMBLE;
 use super::*;
 use crate::clock::{Clock, WallTime};
-use crate::disk::{Done, Engine, Op, Reply, Twin};
+use crate::disk::{Done, Engine, File, Op, Reply, Twin};
 use crate::tasks::Tasks;
 
 const SMALL: Room = Room { file: 4_096, all: 64 << 10 };
@@ -30,6 +33,8 @@ pub(super) struct Disk {
     pub syncs: Mutex<usize>,
     /// What it has not answered.
     pub hung: Mutex<Vec<(Op, Reply)>>,
+    /// Files that were written through it, by their inodes, and how much of each a power cut leaves.
+    pub safe: Mutex<HashMap<u64, (File, u64)>>,
 }
 
 impl Disk {
@@ -40,11 +45,26 @@ impl Disk {
             self.submit(op, reply);
         }
     }
+
+    /// The power goes: of each file something is gone that was not synced. `lot`: how much.
+    pub fn cut(&self, folder: &Path, mut lot: u64) {
+        for path in files(folder, ".log") {
+            let there = fs::metadata(&path).unwrap();
+            let safe = self.safe.lock().get(&there.ino()).map_or(there.len(), |(_, safe)| *safe);
+            lot = lot.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let left = safe + (lot >> 32) % (there.len() - safe + 1);
+            fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(left).unwrap();
+        }
+    }
 }
 
 impl Twin for Disk {
     fn submit(&self, op: Op, reply: Reply) -> bool {
-        use std::os::unix::fs::FileExt;
+        if let Op::Write { file, .. } = &op {
+            // Held open, so that no other file gets its inode. Its preamble was synced when it was made.
+            let of = file.as_ref().metadata().unwrap().ino();
+            self.safe.lock().entry(of).or_insert_with(|| (file.clone(), PREAMBLE as u64));
+        }
         let done = match (*self.fault.lock(), op) {
             (Some(Fault::Hangs), op) => {
                 self.hung.lock().push((op, reply));
@@ -59,8 +79,10 @@ impl Twin for Disk {
                 *self.writes.lock() += 1;
                 file.as_ref().write_all_at(&octets, offset).map(|()| Done::Nothing)
             }
-            (None, Op::Sync { .. }) => {
+            (None, Op::Sync { file }) => {
                 *self.syncs.lock() += 1;
+                let there = file.as_ref().metadata().unwrap();
+                self.safe.lock().insert(there.ino(), (file, there.len()));
                 Ok(Done::Nothing)
             }
             (None, Op::Unlink { path }) => fs::remove_file(path).map(|()| Done::Nothing),

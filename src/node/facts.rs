@@ -1,6 +1,7 @@
 //! How a node is: for `/status`, for readiness, for metrics. Reads counters that others keep.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::clock::Tick;
 use crate::origin::peers::PeerFigures;
 use crate::origin::{OriginFigures, Origins, Outcome};
 use crate::request::Readiness;
+use crate::rules::session::SessionId;
 use crate::rules::upstream::health::Standing;
 use crate::telemetry::metrics::{Family, Labels, Source, Value};
 use crate::telemetry::streams::StreamTotals;
@@ -70,6 +72,10 @@ impl Node for Shared {
             viewers: self.edge.stories.live.lock().snapshot(),
             sinks: uplink::status(&self.uplink, self.clock.now()),
         }
+    }
+
+    fn erase(&self, session: SessionId) -> Pin<Box<dyn Future<Output = io::Result<u64>> + Send>> {
+        Box::pin(self.uplink.erase(session))
     }
 
     fn workers(&self) -> Pin<Box<dyn Future<Output = Vec<WorkerHealth>> + Send>> {

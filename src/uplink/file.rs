@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -46,7 +47,7 @@ impl Target for File {
 /// Appends lines, whole or not at all as far as the disk lets it.
 fn append(config: &FileSink, lines: &Bytes) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    options.create(true).read(true).append(true);
+    options.create(true).read(true).append(true).mode(0o600);
     let mut file = options.open(&config.path)?;
     let mut length = whole_lines(&mut file)?;
     if length > 0 && length + lines.len() as u64 > config.rotate {
@@ -110,6 +111,8 @@ fn numbered(path: &Path, number: usize) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn sink(folder: &Path, keep: usize) -> FileSink {
@@ -126,6 +129,13 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(&config.path).unwrap(), "4\n5\n6\n7\n8\n9\n");
         assert_eq!((read(1).as_deref(), read(2).as_deref(), read(3)), (Some("33333333\n"), Some("1\n2\n"), None));
+        for file in folder.path().read_dir().unwrap() {
+            assert_eq!(
+                file.unwrap().metadata().unwrap().permissions().mode() & 0o777,
+                0o600,
+                "it is its owner's alone"
+            );
+        }
         append(&config, &Bytes::from_static(b"10\n")).unwrap();
         assert_eq!((read(2).as_deref(), read(3)), (Some("33333333\n"), None));
     }

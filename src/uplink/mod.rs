@@ -5,6 +5,7 @@
 //! behind; what it has not sent stays in the log. Nothing waits for a sink: one that is down is behind, and that is all.
 
 mod cursor;
+mod erase;
 mod figures;
 mod file;
 mod http;
@@ -17,6 +18,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -27,12 +29,14 @@ use crate::clock::{Clock, Tick};
 use crate::config::sinks;
 use crate::outbound::endpoint::lot;
 use crate::outbound::tls::TlsSetupError;
+use crate::rules::session::SessionId;
 use crate::stories::Stories;
 use crate::tasks::Tasks;
 
 pub use figures::{Behind, Figures, Health, families};
 pub use target::Attempt;
 
+use erase::Erasures;
 use sink::Sink;
 use target::{Target, ready};
 
@@ -56,13 +60,15 @@ struct With {
     lot: Box<dyn Fn() -> u16 + Send + Sync>,
     /// Whether the node stops: what is there is tried once, and nothing is waited for.
     hurry: watch::Sender<bool>,
+    /// What was erased meanwhile.
+    erasures: Erasures,
 }
 
 impl Uplink {
     /// No sink yet. `state` is the folder of what must survive a restart.
     pub fn new(stories: Arc<Stories>, state: Option<PathBuf>, (clock, tasks): (Clock, Tasks)) -> Self {
         let (folder, hurry) = (state.map(|state| state.join(FOLDER)), watch::Sender::new(false));
-        let with = With { stories, folder, clock, tasks, lot: Box::new(lot), hurry };
+        let with = With { stories, folder, clock, tasks, lot: Box::new(lot), hurry, erasures: Erasures::default() };
         Self { with: Arc::new(with), sinks: ArcSwap::default() }
     }
 
@@ -105,6 +111,15 @@ impl Uplink {
     /// How each sink does, in the order of the configuration.
     pub fn figures(&self) -> Vec<Figures> {
         self.sinks.load().iter().map(|sink| sink.figures(&self.with)).collect()
+    }
+
+    /// Takes a session, which the log no longer has, out of what was laid aside and out of batches that wait to be sent:
+    /// how many of its lines had been laid aside. What is being sent at this moment has gone.
+    ///
+    /// # Errors
+    /// Where a file cannot be written anew: some of them may still be there.
+    pub fn erase(&self, session: SessionId) -> impl Future<Output = io::Result<u64>> + Send + 'static {
+        erase::erase(self.with.clone(), self.sinks.load_full(), session)
     }
 
     /// Sends what the log holds now, without patience for those who fail, until `until`; from then on nothing is sent.

@@ -44,6 +44,8 @@ pub(super) struct Parcel {
     pub extent: Extent,
     /// Its lines.
     pub lines: Bytes,
+    /// Up to which erasure they were read.
+    pub as_of: u64,
     made: Mutex<Option<(How, Option<Bytes>)>>,
 }
 
@@ -80,16 +82,20 @@ impl Stretch {
         Some(Self { extent, last, left_out: (end - count) as u64, lines: lines.freeze() })
     }
 
+    /// Of its octets.
+    pub fn check(&self) -> u32 {
+        crc32fast::hash(&self.lines)
+    }
+
     /// What is written down before it is sent.
     pub fn under_way(&self, key: String) -> UnderWay {
-        let check = crc32fast::hash(&self.lines);
-        UnderWay { last: self.last, count: self.extent.count, left_out: self.left_out, check, key }
+        UnderWay { last: self.last, count: self.extent.count, left_out: self.left_out, check: self.check(), key }
     }
 }
 
 impl Parcel {
-    pub fn new(Stretch { extent, lines, .. }: Stretch, key: String) -> Self {
-        Self { key, extent, lines, made: Mutex::default() }
+    pub fn new(Stretch { extent, lines, .. }: Stretch, key: String, as_of: u64) -> Self {
+        Self { key, extent, lines, as_of, made: Mutex::default() }
     }
 
     /// What is sent of its lines, made once for all attempts, beside the runtime: it takes milliseconds. `None`: nothing is.
@@ -157,7 +163,7 @@ mod tests {
     async fn a_parcel_is_packed_once_and_is_the_same_each_time() {
         let records: Vec<_> = (0..100).map(|number| numbered(number, "served")).collect();
         let stretch = || Stretch::cut(&records, 1 << 20, &BTreeSet::new()).unwrap();
-        let (parcel, again) = (Parcel::new(stretch(), "k".to_owned()), Parcel::new(stretch(), "k".to_owned()));
+        let (parcel, again) = (Parcel::new(stretch(), "k".to_owned(), 0), Parcel::new(stretch(), "k".to_owned(), 0));
         let tasks = Tasks::current();
         let body = async |parcel: &Parcel, compression| parcel.body(Format::Lines, compression, &tasks).await.unwrap();
         for compression in [Compression::Gzip, Compression::Zstd] {

@@ -1,9 +1,11 @@
 //! One sink: from the log to its target, a batch at a time, until nobody wants it any more.
 //!
 //! Order: a batch is cut, written down under its key, sent until it is dealt with, counted, and written down as that.
-//! A process that is killed in between sends the same octets under the same key again.
+//! A process that is killed in between sends the same octets under the same key again. A batch from before an erasure is
+//! made anew from the log.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -24,7 +26,7 @@ use super::With;
 use super::cursor::Cursor;
 use super::figures::{Behind, Figures, Health};
 use super::parcel::{Parcel, Stretch};
-use super::quarantine::Quarantine;
+use super::quarantine::{Laid, Quarantine};
 use super::target::{Attempt, Outcome, Target};
 
 /// Attempts that fail behind each other before a sink is called down: one may always be unlucky.
@@ -57,6 +59,8 @@ struct State {
     /// Whether that is written down.
     kept: bool,
     health: Health,
+    /// Whether it wants nothing more, and is asked again only once the configuration was read anew.
+    is_left_alone: bool,
     /// Attempts that failed behind each other.
     failures: u32,
     last: Option<(Attempt, String)>,
@@ -67,13 +71,26 @@ struct State {
     oldest: Option<u64>,
 }
 
+/// How far a batch was brought.
+enum Brought {
+    /// It is dealt with.
+    ToAnEnd(Fate),
+    /// Something was erased since it was made: it is made anew.
+    Outdated,
+    /// The node stops.
+    Nowhere,
+}
+
 /// Does for a sink what is to be done, until it has ended or the node stops.
 pub(super) async fn run(sink: Arc<Sink>, with: Arc<With>) {
     let _idle = sink.idle.clone().drop_guard();
     let sending = async {
         while let Some(parcel) = sink.next(&with).await {
-            let Some(fate) = sink.deliver(&parcel, &with).await else { break };
-            sink.settle(&parcel, fate);
+            match sink.deliver(&parcel, &with).await {
+                Brought::ToAnEnd(fate) => sink.settle(&parcel, fate),
+                Brought::Outdated => {}
+                Brought::Nowhere => break,
+            }
         }
         sink.write_down(&with).await;
     };
@@ -91,6 +108,7 @@ impl Sink {
             progress,
             kept: false,
             health: Health::Up,
+            is_left_alone: false,
             failures: 0,
             last: None,
             delivered_at: None,
@@ -122,6 +140,12 @@ impl Sink {
     /// From now on it is told so. Whoever wanted nothing more is asked again.
     pub fn turn_to(&self, config: sinks::Sink, target: Arc<dyn Target>) {
         self.armed.store(Arc::new(Armed { config, target }));
+        self.state.lock().is_left_alone = false;
+        self.bell.notify_one();
+    }
+
+    /// Something was erased: what waits to be sent is looked at again.
+    pub fn look_again(&self) {
         self.bell.notify_one();
     }
 
@@ -132,8 +156,17 @@ impl Sink {
         let mut failures = 0;
         loop {
             let (from, is_under_way) = self.place();
-            if is_under_way && let Some(parcel) = self.resumed(with).await {
-                return Some(parcel);
+            let as_of = with.erasures.seen();
+            if is_under_way {
+                match self.resumed(as_of, with).await {
+                    Ok(Some(parcel)) => return Some(parcel),
+                    Ok(None) => {}
+                    Err(error) => {
+                        failures += 1;
+                        self.unreadable(&error, failures, with).await;
+                        continue;
+                    }
+                }
             }
             let config = self.armed.load_full();
             let (next, is_last) = (log.figures().readable, *hurry.borrow());
@@ -152,9 +185,8 @@ impl Sink {
             let records = match log.read(from, config.config.batch).await {
                 Ok(records) => records,
                 Err(error) => {
-                    warn!(sink = %self.name, %error, "the log cannot be read");
                     failures += 1;
-                    with.clock.sleep(backoff::pause(failures, (with.lot)())).await;
+                    self.unreadable(&error, failures, with).await;
                     continue;
                 }
             };
@@ -168,10 +200,15 @@ impl Sink {
                 }
                 continue;
             }
-            if let Some(parcel) = self.cut((&records, next), &config.config.events, with).await {
+            if let Some(parcel) = self.cut((&records, next, as_of), &config.config.events, with).await {
                 return Some(parcel);
             }
         }
+    }
+
+    async fn unreadable(&self, error: &io::Error, failures: u32, with: &With) {
+        warn!(sink = %self.name, %error, "the log cannot be read");
+        with.clock.sleep(backoff::pause(failures, (with.lot)())).await;
     }
 
     fn place(&self) -> (u64, bool) {
@@ -191,7 +228,7 @@ impl Sink {
     /// Makes a batch of what was read, below `next`; `None`: nothing of it is for this sink.
     async fn cut(
         &self,
-        (records, next): (&[Numbered], u64),
+        (records, next, as_of): (&[Numbered], u64, u64),
         events: &BTreeSet<&'static str>,
         with: &With,
     ) -> Option<Parcel> {
@@ -201,23 +238,27 @@ impl Sink {
             self.passed(|progress| progress.pass_over(last, records.len() as u64));
             return None;
         };
-        let key = batch::key(with.stories.name(), with.stories.boot(), stretch.extent.first);
+        let key = batch::key(with.stories.name(), with.stories.boot(), stretch.extent.first, stretch.check());
         {
             let mut state = self.state.lock();
             state.progress.under_way = Some(stretch.under_way(key.clone()));
             state.kept = false;
         }
         self.write_down(with).await;
-        Some(Parcel::new(stretch, key))
+        Some(Parcel::new(stretch, key, as_of))
     }
 
-    /// The batch that an earlier process may have sent, if it can be made again as it was.
-    async fn resumed(&self, with: &With) -> Option<Parcel> {
+    /// The batch that may have been sent already, if it can be made again as it was.
+    ///
+    /// # Errors
+    /// Where the log cannot be read: nothing has changed.
+    async fn resumed(&self, as_of: u64, with: &With) -> io::Result<Option<Parcel>> {
         let (from, under_way) = {
             let state = self.state.lock();
-            (state.progress.next, state.progress.under_way.clone()?)
+            (state.progress.next, state.progress.under_way.clone())
         };
-        let records = with.stories.log().read(from, batch::LARGEST).await.unwrap_or_default();
+        let Some(under_way) = under_way else { return Ok(None) };
+        let records = with.stories.log().read(from, batch::LARGEST).await?;
         let end = records.partition_point(|numbered| numbered.number <= under_way.last);
         let events = &self.armed.load_full().config.events;
         let stretch = Stretch::cut(&records[..end], usize::MAX, events);
@@ -228,28 +269,41 @@ impl Sink {
         let Some(stretch) = stretch.filter(is_as_it_was) else {
             // What is made of the rest is another batch, under another key; its records keep theirs.
             self.state.lock().progress.under_way = None;
-            return None;
+            return Ok(None);
         };
         self.state.lock().oldest = Some(stretch.extent.from);
-        Some(Parcel::new(stretch, under_way.key))
+        Ok(Some(Parcel::new(stretch, under_way.key, as_of)))
     }
 
-    /// Tries a batch until it is dealt with; `None`: the node stops first.
-    async fn deliver(&self, parcel: &Parcel, with: &With) -> Option<Fate> {
+    /// Tries a batch until it is dealt with.
+    async fn deliver(&self, parcel: &Parcel, with: &Arc<With>) -> Brought {
         loop {
-            let armed = self.armed.load_full();
+            if with.erasures.seen() != parcel.as_of {
+                return Brought::Outdated;
+            }
             let is_last = *with.hurry.borrow();
+            if !is_last && self.state.lock().is_left_alone {
+                self.patience_until(None, with).await;
+                continue;
+            }
+            let armed = self.armed.load_full();
             let outcome = armed.target.attempt(parcel, with).await;
             self.attempts[outcome.attempt as usize].fetch_add(1, Relaxed);
             let (verdict, failures) = (outcome.verdict, self.note(outcome, with));
             match verdict {
-                Verdict::Taken => return Some(Fate::Delivered),
+                Verdict::Taken => return Brought::ToAnEnd(Fate::Delivered),
                 Verdict::Refused => {
-                    let laid = self.quarantine.lay_aside(parcel, armed.config.quarantine, &with.tasks).await;
-                    return Some(if laid { Fate::Quarantined } else { Fate::Refused });
+                    return match self.quarantine.lay_aside(parcel, armed.config.quarantine, with).await {
+                        Laid::Aside => Brought::ToAnEnd(Fate::Quarantined),
+                        Laid::Nowhere => Brought::ToAnEnd(Fate::Refused),
+                        Laid::Outdated => Brought::Outdated,
+                    };
                 }
-                _ if is_last => return None,
-                Verdict::Gone => self.patience_until(None, with).await,
+                _ if is_last => return Brought::Nowhere,
+                Verdict::Gone => {
+                    let mut state = self.state.lock();
+                    state.is_left_alone = Arc::ptr_eq(&armed, &self.armed.load_full());
+                }
                 Verdict::Again(wish) => {
                     let pause = backoff::pause_at_least(wish, failures, (with.lot)());
                     self.patience_until(Some(with.clock.now() + pause), with).await;

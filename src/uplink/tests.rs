@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::erase::{Erasures, erase};
 use super::parcel::Parcel;
 use super::sink::{Sink, run};
 use super::target::{Attempt, Attempting, Outcome, Target};
@@ -30,6 +31,8 @@ use crate::tasks::Tasks;
 enum Mood {
     Good,
     Down,
+    /// It has what it gets, and its answers are lost.
+    Lost,
     /// Anything, by lot; a batch that it refuses, it refuses each time.
     Wild,
     Gone,
@@ -95,6 +98,10 @@ impl Receiver {
                 self.take(parcel);
                 Outcome::again(Attempt::Broken, &"simulated")
             }
+            (Mood::Lost, _) => {
+                self.take(parcel);
+                Outcome::again(Attempt::Broken, &"simulated")
+            }
             (Mood::Good | Mood::Wild, _) => {
                 self.take(parcel);
                 Outcome::taken()
@@ -151,6 +158,10 @@ impl Stage {
 
     fn start(&mut self) {
         self.boot += 1;
+        self.begin();
+    }
+
+    fn begin(&mut self) {
         let names = Names { node: "edge".into(), region: None, boot: self.boot };
         let kept = (self.log.clone(), PrintKey::new(&[7; 32]));
         let receiver = self.receiver.clone();
@@ -161,6 +172,7 @@ impl Stage {
             tasks: self.tasks.clone(),
             lot: Box::new(move || receiver.0.lock().lot() as u16),
             hurry: watch::Sender::new(false),
+            erasures: Erasures::default(),
         });
         let sink = Arc::new(Sink::open(self.config.clone(), Arc::new(self.receiver.clone()), &with));
         let task = self.tasks.spawn("sink", run(sink.clone(), with.clone()));
@@ -298,6 +310,54 @@ async fn a_batch_that_is_refused_is_laid_aside_and_the_next_one_is_sent() {
     let aside = std::fs::read_dir(stage.folder.path().join("main.refused")).unwrap();
     let lines: usize = aside.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap().lines().count()).sum();
     assert_eq!(lines as u64, figures.progress.quarantined);
+}
+
+#[tokio::test]
+async fn a_batch_that_waits_for_its_sink_is_made_anew_without_what_was_erased() {
+    for mood in [Mood::Down, Mood::Gone] {
+        let mut stage = Stage::new(6, 1 << 30, 1 << 20);
+        stage.receiver.is(mood);
+        stage.tell(3, 1).await;
+        stage.tell(2, 2).await;
+        stage.pass(Duration::from_secs(1)).await;
+        assert_eq!(stage.receiver.0.lock().attempts, 1, "a batch has been made");
+        let (sink, with, _) = stage.running.as_ref().unwrap();
+        assert_eq!(stage.log.erase(SessionId([1; 12])).await.unwrap(), 3);
+        erase(with.clone(), Arc::new(vec![sink.clone()]), SessionId([1; 12])).await.unwrap();
+        stage.rest().await;
+        if mood == Mood::Gone {
+            assert_eq!(stage.receiver.0.lock().attempts, 1, "who wants nothing more is not asked for that");
+            stage.running.as_ref().unwrap().0.turn_to(stage.config.clone(), Arc::new(stage.receiver.clone()));
+        }
+        stage.catch_up().await;
+        stage.is_conserved();
+        assert_eq!(stage.arrived(), BTreeMap::from([(2, vec![0, 1])]));
+        assert_eq!((stage.figures().progress.delivered, stage.figures().progress.missed), (2, 3));
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_comes_back_for_other_events_gets_them_under_another_key() {
+    let mut stage = Stage::new(5, 1 << 30, 1 << 20);
+    stage.receiver.is(Mood::Lost);
+    stage.tell(3, 1).await;
+    let at = u64::try_from(stage.clock.wall().since_epoch().as_millis()).unwrap();
+    let line = Bytes::from_static(b"{\"session\":2,\"nth\":0,\"event\":\"path\"}");
+    stage.log.append(vec![Record { session: None, at, class: Class::Lasting, line }]).await.unwrap();
+    stage.pass(Duration::from_secs(2)).await;
+    let keys = |stage: &Stage| stage.receiver.0.lock().order.clone();
+    assert_eq!((keys(&stage).len(), stage.receiver.lines().len()), (1, 4), "it has it, and does not say so");
+    stage.config.events = BTreeSet::from(["served"]);
+    stage.receiver.is(Mood::Good);
+    let (sink, _, task) = stage.running.take().unwrap();
+    sink.ended.cancel();
+    task.await.unwrap();
+    // In the same process: only what it holds tells the one batch from the other.
+    stage.begin();
+    stage.catch_up().await;
+    let [before, after] = keys(&stage).try_into().unwrap();
+    assert!(before.starts_with("edge/1/1-") && after.starts_with("edge/1/1-") && before != after, "{before} {after}");
+    assert_eq!((stage.figures().progress.delivered, stage.figures().progress.left_out), (3, 1));
 }
 
 #[tokio::test]

@@ -2,9 +2,8 @@
 //! so that those who read it meanwhile read what they began with, and a process that is killed leaves one of both.
 
 use std::collections::VecDeque;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -12,19 +11,17 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
-use tracing::warn;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Tick};
 use crate::disk::{Engine, File};
 use crate::journal::NotKept;
-use crate::journal::reader::scan;
 use crate::tasks::Tasks;
 
-use super::loss::Counts;
+use super::found::{self, Found};
+use super::loss::{Counts, Loss};
 use super::read::Hint;
-use super::record::View;
 use super::writer::Queue;
-use super::{Bounds, Figures, Standing};
+use super::{Bounds, Figures, Standing, until};
 
 /// Files of a log that is full. A file is what is thinned, or goes, at once.
 const FILES: u64 = 32;
@@ -105,10 +102,8 @@ pub(super) enum Thinned {
 
 /// What is where.
 pub(super) struct State {
-    /// The files, in order. The last one stays, whatever it holds: its name says which number is next.
+    /// The files, in order. The last one stays as it is: its name and its records say which number is next.
     pub segments: VecDeque<Segment>,
-    /// Whether the last file is written to.
-    pub is_open: bool,
     /// Whether the last file could not be synced: a system may forget that it failed, so nothing more is written to it.
     pub is_spoiled: bool,
     /// The version of the next file.
@@ -119,14 +114,16 @@ pub(super) struct State {
     pub synced: u64,
     /// Files with octets that have not reached the disk.
     pub unsynced: Vec<File>,
+    /// When the first of these octets were written.
+    pub unsynced_since: Option<Tick>,
     /// Where those who read by number left off.
     pub hints: VecDeque<Hint>,
 }
 
 impl State {
-    /// Files that are not written to.
+    /// Files that something may be taken from.
     pub fn closed(&self) -> usize {
-        self.segments.len() - usize::from(self.is_open)
+        self.segments.len().saturating_sub(1)
     }
 
     /// The version of a file that begins now.
@@ -146,7 +143,7 @@ pub(super) fn path(folder: &Path, first: u64, version: u64) -> PathBuf {
 }
 
 /// Which file a name says.
-fn named(path: &Path) -> Option<(u64, u64)> {
+pub(super) fn named(path: &Path) -> Option<(u64, u64)> {
     let name = path.file_name()?.to_str()?.strip_suffix(".log")?;
     let (first, version) = name.split_once('-')?;
     Some((u64::from_str_radix(first, 16).ok()?, u64::from_str_radix(version, 16).ok()?))
@@ -159,23 +156,21 @@ impl Disk {
         bounds: Bounds,
     ) -> io::Result<Arc<Self>> {
         fs::DirBuilder::new().recursive(true).create(folder)?;
-        let (segments, version) = segments(folder)?;
-        let next = match segments.back() {
-            Some(last) => ends(folder, *last)?,
-            None => 1,
-        };
+        let Found { segments, version, next, damaged } = found::look(folder)?;
+        let counts = Counts::default();
+        counts.lose(Loss::Damaged, damaged);
         let octets = segments.iter().map(|segment| segment.taken).sum();
         let state = State {
             segments,
-            is_open: false,
             is_spoiled: false,
             version,
             written: next,
             synced: next,
             unsynced: Vec::new(),
+            unsynced_since: None,
             hints: VecDeque::new(),
         };
-        let disk = Self {
+        Ok(Arc::new(Self {
             folder: folder.to_owned(),
             engine,
             clock,
@@ -191,15 +186,12 @@ impl Disk {
             read_bell: Notify::new(),
             octets: AtomicU64::new(octets),
             is_failing: AtomicBool::new(false),
-            counts: Counts::default(),
+            counts,
             syncing: tokio::sync::Mutex::new(()),
             upkeep: tokio::sync::Mutex::new(()),
             readers: Arc::new(Semaphore::new(READERS)),
             scans: Arc::new(Semaphore::new(SCANS)),
-        };
-        // Files of an earlier process may take more than they may now.
-        disk.full_bell.notify_one();
-        Ok(Arc::new(disk))
+        }))
     }
 
     /// Octets of a file, after which the next one begins.
@@ -225,15 +217,7 @@ impl Disk {
     }
 
     pub async fn reached(&self, number: u64) {
-        loop {
-            let rung = self.read_bell.notified();
-            tokio::pin!(rung);
-            rung.as_mut().enable();
-            if self.state.lock().synced > number {
-                return;
-            }
-            rung.await;
-        }
+        until(&self.read_bell, || self.state.lock().synced > number).await;
     }
 
     pub fn figures(&self) -> Figures {
@@ -262,64 +246,4 @@ impl Disk {
         const DAYS: u32 = 32;
         self.bounds.keep / DAYS
     }
-}
-
-/// The files of a folder, in order, and the version of the next one. What a process left over that was killed goes.
-fn segments(folder: &Path) -> io::Result<(VecDeque<Segment>, u64)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if let Some(name) = named(&path) {
-            found.push(name);
-        } else if path.extension().is_some_and(|extension| extension == "new") {
-            fs::remove_file(&path)?;
-        }
-    }
-    found.sort_unstable();
-    let version = found.iter().map(|(_, version)| version + 1).max().unwrap_or_default();
-    let mut segments: VecDeque<Segment> = VecDeque::new();
-    for (first, version) in found {
-        if let Some(older) = segments.pop_back_if(|last| last.first == first) {
-            fs::remove_file(path(folder, older.first, older.version))?;
-        }
-        let path = path(folder, first, version);
-        let taken = fs::metadata(&path)?.len();
-        let mut began = segments.back().map_or(0, |earlier| earlier.began);
-        scan(&fs::File::open(&path)?, first, (0, taken), &mut |_, frame| {
-            began = View::of(frame.body).filter(|_| frame.is_whole(first)).map_or(began, |view| view.at.max(began));
-            ControlFlow::Break(())
-        })?;
-        segments.push_back(Segment { first, version, length: taken, taken, began, thinned: Thinned::No });
-    }
-    // A torn tail ends at its last whole record.
-    if let Some(last) = segments.back_mut() {
-        let path = path(folder, last.first, last.version);
-        let whole = whole(&path, *last)?;
-        if whole < last.taken {
-            warn!(file = %path.display(), torn = last.taken - whole, "the tail of the log was torn and is cut");
-            OpenOptions::new().write(true).open(&path)?.set_len(whole)?;
-        }
-        (last.length, last.taken) = (whole, whole);
-    }
-    Ok((segments, version))
-}
-
-/// Octets up to the end of the last whole record.
-fn whole(path: &Path, segment: Segment) -> io::Result<u64> {
-    scan(&fs::File::open(path)?, segment.first, (0, segment.taken), &mut |_, frame| match frame.is_whole(segment.first)
-    {
-        true => ControlFlow::Continue(()),
-        false => ControlFlow::Break(()),
-    })
-}
-
-/// The number behind the last record of a file that is whole.
-fn ends(folder: &Path, segment: Segment) -> io::Result<u64> {
-    let mut next = segment.first;
-    let file = fs::File::open(path(folder, segment.first, segment.version))?;
-    scan(&file, segment.first, (0, segment.length), &mut |_, frame| {
-        next = View::of(frame.body).map_or(next, |view| view.number + 1);
-        ControlFlow::Continue(())
-    })?;
-    Ok(next)
 }

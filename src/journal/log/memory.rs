@@ -12,7 +12,7 @@ use crate::rules::session::SessionId;
 
 use super::loss::{Counts, Loss, Losses};
 use super::record::{Class, Numbered, Record};
-use super::{Figures, Standing};
+use super::{Figures, Standing, until};
 
 /// What a record takes beside its line.
 const OVERHEAD: u64 = size_of::<Numbered>() as u64;
@@ -170,15 +170,7 @@ impl Memory {
     }
 
     pub async fn reached(&self, number: u64) {
-        loop {
-            let rung = self.bell.notified();
-            tokio::pin!(rung);
-            rung.as_mut().enable();
-            if self.kept.lock().next > number {
-                return;
-            }
-            rung.await;
-        }
+        until(&self.bell, || self.kept.lock().next > number).await;
     }
 
     pub fn erase(&self, session: SessionId) -> u64 {

@@ -7,6 +7,7 @@
 //! of one response, then the oldest of all.
 
 mod disk;
+mod found;
 mod loss;
 mod memory;
 mod read;
@@ -18,10 +19,11 @@ mod writer;
 
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
 use crate::disk::Engine;
@@ -34,6 +36,18 @@ use memory::Memory;
 
 pub use loss::{Loss, Losses};
 pub use record::{Class, Numbered, Record};
+
+/// Completes when something is so; the bell is rung whenever it may have become so.
+async fn until(bell: &Notify, is_so: impl Fn() -> bool) {
+    loop {
+        let mut rung = pin!(bell.notified());
+        rung.as_mut().enable();
+        if is_so() {
+            return;
+        }
+        rung.await;
+    }
+}
 
 /// Where it is said that records are kept, or are not.
 pub type Reply = oneshot::Sender<Result<(), NotKept>>;

@@ -1,5 +1,6 @@
 //! A log over kills, full and silent disks, at its bounds, and while it is read.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,19 @@ struct Process {
     log: Log,
     disk: Arc<Disk>,
     clock: Clock,
+    tasks: Tasks,
     work: tokio::task::JoinHandle<()>,
+}
+
+impl Process {
+    /// Kills it. What it handed to threads comes to its end, as nothing does in the end of a process.
+    async fn kill(self) -> Arc<Disk> {
+        self.work.abort();
+        while self.tasks.living().get("log").is_some_and(|living| *living > 0) {
+            tokio::task::yield_now().await;
+        }
+        self.disk.clone()
+    }
 }
 
 impl Drop for Process {
@@ -40,7 +53,7 @@ fn start_at(folder: &Path, bounds: Bounds, seconds: u64) -> Process {
     let tasks = Tasks::current();
     let log = Log::open(folder, (engine, clock.clone(), tasks.clone()), bounds).unwrap();
     let work = tasks.spawn("log", log.clone().work());
-    Process { log, disk, clock, work }
+    Process { log, disk, clock, tasks, work }
 }
 
 fn start(folder: &Path, bounds: Bounds) -> Process {
@@ -212,13 +225,31 @@ async fn who_asks_for_the_disk_waits_for_a_sync_that_is_under_way() {
 }
 
 #[tokio::test]
+async fn what_comes_during_a_long_sync_does_not_wait_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), BOUNDS);
+    process.log.append(records([0])).await.unwrap();
+    *process.disk.fault.lock() = Some(Fault::Hangs);
+    process.clock.advance(SYNC);
+    settle().await;
+    *process.disk.fault.lock() = None;
+    process.log.append(records([1])).await.unwrap();
+    process.clock.advance(SYNC);
+    settle().await;
+    assert_eq!(process.log.figures().readable, 1, "the first sync is under way");
+    process.disk.heal();
+    settle().await;
+    assert_eq!((process.log.figures().readable, *process.disk.syncs.lock()), (3, 2));
+}
+
+#[tokio::test]
 async fn a_torn_tail_is_cut_wherever_it_was_torn() {
     let folder = tempfile::tempdir().unwrap();
     let process = start(folder.path(), BOUNDS);
     for value in 0..3 {
         process.log.append(records([value])).await.unwrap();
     }
-    drop(process);
+    process.kill().await;
     let [file] = files(folder.path()).try_into().unwrap();
     let whole = fs::read(&file).unwrap();
     let mut ends = vec![whole.len()];
@@ -263,7 +294,7 @@ async fn on_a_full_disk_it_is_said_and_what_was_appended_is_kept_once_there_is_r
     process.log.append(records([3])).await.unwrap();
     assert_eq!(process.log.takes(), Ok(()));
     assert_eq!(all(&process.log).await.iter().map(value).collect::<Vec<_>>(), [0, 1, 2, 3]);
-    drop(process);
+    process.kill().await;
     let process = start(folder.path(), BOUNDS);
     assert_eq!(all(&process.log).await.iter().map(value).collect::<Vec<_>>(), [0, 1, 2, 3], "nothing is there twice");
     assert_eq!(process.log.figures().lost, 0);
@@ -418,10 +449,29 @@ async fn what_is_older_than_is_kept_goes_also_where_nothing_new_comes() {
     }
     assert!(hours >= 24, "{hours}");
     assert_eq!(process.log.figures().lost, 0);
-    drop(process);
+    process.kill().await;
     let process = start(folder.path(), SMALL);
     process.log.append(records([7])).await.unwrap();
     assert_eq!(all(&process.log).await[0].number, 201, "numbers go on");
+}
+
+#[tokio::test]
+async fn whatever_goes_after_a_start_no_number_is_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), SMALL);
+    process.log.append((0..20).map(|value| record(value, Class::Interval)).collect()).await.unwrap();
+    process.kill().await;
+    // All of it is too much now.
+    let process = start(folder.path(), Bounds { size: 16 << 10, ..SMALL });
+    process.log.expire(|_| true).await.unwrap();
+    while process.log.figures().losses.of(Loss::Interval) + process.log.figures().expired < 20 {
+        settle().await;
+    }
+    process.kill().await;
+    let process = start(folder.path(), SMALL);
+    assert_eq!(process.log.figures().next, 21);
+    process.log.append(records([7])).await.unwrap();
+    assert_eq!(all(&process.log).await[0].number, 21);
 }
 
 #[tokio::test]
@@ -445,7 +495,7 @@ async fn a_session_that_is_erased_is_in_no_file_and_numbers_stay() {
     let octets: Vec<_> = files(folder.path()).iter().flat_map(|path| fs::read(path).unwrap()).collect();
     assert!(!octets.windows(12).any(|window| window == session(3).0));
     assert_eq!((process.log.figures().erased, process.log.figures().octets), (75, taken(folder.path())));
-    drop(process);
+    process.kill().await;
     assert_eq!(all(&start(folder.path(), SMALL).log).await, left);
 }
 
@@ -457,7 +507,7 @@ async fn a_process_killed_while_it_erases_leaves_one_of_two_files() {
     let [old] = files(folder.path()).try_into().unwrap();
     let octets = fs::read(&old).unwrap();
     process.log.erase(session(3)).await.unwrap();
-    drop(process);
+    process.kill().await;
     // Before the old one was removed, and while the next one was written.
     fs::write(&old, octets).unwrap();
     fs::write(folder.path().join("log.new"), "half").unwrap();
@@ -501,6 +551,36 @@ async fn damage_in_the_middle_costs_one_file_and_is_counted_once() {
 }
 
 #[tokio::test]
+async fn damage_in_the_last_file_is_counted_once_and_no_number_is_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), BOUNDS);
+    process.log.append(records(0..4)).await.unwrap();
+    let before = taken(folder.path()) as usize;
+    process.log.append(records(4..10)).await.unwrap();
+    process.kill().await;
+    let [file] = files(folder.path()).try_into().unwrap();
+    let whole = fs::read(&file).unwrap();
+    // In a record's length, in its checksum and in its line.
+    for at in [before, before + 5, before + 60] {
+        fs::remove_dir_all(folder.path()).unwrap();
+        fs::create_dir(folder.path()).unwrap();
+        let mut octets = whole.clone();
+        octets[at] ^= 1;
+        fs::write(&file, octets).unwrap();
+        for lost in [6, 0] {
+            let process = start(folder.path(), BOUNDS);
+            assert_eq!((process.log.figures().next, process.log.figures().octets), (11, taken(folder.path())));
+            assert_eq!(all(&process.log).await.iter().map(value).collect::<Vec<_>>(), [0, 1, 2, 3]);
+            assert_eq!(process.log.figures().losses.of(Loss::Damaged), lost, "{at}");
+            process.kill().await;
+        }
+        let process = start(folder.path(), BOUNDS);
+        process.log.append(records([10])).await.unwrap();
+        assert_eq!(all(&process.log).await.last().map(|last| (last.number, value(last))), Some((11, 10)));
+    }
+}
+
+#[tokio::test]
 async fn in_memory_too_what_lasts_least_goes_first_and_nothing_stays_beyond_its_time() {
     let log = Log::in_memory_within(Bounds { size: 20_000, keep: Duration::from_secs(600), sync: SYNC });
     let class = |value: u64| if value.is_multiple_of(2) { Class::Interval } else { Class::Lasting };
@@ -525,8 +605,8 @@ enum Step {
     Tick,
     /// Killed, and so many octets of what was being written are torn off.
     Kill(u16),
-    /// The power goes: what was not synced is gone from some octet on.
-    PowerCut(u16),
+    /// The power goes: in each file, what was not synced is gone from some octet on.
+    PowerCut(u64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -538,7 +618,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Heal),
         2 => Just(Step::Tick),
         2 => any::<u16>().prop_map(Step::Kill),
-        1 => any::<u16>().prop_map(Step::PowerCut),
+        2 => any::<u64>().prop_map(Step::PowerCut),
     ];
     proptest::collection::vec(step, 1..40)
 }
@@ -547,13 +627,24 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 #[derive(Default)]
 struct Model {
     next: u64,
-    /// Acknowledged and not erased, with their numbers where they are known to have reached the disk.
+    /// Acknowledged and not erased.
     kept: Vec<u64>,
+    /// Those of them that have reached the disk.
     synced: Vec<u64>,
     erased: Vec<u64>,
+    /// What who reads by number was told.
+    told: BTreeMap<u64, u64>,
 }
 
 impl Model {
+    /// All that the log holds is known to have reached the disk: it was opened after the power had gone.
+    async fn power_cut(&mut self, log: &Log) {
+        let there: BTreeSet<_> = log.read(1, usize::MAX).await.unwrap().iter().map(value).collect();
+        self.synced.iter().for_each(|value| assert!(there.contains(value), "{value} had reached the disk"));
+        self.kept.retain(|value| there.contains(value));
+        self.synced = self.kept.clone();
+    }
+
     async fn check(&mut self, log: &Log) {
         let mut there = Vec::new();
         for of in 1..4 {
@@ -573,6 +664,8 @@ impl Model {
             for one in &page {
                 assert!(one.number > last, "numbers rise");
                 last = one.number;
+                let told = self.told.entry(last).or_insert_with(|| value(one));
+                assert_eq!(*told, value(one), "{last} was told to be another");
             }
             from = end.number + 1;
         }
@@ -619,7 +712,7 @@ async fn run(steps: Vec<Step>) {
                 settle().await;
             }
             Step::Kill(torn) => {
-                drop(process);
+                process.kill().await;
                 // A write that was under way and of which nobody was told.
                 if let Some(last) = files(folder).last() {
                     let mut octets = fs::read(last).unwrap();
@@ -627,19 +720,12 @@ async fn run(steps: Vec<Step>) {
                     fs::write(last, octets).unwrap();
                 }
                 process = start(folder, bounds);
+                model.synced = model.kept.clone();
             }
-            Step::PowerCut(torn) => {
-                let is_synced = model.synced.len() == model.kept.len();
-                drop(process);
-                if !is_synced && let Some(last) = files(folder).last() {
-                    // Only what came after the last sync may go: the model knows it where one file has it all.
-                    let octets = fs::read(last).unwrap();
-                    let cut = octets.len() - usize::from(torn) % (octets.len() + 1);
-                    fs::write(last, &octets[..cut]).unwrap();
-                    model.kept.clear();
-                    model.synced.clear();
-                }
+            Step::PowerCut(lot) => {
+                process.kill().await.cut(folder, lot);
                 process = start(folder, bounds);
+                model.power_cut(&process.log).await;
             }
         }
         model.check(&process.log).await;

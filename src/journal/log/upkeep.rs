@@ -56,12 +56,9 @@ impl Gone {
 
 /// Keeps the log within its bounds for as long as the node runs.
 pub(super) async fn limit(disk: &Arc<Disk>) {
+    // What an earlier process left may be too much now, its last file as well.
+    let mut is_old = disk.is_old() || disk.is_full();
     loop {
-        let round = ROUND.min(disk.oldest_open());
-        let is_old = tokio::select! {
-            () = disk.full_bell.notified() => false,
-            () = disk.clock.sleep(round) => disk.is_old(),
-        };
         if is_old {
             // Where it cannot be, there may be no room for it: that is made below.
             _ = writer::roll(disk).await;
@@ -74,6 +71,11 @@ pub(super) async fn limit(disk: &Arc<Disk>) {
             error!(%why, "the log cannot be kept within its bounds");
         }
         disk.room_bell.notify_waiters();
+        let round = ROUND.min(disk.oldest_open());
+        is_old = tokio::select! {
+            () = disk.full_bell.notified() => false,
+            () = disk.clock.sleep(round) => disk.is_old(),
+        };
     }
 }
 
@@ -112,6 +114,11 @@ impl Disk {
         state.segments.back().filter(has_records).is_some_and(|last| last.began.saturating_add(oldest) < self.now_ms())
     }
 
+    /// Whether there is less room than for what comes next.
+    fn is_full(&self) -> bool {
+        self.octets.load(Relaxed) > self.most().saturating_sub(2 * self.file())
+    }
+
     /// Removes files whose records are all older than is kept.
     fn let_go_of_old(&self) -> io::Result<()> {
         let keep = u64::try_from(self.bounds.keep.as_millis()).unwrap_or(u64::MAX);
@@ -131,7 +138,7 @@ impl Disk {
     /// Makes room for what comes.
     fn make_room(&self) -> io::Result<()> {
         let mut lost = Losses::default();
-        while self.octets.load(Relaxed) > self.most().saturating_sub(2 * self.file()) {
+        while self.is_full() {
             let Some((segment, to)) = self.first_to_go() else { break };
             let gone = match to {
                 Some(to) => match self.thin(segment, to) {
@@ -155,13 +162,12 @@ impl Disk {
     /// The file that something goes from next, and what; `None`: all of it.
     fn first_to_go(&self) -> Option<(Segment, Option<Thinned>)> {
         let state = self.state.lock();
-        let closed = || state.segments.iter().take(state.closed());
+        let mut closed = state.segments.iter().take(state.closed());
         let thin = [Thinned::Intervals, Thinned::Responses].into_iter().find_map(|to| {
-            let segment = closed().find(|segment| segment.thinned < to)?;
+            let segment = closed.clone().find(|segment| segment.thinned < to)?;
             Some((*segment, Some(to)))
         });
-        // The last one stays: it says which number is next.
-        thin.or_else(|| closed().take(state.segments.len() - 1).next().map(|segment| (*segment, None)))
+        thin.or_else(|| closed.next().map(|segment| (*segment, None)))
     }
 
     fn thin(&self, segment: Segment, to: Thinned) -> io::Result<Gone> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::{error, info};
 
+use crate::clock::Tick;
 use crate::disk::DiskError;
 use crate::journal::NotKept;
 use crate::journal::appender::Unwritten;
@@ -239,7 +240,8 @@ impl Writer {
                 return Err(Unwritten::NoRoom);
             }
             let outcome = current.append(&disk.engine, &records.records, &disk.octets).await;
-            disk.state.lock().grew(&current, outcome.is_ok().then_some(last.number + 1));
+            let now = disk.clock.now();
+            disk.state.lock().grew(&current, outcome.is_ok().then_some((last.number + 1, now)));
             outcome?;
             disk.sync_bell.notify_one();
             self.open = Some(current);
@@ -256,7 +258,6 @@ impl Writer {
     /// Closes the file that is written to, where there is one, and begins the next.
     async fn begin(&mut self, disk: &Disk, (first, began): (u64, u64)) -> io::Result<Open> {
         self.open = None;
-        disk.state.lock().is_open = false;
         disk.full_bell.notify_one();
         let version = disk.state.lock().next_version();
         let length = PREAMBLE as u64;
@@ -280,23 +281,19 @@ impl State {
     fn begin(&mut self, segment: Segment) -> Option<Segment> {
         let replaced = self.segments.pop_back_if(|last| last.first == segment.first);
         self.segments.push_back(segment);
-        self.is_open = true;
         replaced
     }
 
-    /// The file that is written to has grown, up to a number; `None`: what was written may not stand there.
-    fn grew(&mut self, open: &Open, written: Option<u64>) {
+    /// The file that is written to has grown, up to a number, now; `None`: what was written may not stand there.
+    fn grew(&mut self, open: &Open, written: Option<(u64, Tick)>) {
         let Some(last) = self.segments.back_mut() else { return };
         last.taken = open.length;
-        match written {
-            Some(written) => {
-                last.length = open.length;
-                self.written = written;
-                if !self.unsynced.last().is_some_and(|file| std::ptr::eq(file.as_ref(), open.file.as_ref())) {
-                    self.unsynced.push(open.file.clone());
-                }
-            }
-            None => self.is_open = false,
+        let Some((written, now)) = written else { return };
+        last.length = open.length;
+        self.written = written;
+        self.unsynced_since.get_or_insert(now);
+        if !self.unsynced.last().is_some_and(|file| std::ptr::eq(file.as_ref(), open.file.as_ref())) {
+            self.unsynced.push(open.file.clone());
         }
     }
 
@@ -310,9 +307,13 @@ impl State {
 /// Sees to it that what was written reaches the disk, for as long as the node runs.
 pub(super) async fn sync(disk: &Disk) {
     loop {
-        disk.sync_bell.notified().await;
-        let within = disk.bounds.sync;
-        disk.clock.sleep(within).await;
+        // What came while the last sync was under way has waited as long already.
+        let since = disk.state.lock().unsynced_since;
+        let Some(since) = since else {
+            disk.sync_bell.notified().await;
+            continue;
+        };
+        disk.clock.sleep_until(since + disk.bounds.sync).await;
         while let Err(why) = sync_now(disk).await {
             disk.counts.failures.fetch_add(1, Relaxed);
             error!(%why, "what was written to the log does not reach the disk");
@@ -324,9 +325,9 @@ pub(super) async fn sync(disk: &Disk) {
 async fn sync_now(disk: &Disk) -> Result<(), DiskError> {
     // Whoever comes second waits for what the first has taken to reach the disk.
     let _turn = disk.syncing.lock().await;
-    let (files, written) = {
+    let (files, since, written) = {
         let mut state = disk.state.lock();
-        (std::mem::take(&mut state.unsynced), state.written)
+        (std::mem::take(&mut state.unsynced), state.unsynced_since.take(), state.written)
     };
     for (index, file) in files.iter().enumerate() {
         if let Err(error) = disk.engine.sync(file).await {
@@ -334,7 +335,10 @@ async fn sync_now(disk: &Disk) -> Result<(), DiskError> {
             let later = std::mem::take(&mut state.unsynced);
             state.unsynced = files[index..].to_vec();
             state.unsynced.extend(later);
+            state.unsynced_since = since;
             state.is_spoiled = true;
+            drop(state);
+            disk.sync_bell.notify_one();
             return Err(error);
         }
     }

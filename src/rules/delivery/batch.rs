@@ -23,9 +23,10 @@ pub fn patience(oldest: u64, now: u64, every: Duration) -> Duration {
     every.saturating_sub(Duration::from_millis(now.saturating_sub(oldest)))
 }
 
-/// What a receiver knows a batch by that it gets twice.
-pub fn key(node: &str, boot: u64, first: u64) -> String {
-    format!("{node}/{boot:x}/{first}")
+/// What a receiver knows a batch by that it gets twice. `check`, of its octets: another batch that begins with the same
+/// record has another key.
+pub fn key(node: &str, boot: u64, first: u64, check: u32) -> String {
+    format!("{node}/{boot:x}/{first}-{check:08x}")
 }
 
 /// What a batch holds.
@@ -90,7 +91,7 @@ mod tests {
         let extent = [(7, 30), (8, 10), (11, 20)].iter().fold(Extent::default(), |all, (n, at)| all.with(*n, *at));
         assert_eq!(extent, Extent { first: 7, last: 11, count: 3, from: 10, to: 30 });
         assert_eq!(extent.field(), "first=7, last=11, count=3, from=10, to=30");
-        assert_eq!(key("edge-ams-1", 0x19a, 7), "edge-ams-1/19a/7");
+        assert_eq!(key("edge-ams-1", 0x19a, 7, 0xabcd), "edge-ams-1/19a/7-0000abcd");
     }
 
     proptest! {
