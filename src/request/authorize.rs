@@ -190,6 +190,7 @@ fn enter(
             NotEntered::Full => Refusal::TooManySessions,
         }
     })?;
+    session.used_on(&route.name);
     if session.is_news() {
         let user_agent = head.headers.get(USER_AGENT).map(HeaderValue::as_bytes);
         session.watched_on(Device::of(user_agent.unwrap_or_default()));

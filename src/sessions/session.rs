@@ -23,6 +23,9 @@ use crate::rules::token::Reason;
 /// Grants of one session that are remembered: of tokens that follow each other.
 const GRANTS: usize = 4;
 
+/// Routes that a session is used on and that are remembered: those of a configuration that is gone fall out first.
+const ROUTES: usize = 16;
+
 /// What an access asks of its sessions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionTerms {
@@ -91,6 +94,8 @@ pub struct Session {
     /// A print of the grant that was judged last.
     judged: AtomicU64,
     grants: Mutex<SmallVec<[Names; 1]>>,
+    /// Where something was asked for, the last of them at the end.
+    routes: Mutex<SmallVec<[Arc<str>; 1]>>,
     /// Whether other nodes were told that it goes on.
     pub(super) told: AtomicBool,
     /// Whether nobody has asked yet whether it is new.
@@ -122,6 +127,7 @@ impl Session {
             device: AtomicU8::new(Device::Unknown.octet()),
             judged: AtomicU64::new(0),
             grants: Mutex::new(SmallVec::new()),
+            routes: Mutex::new(SmallVec::new()),
             told: AtomicBool::new(false),
             is_news: AtomicBool::new(true),
             is_counted: AtomicBool::new(true),
@@ -193,6 +199,24 @@ impl Session {
         if self.least_idle_ms.load(Relaxed) != least {
             self.least_idle_ms.store(least, Relaxed);
         }
+    }
+
+    /// Something is asked for on a route of this name.
+    pub fn used_on(&self, route: &Arc<str>) {
+        let mut routes = self.routes.lock();
+        if routes.last().is_some_and(|last| last == route) {
+            return;
+        }
+        routes.retain(|other| other != route);
+        if routes.len() == ROUTES {
+            routes.remove(0);
+        }
+        routes.push(route.clone());
+    }
+
+    /// The routes that it was used on, by their names, the last of them at the end.
+    pub fn routes(&self) -> SmallVec<[Arc<str>; 1]> {
+        self.routes.lock().clone()
     }
 
     /// It is watched on such a device.

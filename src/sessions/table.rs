@@ -363,6 +363,11 @@ impl Sessions {
         self.shard(key).lock().get(&key).cloned()
     }
 
+    /// The session of this identifier within an access.
+    pub fn of_access(&self, access: &str, id: SessionId) -> Option<Arc<Session>> {
+        self.find_in(self.access(access), id)
+    }
+
     /// The session of this identifier, whatever its access is.
     pub fn find(&self, id: SessionId) -> Option<Arc<Session>> {
         let names: Vec<_> = self.by_access.lock().keys().cloned().collect();

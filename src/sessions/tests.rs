@@ -190,6 +190,23 @@ fn the_oldest_ends_where_the_policy_says_so_and_stays_ended_while_it_asks() {
 }
 
 #[test]
+fn a_session_knows_where_it_was_used_and_no_more_than_so_many_places() {
+    let node = node(BOUNDS);
+    let session = node.enter(&terms("a"), &grant(1, None)).unwrap();
+    let used = |session: &Session| session.routes().join(" ");
+    for (route, all) in [("live", "live"), ("live", "live"), ("vod", "live vod"), ("live", "vod live")] {
+        session.used_on(&route.into());
+        assert_eq!(used(&session), all);
+    }
+    let known = node.sessions.of_access("a", session.id()).unwrap();
+    assert_eq!(used(&known), "vod live");
+    assert!(node.sessions.of_access("b", session.id()).is_none());
+    (0..100).for_each(|number| session.used_on(&format!("route {number}").into()));
+    session.used_on(&"live".into());
+    assert_eq!((session.routes().len(), session.routes().last().map(|last| &**last)), (16, Some("live")));
+}
+
+#[test]
 fn a_revocation_ends_what_it_names_at_once_and_keeps_it_out() {
     for what in [
         What::Session(grant(1, 7).session),

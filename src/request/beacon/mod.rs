@@ -6,6 +6,7 @@
 
 mod body;
 mod records;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -166,7 +167,7 @@ async fn take(
         return Err(Unwelcome::NotPosted.into());
     }
     let coding = body::coding(&head.headers, beacon.kind.types())?;
-    let sender = beacon.presenting.sender(edge, head)?;
+    let sender = beacon.presenting.sender(edge, policies, head)?;
     sender.may_send(edge, head)?;
     let _place = edge.beacons.enter().ok_or(Unwelcome::NotKept { retry: RETRY })?;
     let body = body::read(edge, upload).await?;

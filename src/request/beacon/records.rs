@@ -19,6 +19,7 @@ use crate::rules::timeline::event::{Entry, Event};
 use crate::stories::millis;
 use crate::telemetry::beacons::{Dropped, Losses};
 
+use super::terms::{Over, Terms};
 use super::turn::Turn;
 use super::whose::{Sender, Theirs};
 use super::{Kind, wants_privacy};
@@ -50,7 +51,7 @@ pub struct Intake<'i> {
     /// What it holds.
     pub kind: Kind,
     /// Who sent it.
-    pub sender: &'i Sender,
+    pub sender: &'i Sender<'i>,
     /// The worker's time for it.
     pub turn: Turn<'i>,
     /// What of it was dropped.
@@ -145,7 +146,7 @@ impl<'i> Intake<'i> {
             };
             match keeps(self.head, &theirs, (&record.read, at)) {
                 Err(why) => {
-                    off += usize::from(why == Dropped::Off);
+                    off += usize::from(why == Dropped::Off && theirs.terms.takes_none);
                     self.losses.dropped(why);
                 }
                 Ok(kept) => entries.push(entry(self.edge, theirs, (record, kept), (self.kind, at))),
@@ -157,14 +158,13 @@ impl<'i> Intake<'i> {
 
 /// How much of a record is kept.
 fn keeps(head: &Head, theirs: &Theirs<'_>, (read, at): (&Read, u64)) -> Result<Kept, Dropped> {
-    let route = theirs.route.map(|route| &route.config);
-    if route.is_some_and(|route| route.https_only) && head.scheme == Scheme::Http {
+    let Terms { kept, over, .. } = theirs.terms;
+    if over == Over::Tls && head.scheme == Scheme::Http {
         return Err(Dropped::Cleartext);
     }
     if read.data.ts.is_some_and(|ts| ts.abs_diff(at) > APART) {
         return Err(Dropped::Clock);
     }
-    let kept = route.map(|route| route.reporting.beacons).unwrap_or_default();
     let kept = if kept == Kept::All && wants_privacy(head) { Kept::Essential } else { kept };
     match kept {
         Kept::Off => Err(Dropped::Off),
@@ -185,7 +185,7 @@ fn entry(edge: &Edge, theirs: Theirs<'_>, (record, kept): (Record<'_>, Kept), (k
     Entry {
         at,
         session: Some(session),
-        route: theirs.route.map(|route| route.name.clone()),
+        route: Some(theirs.route.name.clone()),
         stream: theirs.stream,
         event: Event::Report(Box::new(report)),
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use http::header::REFERER;
+use smallvec::SmallVec;
 
 use crate::access::Gate;
 use crate::request::authorize;
@@ -17,6 +18,8 @@ use crate::rules::token::Rejection;
 use crate::rules::token::carrier::{self, Credential, Place, Presented};
 use crate::stories::open::OpenSession;
 
+use super::terms::{Terms, told_of};
+
 /// What a request presents, for each access of its host.
 pub struct Presenting {
     of: Vec<(Arc<str>, Result<Presented, Rejection>)>,
@@ -25,18 +28,21 @@ pub struct Presenting {
 }
 
 /// Who sends reports.
-pub enum Sender {
+pub enum Sender<'p> {
     /// The viewer of a session that its credential names.
-    Named(Named),
+    Named(Named<'p>),
     /// A device, by its sessions of open routes.
     Device(Device),
 }
 
 /// The viewer of a session.
-pub struct Named {
+pub struct Named<'p> {
     /// The session.
     pub session: SessionId,
     access: Arc<str>,
+    /// Where a record goes that names no object.
+    route: &'p RoutePolicy,
+    terms: Terms,
 }
 
 /// A device.
@@ -49,8 +55,10 @@ pub struct Device {
 pub struct Theirs<'p> {
     /// Into which session.
     pub session: SessionId,
-    /// On which route, where it is known.
-    pub route: Option<&'p RoutePolicy>,
+    /// On which route.
+    pub route: &'p RoutePolicy,
+    /// What holds for it.
+    pub terms: Terms,
     /// Of which stream, where it is known.
     pub stream: Option<Arc<str>>,
 }
@@ -85,12 +93,16 @@ impl Presenting {
     ///
     /// # Errors
     /// Where a credential is presented on purpose, and no access of the host takes it: why its first does not.
-    pub fn sender(self, edge: &Edge, head: &Head) -> Result<Sender, Refusal> {
+    pub fn sender<'p>(self, edge: &Edge, policies: &'p Policies, head: &Head) -> Result<Sender<'p>, Refusal> {
         let mut refused = None;
         for (access, presented) in self.of {
             let Some(gate) = edge.accesses.gate(&access) else { continue };
             match recognised(edge, head, &gate, presented) {
-                Ok(Some(session)) => return Ok(Sender::Named(Named { session, access })),
+                Ok(Some(session)) => {
+                    let routes = routes_of(edge, policies, head, (&access, session));
+                    let Some(route) = told_of(&routes) else { continue };
+                    return Ok(Sender::Named(Named { session, access, route, terms: Terms::of(&routes) }));
+                }
                 Ok(None) => {}
                 Err(why) => refused = refused.or(Some(why)),
             }
@@ -121,6 +133,28 @@ fn recognised(
     refused.map_or(Ok(None), Err)
 }
 
+/// The routes that a record of a session may be of: those that it was used on, the last of them first; where that is not
+/// known, as after a restart, all of its access on this host.
+fn routes_of<'p>(
+    edge: &Edge,
+    policies: &'p Policies,
+    head: &Head,
+    (access, session): (&str, SessionId),
+) -> SmallVec<[&'p RoutePolicy; 2]> {
+    let theirs = || policies.routes.iter().filter(|route| is_of(route, access));
+    let used = edge.sessions.of_access(access, session).map(|session| session.routes()).unwrap_or_default();
+    let used: SmallVec<_> = used.iter().rev().filter_map(|name| theirs().find(|route| route.name == *name)).collect();
+    match used.is_empty() {
+        true => theirs().filter(|route| route.serves_host(head.host())).collect(),
+        false => used,
+    }
+}
+
+/// Whether a route asks for this access.
+fn is_of(route: &RoutePolicy, access: &str) -> bool {
+    route.gated.as_ref().is_some_and(|gated| *gated.terms.access == *access)
+}
+
 /// The route and the stream of a path.
 fn at<'p, 'r>(policies: &'p Policies, host: &str, path: &'r str) -> Option<(&'p RoutePolicy, &'r str)>
 where
@@ -135,7 +169,7 @@ fn gatings<'p>(policies: &'p Policies, host: &str) -> impl Iterator<Item = &'p G
     policies.routes.iter().filter(move |route| route.serves_host(&host)).filter_map(|route| route.gated.as_ref())
 }
 
-impl Sender {
+impl Sender<'_> {
     /// Counts a body.
     ///
     /// # Errors
@@ -173,28 +207,28 @@ impl Sender {
     }
 
     /// Where a record goes; `None`: its sender has no session here.
-    pub fn of<'p>(&self, edge: &Edge, policies: &'p Policies, (head, read): (&Head, &Read)) -> Option<Theirs<'p>> {
+    pub fn of<'p>(&'p self, edge: &Edge, policies: &'p Policies, (head, read): (&Head, &Read)) -> Option<Theirs<'p>> {
         let host = head.host();
         let named = read.data.url.as_deref().and_then(|path| at(policies, host, path));
         match self {
-            Self::Named(Named { session, access }) => {
-                let is_theirs =
-                    |route: &&RoutePolicy| route.gated.as_ref().is_some_and(|gated| gated.terms.access == *access);
-                let named = named.filter(|(route, _)| is_theirs(route));
-                let mut all = policies.routes.iter().filter(|route| route.serves_host(host)).filter(is_theirs);
-                let only = all.next().filter(|_| all.next().is_none());
+            Self::Named(Named { session, access, route, terms }) => {
+                let named = named.filter(|(route, _)| is_of(route, access));
                 let stream = named.map(|(_, stream)| stream).filter(|stream| !stream.is_empty());
-                let route = named.map(|(route, _)| route).or(only);
-                Some(Theirs { session: *session, route, stream: stream.map(Into::into) })
+                let (route, terms) = match named {
+                    Some((route, _)) => (route, Terms::of(&[route])),
+                    None => (*route, *terms),
+                };
+                Some(Theirs { session: *session, route, terms, stream: stream.map(Into::into) })
             }
             Self::Device(Device { referer }) => {
                 let came_from = referer.as_deref().and_then(|path| at(policies, host, path));
                 let names =
                     [named.map(|(_, stream)| stream), read.data.cid.as_deref(), came_from.map(|(_, stream)| stream)];
                 let open = open(edge, head, names.into_iter().flatten())?;
-                let route = policies.routes.iter().find(|route| *route.name == *open.route);
+                // What is of a route that is gone says nothing that may be kept.
+                let route = policies.routes.iter().find(|route| *route.name == *open.route)?;
                 let stream = Some(open.stream.clone()).filter(|stream| !stream.is_empty());
-                Some(Theirs { session: open.id, route, stream })
+                Some(Theirs { session: open.id, route, terms: Terms::of(&[route]), stream })
             }
         }
     }
