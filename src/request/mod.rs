@@ -82,7 +82,7 @@ pub fn serve(edge: &Edge, mut head: Head, upload: Upload) -> impl Future<Output 
         let outcome = outcome.map(|answer| admit::measured(edge, &admitted, answer));
         let mut response = respond::finish(edge, &policies, &mut head, (route, &admitted), outcome);
         if is_beacon {
-            beacon::share(&policies, &head, response.headers_mut());
+            beacon::dress(&policies, &head, response.headers_mut());
         }
         response
     }

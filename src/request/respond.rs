@@ -15,6 +15,7 @@ use crate::config::reports::Timing;
 use crate::region::proof::{BUSY, REFUSED, WEIR_PEER};
 use crate::rules::caching::control;
 use crate::rules::caching::purge;
+use crate::rules::cors;
 use crate::rules::fields::cache_status::CacheStatus;
 use crate::rules::fields::loops;
 use crate::rules::priority::{self, Priority};
@@ -86,6 +87,10 @@ pub fn finish(
     let took = Took { whole: edge.clock.now().since(head.received), origin: origin_wait, held, origination };
     if route.is_none_or(|route| route.config.reporting.timing == Timing::Told) {
         headers.append(SERVER_TIMING, hop::server_timing(&took));
+        // Where the origin says who may read its answers, it says who may know how long they took.
+        if head.caller == Caller::Viewer && route.is_none_or(|route| route.cors.is_some()) {
+            cors::share_times(&mut headers);
+        }
     }
     if let Some(route) = route.filter(|_| refusal.is_none()) {
         hop::tell(edge, policies, (head, route), &took, &mut headers);

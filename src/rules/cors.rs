@@ -19,7 +19,7 @@ use crate::rules::fields::list::{self, Members, is_token};
 const MOST_REQUESTED: usize = 1_024;
 
 /// Fields that scripts of players read: what the edge says of an answer.
-const OWN_FIELDS: [HeaderName; 12] = [
+const OWN_FIELDS: [HeaderName; 14] = [
     AGE,
     CACHE_STATUS,
     CONTENT_LENGTH,
@@ -28,12 +28,17 @@ const OWN_FIELDS: [HeaderName; 12] = [
     ETAG,
     RETRY_AFTER,
     HeaderName::from_static("server-timing"),
+    // What players choose what they load by (CTA-5006).
+    HeaderName::from_static("cmsd-static"),
+    HeaderName::from_static("cmsd-dynamic"),
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("weir-session"),
     HeaderName::from_static("weir-support-code"),
     // The token that follows the viewer's own.
     HeaderName::from_static("cta-common-access-token"),
 ];
+
+const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 
 /// What players say of themselves with every request (CTA-5004-B §3.1): a list of the operator's is not meant to stop
 /// playback.
@@ -189,6 +194,15 @@ impl Cors {
     }
 }
 
+/// Who may read an answer may know how long it took, and nobody else (Resource Timing, Timing-Allow-Origin). To be asked
+/// once it is said who may read it.
+pub fn share_times(response: &mut HeaderMap) {
+    match response.get(ACCESS_CONTROL_ALLOW_ORIGIN).cloned() {
+        Some(site) => _ = response.insert(TIMING_ALLOW_ORIGIN, site),
+        None => _ = response.remove(TIMING_ALLOW_ORIGIN),
+    }
+}
+
 /// What the operator lists, and what goes without saying; `None`: whatever is asked for.
 fn listed(own: &[HeaderName], more: &[HeaderName]) -> Option<HeaderValue> {
     (!own.is_empty()).then(|| names(own.iter().chain(more.iter().filter(|name| !own.contains(name)))))
@@ -269,6 +283,9 @@ mod tests {
             assert_eq!(field(&response, "access-control-allow-credentials"), with_cookies, "{sites:?} {origin:?}");
             assert_eq!(field(&response, "vary"), vary, "{sites:?} {origin:?}");
             assert_eq!(response.contains_key("access-control-expose-headers"), allowed.is_some());
+            response.insert(TIMING_ALLOW_ORIGIN, HeaderValue::from_static("https://old.example"));
+            share_times(&mut response);
+            assert_eq!(field(&response, "timing-allow-origin"), allowed, "{sites:?} {origin:?}");
         }
     }
 
@@ -366,6 +383,7 @@ mod tests {
         own.apply(&request, &mut response);
         let exposed = field(&response, "access-control-expose-headers").unwrap();
         assert!(exposed.starts_with("age, cache-status, ") && exposed.ends_with(", x-own"), "{exposed}");
+        assert!(exposed.contains(", server-timing, cmsd-static, cmsd-dynamic, "), "{exposed}");
     }
 
     proptest! {

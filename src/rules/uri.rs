@@ -192,9 +192,10 @@ fn canonical_query(query: &str, strictness: Strictness) -> Result<Cow<'_, str>, 
     Ok(if needs_change { Cow::Owned(decode_unreserved(query)) } else { Cow::Borrowed(query) })
 }
 
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
 /// Escaped unreserved characters as themselves, other escapes in upper case. One pass: what comes out is not read again.
 fn decode_unreserved(text: &str) -> String {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut canonical = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('%') {
@@ -213,6 +214,37 @@ fn decode_unreserved(text: &str) -> String {
 
 fn hex(digits: &[u8; 16], value: u8) -> char {
     char::from(digits[usize::from(value)])
+}
+
+/// Whether an octet often stands raw in a query although RFC 3986 §3.4 has it percent-encoded: browsers encode it there
+/// (the URL standard's query percent-encode set), others send it as it is. It means one thing only, and encoded it means
+/// the same; RFC 9112 §3.2 leaves it to the server. Controls, blanks and `#` are not among them.
+pub const fn is_raw(octet: u8) -> bool {
+    matches!(octet, b'"' | b'<' | b'>' | 0x80..)
+}
+
+/// `octets` with those at `places`, in order, percent-encoded.
+pub fn encoded_at(octets: &[u8], places: &[usize]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(octets.len() + 2 * places.len());
+    let mut from = 0;
+    for place in places {
+        encoded.extend_from_slice(&octets[from..*place]);
+        encoded.push(b'%');
+        encoded.extend([octets[*place] >> 4, octets[*place] & 15].map(|digit| HEX[usize::from(digit)]));
+        from = place + 1;
+    }
+    encoded.extend_from_slice(&octets[from..]);
+    encoded
+}
+
+/// A query with its raw octets percent-encoded; `None`: it has none, or they are not all it has outside visible ASCII.
+pub fn encoded_query(query: &[u8]) -> Option<String> {
+    let places: Vec<_> = (0..query.len()).filter(|at| is_raw(query[*at])).collect();
+    if places.is_empty() {
+        return None;
+    }
+    let encoded = String::from_utf8(encoded_at(query, &places)).expect("nothing outside ASCII is left");
+    encoded.bytes().all(|octet| octet.is_ascii_graphic()).then_some(encoded)
 }
 
 /// The octet that the escape at the beginning of `text` stands for.

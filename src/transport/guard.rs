@@ -6,6 +6,7 @@
 //! and sees the end of the stream. After a refusal hyper sees the end of the stream, finishes what came before,
 //! and the driver answers for the refused request.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{self, BufRead};
 use std::sync::Arc;
@@ -19,7 +20,9 @@ use rustls::ServerConnection;
 use crate::clock::Tick;
 use crate::rules::http1::{Fault, Guard, Step};
 use crate::rules::http2::HeadWatch;
+use crate::rules::uri;
 use crate::transport::flush::Session;
+use crate::transport::paths::Paths;
 use crate::transport::stream::{Blocking, Socket};
 
 /// Octets read ahead while a request waits.
@@ -34,27 +37,39 @@ thread_local! {
 
 /// What looks at the octets that come.
 pub(super) enum Reader {
-    /// HTTP/1.x: judged before hyper sees them.
+    /// HTTP/1.x: judged before hyper sees them; what stands raw in a query is percent-encoded, for hyper refuses it.
     Http1(Guard),
-    /// HTTP/2: they pass unseen, but for where heads begin and end, and for floods.
-    Http2(HeadWatch),
+    /// HTTP/2: they pass unseen, but for where heads begin and end, for floods, and for what stands raw in a query.
+    Http2(HeadWatch, Paths),
 }
 
 impl Reader {
     fn feed(&mut self, octets: &[u8], now: Tick) -> Step {
         match self {
             Self::Http1(guard) => guard.feed(octets),
-            Self::Http2(watch) => {
+            Self::Http2(watch, _) => {
                 watch.feed(octets, now);
                 Step::Pass
             }
         }
     }
 
+    /// What goes on of the octets of the last piece that may pass.
+    fn written<'o>(&mut self, octets: &'o [u8]) -> Cow<'o, [u8]> {
+        match self {
+            Self::Http1(guard) => {
+                let mut raw = guard.take_raw();
+                raw.retain(|place| *place < octets.len());
+                if raw.is_empty() { Cow::Borrowed(octets) } else { Cow::Owned(uri::encoded_at(octets, &raw)) }
+            }
+            Self::Http2(_, paths) => paths.pass(octets),
+        }
+    }
+
     fn in_head(&self) -> bool {
         match self {
             Self::Http1(guard) => guard.in_head(),
-            Self::Http2(watch) => watch.in_head(),
+            Self::Http2(watch, _) => watch.in_head(),
         }
     }
 
@@ -62,7 +77,7 @@ impl Reader {
     fn heads(&self) -> u64 {
         match self {
             Self::Http1(guard) => guard.heads(),
-            Self::Http2(watch) => watch.heads(),
+            Self::Http2(watch, _) => watch.heads(),
         }
     }
 }
@@ -131,7 +146,7 @@ impl Inlet {
 
     /// Whether the viewer sends frames that carry nothing faster than it may.
     pub(super) fn floods(&self) -> bool {
-        matches!(&self.reader, Reader::Http2(watch) if watch.floods())
+        matches!(&self.reader, Reader::Http2(watch, _) if watch.floods())
     }
 
     /// Whether the viewer has closed its side.
@@ -163,7 +178,22 @@ impl Inlet {
             return Poll::Ready(Ok(()));
         }
         let max = cursor.remaining();
-        let received = self.poll_receive(cx, (socket, session), max, |octets| cursor.put_slice(octets));
+        let mut rest = BytesMut::new();
+        let received = loop {
+            let received = self.poll_receive(cx, (&mut *socket, &mut *session), max, |octets| {
+                // What was percent-encoded may be more than was read.
+                let (fitting, more) = octets.split_at(octets.len().min(max));
+                cursor.put_slice(fitting);
+                rest.extend_from_slice(more);
+            });
+            // Nothing would be the end; the beginning of a frame is held.
+            let is_held = matches!(received, Poll::Ready(Ok(()))) && cursor.remaining() == max;
+            if !is_held || self.state != Input::Open {
+                break received;
+            }
+        };
+        self.ahead = rest;
+        self.ahead_is_next = false;
         self.reading = received.is_pending();
         received
     }
@@ -175,7 +205,7 @@ impl Inlet {
         cx: &mut Context<'_>,
         (socket, session): (&mut Socket, &mut Session),
     ) -> io::Result<()> {
-        if matches!(self.reader, Reader::Http2(_)) || self.reading {
+        if matches!(self.reader, Reader::Http2(..)) || self.reading {
             return Ok(());
         }
         while self.state == Input::Open && self.ahead.len() < AHEAD {
@@ -207,8 +237,8 @@ impl Inlet {
             return Poll::Ready(Ok(()));
         }
         let mut judged = |octets: &[u8]| {
-            let pass = self.judge(octets);
-            take(&octets[..pass]);
+            let passing = self.judge(octets);
+            take(&self.reader.written(&octets[..passing]));
         };
         match session {
             Session::Clear => SCRATCH.with_borrow_mut(|scratch| {

@@ -12,6 +12,7 @@ use crate::outbound::interim::Interims;
 use crate::request::{Caller, Head, Line, Notes, Protocol, Proxy, Refusal, Scheme, Viewer};
 use crate::rules::forwarded::{self, Said};
 use crate::rules::http1::Fault;
+use crate::rules::uri;
 
 /// Why a request is refused before anything else looks at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -252,8 +253,10 @@ fn target(method: &Method, uri: &Uri) -> Result<(String, Option<String>), BadReq
     let (path, query) = (uri.path(), uri.query());
     let visible = |text: &str| text.bytes().all(|octet| matches!(octet, 0x21..=0x7e) && octet != b'#');
     let known = path.starts_with('/') || path == "*" && *method == Method::OPTIONS;
-    if known && visible(path) && query.is_none_or(visible) {
-        Ok((path.to_owned(), query.map(str::to_owned)))
+    let encoded = query.and_then(|query| uri::encoded_query(query.as_bytes()));
+    let query = encoded.or_else(|| query.map(str::to_owned));
+    if known && visible(path) && query.as_deref().is_none_or(visible) {
+        Ok((path.to_owned(), query))
     } else {
         Err(BadRequest::Target)
     }

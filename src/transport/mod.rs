@@ -9,6 +9,7 @@ pub mod h3;
 pub mod head;
 pub mod inherited;
 pub mod listener;
+mod paths;
 pub mod quic;
 pub mod socket;
 pub mod steer;

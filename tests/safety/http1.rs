@@ -64,6 +64,10 @@ async fn tell(address: SocketAddr, case: &Case<Told>) -> Result<(), String> {
     if statuses != expected && !may_be_gone {
         return Err(format!("answered {statuses:?}, not {expected:?}: {:?}", short(&answers)));
     }
+    let is_ours = String::from_utf8_lossy(&answers).contains("{\"reason\":\"");
+    if told.seen.refused.is_some() && !may_be_gone && !is_ours {
+        return Err(format!("nobody says why: {:?}", short(&answers)));
+    }
     let told_to_close = String::from_utf8_lossy(&answers).to_ascii_lowercase().contains("\r\nconnection: close\r\n");
     if told.seen.refused.is_some() && !told_to_close {
         return Err(format!("the answer does not say that the connection ends: {:?}", short(&answers)));

@@ -94,6 +94,13 @@ async fn every_answer_has_exactly_one_allow_origin_for_those_who_may_read_it() {
                     let credentials: &[&str] = if credentials { &["true"] } else { &[] };
                     assert_eq!(all(&answer, "access-control-allow-credentials"), credentials, "{told}");
                     assert_eq!(all(&answer, "access-control-expose-headers").len(), allowed.len(), "{told}");
+                    // Who may read it may know how long it took.
+                    assert!(!answer.header("server-timing").is_empty(), "{told}");
+                    assert_eq!(all(&answer, "timing-allow-origin"), allowed, "{told}");
+                    if permission.credentials && !allowed.is_empty() {
+                        let exposed = answer.header("access-control-expose-headers");
+                        assert!(exposed.contains("cmsd-static, cmsd-dynamic"), "{told}: {exposed}");
+                    }
                     if !permission.cors.is_empty() {
                         assert!(all(&answer, "vary").join(",").to_ascii_lowercase().contains("origin"), "{told}");
                     }

@@ -28,6 +28,7 @@ mod playlists;
 mod process;
 mod purge;
 mod ranges;
+mod raw;
 mod region;
 mod reload;
 mod revocation;

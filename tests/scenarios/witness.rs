@@ -316,6 +316,38 @@ async fn a_proxys_connection_says_nothing_of_the_way_to_its_viewer() {
 }
 
 #[tokio::test]
+async fn players_are_told_of_duress_while_some_are_refused() {
+    for way in WAYS {
+        let (tables, route) = ("[capacity]\nconnections = 20\n".to_owned(), "live = \"off\"".to_owned());
+        tell(way, Setup { tables, route, ..Setup::default() }, async |stage: &Stage| {
+            let player = stage.viewer().await;
+            // What is used is measured again and again, and no bell is rung: the player asks until it is as wanted.
+            let hops = async |is_told: bool| {
+                let began = std::time::Instant::now();
+                loop {
+                    let mut answer = player.get("/blob/one.mp4?size=10", &[]).await.unwrap();
+                    answer.bytes().await.unwrap();
+                    let hops = field(&answer, "cmsd-dynamic").unwrap();
+                    if hops.contains("\"edge-test\";du;") == is_told {
+                        return hops;
+                    }
+                    assert!(began.elapsed() < Duration::from_secs(20), "{hops}");
+                }
+            };
+            assert!(!hops(false).await.contains("du"));
+            let mut crowd = Vec::new();
+            for _ in 0..20 {
+                crowd.push(stage.viewer().await);
+            }
+            hops(true).await;
+            drop(crowd);
+            assert!(!hops(false).await.contains("du"));
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_route_may_keep_what_its_transmissions_are_like() {
     let setup = Setup { route: "live = \"off\"\ncmsd = false".to_owned(), ..Setup::default() };
     tell(WAYS[0], setup, async |stage: &Stage| {

@@ -19,7 +19,7 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::journal::NotKept;
-use crate::rules::cors::{Cors, is_preflight};
+use crate::rules::cors::{Cors, is_preflight, share_times};
 use crate::rules::qoe::report::Mode;
 use crate::rules::session::SessionId;
 use crate::rules::timeline::event::Entry;
@@ -48,8 +48,9 @@ const BUSY: usize = 80;
 /// And from so full a one, all that tell neither a state nor an error.
 const BUSIER: usize = 90;
 
-/// Sent after everything that is played (RFC 9218 §4.1).
-const URGENCY: u8 = 7;
+/// Answers go out after everything that is played, whatever is asked for (RFC 9218 §4.1, §8).
+const LAST: HeaderValue = HeaderValue::from_static("u=7");
+const PRIORITY: HeaderName = HeaderName::from_static("priority");
 
 const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 
@@ -125,16 +126,18 @@ pub async fn answer(
     edge.beacons.answered(outcome, edge.clock.now().since(head.received));
     taken?;
     let fields = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static("no-store"))]);
-    Ok(Answer { urgency: Some(URGENCY), ..Answer::own(StatusCode::NO_CONTENT, fields) })
+    Ok(Answer::own(StatusCode::NO_CONTENT, fields))
 }
 
-/// Says on an answer that is not to a preflight who may read it: whoever plays from here.
-pub fn share(policies: &Policies, head: &Head, headers: &mut HeaderMap) {
+/// Says on an answer that it can wait and, where it is not to a preflight, who may read it: whoever plays from here.
+pub fn dress(policies: &Policies, head: &Head, headers: &mut HeaderMap) {
+    headers.insert(PRIORITY, LAST);
     if is_preflight(&head.method, &head.headers) {
         return;
     }
     if let Some(cors) = cors(policies, head) {
         cors.apply(&head.headers, headers);
+        share_times(headers);
     }
 }
 

@@ -1,6 +1,10 @@
 //! One line of a head: the request line, the status line, or a field.
 
 use super::Fault;
+use crate::rules::uri::{self, is_raw};
+
+/// The longest name of a field that the library above takes.
+const LONGEST_NAME: usize = u16::MAX as usize;
 
 /// The version of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,16 +94,47 @@ fn judge_target(method: &[u8], target: &[u8]) -> Result<(), Fault> {
     if target.is_empty() {
         return Err(Fault::RequestLine);
     }
-    if !target.iter().all(|octet| matches!(octet, 0x21..=0x7e) && *octet != b'#') {
+    let mark = memchr::memchr(b'?', target).unwrap_or(target.len());
+    let (path, query) = target.split_at(mark);
+    let is_visible = |octet: u8| matches!(octet, 0x21..=0x7e) && octet != b'#';
+    if !path.iter().all(|octet| is_visible(*octet)) || !query.iter().all(|octet| is_visible(*octet) || is_raw(*octet)) {
         return Err(Fault::Target);
     }
     let absolute = |scheme: &[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
     let known = match target[0] {
-        b'/' => true,
+        b'/' => !path.iter().any(|octet| matches!(octet, b'<' | b'>' | b'`')),
         b'*' => target.len() == 1 && method == b"OPTIONS",
-        _ => method == b"CONNECT" || absolute(b"http://") || absolute(b"https://"),
+        _ => (method == b"CONNECT" || absolute(b"http://") || absolute(b"https://")) && is_uri(target, mark),
     };
     if known { Ok(()) } else { Err(Fault::Target) }
+}
+
+/// Whether the library above will read a target that is no plain path: what it refuses, it answers by itself.
+fn is_uri(target: &[u8], mark: usize) -> bool {
+    let raw: Vec<_> = (mark..target.len()).filter(|at| is_raw(target[*at])).collect();
+    http::Uri::try_from(uri::encoded_at(target, &raw)).is_ok()
+}
+
+/// What stands where in a request line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Part {
+    #[default]
+    Method,
+    Target,
+    Query,
+    Version,
+}
+
+impl Part {
+    /// What the next octet belongs to.
+    pub(super) const fn after(self, octet: u8) -> Self {
+        match (self, octet) {
+            (Self::Method, b' ') => Self::Target,
+            (Self::Target, b'?') => Self::Query,
+            (Self::Target | Self::Query, b' ') => Self::Version,
+            _ => self,
+        }
+    }
 }
 
 /// `name: value` (RFC 9112 §5).
@@ -111,6 +146,9 @@ pub(super) fn field(line: &[u8]) -> Result<Meaning, Fault> {
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     if !is_token(name) {
         return Err(Fault::FieldName);
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(Fault::HeadTooLarge);
     }
     match name.len() {
         4 if name.eq_ignore_ascii_case(b"host") => Ok(Meaning::Host),

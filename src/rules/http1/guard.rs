@@ -1,9 +1,10 @@
 //! The state machine that follows a connection from head to body to head.
 
 use super::chunked::{Chunked, Rest, take};
-use super::field::{self, Meaning, Minor};
+use super::field::{self, Meaning, Minor, Part};
 use super::line::{self, Unfinished};
 use super::{Bounds, Fault, Step};
+use crate::rules::uri;
 
 /// Follows the requests of one HTTP/1.x connection.
 #[derive(Debug)]
@@ -12,7 +13,21 @@ pub struct Guard {
     state: State,
     /// A line from earlier pieces.
     line: Unfinished,
+    raw: Raw,
     heads: u64,
+}
+
+/// What stands raw in the query of the request line that is being read.
+#[derive(Debug, Default)]
+struct Raw {
+    /// Octets of the line that were looked at, and what the next of them belongs to. A line is looked at only once it
+    /// has such octets.
+    looked: usize,
+    part: Part,
+    /// Octets more that the line has once they are percent-encoded.
+    growth: usize,
+    /// Where they stand in the piece that was fed last.
+    places: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -50,7 +65,8 @@ enum Body {
 impl Guard {
     /// A guard before the first octet of a connection.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, state: State::Between { after_empty_line: false }, line: Unfinished::default(), heads: 0 }
+        let state = State::Between { after_empty_line: false };
+        Self { bounds, state, line: Unfinished::default(), raw: Raw::default(), heads: 0 }
     }
 
     /// Whether a head has begun and is not complete.
@@ -82,8 +98,15 @@ impl Guard {
         self.heads
     }
 
+    /// The places of octets in the piece that was fed last that are to be percent-encoded before they go on, in order:
+    /// they stand raw in a query. What goes on is within the bounds with them encoded.
+    pub fn take_raw(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.raw.places)
+    }
+
     /// Judges the next octets of the connection.
     pub fn feed(&mut self, octets: &[u8]) -> Step {
+        self.raw.places.clear();
         let mut at = 0;
         // Where the message that is being read began, as far as this piece shows it. In a body everything before the
         // faulty line has its place in a message that was let through.
@@ -92,7 +115,7 @@ impl Guard {
             if self.between() {
                 message = at;
             }
-            match self.advance(&octets[at..]) {
+            match self.advance(&octets[at..], at) {
                 Ok(taken) => at += taken,
                 Err(fault) => {
                     let in_body = match self.state {
@@ -109,8 +132,8 @@ impl Guard {
         Step::Pass
     }
 
-    /// Takes the octets up to the next border; at least one.
-    fn advance(&mut self, octets: &[u8]) -> Result<usize, Fault> {
+    /// Takes the octets up to the next border; at least one. They stand at `at` in their piece.
+    fn advance(&mut self, octets: &[u8], at: usize) -> Result<usize, Fault> {
         match &mut self.state {
             State::Refused { fault, .. } => Err(*fault),
             State::Length(left) => {
@@ -122,20 +145,23 @@ impl Guard {
             }
             State::Chunks(chunked) => match chunked.data(octets.len()) {
                 Some(taken) => Ok(taken),
-                None => self.take_line(octets),
+                None => self.take_line(octets, at),
             },
-            State::Between { .. } | State::Fields(_) => self.take_line(octets),
+            State::Between { .. } | State::Fields(_) => self.take_line(octets, at),
         }
     }
 
-    fn take_line(&mut self, octets: &[u8]) -> Result<usize, Fault> {
-        let Some(end) = memchr::memchr(b'\n', octets) else {
-            self.judge_size(octets.len())?;
-            self.line.keep(octets);
-            return Ok(octets.len());
-        };
-        let piece = &octets[..=end];
+    fn take_line(&mut self, octets: &[u8], at: usize) -> Result<usize, Fault> {
+        let end = memchr::memchr(b'\n', octets);
+        let piece = &octets[..end.map_or(octets.len(), |end| end + 1)];
+        if matches!(self.state, State::Between { .. }) {
+            self.raw.look(self.line.octets(), piece, at);
+        }
         self.judge_size(piece.len())?;
+        if end.is_none() {
+            self.line.keep(piece);
+            return Ok(piece.len());
+        }
         match self.line.finish(piece) {
             None => self.judge_line(piece)?,
             Some(line) => {
@@ -153,7 +179,7 @@ impl Guard {
     fn judge_size(&self, more: usize) -> Result<(), Fault> {
         let line = self.line.octets().len() + more;
         match &self.state {
-            State::Between { .. } if line > self.bounds.request_line => Err(Fault::TargetTooLong),
+            State::Between { .. } if line + self.raw.growth > self.bounds.request_line => Err(Fault::TargetTooLong),
             State::Fields(head) if head.size + line > self.bounds.head_size => Err(Fault::HeadTooLarge),
             State::Chunks(chunked) => chunked.judge_size(line, &self.bounds),
             State::Between { .. } | State::Fields(_) | State::Length(_) | State::Refused { .. } => Ok(()),
@@ -169,7 +195,7 @@ impl Guard {
             },
             State::Between { .. } => {
                 let minor = field::request_line(line)?;
-                let size = with_end.len();
+                let size = with_end.len() + self.raw.end();
                 let head = Head { minor, size, fields: 0, hosts: 0, length: None, chunked: false };
                 self.state = State::Fields(head);
             }
@@ -201,6 +227,34 @@ impl Guard {
 
     fn next_message(&mut self) {
         self.state = State::Between { after_empty_line: false };
+    }
+}
+
+impl Raw {
+    /// Notes what stands raw in the next piece of a line; it stands at `at` in what was fed.
+    fn look(&mut self, line: &[u8], piece: &[u8], at: usize) {
+        // Without an early end the loop is one of vectors; most heads are done with it.
+        if !piece.iter().fold(false, |found, octet| found | uri::is_raw(*octet)) {
+            return;
+        }
+        for octet in &line[self.looked..] {
+            self.part = self.part.after(*octet);
+        }
+        for (place, octet) in piece.iter().enumerate() {
+            if self.part == Part::Query && uri::is_raw(*octet) {
+                self.places.push(at + place);
+                self.growth += 2;
+            }
+            self.part = self.part.after(*octet);
+        }
+        self.looked = line.len() + piece.len();
+    }
+
+    /// The line is over: by how much it has grown.
+    fn end(&mut self) -> usize {
+        self.looked = 0;
+        self.part = Part::default();
+        std::mem::take(&mut self.growth)
     }
 }
 
@@ -295,6 +349,19 @@ mod tests {
             (b"GET /\x7f HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Control),
             (b"GET a HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
             (b"GET * HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
+            (b"GET /<a> HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
+            (b"GET /` HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
+            (b"GET /?a=\"#\" HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
+            (b"GET /?a=\" \" HTTP/1.1\r\nHost: x\r\n\r\n", Fault::RequestLine),
+            (b"GET /?a=\"\0 HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Control),
+            (b"GET /?a=\"\x7f HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Control),
+            (b"GET /?a=\"\r HTTP/1.1\r\nHost: x\r\n\r\n", Fault::LineEnd),
+            (b"G\"T /?a HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Method),
+            (b"GET /?a HTTP/1.1\"\r\nHost: x\r\n\r\n", Fault::Version),
+            (b"GET http://[a/ HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
+            (b"GET http://a\"b/ HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
+            (b"GET http:///a HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
+            (b"CONNECT x?y HTTP/1.1\r\nHost: x\r\n\r\n", Fault::Target),
             (b"GET / http/1.1\r\nHost: x\r\n\r\n", Fault::Version),
             (b"GET / HTTP/1.1\r\nHost: x\r\nA: \x7f\r\n\r\n", Fault::Control),
             (b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", Fault::OtherVersion),
@@ -381,9 +448,50 @@ mod tests {
         assert_eq!(guard.feed(b"GET"), Step::Refuse { pass: 0, fault: Fault::LineEnd });
     }
 
+    /// What goes on of octets that come in pieces of these sizes; `None`: some are refused.
+    fn passed(octets: &[u8], sizes: &[usize]) -> Option<Vec<u8>> {
+        let mut guard = Guard::new(BOUNDS);
+        let (mut rest, mut passed) = (octets, Vec::new());
+        for size in sizes.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, behind) = rest.split_at(rest.len().min(*size));
+            if guard.feed(piece) != Step::Pass {
+                return None;
+            }
+            passed.extend(uri::encoded_at(piece, &guard.take_raw()));
+            rest = behind;
+        }
+        Some(passed)
+    }
+
+    #[test]
+    fn what_stands_raw_in_a_query_is_encoded_there_and_nowhere_else() {
+        let octets = b"\r\nPOST /a\"?CMCD=sid=\"a\",x=<\xc3\xa4\xff>?\" HTTP/1.1\r\nHost: x\r\nA: /?\"<\xff \"\r\n\
+            Content-Length: 5\r\n\r\n?\"<>\xffGET http://x/?\" HTTP/1.1\r\nHost: x\r\n\r\n";
+        let expected =
+            b"\r\nPOST /a\"?CMCD=sid=%22a%22,x=%3C%C3%A4%FF%3E?%22 HTTP/1.1\r\nHost: x\r\nA: /?\"<\xff \"\r\n\
+            Content-Length: 5\r\n\r\n?\"<>\xffGET http://x/?%22 HTTP/1.1\r\nHost: x\r\n\r\n";
+        for size in [1, 2, 3, 7, 20, 1_000] {
+            assert_eq!(passed(octets, &[size]).as_deref(), Some(&expected[..]), "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn the_bounds_are_those_of_what_goes_on() {
+        let request = |quotes| format!("GET /?{} HTTP/1.1\r\nHost: x\r\n\r\n", "\"".repeat(quotes)).into_bytes();
+        assert_eq!(fault(&request(94)), None);
+        assert_eq!(fault(&request(95)), Some(Fault::TargetTooLong));
+        let (line, field) = (format!("GET /?{} HTTP/1.1\r\n", "\"".repeat(90)), "a".repeat(800));
+        assert_eq!(fault(format!("{line}Host: x\r\nA: {field}\r\n\r\n").as_bytes()), Some(Fault::HeadTooLarge));
+        assert_eq!(fault(format!("{}Host: x\r\nA: {field}\r\n\r\n", line.replace('"', "a")).as_bytes()), None);
+    }
+
     fn stream() -> impl Strategy<Value = Vec<u8>> {
         let piece = prop_oneof![
             8 => Just(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
+            2 => Just(b"GET /\"?a=\"<\xff HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()),
             4 => Just(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".to_vec()),
             4 => Just(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_vec()),
             1 => Just(b"\r\n".to_vec()),
@@ -414,6 +522,28 @@ mod tests {
             prop_assert_eq!(kind(verdict), kind(last));
             prop_assert_eq!(whole.heads(), split.heads());
             prop_assert_eq!(whole.in_head(), split.in_head());
+        }
+
+        #[test]
+        fn what_goes_on_does_not_depend_on_how_the_octets_were_split(
+            octets in stream(),
+            sizes in proptest::collection::vec(1usize..50, 1..60),
+        ) {
+            prop_assert_eq!(passed(&octets, &sizes), passed(&octets, &[usize::MAX]));
+        }
+
+        #[test]
+        fn what_passes_has_a_target_that_the_library_above_reads(
+            method in prop_oneof![Just("GET"), Just("OPTIONS"), Just("CONNECT")],
+            start in prop_oneof![Just("/"), Just("http://"), Just("https://x"), Just("HTTP://x/"), Just("*"), Just("x:1"), Just("")],
+            rest in proptest::collection::vec(
+                prop_oneof![0x21u8..0x7f, Just(b'?'), Just(b'/'), Just(b'@'), Just(b':'), Just(b'['), Just(b'"'), Just(0xc3), any::<u8>()], 0..12),
+        ) {
+            let head = [method.as_bytes(), b" ", start.as_bytes(), &rest, b" HTTP/1.1\r\nHost: x\r\n\r\n"].concat();
+            if let Some(passed) = passed(&head, &[usize::MAX]) {
+                let target = passed.split(|octet| *octet == b' ').nth(1).unwrap();
+                prop_assert!(http::Uri::try_from(target).is_ok(), "{}", String::from_utf8_lossy(target));
+            }
         }
     }
 }

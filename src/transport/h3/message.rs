@@ -13,6 +13,7 @@ use crate::clock::Tick;
 use crate::outbound::interim::Interims;
 use crate::request::{Caller, Head, Line, Notes, Protocol, Scheme, Viewer};
 use crate::rules::http1::Fault;
+use crate::rules::uri;
 use crate::transport::head::{BadRequest, expectation, has_blank_edge, normal_authority, strip};
 
 /// What a header section turned out to be.
@@ -237,11 +238,15 @@ fn scheme(value: &[u8]) -> Result<Scheme, Malformed> {
 
 fn path(value: &[u8]) -> Result<String, Malformed> {
     let begins_well = value.first() == Some(&b'/') || value == b"*";
-    let allowed = |octet: &u8| matches!(octet, 0x21..=0x7e) && *octet != b'#';
-    if !begins_well || !value.iter().all(allowed) {
-        return Err(Malformed::Path);
-    }
-    String::from_utf8(value.to_vec()).map_err(|_| Malformed::Path)
+    let allowed = |octet: u8| matches!(octet, 0x21..=0x7e) && octet != b'#';
+    let mark = memchr::memchr(b'?', value).unwrap_or(value.len());
+    let (path, query) = value.split_at(mark);
+    let is_well_formed = begins_well
+        && path.iter().all(|octet| allowed(*octet))
+        && query.iter().all(|octet| allowed(*octet) || uri::is_raw(*octet));
+    let encoded = uri::encoded_query(query);
+    let whole = [path, encoded.as_deref().map_or(query, str::as_bytes)].concat();
+    if is_well_formed { String::from_utf8(whole).map_err(|_| Malformed::Path) } else { Err(Malformed::Path) }
 }
 
 fn authority(value: &[u8]) -> Result<String, Malformed> {

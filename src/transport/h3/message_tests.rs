@@ -75,6 +75,10 @@ fn every_malformed_message_is_refused_for_its_reason() {
         (Malformed::Path, replaced(":path", Some("/ä"))),
         (Malformed::Path, replaced(":path", Some("/a b"))),
         (Malformed::Path, replaced(":path", Some("/a#b"))),
+        (Malformed::Path, replaced(":path", Some("/ä?\""))),
+        (Malformed::Path, replaced(":path", Some("/?\" "))),
+        (Malformed::Path, replaced(":path", Some("/?\"\0"))),
+        (Malformed::Path, replaced(":path", Some("/?\"#"))),
         (Malformed::Path, replaced(":path", Some("/a\r\nb"))),
         (Malformed::Path, replaced(":path", Some("https://example.com/a"))),
         (Malformed::Authority, replaced(":authority", None)),
@@ -147,9 +151,13 @@ fn the_authority_is_lower_case_and_may_come_from_host() {
 
 #[test]
 fn path_and_query_are_parted_at_the_first_question_mark() {
-    for (sent, path, query) in
-        [("/", "/", None), ("/a?", "/a", Some("")), ("/a?b?c", "/a", Some("b?c")), ("/%20\"{}", "/%20\"{}", None)]
-    {
+    for (sent, path, query) in [
+        ("/", "/", None),
+        ("/a?", "/a", Some("")),
+        ("/a?b?c", "/a", Some("b?c")),
+        ("/%20\"{}", "/%20\"{}", None),
+        ("/\"?\"<ä>", "/\"", Some("%22%3C%C3%A4%3E")),
+    ] {
         let (head, _) = served(&replaced(":path", Some(sent)));
         assert_eq!((head.path.as_str(), head.query.as_deref()), (path, query));
     }

@@ -44,6 +44,7 @@ use super::drain::Drain;
 use super::flush::Session;
 use super::guard::{Inlet, Reader};
 use super::listener::{Accepting, WorkerListener};
+use super::paths::Paths;
 use super::stream::{Socket, Stream};
 use crate::clock::{Clock, Tick};
 use crate::config::Limits;
@@ -56,8 +57,9 @@ use crate::tasks::Tasks;
 
 /// hyper's buffers for one HTTP/1 connection, each way.
 const H1_BUFFER: usize = 256 << 10;
-/// A request line; a longer one is answered with 414. RFC 9112 §3 asks for 8,000 at least.
-const REQUEST_LINE_MAX: usize = 16 << 10;
+/// A request line where a head may be larger: the library above takes no longer target. RFC 9112 §3 asks for 8,000 at
+/// least.
+const REQUEST_LINE_MAX: usize = u16::MAX as usize - 1;
 /// PING after so much silence, and how long its answer may take (HTTP/2).
 const PING_AFTER: Duration = Duration::from_secs(20);
 const PONG_WITHIN: Duration = Duration::from_secs(10);
@@ -263,7 +265,7 @@ impl Known {
                 fields: limits.head_fields,
                 request_line: REQUEST_LINE_MAX.min(limits.head_size),
             })),
-            Spoken::H2 => Reader::Http2(HeadWatch::default()),
+            Spoken::H2 => Reader::Http2(HeadWatch::default(), Paths::default()),
         };
         let scheme = match self.session {
             Session::Clear => Scheme::Http,

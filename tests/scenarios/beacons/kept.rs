@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{CMCD, SITE, both, dropped, plays, post, qoe, record, reports};
 use crate::certificates::Authority;
 use crate::gated::{MAIN, Stream, body, keys};
+use crate::raw;
 use crate::script::{Script, reply};
 use crate::stage::{Setup, Stage, WAYS, tell, with};
 
@@ -144,6 +145,71 @@ async fn what_requests_say_is_told_of_their_session() {
             })
             .await;
         }
+    }
+}
+
+#[tokio::test]
+async fn quotes_that_nobody_encoded_stop_no_media_and_are_told_of() {
+    for way in WAYS {
+        let stream = Stream::start().await;
+        tell(way, both(&stream.origin, ("", "requests = \"1/1\"")), async |stage: &Stage| {
+            let viewer = stage.viewer().await;
+            let (carrier, session) = plays(stage, &viewer, "one").await;
+            let segment = format!("{carrier}/live/a/v/s100.m4s");
+            let agent = [("user-agent", "one")];
+            let plain = viewer.get(&segment, &agent).await.unwrap().bytes().await.unwrap();
+            let asked = stream.origin.count();
+            for (length, more) in [(1_000, ",com.example-a=\"<b>\""), (2_000, ",com.example-a=\"ä\"")] {
+                let target = format!("{segment}?CMCD=bl={length},br=3200,sid=\"s\"{more}");
+                let (status, media) = raw::get(stage, &target, &agent).await;
+                assert!(status == 200 && media == plain, "{status} over {}", stage.way.name());
+            }
+            let all = reports(stage, 2).await;
+            let lengths: Vec<_> = all.iter().map(|line| line["bl"][0]["value"].clone()).collect();
+            assert_eq!(lengths, [json!(1_000), json!(2_000)], "{all:#?}");
+            assert!(all.iter().all(|line| line["session"] == *session && line["view"].is_string()), "{all:#?}");
+            assert_eq!(stream.origin.count(), asked, "it names no object");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_of_a_request_may_be_as_long_as_a_head() {
+    for way in WAYS {
+        let stream = Stream::start().await;
+        tell(way, both(&stream.origin, ("", "requests = \"1/1\"")), async |stage: &Stage| {
+            let viewer = stage.viewer().await;
+            let (carrier, _) = plays(stage, &viewer, "one").await;
+            // 8 KiB once it is decoded.
+            let pairs = format!("bl=1000,sid=\"s\",com.example-a=\"{}\"", "a".repeat(8_100));
+            let encoded: String = pairs.bytes().map(|octet| format!("%{octet:02X}")).collect();
+            let target = format!("{carrier}/live/a/v/s100.m4s?CMCD={encoded}");
+            assert!(target.len() > 24_000);
+            let mut answer = viewer.get(&target, &[("user-agent", "one")]).await.unwrap();
+            assert_eq!(answer.status.as_u16(), 200, "{}", stage.way.name());
+            assert!(!answer.bytes().await.unwrap().is_empty());
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn answers_to_reports_go_out_after_everything_that_is_played() {
+    for way in WAYS {
+        let stream = Stream::start().await;
+        tell(way, both(&stream.origin, ("", "")), async |stage: &Stage| {
+            let viewer = stage.viewer().await;
+            let (carrier, _) = plays(stage, &viewer, "one").await;
+            let path = format!("{carrier}/.weir/cmcd");
+            for (text, code) in [(record("ps", "s", ",sta=p"), 204), (String::new(), 400)] {
+                // Whatever a browser asks for with it.
+                let fields = [CMCD, SITE, ("user-agent", "one"), ("priority", "u=1, i")];
+                let answer = post(&viewer, &path, &fields, text).await;
+                assert_eq!((answer.status.as_u16(), answer.header("priority")), (code, "u=7"), "{}", stage.way.name());
+            }
+        })
+        .await;
     }
 }
 

@@ -28,12 +28,17 @@ fn statuses(answers: &str) -> Vec<&str> {
 #[tokio::test]
 async fn bad_requests_are_answered_in_json_and_the_connection_ends() {
     let stage = Stage::clear();
-    let large = "a".repeat(33 << 10);
+    let large = "a".repeat(65 << 10);
     // All the others are in `tests/safety/http1.toml`; here is one for each status.
     for (request, status) in [
         ("GET / HTTP/1.1\nHost: x\n\n".to_owned(), "400"),
         ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n".to_owned(), "400"),
         ("CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n".to_owned(), "405"),
+        // What the library above would answer by itself.
+        ("GET /<a> HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "400"),
+        ("GET http://[a/ HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "400"),
+        ("GET http:///a HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "400"),
+        ("CONNECT x?y HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "400"),
         (format!("GET /{large} HTTP/1.1\r\nHost: x\r\n\r\n"), "414"),
         ("GET / HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\n\r\n".to_owned(), "417"),
         (format!("GET / HTTP/1.1\r\nHost: x\r\na: {large}\r\n\r\n"), "431"),
@@ -45,7 +50,42 @@ async fn bad_requests_are_answered_in_json_and_the_connection_ends() {
         assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
     }
     let told: u64 = stage.counters.snapshot().bad_requests.iter().sum();
-    assert_eq!(told, 8);
+    assert_eq!(told, 12);
+}
+
+/// The answer to what is said piece by piece.
+async fn said<'p>(stage: &Stage, pieces: impl IntoIterator<Item = &'p [u8]>) -> String {
+    if stage.is_tls {
+        return said_to(stage.secured("http/1.1").await, pieces).await;
+    }
+    said_to(stage.raw().await, pieces).await
+}
+
+async fn said_to<'p>(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+) -> String {
+    for piece in pieces {
+        stream.write_all(piece).await.unwrap();
+        stream.flush().await.unwrap();
+    }
+    rest(&mut stream).await
+}
+
+#[tokio::test]
+async fn what_stands_raw_in_a_query_is_served_however_it_arrives() {
+    for stage in [Stage::clear(), Stage::tls()] {
+        let end = "HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let request = format!("GET /head?CMCD=sid=\"a\",x=<\u{e4}> {end}");
+        for size in [1, 5, 1_000] {
+            let head = said(&stage, request.as_bytes().chunks(size)).await;
+            assert!(head.contains(r#"path: "/head", query: Some("CMCD=sid=%22a%22,x=%3C%C3%A4%3E")"#), "{head}");
+        }
+        // More than is read at once, once it is encoded.
+        let request = format!("GET /head?{} {end}", "\"".repeat(10_000));
+        let head = said(&stage, [request.as_bytes()]).await;
+        assert!(head.contains(&format!("Some(\"{}\")", "%22".repeat(10_000))), "{head:.300}");
+    }
 }
 
 #[tokio::test]
