@@ -201,18 +201,16 @@ impl From<std::io::Error> for NotTold {
     }
 }
 
-/// What a text looks for: the sessions of an identifier, a code or a subject.
-fn by_name(admin: &Admin, text: &str, access: Option<&str>) -> index::Query {
-    let mut query = index::Query { access: access.map(str::to_owned), ..index::Query::default() };
-    if let Some(session) = SessionId::read(text) {
-        query.session = Some(session);
-        return query;
-    }
-    query.code = index::Query::read_code(text);
-    if query.code.is_none() {
-        query.subjects = Some(subjects(admin, text, access));
-    }
-    query
+/// What a text may look for, beside what `query` says: the session of an identifier, those of a support code, those of a
+/// subject, whose name may look like either. The first of them that finds something is meant.
+fn names<'a>(admin: &'a Admin, text: &'a str, query: &'a index::Query) -> impl Iterator<Item = index::Query> + 'a {
+    let session = SessionId::read(text).map(|session| index::Query { session: Some(session), ..query.clone() });
+    let code = index::Query::read_code(text).map(|code| index::Query { code: Some(code), ..query.clone() });
+    let subjects = std::iter::once_with(|| {
+        let subjects = Some(subjects(admin, text, query.access.as_deref()));
+        index::Query { subjects, ..query.clone() }
+    });
+    session.into_iter().chain(code).chain(subjects)
 }
 
 /// What a subject is called within each access.
@@ -226,25 +224,28 @@ fn subjects(admin: &Admin, text: &str, access: Option<&str>) -> Vec<(std::sync::
 }
 
 /// The sessions that a text names, the newest first.
-async fn named(admin: &Admin, text: &str, access: Option<&str>) -> Vec<(SessionId, Known)> {
+async fn named(admin: &Admin, text: &str, access: Option<&str>) -> std::io::Result<Vec<(SessionId, Known)>> {
     admin.edge.stories.settle().await;
-    let index = admin.edge.stories.index.lock();
-    let query = by_name(admin, text, access);
-    let (found, _) = index.find(&query, MOST_LISTED);
-    // What looks like a code may be a subject all the same.
-    if found.is_empty() && query.code.is_some() {
-        let subjects = Some(subjects(admin, text, access));
-        return index.find(&index::Query { subjects, code: None, ..query }, MOST_LISTED).0;
+    let query = index::Query { access: access.map(str::to_owned), ..index::Query::default() };
+    {
+        let index = admin.edge.stories.index.lock();
+        let found = names(admin, text, &query).map(|query| index.find(&query, MOST_LISTED).0);
+        match found.into_iter().find(|found| !found.is_empty()) {
+            Some(found) => return Ok(found),
+            None if index.figures().1 == 0 => return Ok(Vec::new()),
+            None => {}
+        }
     }
-    found
+    // The index may have forgotten what the log has not.
+    let found = admin.edge.stories.of_subjects(&subjects(admin, text, access), MOST_LISTED).await?;
+    Ok(found.into_iter().map(|session| (session, Known::default())).collect())
 }
 
 /// The one session that a text names.
 async fn one(admin: &Admin, text: &str, access: Option<&str>) -> Result<SessionId, NotTold> {
-    let found = named(admin, text, access).await;
+    let found = named(admin, text, access).await?;
     match (found.as_slice(), SessionId::read(text)) {
         ([(id, _)], _) => Ok(*id),
-        // The index may have forgotten what the log has not.
         ([], Some(id)) if access.is_none() => Ok(id),
         ([], _) => Err(NotTold::Nothing),
         (found, _) => Err(NotTold::Several(listed(admin, found, found.len()).await?)),
@@ -287,10 +288,8 @@ fn look(admin: &Admin, search: &Search, cause: Option<Cause>, most: usize) -> (V
     let query = index::Query { access, stream, cause, since: search.since, ..index::Query::default() };
     let index = admin.edge.stories.index.lock();
     let Some(text) = text else { return index.find(&query, most) };
-    let named = by_name(admin, text, search.access.as_deref());
-    let (session, code, subjects) = (named.session, named.code, named.subjects);
-    let found = index.find(&index::Query { session, code, subjects, ..query.clone() }, most);
-    if found.1 > 0 { found } else { index.find(&index::Query { stream: Some(text.to_owned()), ..query }, most) }
+    let found = names(admin, text, &query).map(|query| index.find(&query, most)).find(|(_, number)| *number > 0);
+    found.unwrap_or_else(|| index.find(&index::Query { stream: Some(text.to_owned()), ..query.clone() }, most))
 }
 
 async fn story_of(admin: &Admin, text: &str, access: Option<&str>) -> Result<Story, NotTold> {

@@ -1,6 +1,7 @@
 //! `weir session`: one viewer's session as a story. Each node is asked for what it wrote down; the story is told here, by the
 //! same rule as on the nodes, so that a viewer who crosses nodes has one.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use http::{Method, StatusCode};
@@ -153,7 +154,7 @@ impl Asked<'_> {
             let (_, again) = self.gather(&name, None).await;
             theirs = again;
         }
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         // A node that is named twice says everything twice.
         theirs.retain(|entries| seen.insert(entries.node.clone()));
         // What a later version tells beyond what is known here is left out.
@@ -182,36 +183,29 @@ impl Asked<'_> {
         all
     }
 
-    /// Erases everything that is called so, on every node.
+    /// Erases everything that is called so, on every node: a node names so many sessions at once, and is asked again.
     async fn erase(
         mut self,
         arguments: &SessionArguments,
         rows: &[Row],
         (out, complaints): (&mut dyn Write, &mut dyn Write),
     ) -> io::Result<Outcome> {
-        let sessions: std::collections::BTreeSet<_> = rows.iter().map(|row| row.session.as_str()).collect();
+        let named = |rows: &[Row]| rows.iter().map(|row| row.session.clone()).collect::<BTreeSet<_>>();
+        let (mut sessions, mut done, mut facts) = (named(rows), BTreeSet::new(), Vec::new());
         if sessions.is_empty() {
             return self.nothing(arguments, complaints);
         }
-        let mut facts = Vec::new();
-        for session in sessions {
-            let mut gone = 0;
-            let mut on = 0;
-            for node in &self.nodes {
-                let target = format!("/sessions/{}", escaped(session));
-                match node.ok::<Erased>(Method::DELETE, &target, "").await {
-                    Ok((erased, _)) => {
-                        gone += erased.entries;
-                        on += 1;
-                    }
-                    Err(ClientError::Refused { status: StatusCode::NOT_FOUND, .. }) => {}
-                    Err(error) => self.failed.push(error),
+        while !sessions.is_empty() {
+            for session in &sessions {
+                let (gone, on) = self.erase_one(session).await;
+                facts.push(json!({ "session": session, "entries": gone, "nodes": on }));
+                if !arguments.json {
+                    writeln!(out, "{} is erased: {gone} entries on {}", plain(session), nodes(on))?;
                 }
             }
-            facts.push(json!({ "session": session, "entries": gone, "nodes": on }));
-            if !arguments.json {
-                writeln!(out, "{} is erased: {gone} entries on {}", plain(session), nodes(on))?;
-            }
+            done.append(&mut sessions);
+            let (rows, _) = self.gather(&arguments.what, arguments.access.as_deref()).await;
+            sessions = &named(&rows) - &done;
         }
         if arguments.json {
             writeln!(out, "{}", Value::from(facts))?;
@@ -219,6 +213,23 @@ impl Asked<'_> {
             writeln!(out, "what was sent upstream already is the receiver's to erase")?;
         }
         self.complain(complaints)
+    }
+
+    /// Erases one session on every node: how many entries that were, on how many nodes.
+    async fn erase_one(&mut self, session: &str) -> (u64, usize) {
+        let (mut gone, mut on) = (0, 0);
+        for node in &self.nodes {
+            let target = format!("/sessions/{}", escaped(session));
+            match node.ok::<Erased>(Method::DELETE, &target, "").await {
+                Ok((erased, _)) => {
+                    gone += erased.entries;
+                    on += 1;
+                }
+                Err(ClientError::Refused { status: StatusCode::NOT_FOUND, .. }) => {}
+                Err(error) => self.failed.push(error),
+            }
+        }
+        (gone, on)
     }
 
     fn nothing(&self, arguments: &SessionArguments, complaints: &mut dyn Write) -> io::Result<Outcome> {
@@ -235,10 +246,10 @@ impl Asked<'_> {
         Ok(outcome)
     }
 
-    /// Says which nodes could not be asked.
+    /// Says which nodes could not be asked, once.
     fn complain(&self, complaints: &mut dyn Write) -> io::Result<Outcome> {
-        let mut outcome = Outcome::Good;
-        for error in &self.failed {
+        let (mut outcome, mut said) = (Outcome::Good, BTreeSet::new());
+        for error in self.failed.iter().filter(|error| said.insert(error.to_string())) {
             outcome = super::client::complain(error, complaints)?;
         }
         Ok(outcome)

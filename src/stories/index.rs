@@ -19,7 +19,7 @@ const ERASED: usize = 4_096;
 const STEP: u64 = 4_096;
 
 /// What is known of a session without telling its story.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
     /// The number of its first entry, or one before it.
     pub first: u64,

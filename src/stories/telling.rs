@@ -3,24 +3,27 @@
 //!
 //! What one question may read and bring is bounded; where the bound bites, the answer says so.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::journal::log::Numbered;
+use crate::journal::log::{Ends, Numbered, Record, Wanted};
 use crate::rules::session::SessionId;
-use crate::rules::timeline::event::Entry;
+use crate::rules::timeline::event::{Entry, Event, Lost};
 use crate::rules::timeline::story::{Story, Told, story};
 
 use super::index::{Known, Query};
 use super::{Stories, entry_of, millis};
 
-/// Entries of one session that a story is told from: the last ones.
+/// Entries of one session that a story is told from: the first and the last ones.
 const MOST_ENTRIES: usize = 50_000;
-/// Octets of the log that one look at many sessions reads.
-const MOST_READ: usize = 128 << 20;
+/// Entries that one question about several sessions is answered from.
+const MOST_OF_ALL: usize = 200_000;
+/// What stands for entries that a story was not told from.
+pub const LEFT_OUT: &str = "left-out";
 /// Octets of the log that are read at once: between two such reads others have their turn.
 const AT_ONCE: usize = 1 << 20;
 /// Sessions that one question is answered from.
@@ -87,9 +90,8 @@ impl Stories {
     pub async fn told(&self, session: SessionId) -> io::Result<Vec<Told>> {
         self.settle().await;
         let from = self.index.lock().first(session).unwrap_or(1);
-        let kept = self.log.of_session(session, from).await?;
-        let left_out = kept.len().saturating_sub(MOST_ENTRIES);
-        Ok(self.with_changes(kept.iter().skip(left_out).filter_map(|record| self.read(record)).collect()))
+        let kept = self.log.of_sessions(&[session], Wanted::all(from, MOST_ENTRIES)).await?;
+        Ok(kept.get(&session).map(|ends| self.with_changes(self.read_all(ends))).unwrap_or_default())
     }
 
     /// The story of a session as this node knows it; `None`: nothing is kept of it.
@@ -105,27 +107,23 @@ impl Stories {
     /// # Errors
     /// Where the log cannot be read.
     pub async fn stories(&self, found: &[(SessionId, Known)]) -> io::Result<Several> {
+        self.of_time(found, 0..=u64::MAX).await
+    }
+
+    /// The stories of several sessions, as far as they are of a time, in milliseconds since the epoch.
+    async fn of_time(&self, found: &[(SessionId, Known)], times: RangeInclusive<u64>) -> io::Result<Several> {
         self.settle().await;
-        let mut told: HashMap<SessionId, Vec<Told>> = found.iter().map(|(id, _)| (*id, Vec::new())).collect();
-        let mut from = found.iter().map(|(_, known)| known.first).min().unwrap_or(u64::MAX);
-        let to = found.iter().map(|(_, known)| known.last).max().unwrap_or_default();
-        let mut octets = 0;
-        while from <= to && octets < MOST_READ {
-            let records = self.log.read(from, AT_ONCE).await?;
-            let Some(last) = records.last() else { break };
-            from = last.number + 1;
-            octets += records.iter().map(|record| record.record.line.len()).sum::<usize>();
-            for record in &records {
-                let Some(theirs) = record.record.session.and_then(|id| told.get_mut(&id)) else { continue };
-                if theirs.len() < MOST_ENTRIES {
-                    theirs.extend(self.read(record));
-                }
-            }
+        let sessions: Vec<_> = found.iter().map(|(id, _)| *id).collect();
+        let from = found.iter().map(|(_, known)| known.first).min().unwrap_or(u64::MAX);
+        let most = (MOST_OF_ALL / sessions.len().max(1)).min(MOST_ENTRIES);
+        let kept = self.log.of_sessions(&sessions, Wanted { from, times, most }).await?;
+        let mut several = Several { stories: Vec::new(), complete: true };
+        for (id, ends) in sessions.iter().filter_map(|id| Some((*id, kept.get(id)?))) {
+            several.complete &= ends.left_out == 0;
+            several.stories.extend(story(id, &self.with_changes(self.read_all(ends))));
             tokio::task::yield_now().await;
         }
-        let complete = octets < MOST_READ;
-        let one = |(id, _): &(SessionId, Known)| story(*id, &self.with_changes(told.remove(id)?));
-        Ok(Several { stories: found.iter().filter_map(one).collect(), complete })
+        Ok(several)
     }
 
     /// Who else was hurt at the same time for the same cause.
@@ -133,18 +131,42 @@ impl Stories {
     /// # Errors
     /// Where the log cannot be read.
     pub async fn others(&self, of: &Story) -> io::Result<Others> {
-        let query = Query {
-            cause: Some(of.cause),
-            since: Some(of.began.saturating_sub(AROUND_MS)),
-            until: Some(of.ended.saturating_add(AROUND_MS)),
-            ..Query::default()
-        };
+        let (since, until) = of.hurt();
+        let (since, until) = (since.saturating_sub(AROUND_MS), until.saturating_add(AROUND_MS));
+        let query = Query { cause: Some(of.cause), since: Some(since), until: Some(until), ..Query::default() };
         let (mut found, number) = self.index.lock().find(&query, MOST_SESSIONS);
         found.retain(|(id, _)| *id != of.session);
         let examined = found.len();
-        let Several { mut stories, complete } = self.stories(&found).await?;
+        let Several { mut stories, complete } = self.of_time(&found, since..=until).await?;
         stories.retain(|story| story.cause == of.cause);
         Ok(Others { alike: stories, examined, complete: complete && number <= MOST_SESSIONS })
+    }
+
+    /// Sessions of these subjects, each with its access, that are in the log, whether the index knows them or not: at most
+    /// so many.
+    ///
+    /// # Errors
+    /// Where the log cannot be read.
+    pub async fn of_subjects(&self, subjects: &[(Arc<str>, Box<str>)], most: usize) -> io::Result<Vec<SessionId>> {
+        let of = |line: &[u8]| {
+            let is_named = subjects.iter().any(|(_, print)| memchr::memmem::find(line, print.as_bytes()).is_some());
+            let Entry { session, event: Event::Began(began), .. } = is_named.then(|| entry_of(line))?? else {
+                return None;
+            };
+            let is = |(access, print): &(Arc<str>, Box<str>)| {
+                began.access.as_ref() == Some(access) && began.subject.as_ref() == Some(print)
+            };
+            session.filter(|_| subjects.iter().any(is))
+        };
+        let (mut found, mut from) = (BTreeSet::new(), 1);
+        while found.len() < most {
+            let records = self.log.read(from, AT_ONCE).await?;
+            let Some(last) = records.last() else { break };
+            from = last.number + 1;
+            found.extend(records.iter().filter_map(|record| of(&record.record.line)));
+            tokio::task::yield_now().await;
+        }
+        Ok(found.into_iter().take(most).collect())
     }
 
     /// Takes all that is kept of a session out of the log, for good. How many entries it was.
@@ -192,9 +214,8 @@ impl Stories {
                 continue;
             }
             let now = millis(self.clock.wall());
-            let is_over = move |record: &crate::journal::log::Record| {
-                entry_of(&record.line).is_some_and(|entry| is_over(&retention, &entry, now))
-            };
+            let is_over =
+                move |record: &Record| entry_of(&record.line).is_some_and(|entry| is_over(&retention, &entry, now));
             if let Err(error) = self.log.expire(is_over).await {
                 tracing::warn!(%error, "what is kept for longer than its route says is still in the journal");
             }
@@ -206,6 +227,20 @@ impl Stories {
         let entry = entry_of(&record.record.line)?;
         let is_over = is_over(&self.retention.lock(), &entry, millis(self.clock.wall()));
         (!is_over).then(|| Told { node: self.node.clone(), entry })
+    }
+
+    /// What was read of a session. What was not says how much it is.
+    fn read_all(&self, ends: &Ends) -> Vec<Told> {
+        let mut told: Vec<_> = ends.first.iter().filter_map(|record| self.read(record)).collect();
+        let last = ends.last.iter().filter_map(|record| self.read(record));
+        if let Some(before) = ends.first.last().filter(|_| ends.left_out > 0) {
+            let event = Event::Lost(Lost { reason: LEFT_OUT.into(), count: ends.left_out });
+            let Record { session, at, .. } = before.record;
+            let entry = Entry { at, session, route: None, stream: None, event };
+            told.push(Told { node: self.node.clone(), entry });
+        }
+        told.extend(last);
+        told
     }
 
     /// Adds what the node told of itself in the time of a session.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, WallTime};
-use crate::journal::log::Log;
+use crate::journal::log::{Log, Wanted};
 use crate::rules::session::PrintKey;
 use crate::rules::session::SessionId;
 use crate::rules::timeline::event::{Began, Entry, Event, Verdict};
 use crate::rules::timeline::story::Cause;
 
+use super::index::Known;
 use super::{Names, Stories, entry_of};
 
 #[tokio::test]
@@ -22,7 +23,8 @@ async fn what_was_told_is_read_again_as_it_was() {
     let entry = Entry { at: 1, session: Some(session), route: None, stream: Some("live/one".into()), event };
     stories.tell(entry.clone());
     stories.round().await;
-    let kept = stories.log().of_session(session, 1).await.unwrap();
+    let kept = stories.log().of_sessions(&[session], Wanted::all(1, 10)).await.unwrap();
+    let kept: Vec<_> = kept[&session].iter().collect();
     assert_eq!(kept.len(), 1);
     assert_eq!(entry_of(&kept[0].record.line), Some(entry));
 }
@@ -81,6 +83,66 @@ async fn who_had_the_same_is_found_by_one_look_at_the_log() {
     let others = stories.others(&told).await.unwrap();
     assert_eq!(others.alike.iter().map(|story| story.session.0[0]).collect::<Vec<_>>(), [3]);
     assert_eq!((others.examined, others.complete), (1, true));
+}
+
+#[tokio::test]
+async fn a_session_too_long_to_be_told_whole_keeps_its_beginning_and_its_end_and_says_so() {
+    let names = Names { node: "edge".into(), region: None, boot: 7 };
+    let (log, key) = (Log::in_memory(1 << 30), PrintKey::new(&[1; 32]));
+    let stories = Stories::new(Clock::manual(WallTime::default()), names, 1, (log, key));
+    let id = SessionId([1; 12]);
+    let began = Event::Began(Began { protocol: "h3".into(), player: Some("Chrome 142".into()), ..Began::default() });
+    stories.tell(Entry { at: 1, session: Some(id), route: None, stream: None, event: began });
+    for at in 2..=60_000 {
+        stories.tell(verdict(at, 1, None));
+    }
+    let told = stories.told(id).await.unwrap();
+    let left_out = told.iter().find_map(|told| match &told.entry.event {
+        Event::Lost(lost) => Some((&*lost.reason, lost.count)),
+        _ => None,
+    });
+    assert_eq!((told.len(), left_out), (50_001, Some(("left-out", 10_000))));
+    let story = stories.story(id).await.unwrap().unwrap();
+    assert_eq!((story.who.player.as_deref(), story.began, story.ended), (Some("Chrome 142"), 1, 60_000));
+    let several = stories.stories(&[(id, Known::default())]).await.unwrap();
+    assert_eq!((several.stories, several.complete), (vec![story], false));
+}
+
+#[tokio::test]
+async fn who_else_had_it_is_looked_for_at_the_time_in_which_it_hurt() {
+    let stories = stories(&Clock::manual(WallTime::default()));
+    let late = 3 * 3_600_000;
+    for at in 1..10 {
+        [1, 2, 3].into_iter().for_each(|session| stories.tell(verdict(at, session, None)));
+    }
+    // One was hurt with the first, one an hour before.
+    for (session, at) in [(1, late), (2, late + 1_000), (3, late - 3_600_000)] {
+        stories.tell(verdict(at, session, Some("revoked")));
+    }
+    stories.tell(verdict(late + 5_000, 3, None));
+    let told = stories.story(SessionId([1; 12])).await.unwrap().unwrap();
+    let others = stories.others(&told).await.unwrap();
+    assert_eq!(others.alike.iter().map(|story| story.session.0[0]).collect::<Vec<_>>(), [2]);
+    assert!(others.complete);
+}
+
+#[tokio::test]
+async fn sessions_of_a_subject_are_found_in_the_log_where_the_index_has_forgotten_them() {
+    let stories = stories(&Clock::manual(WallTime::default()));
+    for (session, subject) in [(1, "00000000000000aa"), (2, "00000000000000bb"), (3, "00000000000000aa")] {
+        let access = Some("members".into());
+        let event = Event::Began(Began { access, subject: Some(subject.into()), ..Began::default() });
+        stories.tell(Entry { at: 1, session: Some(SessionId([session; 12])), route: None, stream: None, event });
+    }
+    stories.round().await;
+    stories.index.lock().set_bound(1);
+    let of = async |access: &str, most| {
+        let found = stories.of_subjects(&[(access.into(), "00000000000000aa".into())], most).await.unwrap();
+        found.iter().map(|session| session.0[0]).collect::<Vec<_>>()
+    };
+    assert_eq!(of("members", 10).await, [1, 3]);
+    assert_eq!(of("members", 1).await, [1]);
+    assert!(of("others", 10).await.is_empty());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Records in memory: the log of a node without a disk, and what waits to be written where there is one.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::rules::session::SessionId;
 
 use super::loss::{Counts, Loss, Losses};
 use super::record::{Class, Numbered, Record};
+use super::wanted::{Ends, Found, Wanted};
 use super::{Figures, Standing, until};
 
 /// What a record takes beside its line.
@@ -162,11 +163,14 @@ impl Memory {
         kept.records.records.range(start..).take_while(fits).cloned().collect()
     }
 
-    pub fn of_session(&self, session: SessionId, from: u64) -> Vec<Numbered> {
-        let kept = self.kept.lock();
-        let start = kept.records.records.partition_point(|record| record.number < from);
-        let records = kept.records.records.range(start..);
-        records.filter(|record| record.record.session == Some(session)).cloned().collect()
+    pub fn of_sessions(&self, sessions: &[SessionId], wanted: &Wanted) -> HashMap<SessionId, Ends> {
+        let mut found = Found::new(sessions, wanted);
+        for record in &self.kept.lock().records.records {
+            if found.asks_for(record.record.session, record.number) {
+                found.take(record.record.session, record.record.at, || record.clone());
+            }
+        }
+        found.done()
     }
 
     pub async fn reached(&self, number: u64) {

@@ -15,8 +15,10 @@ mod record;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod wanted;
 mod writer;
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
@@ -36,6 +38,7 @@ use memory::Memory;
 
 pub use loss::{Loss, Losses};
 pub use record::{Class, Numbered, Record};
+pub use wanted::{Ends, Wanted};
 
 /// Completes when something is so; the bell is rung whenever it may have become so.
 async fn until(bell: &Notify, is_so: impl Fn() -> bool) {
@@ -199,14 +202,14 @@ impl Log {
         }
     }
 
-    /// All records of one session from a number on, in their order.
+    /// What was written of some sessions, by one look at all of it.
     ///
     /// # Errors
-    /// Where they cannot be read.
-    pub async fn of_session(&self, session: SessionId, from: u64) -> io::Result<Vec<Numbered>> {
+    /// Where it cannot be read.
+    pub async fn of_sessions(&self, sessions: &[SessionId], wanted: Wanted) -> io::Result<HashMap<SessionId, Ends>> {
         match &self.0 {
-            Form::Memory(memory) => Ok(memory.of_session(session, from)),
-            Form::Disk(disk) => read::of_session(disk, session, from).await,
+            Form::Memory(memory) => Ok(memory.of_sessions(sessions, &wanted)),
+            Form::Disk(disk) => read::of_sessions(disk, sessions.to_vec(), wanted).await,
         }
     }
 

@@ -1,6 +1,7 @@
-//! Reading a log while it is written: by number, for sinks, and all of one session. Files are read where nobody else
+//! Reading a log while it is written: by number, for sinks, and all of some sessions. Files are read where nobody else
 //! waits. Lines are looked at only where they are wanted.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::ops::ControlFlow;
@@ -17,6 +18,7 @@ use crate::rules::session::SessionId;
 use super::disk::{Disk, HINTS, Segment, path};
 use super::loss::Loss;
 use super::record::{Numbered, View};
+use super::wanted::{Ends, Found, Wanted};
 
 /// How long a reader waits for a disk that does not answer.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -185,25 +187,29 @@ impl Disk {
     }
 }
 
-/// All that was written of one session from a number on.
-pub(super) async fn of_session(disk: &Arc<Disk>, session: SessionId, from: u64) -> io::Result<Vec<Numbered>> {
+/// What was written of some sessions.
+pub(super) async fn of_sessions(
+    disk: &Arc<Disk>,
+    sessions: Vec<SessionId>,
+    wanted: Wanted,
+) -> io::Result<HashMap<SessionId, Ends>> {
     reading((disk, &disk.scans), move |disk| {
-        let mut records = Vec::new();
-        for piece in pieces(disk, from, |written, _| written) {
+        let mut found = Found::new(&sessions, &wanted);
+        for piece in pieces(disk, wanted.from, |written, _| written) {
             let (file, number) = (open(disk, piece.segment)?, piece.segment.first);
             scan(&file, number, (0, piece.segment.length), &mut |_, frame| {
                 // Only what is theirs is checked: the rest is passed over.
                 if let Some(view) = View::of(frame.body)
-                    && view.session == Some(session)
-                    && (from..piece.end).contains(&view.number)
+                    && view.number < piece.end
+                    && found.asks_for(view.session, view.number)
                     && frame.is_whole(number)
                 {
-                    records.push(view.record());
+                    found.take(view.session, view.at, || view.record());
                 }
                 ControlFlow::Continue(())
             })?;
         }
-        Ok(records)
+        Ok(found.done())
     })
     .await
 }

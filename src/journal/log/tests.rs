@@ -91,6 +91,11 @@ fn value(record: &Numbered) -> u64 {
 }
 
 /// All that was written, of whomever, by number.
+async fn of_session(log: &Log, session: SessionId) -> Vec<Numbered> {
+    let found = log.of_sessions(&[session], Wanted::all(1, usize::MAX)).await.unwrap();
+    found[&session].iter().cloned().collect()
+}
+
 async fn all(log: &Log) -> Vec<Numbered> {
     log.flush().await.unwrap();
     let (mut from, mut all) = (1, Vec::new());
@@ -196,7 +201,7 @@ async fn what_is_read_by_number_has_reached_the_disk_soon_after_it_was_written()
     settle().await;
     assert_eq!(*process.disk.syncs.lock(), 0, "nobody waits for the disk itself");
     assert_eq!(process.log.read(1, 1_000).await.unwrap(), [], "a power cut could still take it back");
-    assert_eq!(process.log.of_session(session(1), 1).await.unwrap().len(), 1);
+    assert_eq!(of_session(&process.log, session(1)).await.len(), 1);
     process.clock.advance(SYNC);
     process.log.reached(5).await;
     assert_eq!(*process.disk.syncs.lock(), 1);
@@ -283,7 +288,7 @@ async fn on_a_full_disk_it_is_said_and_what_was_appended_is_kept_once_there_is_r
     assert_eq!(process.log.takes(), Err(NotKept::Disk));
     assert_eq!(process.log.append(records([2])).await, Err(NotKept::Disk));
     assert_eq!(process.log.figures().standing, Standing::Failing);
-    assert_eq!(process.log.of_session(session(1), 1).await.unwrap(), []);
+    assert_eq!(of_session(&process.log, session(1)).await, []);
     settle().await;
     process.disk.heal();
     process.clock.advance(Duration::from_secs(5));
@@ -484,7 +489,7 @@ async fn a_session_that_is_erased_is_in_no_file_and_numbers_stay() {
         process.log.read(1, 3_000).await.unwrap()
     };
     assert_eq!(process.log.erase(session(3)).await.unwrap(), 75);
-    assert_eq!(process.log.of_session(session(3), 1).await.unwrap(), []);
+    assert_eq!(of_session(&process.log, session(3)).await, []);
     let left = all(&process.log).await;
     assert_eq!(left.len(), 225);
     assert!(left.iter().all(|one| value(one) + 1 == one.number && one.record.session != Some(session(3))));
@@ -512,8 +517,8 @@ async fn a_process_killed_while_it_erases_leaves_one_of_two_files() {
     fs::write(&old, octets).unwrap();
     fs::write(folder.path().join("log.new"), "half").unwrap();
     let process = start(folder.path(), BOUNDS);
-    assert_eq!(process.log.of_session(session(3), 1).await.unwrap(), []);
-    assert_eq!(process.log.of_session(session(1), 1).await.unwrap().len(), 8);
+    assert_eq!(of_session(&process.log, session(3)).await, []);
+    assert_eq!(of_session(&process.log, session(1)).await.len(), 8);
     assert!(!files(folder.path()).iter().any(|path| *path == old || path.ends_with("log.new")));
 }
 
@@ -648,7 +653,7 @@ impl Model {
     async fn check(&mut self, log: &Log) {
         let mut there = Vec::new();
         for of in 1..4 {
-            there.extend(log.of_session(session(of), 1).await.unwrap().iter().map(value));
+            there.extend(of_session(log, session(of)).await.iter().map(value));
         }
         let twice = there.len();
         there.sort_unstable();

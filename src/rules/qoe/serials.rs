@@ -4,8 +4,8 @@
 /// A number so much higher than all before begins a new count: it is no gap.
 const LEAP: u64 = 10_000;
 
-/// Records that are known again by what they say.
-const KNOWN: usize = 64;
+/// Records that are known again by what they say: those of the largest body that is sent again.
+const KNOWN: usize = super::cmcd::MOST_RECORDS;
 
 /// The numbers of one view by one way.
 #[derive(Clone, Debug, Default, PartialEq)]

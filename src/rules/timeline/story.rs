@@ -97,6 +97,18 @@ pub fn story(session: SessionId, told: &[Told]) -> Option<Story> {
     })
 }
 
+impl Story {
+    /// From the first to the last line that tells of what hurt the viewer, else of what may have; else its whole time. In
+    /// milliseconds since the epoch.
+    pub fn hurt(&self) -> (u64, u64) {
+        let of = |severity| {
+            let at = || self.lines.iter().filter(move |line| line.severity == severity).map(|line| line.at);
+            Some((at().min()?, at().max()?))
+        };
+        of(Severity::Error).or_else(|| of(Severity::Warning)).unwrap_or((self.began, self.ended))
+    }
+}
+
 /// From the first to the last that was heard of a session, by the clock of nodes.
 fn lifetime<'a>(told: impl Iterator<Item = &'a Told>) -> Option<Window> {
     let at = told.map(|told| told.entry.at);
