@@ -3,7 +3,7 @@
 //!
 //! What one question may read and bring is bounded; where the bound bites, the answer says so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::journal::log::Numbered;
 use crate::rules::session::SessionId;
-use crate::rules::timeline::event::Entry;
+use crate::rules::timeline::event::{Entry, Event};
 use crate::rules::timeline::story::{Story, Told, story};
 
 use super::index::{Known, Query};
@@ -213,8 +213,14 @@ impl Stories {
         let from = told.iter().map(|told| told.entry.at).min();
         let to = told.iter().map(|told| told.entry.at).max();
         if let (Some(from), Some(to)) = (from, to) {
+            let streams: HashSet<_> = told.iter().filter_map(|told| told.entry.stream.clone()).collect();
+            let is_theirs = |entry: &&Entry| {
+                let is_of_stream = entry.stream.as_ref().is_some_and(|stream| streams.contains(stream));
+                is_of_stream || !matches!(entry.event, Event::Fetch(_))
+            };
             let index = self.index.lock();
             let changes = index.changes(from.saturating_sub(AROUND_MS), to.saturating_add(AROUND_MS));
+            let changes = changes.filter(is_theirs);
             told.extend(changes.map(|entry| Told { node: self.node.clone(), entry: entry.clone() }));
         }
         told
