@@ -25,6 +25,7 @@ const PART: One<'_> = One {
     hold_ms: 0,
     rendition: "v/high",
     playlist_age_ms: None,
+    playlist_target_ms: None,
 };
 
 fn main() {

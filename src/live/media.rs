@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use crate::cache::{Cache, ResponseHead};
 use crate::clock::{Clock, Tick};
 use crate::origin::peers::Shared;
-use crate::origin::{Naming, Origins};
+use crate::origin::{Concern, Naming, Origins};
 use crate::rules::caching::media::{self, Word};
 use crate::rules::caching::negative::Errors;
 use crate::rules::caching::{Freshness, Key};
@@ -110,6 +110,8 @@ pub struct Source {
     pub errors: Errors,
     /// How the region's owner is asked before the origins; `None`: it is not.
     pub shared: Option<Shared>,
+    /// What it is for.
+    pub concern: Option<Concern>,
 }
 
 /// How long the next origin may take to be known to list the same as one that broke off.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::clock::Tick;
-use crate::origin::{Course, MediaHealth};
+use crate::origin::{Concern, Course, MediaHealth};
 use crate::rules::hls::window::Left;
 
 use super::ask::{Came, Question};
@@ -31,7 +31,9 @@ impl Follower {
         let is_of_one = question.blocks.is_some() || question.skips || question.validates.is_some();
         let home = whom.home.and_then(|home| self.playlist.asked.rules.supply.origins.get(home));
         let only = home.filter(|_| is_of_one).map(|name| Arc::from(name.as_str()));
-        Course { stream: Some(self.playlist.home().id), only, ..Course::default() }
+        let asked = &self.playlist.asked;
+        let concern = Some(Concern::of(&asked.rules.route, asked.path()));
+        Course { stream: Some(self.playlist.home().id), only, concern, ..Course::default() }
     }
 
     /// Somebody answered with a playlist: that is where the stream is at home.

@@ -212,9 +212,9 @@ impl Node {
         region::tell_of(&sessions, &voice.bus, &webhooks, &clock);
         let stories = stories::open(&config, &secrets, (journals, &clock, &tasks))?;
         let uplink = uplink::open(&config, &stories, (clock.clone(), tasks.clone()));
-        witness::tell_of((&sessions, &policies.origins), &stories, &config);
         let parts = Parts { cache, live, accesses, sessions, webhooks, bus: voice.bus.clone(), stories };
         let edge = Arc::new(Edge::new(clock.clone(), parts, traffic, policies, (worker_tasks, incarnation)));
+        witness::tell_of(&edge, &config);
         voice.speak(&config, &edge, &tasks).await?;
         let hall = hall(&config, &edge, (certificates, peers, &secrets), incarnation as u8);
         let doors = sockets.open(&config, &hall, &workers)?;

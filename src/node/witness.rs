@@ -7,11 +7,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::config::Config;
-use crate::origin::Origins;
+use crate::origin::Concern;
+use crate::request::Edge;
 use crate::rules::session::SessionId;
 use crate::rules::timeline::event::{Ended, Entry, Event, Fetch, Lost, Verdict};
 use crate::rules::token::Reason;
-use crate::sessions::{self, Session, Sessions};
+use crate::sessions::{self, Session};
 use crate::stories::{Stories, millis};
 use crate::telemetry::metrics::Family;
 
@@ -24,13 +25,30 @@ struct Teller(Arc<Stories>);
 const FETCHES: u64 = 64;
 
 /// From now on the ends of sessions are told, where stories are at all, and requests to origins that failed or took long.
-pub(super) fn tell_of((sessions, origins): (&Sessions, &Origins), stories: &Arc<Stories>, config: &Config) {
+pub(super) fn tell_of(edge: &Arc<Edge>, config: &Config) {
+    let stories = &edge.stories;
     stories.node("started", None, Some(concat!("weir ", env!("CARGO_PKG_VERSION"))));
     if config.qoe.enabled {
-        sessions.tell(Arc::new(Teller(stories.clone())));
-        let (stories, fetches) = (stories.clone(), Mutex::new(Fetches::default()));
-        origins.hear(Arc::new(move |fetch| Fetches::tell(&fetches, &stories, fetch)));
+        edge.sessions.tell(Arc::new(Teller(stories.clone())));
+        // The edge has the origins: whoever hears them does not keep it.
+        let (theirs, fetches) = (Arc::downgrade(edge), Mutex::default());
+        edge.policies().origins.hear(Arc::new(move |fetch, concern| {
+            let Some(edge) = theirs.upgrade() else { return };
+            let place = concern.map(|concern| place(&edge, concern)).unwrap_or_default();
+            Fetches::tell(&fetches, &edge.stories, (fetch, place));
+        }));
     }
+}
+
+/// Of which route and stream something is.
+type Place = (Option<Arc<str>>, Option<Arc<str>>);
+
+/// What a request to an origin was for, in the words of stories.
+fn place(edge: &Edge, Concern { route, path }: &Concern) -> Place {
+    let policies = edge.policies();
+    let policy = policies.routes.iter().find(|policy| policy.name == *route);
+    let stream = policy.map(|policy| policy.stream(path)).filter(|stream| !stream.is_empty());
+    (Some(route.clone()), stream.map(Into::into))
 }
 
 /// How many were told this second.
@@ -41,7 +59,7 @@ struct Fetches {
 }
 
 impl Fetches {
-    fn tell(this: &Mutex<Self>, stories: &Stories, fetch: Fetch) {
+    fn tell(this: &Mutex<Self>, stories: &Stories, (fetch, (route, stream)): (Fetch, Place)) {
         let at = millis(stories.clock().wall());
         let mut this = this.lock();
         let lost = if this.second == at / 1_000 { 0 } else { std::mem::take(&mut this.told).saturating_sub(FETCHES) };
@@ -49,12 +67,12 @@ impl Fetches {
         this.told += 1;
         let is_told = this.told <= FETCHES;
         drop(this);
-        let tell = |event| stories.tell(Entry { at, session: None, route: None, stream: None, event });
         if lost > 0 {
-            tell(Event::Lost(Lost { reason: "fetches".into(), count: lost }));
+            let event = Event::Lost(Lost { reason: "fetches".into(), count: lost });
+            stories.tell(Entry { at, session: None, route: None, stream: None, event });
         }
         if is_told {
-            tell(Event::Fetch(Box::new(fetch)));
+            stories.tell(Entry { at, session: None, route, stream, event: Event::Fetch(Box::new(fetch)) });
         }
     }
 }

@@ -24,6 +24,24 @@ pub struct Course {
     pub interims: Interims,
     /// What it is told by, where somebody will tell of it; `None`: it gets a number of its own.
     pub number: Option<u64>,
+    /// What it is for; `None`: for nothing that many watch.
+    pub concern: Option<Concern>,
+}
+
+/// What a request is for, whoever waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Concern {
+    /// The route.
+    pub route: Arc<str>,
+    /// The public path, without a query.
+    pub path: Arc<str>,
+}
+
+impl Concern {
+    /// Of a public target of a route.
+    pub fn of(route: &Arc<str>, target: &str) -> Self {
+        Self { route: route.clone(), path: target.split('?').next().unwrap_or_default().into() }
+    }
 }
 
 /// On whose behalf a request is made.

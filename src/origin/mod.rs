@@ -40,7 +40,7 @@ use tracing::{info, warn};
 pub use crate::outbound::interim::Interims;
 pub use answer::{Answer, AnswerBody, Framing, Timing};
 pub use ask::Ask;
-pub use course::{Course, Naming, StreamId, Whose};
+pub use course::{Concern, Course, Naming, StreamId, Whose};
 pub use failure::{FetchError, Outcome, Wait};
 pub use figures::OriginFigures;
 pub use streams::MediaHealth;
@@ -217,6 +217,7 @@ impl Origins {
     /// [`FetchError`] of the last origin that was asked, where none answered.
     pub async fn fetch<N: AsRef<str>>(&self, tasks: &Tasks, group: &[N], ask: Ask) -> Result<Answer, FetchError> {
         let number = ask.course.number.unwrap_or_else(told::number);
+        let concern = ask.course.concern.clone();
         let haste = if ask.first_byte.is_some() { Haste::Held } else { Haste::AtOnce };
         let group = self.group(group);
         let trail = redirect::Trail::of(&group.members, &ask);
@@ -225,7 +226,7 @@ impl Origins {
             (Ok(answer), Some(trail)) => trail.follow(self, tasks, answer).await,
             (outcome, _) => outcome,
         };
-        self.ears.tell(number, &outcome, (self.clock.now().since(began), haste));
+        self.ears.tell((number, concern.as_ref()), &outcome, (self.clock.now().since(began), haste));
         outcome
     }
 

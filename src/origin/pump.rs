@@ -28,7 +28,7 @@ use crate::rules::caching::validator;
 use crate::rules::qoe::cmsd;
 use crate::tasks::Tasks;
 
-use super::course::Course;
+use super::course::{Concern, Course};
 use super::judge::{complete, forbids, is_playlist, sharing};
 use super::peers::{Shared, is_peer};
 use super::promise::{Promise, Withdrawn};
@@ -66,9 +66,17 @@ pub struct Fetching {
     pub shared: Option<Shared>,
     /// Who names it, where a stream of several origins does; `None`: any origin of the group is asked.
     pub naming: Option<Naming>,
+    /// What it is for.
+    pub concern: Option<Concern>,
 }
 
 impl Fetching {
+    /// The course of a request for it now.
+    pub fn course(&self) -> Course {
+        let course = self.naming.as_ref().map(Naming::course).unwrap_or_default();
+        Course { concern: self.concern.clone(), ..course }
+    }
+
     /// Asks once: the region's owner first, where it is known to others.
     ///
     /// # Errors
@@ -256,11 +264,7 @@ impl Pump {
             viewer_authority: self.fetching.viewer_authority.clone(),
             body: None,
             first_byte: self.promise().map(|promise| promise.patience),
-            course: Course {
-                interims: self.fetching.interims.clone(),
-                number,
-                ..self.fetching.naming.as_ref().map(Naming::course).unwrap_or_default()
-            },
+            course: Course { interims: self.fetching.interims.clone(), number, ..self.fetching.course() },
         };
         self.fetching.fetch(&self.tasks, ask).await
     }
@@ -277,7 +281,7 @@ impl Pump {
             viewer_authority: self.fetching.viewer_authority.clone(),
             body: None,
             first_byte: self.promise().map(|promise| promise.patience),
-            course: self.fetching.naming.as_ref().map(Naming::course).unwrap_or_default(),
+            course: self.fetching.course(),
         };
         let Fetching { origins, group, shared, .. } = &self.fetching;
         let answer = origins.fetch_shared(&self.tasks, group, ask, (shared.as_ref(), Some(avoided))).await.ok()?;

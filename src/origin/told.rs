@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crate::rules::timeline::event::Fetch;
 
-use super::{Answer, FetchError};
+use super::{Answer, Concern, FetchError};
 
 /// An origin that took so long to begin its answer was slow.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Hears of requests to origins that failed or took long.
-pub type Ear = Arc<dyn Fn(Fetch) + Send + Sync>;
+/// Hears of requests to origins that failed or took long, and of what they were for.
+pub type Ear = Arc<dyn Fn(Fetch, Option<&Concern>) + Send + Sync>;
 
 /// Who hears.
 #[derive(Clone, Default)]
@@ -36,7 +36,12 @@ impl Ears {
     }
 
     /// A request has come to its answer, or to none.
-    pub fn tell(&self, number: u64, outcome: &Result<Answer, FetchError>, (waited, haste): (Duration, Haste)) {
+    pub fn tell(
+        &self,
+        (number, concern): (u64, Option<&Concern>),
+        outcome: &Result<Answer, FetchError>,
+        (waited, haste): (Duration, Haste),
+    ) {
         let Some(ear) = self.0.get() else { return };
         let is_worth_it = match outcome {
             Ok(answer) => answer.status.is_server_error() || (haste == Haste::AtOnce && waited >= SLOW),
@@ -46,7 +51,7 @@ impl Ears {
             Err(_) => true,
         };
         if is_worth_it {
-            ear(fetch(number, outcome, waited));
+            ear(fetch(number, outcome, waited), concern);
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::cache::{FillReader, Lead, Object, ResponseHead};
 use crate::clock::Tick;
 use crate::config::Keys;
 use crate::live::media::{Kind, Named, PartAnswer, Source};
+use crate::origin::Concern;
 use crate::rules::caching::control::CDN_CACHE_CONTROL;
 use crate::rules::caching::range::{self, RangeSet};
 use crate::rules::caching::{Freshness, Key, freshness};
@@ -140,6 +141,7 @@ impl Manner for Media<'_> {
             viewer_authority: self.resource.viewer_authority.clone(),
             errors: self.resource.route.config.errors.clone(),
             shared: asked::regional(self.head, self.resource),
+            concern: Some(Concern::of(&self.resource.route.name, &self.head.path)),
         };
         self.edge.live.media.fetch(lead, self.named, source, validates)
     }

@@ -18,8 +18,8 @@ pub struct Notes(Mutex<Noted>);
 pub struct Noted {
     /// What it asks for, in the words of a stream; `None`: nothing says so but its name.
     pub kind: Option<Kind>,
-    /// How old the playlist was that it got.
-    pub playlist_age: Option<Duration>,
+    /// How the live media playlist stood that it got.
+    pub current: Option<Current>,
     /// The origin's part, where it waited for that.
     pub fetch: Option<Arc<Fetch>>,
     /// How its wait is to be judged.
@@ -28,6 +28,15 @@ pub struct Noted {
     pub hops: Vec<HeaderValue>,
     /// The session that it presented, where it was not let into it.
     pub shut_out: Option<SessionId>,
+}
+
+/// How current the media playlist of a live stream was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Current {
+    /// How long ago its origin had last said that it is.
+    pub age: Duration,
+    /// For how long it may stay as it is, about.
+    pub target_duration: Duration,
 }
 
 /// How a wait is to be judged.

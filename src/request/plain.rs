@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use crate::cache::{FillReader, Lead, Object, ResponseHead};
 use crate::clock::Tick;
 use crate::config::{LiveMode, Wishes};
+use crate::origin::Concern;
 use crate::origin::pump::{Fetching, Pump, Terms};
 use crate::rules::caching::control::{TARGETS, Wanted, Wish};
 use crate::rules::caching::freshness::{Lifetime, Policy, Received, Times};
@@ -167,6 +168,7 @@ impl Manner for Plain<'_> {
             errors: resource.route.config.errors.clone(),
             shared: asked::regional(head, resource),
             naming: None,
+            concern: Some(Concern::of(&resource.route.name, &head.path)),
         };
         let home = edge.home(&resource.key);
         home.spawn("fill", Pump::new(fetching, edge.clock.clone(), home.clone()).run(writer));

@@ -39,7 +39,7 @@ use super::asked::{self, Asking};
 use super::body::{Chunks, Content};
 use super::edge::Edge;
 use super::inherit::{self, Inheritance};
-use super::notes::Wait;
+use super::notes::{Current, Wait};
 use super::policies::Policies;
 use super::route::Resource;
 use super::{Head, Refusal, admit, upstream};
@@ -295,7 +295,9 @@ impl Viewer<'_> {
         }
         let age = now.since(self.playlist.current());
         let is_late = self.held(now).is_some_and(|held| held > rhythm(frontier, directives));
-        self.note(Kind::Playlist, age, if is_late { Wait::Late } else { Wait::None });
+        // What has ended is current for good.
+        let current = (!frontier.is_ended).then_some(Current { age, target_duration: frontier.target_duration });
+        self.note(Kind::Playlist, current, if is_late { Wait::Late } else { Wait::None });
         Ok(match inheritance {
             None => self.dress(&rendered, headers, age),
             Some(inheritance) => self.dress_own(&inheritance, &rendered, age),
@@ -307,7 +309,7 @@ impl Viewer<'_> {
         let inheritance = self.inheritance(&document.multivariant.definitions, &Variables::default())?;
         let rendered = document.form(self.coding(inheritance.as_ref()));
         let age = self.edge.clock.now().since(self.playlist.current().max(document.at));
-        self.note(Kind::Multivariant, age, Wait::None);
+        self.note(Kind::Multivariant, None, Wait::None);
         self.listing.resource.route.traffic.folders.learn(&self.head.path);
         Ok(match inheritance {
             None => self.dress(&rendered, rendered.headers.clone(), age),
@@ -320,11 +322,11 @@ impl Viewer<'_> {
         self.waited.reload.map(|(since, _)| now.since(since))
     }
 
-    fn note(&self, kind: Kind, age: Duration, wait: Wait) {
+    fn note(&self, kind: Kind, current: Option<Current>, wait: Wait) {
         let fetch = (self.waited.first.is_some() || wait == Wait::Late).then(|| self.playlist.activity.last_fetch());
         let fetch = fetch.flatten();
         self.head.notes.note(|noted| {
-            (noted.kind, noted.playlist_age, noted.wait, noted.fetch) = (Some(kind), Some(age), wait, fetch);
+            (noted.kind, noted.current, noted.wait, noted.fetch) = (Some(kind), current, wait, fetch);
         });
     }
 

@@ -57,6 +57,7 @@ pub async fn keep(
         terms: Terms::Plain,
         errors: resource.route.config.errors.clone(),
         naming: None,
+        concern: None,
         shared: None,
         interims: Interims::default(),
     };

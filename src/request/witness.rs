@@ -303,7 +303,8 @@ impl Witness {
             sending_ms: whole_ms(passage.whole.saturating_sub(passage.first_byte)),
             hold_ms: whole_ms(self.hold),
             rendition: self.rendition(folder, rest),
-            playlist_age_ms: self.noted.playlist_age.map(whole_ms),
+            playlist_age_ms: self.noted.current.map(|current| whole_ms(current.age)),
+            playlist_target_ms: self.noted.current.map(|current| whole_ms(current.target_duration)),
         };
         self.stories.folds.add(&whose, &one, at);
     }
@@ -335,7 +336,8 @@ impl Witness {
             took_ms: whole_ms(passage.whole),
             hold_ms: whole_ms(self.hold),
             complete: end == Sent::Whole,
-            playlist_age_ms: self.noted.playlist_age.map(whole_ms),
+            playlist_age_ms: self.noted.current.map(|current| whole_ms(current.age)),
+            playlist_target_ms: self.noted.current.map(|current| whole_ms(current.target_duration)),
             origin: self.noted.fetch.as_deref().cloned(),
             id: self.id.to_string().into(),
         }

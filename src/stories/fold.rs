@@ -50,8 +50,10 @@ pub struct One<'a> {
     pub hold_ms: u64,
     /// The rendition; empty: it says nothing of one.
     pub rendition: &'a str,
-    /// The age of the playlist, in milliseconds.
+    /// How long ago the live media playlist was last said to be current, in milliseconds.
     pub playlist_age_ms: Option<u64>,
+    /// Its target duration, in milliseconds.
+    pub playlist_target_ms: Option<u64>,
 }
 
 /// Whether a request gets a line of its own.
@@ -180,6 +182,7 @@ impl Folded {
         served.hold_ms = served.hold_ms.max(one.hold_ms);
         if one.playlist_age_ms.is_some() {
             served.playlist_age_ms = one.playlist_age_ms;
+            served.playlist_target_ms = one.playlist_target_ms;
         }
         if !one.rendition.is_empty() && served.rendition.as_deref() != Some(one.rendition) {
             served.rendition = Some(one.rendition.into());
@@ -218,6 +221,7 @@ mod tests {
         hold_ms: 0,
         rendition: "high",
         playlist_age_ms: None,
+        playlist_target_ms: None,
     };
 
     fn whose(route: &Arc<str>) -> Whose<'_> {

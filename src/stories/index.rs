@@ -11,7 +11,8 @@ use crate::rules::session::{SessionId, support_code};
 use crate::rules::timeline::event::{Entry, Event};
 use crate::rules::timeline::story::{Cause, Marks, is_of_nodes};
 
-/// What nodes told of themselves is kept for this many lines.
+/// What nodes told of themselves is kept for this many lines, and as many of their questions to origins: when an origin is
+/// in trouble there are very many of these.
 const CHANGES: usize = 4_096;
 /// Sessions that were erased, and may still end.
 const ERASED: usize = 4_096;
@@ -115,6 +116,7 @@ pub struct Index {
     sessions: HashMap<SessionId, Known, foldhash::fast::RandomState>,
     by_age: BTreeMap<(u64, SessionId), ()>,
     changes: VecDeque<Entry>,
+    fetches: VecDeque<Entry>,
     erased: (HashSet<SessionId>, VecDeque<SessionId>),
     most: usize,
     forgotten: u64,
@@ -126,6 +128,7 @@ impl Default for Index {
             sessions: HashMap::default(),
             by_age: BTreeMap::new(),
             changes: VecDeque::new(),
+            fetches: VecDeque::new(),
             erased: <_>::default(),
             most: usize::MAX,
             forgotten: 0,
@@ -170,11 +173,12 @@ impl Index {
         if !is_of_nodes(entry) {
             return;
         }
-        if self.changes.len() >= CHANGES {
-            self.changes.pop_front();
+        let told = if matches!(entry.event, Event::Fetch(_)) { &mut self.fetches } else { &mut self.changes };
+        if told.len() >= CHANGES {
+            told.pop_front();
         }
-        let place = self.changes.partition_point(|other| other.at <= entry.at);
-        self.changes.insert(place, entry.clone());
+        let place = told.partition_point(|other| other.at <= entry.at);
+        told.insert(place, entry.clone());
     }
 
     fn forget_oldest(&mut self) {
@@ -196,8 +200,12 @@ impl Index {
 
     /// What nodes told of themselves between two moments, in milliseconds since the epoch.
     pub fn changes(&self, from: u64, to: u64) -> impl Iterator<Item = &Entry> {
-        let start = self.changes.partition_point(|entry| entry.at < from);
-        self.changes.range(start..).take_while(move |entry| entry.at <= to)
+        let between = move |told: &'_ VecDeque<Entry>| {
+            let start = told.partition_point(|entry| entry.at < from);
+            start..told.partition_point(|entry| entry.at <= to).max(start)
+        };
+        let (changes, fetches) = (between(&self.changes), between(&self.fetches));
+        self.changes.range(changes).chain(self.fetches.range(fetches))
     }
 
     /// The sessions that are looked for, at most so many: those heard of last. And how many there are in all.
@@ -311,7 +319,7 @@ fn put<T: Clone + PartialEq>(known: &mut Option<T>, told: &Option<T>, age: Age) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::timeline::event::{Began, Ended, NodeChange, Verdict};
+    use crate::rules::timeline::event::{Began, Ended, Fetch, NodeChange, Verdict};
 
     fn id(number: u8) -> SessionId {
         SessionId([number; 12])
@@ -335,7 +343,7 @@ mod tests {
         index.note(&entry(10, Some(1), began("00000000000000aa")), 1);
         index.note(&entry(20, Some(2), began("00000000000000bb")), 2);
         index.note(&entry(30, Some(1), refused("revoked")), 3);
-        index.note(&entry(25, None, Event::Node(NodeChange { what: "draining".into(), of: None, detail: None })), 4);
+        index.note(&entry(25, None, Event::Node(NodeChange { what: "draining".into(), ..NodeChange::default() })), 4);
         index
     }
 
@@ -359,6 +367,18 @@ mod tests {
         assert_eq!(found(&Query { since: Some(21), ..Query::default() }), [1]);
         assert_eq!(index.find(&Query::default(), 1).1, 2);
         assert_eq!(index.changes(20, 30).count(), 1);
+    }
+
+    #[test]
+    fn an_origin_in_trouble_does_not_make_a_drain_forgotten() {
+        let mut index = filled();
+        for number in 0..2 * CHANGES as u64 {
+            let fetch = Fetch { id: number, status: Some(503), ..Fetch::default() };
+            let told = entry(30 + number, None, Event::Fetch(Box::new(fetch)));
+            index.note(&Entry { stream: Some("live/1".into()), ..told }, 5 + number);
+        }
+        let told: Vec<_> = index.changes(0, u64::MAX).map(|entry| entry.at).collect();
+        assert_eq!((told.len(), told[0], told[1]), (CHANGES + 1, 25, 30 + CHANGES as u64));
     }
 
     #[test]

@@ -158,8 +158,8 @@ impl Stories {
 
     /// Tells that something changed on the node: what, of what, and in a sentence for people.
     pub fn node(&self, what: &'static str, of: Option<&str>, detail: Option<&str>) {
-        let event =
-            Event::Node(NodeChange { what: what.into(), of: of.map(Into::into), detail: detail.map(Into::into) });
+        let (of, detail) = (of.map(Into::into), detail.map(Into::into));
+        let event = Event::Node(NodeChange { what: what.into(), of, detail, ..NodeChange::default() });
         self.tell(Entry { at: millis(self.clock.wall()), session: None, route: None, stream: None, event });
     }
 

@@ -3,7 +3,7 @@
 //!
 //! What one question may read and bring is bounded; where the bound bites, the answer says so.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -248,8 +248,14 @@ impl Stories {
         let from = told.iter().map(|told| told.entry.at).min();
         let to = told.iter().map(|told| told.entry.at).max();
         if let (Some(from), Some(to)) = (from, to) {
+            let streams: HashSet<_> = told.iter().filter_map(|told| told.entry.stream.clone()).collect();
+            let is_theirs = |entry: &&Entry| {
+                let is_of_stream = entry.stream.as_ref().is_some_and(|stream| streams.contains(stream));
+                is_of_stream || !matches!(entry.event, Event::Fetch(_))
+            };
             let index = self.index.lock();
             let changes = index.changes(from.saturating_sub(AROUND_MS), to.saturating_add(AROUND_MS));
+            let changes = changes.filter(is_theirs);
             told.extend(changes.map(|entry| Told { node: self.node.clone(), entry: entry.clone() }));
         }
         told

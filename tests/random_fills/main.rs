@@ -96,6 +96,7 @@ impl Edge {
                     terms: Terms::Plain,
                     errors: Errors::default(),
                     naming: None,
+                    concern: None,
                     interims: weir::outbound::interim::Interims::default(),
                 };
                 let pump = Pump::new(fetching, self.clock.clone(), self.tasks.clone());

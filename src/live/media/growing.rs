@@ -22,7 +22,7 @@ use crate::origin::judge;
 use crate::origin::promise::Withdrawn;
 use crate::origin::pump::Fetching;
 use crate::origin::redirect;
-use crate::origin::{Answer, AnswerBody, Ask, FetchError, Framing, Naming};
+use crate::origin::{Answer, AnswerBody, Ask, FetchError, Framing};
 use crate::rules::caching::freshness::Times;
 use crate::rules::caching::range::{self, OPEN_END};
 use crate::tasks::Tasks;
@@ -171,7 +171,7 @@ impl Grower {
             viewer_authority: self.fetching.viewer_authority.clone(),
             body: None,
             first_byte: Some(self.growth.patience),
-            course: self.fetching.naming.as_ref().map(Naming::course).unwrap_or_default(),
+            course: self.fetching.course(),
         };
         let requested = self.clock.now();
         let answer = {

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use crate::cache::{FillReader, Flight, Lead, Lookup, Object};
 use crate::clock::Tick;
 use crate::live::Asked;
-use crate::origin::Interims;
 use crate::origin::pump::{Fetching, Pump, Terms};
+use crate::origin::{Concern, Interims};
 use crate::rules::caching::Key;
 use crate::rules::caching::storable::SetCookie;
 use crate::rules::fields::loops::CDN_LOOP;
@@ -92,6 +92,7 @@ impl Media {
             fields: asked.fields.clone(),
             viewer_authority: asked.viewer_authority.clone(),
             errors: asked.rules.errors.clone(),
+            concern: Some(Concern::of(&asked.rules.route, &target)),
         };
         self.begin(lead, (&named, print), source, Purpose::Prefetch);
     }
@@ -144,6 +145,7 @@ impl Media {
             errors: source.errors,
             shared: source.shared,
             naming,
+            concern: source.concern,
         };
         let tasks = self.home(print).clone();
         let (clock, media, key) = (self.clock.clone(), self.clone(), named.key.clone());

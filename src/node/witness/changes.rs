@@ -20,6 +20,9 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Parts that are told of at once, at most.
 const MOST: usize = 1_000;
 
+/// Routes of an origin that are told with it: a line has no room for any number of them.
+const MOST_ROUTES: usize = 64;
+
 /// What it is that goes down and comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Sort {
@@ -50,6 +53,10 @@ struct Down {
     detail: Option<String>,
     route: Option<Arc<str>>,
     stream: Option<Arc<str>>,
+    /// The routes that may ask it.
+    routes: Vec<Arc<str>>,
+    /// Those of them that have no other.
+    only_for: Vec<Arc<str>>,
 }
 
 /// Looks for as long as the node runs.
@@ -66,9 +73,9 @@ pub(in crate::node) async fn keep(shared: Arc<Shared>) {
 }
 
 fn tell(edge: &Edge, ((_, of), what): (&Part, &'static str), down: Down) {
-    let Down { detail, route, stream } = down;
+    let Down { detail, route, stream, routes, only_for } = down;
     let of = Some(of.as_str().into());
-    let event = Event::Node(NodeChange { what: what.into(), of, detail: detail.map(Into::into) });
+    let event = Event::Node(NodeChange { what: what.into(), of, detail: detail.map(Into::into), routes, only_for });
     edge.stories.tell(Entry { at: millis(edge.clock.wall()), session: None, route, stream, event });
 }
 
@@ -93,22 +100,34 @@ fn down(edge: &Edge) -> BTreeMap<Part, Down> {
 }
 
 fn origins(policies: &Policies) -> impl Iterator<Item = (Part, Down)> {
-    policies.origins.snapshot().into_iter().filter_map(|origin| match origin.standing {
-        Standing::Resting(cause) => {
-            let detail = Some(cause.word().to_owned());
-            Some(((Sort::Origin, origin.name.to_string()), Down { detail, ..Down::default() }))
-        }
-        // It is away until a trial has shown otherwise.
-        Standing::OnTrial => Some(((Sort::Origin, origin.name.to_string()), Down::default())),
-        Standing::Well | Standing::Returning => None,
+    policies.origins.snapshot().into_iter().filter_map(|origin| {
+        let detail = match origin.standing {
+            Standing::Resting(cause) => Some(cause.word().to_owned()),
+            // It is away until a trial has shown otherwise.
+            Standing::OnTrial => None,
+            Standing::Well | Standing::Returning => return None,
+        };
+        let (routes, only_for) = routes(policies, &origin.name);
+        Some(((Sort::Origin, origin.name.to_string()), Down { detail, routes, only_for, ..Down::default() }))
     })
+}
+
+/// The routes that may ask an origin, and those of them that have no other; none, where there are too many to tell.
+fn routes(policies: &Policies, origin: &str) -> (Vec<Arc<str>>, Vec<Arc<str>>) {
+    let all = policies.routes.iter().map(|policy| (&policy.name, &policy.supply.origins));
+    let asking: Vec<_> = all.filter(|(_, origins)| origins.iter().any(|name| name == origin)).collect();
+    if asking.len() > MOST_ROUTES {
+        return <_>::default();
+    }
+    let only = asking.iter().filter(|(_, origins)| origins.len() == 1);
+    (asking.iter().map(|(name, _)| (*name).clone()).collect(), only.map(|(name, _)| (*name).clone()).collect())
 }
 
 fn playlists<'p>(edge: &Edge, policies: &'p Policies) -> impl Iterator<Item = (Part, Down)> + 'p {
     edge.live.late().into_iter().map(|Late { route, path }| {
         let policy = policies.routes.iter().find(|policy| policy.name == route);
         let stream = policy.map(|policy| policy.stream(&path)).filter(|stream| !stream.is_empty()).map(Into::into);
-        ((Sort::Playlist, path), Down { detail: None, route: Some(route), stream })
+        ((Sort::Playlist, path), Down { route: Some(route), stream, ..Down::default() })
     })
 }
 

@@ -155,9 +155,12 @@ pub struct Request {
     pub hold_ms: u64,
     /// Whether the whole body was sent.
     pub complete: bool,
-    /// How old the playlist was, in milliseconds.
+    /// How long ago its origin had last said that the media playlist of a live stream is current, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playlist_age_ms: Option<u64>,
+    /// That playlist's target duration, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playlist_target_ms: Option<u64>,
     /// The origin's part, where this request waited for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Fetch>,
@@ -194,9 +197,12 @@ pub struct Served {
     /// none, its media playlist's name without the ending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rendition: Option<Arc<str>>,
-    /// How old the newest playlist was, in milliseconds.
+    /// How long ago its origin had last said that the last media playlist of a live stream is current, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playlist_age_ms: Option<u64>,
+    /// That playlist's target duration, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playlist_target_ms: Option<u64>,
 }
 
 /// An origin was asked.
@@ -242,7 +248,7 @@ pub struct Ended {
 }
 
 /// What changed on the node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeChange {
     /// What, by a word of a closed list: `started`, `reloaded`, `draining`, `drain-cancelled`, `stopping`, `origin-down`,
     /// `origin-up`, `playlist-late`, `playlist-again`, `keys-unavailable`, `keys-available`, `webhook-down`, `webhook-up`,
@@ -254,6 +260,12 @@ pub struct NodeChange {
     /// In a sentence, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Box<str>>,
+    /// The routes that may ask an origin; empty: it is none, or nothing is known of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Arc<str>>,
+    /// Those of them that have no other origin.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only_for: Vec<Arc<str>>,
 }
 
 /// What was lost.

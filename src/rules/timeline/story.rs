@@ -4,6 +4,7 @@
 //! A pure function of entries. Whoever has the entries of several nodes hands over all of them: a viewer crosses nodes. The
 //! same entries make the same story, however they are ordered between themselves.
 
+mod away;
 mod blame;
 mod cause;
 mod clocks;
@@ -13,6 +14,7 @@ mod lines;
 mod marks;
 mod play;
 mod said;
+mod spells;
 pub mod words;
 
 use std::collections::BTreeSet;
@@ -23,7 +25,7 @@ use utoipa::ToSchema;
 
 use crate::rules::session::{SessionId, support_code};
 
-use super::event::{Entry, Event};
+use super::event::{Entry, Event, Lost, NodeChange};
 use clocks::{Moment, Ordered};
 use facts::{Facts, Window};
 use play::Play;
@@ -73,10 +75,12 @@ pub fn story(session: SessionId, told: &[Told]) -> Option<Story> {
     let life = lifetime(told.iter().filter(is_theirs))?;
     let nodes: BTreeSet<&str> = told.iter().filter(is_theirs).map(|told| &*told.node).collect();
     let who = Who::of(told.iter().filter(is_theirs));
-    let belongs = |told: &&Told| is_theirs(told) || concerns(told, &nodes, &who, &life);
+    let told_already = fetches(told.iter().filter(is_theirs));
+    let belongs =
+        |told: &&Told| is_theirs(told) || (concerns(told, &nodes, &who, &life) && !is_of_fetches(told, &told_already));
     let Ordered { moments, dropped, missing } = clocks::ordered(told.iter().filter(belongs));
     let play = play::play(&moments, life.to);
-    let facts = Facts::of(&moments, life.to);
+    let facts = Facts::of(&moments, life.to, who.route.as_deref());
     let verdict = judge::verdict(&facts, &play, &life);
     let (lines, omitted) = lines::lines(&moments);
     let figures =
@@ -118,12 +122,31 @@ fn lifetime<'a>(told: impl Iterator<Item = &'a Told>) -> Option<Window> {
     })
 }
 
+/// The questions to origins that requests of a session waited for: each node's by their numbers.
+fn fetches<'a>(told: impl Iterator<Item = &'a Told>) -> BTreeSet<(&'a str, u64)> {
+    let number = |told: &'a Told| match &told.entry.event {
+        Event::Request(request) => request.origin.as_ref().map(|fetch| (&*told.node, fetch.id)),
+        _ => None,
+    };
+    told.filter_map(number).collect()
+}
+
+fn is_of_fetches(told: &Told, fetches: &BTreeSet<(&str, u64)>) -> bool {
+    matches!(&told.entry.event, Event::Fetch(fetch) if fetches.contains(&(&*told.node, fetch.id)))
+}
+
+/// Whether what was lost is of the moment in which that is told: what made room for others is older, and what was not told
+/// of questions to origins is in the requests that waited for them.
+fn is_of_now(lost: &Lost) -> bool {
+    matches!(&*lost.reason, "ring-full" | "log-disk-late" | "log-record-too-long")
+}
+
 /// Whether an entry tells of a node what may explain something in the stories of its sessions.
 pub fn is_of_nodes(entry: &Entry) -> bool {
     let is_telling = match &entry.event {
         Event::Node(change) => !change.what.starts_with("sink-"),
         Event::Fetch(fetch) => facts::has_trouble(fetch).is_some() && entry.stream.is_some(),
-        Event::Lost(_) => true,
+        Event::Lost(lost) => is_of_now(lost),
         Event::Began(_)
         | Event::Verdict(_)
         | Event::Request(_)
@@ -147,6 +170,13 @@ fn concerns(told: &Told, nodes: &BTreeSet<&str>, who: &Who, life: &Window) -> bo
         && around.holds(entry.at)
         && is_its(&entry.stream, &who.stream)
         && is_its(&entry.route, &who.route)
+        && !matches!(&entry.event, Event::Node(change) if is_of_other_routes(change, who))
+}
+
+/// Whether it concerns an origin that the session's route does not ask.
+fn is_of_other_routes(change: &NodeChange, who: &Who) -> bool {
+    let route = who.route.as_deref();
+    route.is_some_and(|route| !change.routes.is_empty() && !change.routes.iter().any(|other| **other == *route))
 }
 
 /// Who watched what, and where, as far as it is known.

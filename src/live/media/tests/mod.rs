@@ -215,6 +215,7 @@ impl Stage {
             viewer_authority: None,
             errors: Errors::default(),
             shared: None,
+            concern: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Who is to blame for a time in which the viewer was hurt. Whatever may explain it is weighed by how much of that time it
 //! explains, in milliseconds; where nothing does and all was delivered, it is the player itself.
 
+use super::away::Departure;
 use super::cause::{Cause, Fault};
 use super::facts::{Facts, RTT_BAD_US, Wait, Window, covered};
 use super::play::Play;
@@ -72,20 +73,21 @@ fn unexplained(facts: &Facts<'_>, window: &Window, own: Cause) -> Blame {
 
 /// The half of a sentence that says who refused, and why.
 pub(super) fn refusal_clause(cause: Cause, word: &str, node: &str) -> String {
+    let why = if word.is_empty() { String::new() } else { format!(" ({word})") };
     match cause {
         Cause::Revoked => "the issuer took the session back (revoked)".to_owned(),
         Cause::TokenExpired => "the viewer's token had expired".to_owned(),
         Cause::TokenMissing => "the viewer sent no token".to_owned(),
-        Cause::IssuerMismatch => format!("the issuer's token is not one that node {node} accepts ({word})"),
+        Cause::IssuerMismatch => format!("the issuer's token is not one that node {node} accepts{why}"),
         Cause::KeysUnavailable => "the issuer's keys could not be had".to_owned(),
         Cause::EntitlementOver => "what the viewer paid for was over".to_owned(),
         Cause::SessionLimit => "the viewer had as many sessions as the token allows (session-limit)".to_owned(),
-        Cause::PlaceRefused => format!("the viewer is where the token or the route does not allow it ({word})"),
-        Cause::RateLimited => format!("the viewer asked for more than one viewer may ({word})"),
-        Cause::NodeOverloaded => format!("node {node} had no room ({word})"),
-        Cause::NodeConfiguration => format!("node {node} is not configured for what was asked ({word})"),
-        Cause::BadRequest => format!("the viewer's player asked for what cannot be served ({word})"),
-        _ => format!("the viewer's token does not open what was asked for ({word})"),
+        Cause::PlaceRefused => format!("the viewer is where the token or the route does not allow it{why}"),
+        Cause::RateLimited => format!("the viewer asked for more than one viewer may{why}"),
+        Cause::NodeOverloaded => format!("node {node} had no room{why}"),
+        Cause::NodeConfiguration => format!("node {node} is not configured for what was asked{why}"),
+        Cause::BadRequest => format!("the viewer's player asked for what cannot be served{why}"),
+        _ => format!("the viewer's token does not open what was asked for{why}"),
     }
 }
 
@@ -93,7 +95,7 @@ fn refused(facts: &Facts<'_>, window: &Window) -> Option<Reason> {
     let within = window.after(LEAD_MS);
     let mut refusals = facts.refusals.iter().filter(|refusal| within.holds(refusal.at));
     let first = refusals.find(|refusal| refusal.cause != Cause::BadRequest)?;
-    let clause = refusal_clause(first.cause, first.word, first.node);
+    let clause = refusal_clause(first.cause, &first.word, first.node);
     Some(reason(window.length().saturating_add(CHANGE_MS), first.cause, clause))
 }
 
@@ -104,18 +106,27 @@ fn origins(facts: &Facts<'_>, window: &Window) -> Vec<Reason> {
         let is_meant = |wait: &&Wait<'_>| wait.cause == cause && wait.time.to >= wide.from && wait.time.from <= wide.to;
         let waits: Vec<_> = facts.waits.iter().filter(is_meant).collect();
         let Some(clause) = origin_clause(cause, &waits) else { continue };
-        let each = if cause == Cause::OriginSlow { 0 } else { 1_000 };
-        let explains =
-            covered(&wide, waits.iter().map(|wait| wait.time)).saturating_add(each * waits.len().min(10) as u64);
-        reasons.push(reason(explains, cause, clause));
+        reasons.push(reason(explained(&wide, cause, &waits), cause, clause));
     }
-    for (time, of) in &facts.down {
-        let explains = covered(&wide, std::iter::once(*time));
+    for down in facts.down(window) {
+        let explains = covered(&wide, std::iter::once(down.time));
         if explains > 0 {
-            reasons.push(reason(explains, Cause::OriginDown, format!("origin {of} was not well")));
+            reasons.push(reason(explains, Cause::OriginDown, format!("origin {} was not well", down.origin)));
         }
     }
     reasons
+}
+
+/// How much of a time waits explain. One for which no viewer of the story waited explains half of what their own would, and
+/// one such that failed may have been made good at once.
+fn explained(wide: &Window, cause: Cause, waits: &[&Wait<'_>]) -> u64 {
+    let own = waits.iter().filter(|wait| wait.is_own());
+    let times = |waits: &[&Wait<'_>]| covered(wide, waits.iter().map(|wait| wait.time));
+    let (number, of_own) = (own.clone().count(), covered(wide, own.map(|wait| wait.time)));
+    let felt = of_own.saturating_add(times(waits).saturating_sub(of_own) / 2);
+    let each = if cause == Cause::OriginSlow { 0 } else { 1_000 };
+    let others = (waits.len() - number).saturating_sub(1);
+    felt.saturating_add(each * (number + others).min(10) as u64)
 }
 
 /// The half of a sentence that says what an origin did; `None`: it did nothing.
@@ -147,19 +158,18 @@ pub(super) fn late_clause(facts: &Facts<'_>, within: &Window) -> String {
     format!("the origin's playlist did not advance for {}", span(longest))
 }
 
+/// The half of a sentence that says how a node let go of its viewer.
+pub(super) fn departure_clause(gone: &Departure<'_>) -> String {
+    let did = if gone.cause == Cause::NodeDrained { "was drained" } else { "was started anew" };
+    format!("node {} {did}", gone.node)
+}
+
 fn nodes(facts: &Facts<'_>, window: &Window) -> Vec<Reason> {
     let moved = window.after(MOVE_MS);
     let mut reasons = Vec::new();
-    let changes = facts.changes.iter().filter(|(at, _, _)| moved.holds(*at));
-    for (at, node, change) in changes {
-        // A node that the viewer never came to before hurts nobody by its start.
-        let (cause, did, within) = match &*change.what {
-            "draining" | "stopping" => (Cause::NodeDrained, "was drained", MOVE_MS),
-            "started" => (Cause::NodeRestarted, "was started anew", u64::MAX),
-            _ => continue,
-        };
-        if facts.asked.iter().any(|(asked, by)| by == node && asked <= at && at - asked <= within) {
-            reasons.push(reason(CHANGE_MS, cause, format!("node {node} {did}")));
+    for gone in facts.departures.iter().filter(|gone| moved.holds(gone.at)) {
+        if gone.cause == Cause::NodeRestarted || gone.silent <= MOVE_MS {
+            reasons.push(reason(CHANGE_MS, gone.cause, departure_clause(gone)));
         }
     }
     let wide = window.after(LEAD_MS);

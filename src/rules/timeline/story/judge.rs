@@ -4,7 +4,8 @@
 //! outweighs every stall; what nobody says that the viewer noticed weighs half. What weighs less than a second is no
 //! trouble.
 
-use super::blame::{Blame, blame, is_of_the_door, late_clause, origin_clause, refusal_clause};
+use super::away::{Departure, STILL_THERE_MS};
+use super::blame::{Blame, blame, departure_clause, is_of_the_door, late_clause, origin_clause, refusal_clause};
 use super::cause::{Cause, Fault};
 use super::facts::{Facts, Refused, Window, covered};
 use super::play::{Play, Stall};
@@ -95,7 +96,7 @@ fn shut_out(facts: &Facts<'_>, life: &Window) -> Option<Hurt> {
         }
         false => format!("The viewer was not let in at {}", time(first.at)),
     };
-    let blame = Blame { cause: first.cause, clause: refusal_clause(first.cause, first.word, first.node) };
+    let blame = Blame { cause: first.cause, clause: refusal_clause(first.cause, &first.word, first.node) };
     Some(Hurt { weight: SHUT_OUT, what, blame })
 }
 
@@ -160,7 +161,7 @@ fn refused_for_a_while(facts: &Facts<'_>) -> Option<Hurt> {
     let number = passing.len();
     let weight = length.min(5_000) + 300 * number.min(20) as u64;
     let what = format!("{} refused between {} and {}", requests_were(number), time(first.at), time(last.at));
-    let blame = Blame { cause: first.cause, clause: refusal_clause(first.cause, first.word, first.node) };
+    let blame = Blame { cause: first.cause, clause: refusal_clause(first.cause, &first.word, first.node) };
     Some(Hurt { weight, what, blame })
 }
 
@@ -168,38 +169,34 @@ fn requests_were(number: usize) -> String {
     if number == 1 { "A request was".to_owned() } else { format!("{number} requests were") }
 }
 
-/// A node sent the viewer away, or ended under them.
-fn sent_away(facts: &Facts<'_>, life: &Window) -> Option<Hurt> {
-    const STILL_THERE_MS: u64 = 10_000;
-    let mut changes = facts.changes.iter().rev();
-    let (at, node, change) = changes
-        .find(|(_, _, change)| matches!(&*change.what, "draining" | "stopping" | "started" | "drain-cancelled"))?;
-    let was_there = facts.asked.iter().any(|(asked, by)| by == node && asked <= at && at - asked <= STILL_THERE_MS);
-    let (cause, what, did) = match &*change.what {
-        "draining" | "stopping" => (Cause::NodeDrained, "sent away", "was drained"),
-        "started" if *at > life.from => (Cause::NodeRestarted, "cut off", "was started anew"),
-        _ => return None,
+/// Nodes that sent the viewer away, or ended under them.
+fn sent_away(facts: &Facts<'_>, life: &Window) -> Vec<Hurt> {
+    let was_there = |gone: &&Departure<'_>| gone.silent <= STILL_THERE_MS && gone.at > life.from;
+    let of_departure = |gone: &Departure<'_>| {
+        let was = if gone.cause == Cause::NodeDrained { "sent away" } else { "cut off" };
+        let on = gone.next.map(|next| format!(" and went on at node {next}")).unwrap_or_default();
+        let what = format!("The viewer was {was} at {}{on}", time(gone.at));
+        Hurt { weight: SENT_AWAY, what, blame: Blame { cause: gone.cause, clause: departure_clause(gone) } }
     };
-    if !was_there {
-        return None;
-    }
-    let next = facts.asked.iter().find(|(asked, by)| by != node && asked >= at);
-    let on = next.map(|(_, next)| format!(" and went on at node {next}")).unwrap_or_default();
-    let what = format!("The viewer was {what} at {}{on}", time(*at));
-    Some(Hurt { weight: SENT_AWAY, what, blame: Blame { cause, clause: format!("node {node} {did}") } })
+    facts.departures.iter().filter(was_there).map(of_departure).collect()
 }
 
 /// Nobody says how it went for the viewer, but this must have been felt.
 fn delivered_late(facts: &Facts<'_>, life: &Window) -> Vec<Hurt> {
     let mut hurts = Vec::new();
     for cause in [Cause::OriginDown, Cause::OriginError, Cause::OriginSlow] {
-        let waits: Vec<_> = facts.waits.iter().filter(|wait| wait.cause == cause).collect();
+        let waits: Vec<_> = facts.waits.iter().filter(|wait| wait.cause == cause && wait.is_own()).collect();
         let Some(clause) = origin_clause(cause, &waits) else { continue };
         let (from, to) =
             waits.iter().fold((u64::MAX, 0), |(from, to), wait| (from.min(wait.time.from), to.max(wait.time.to)));
         let late = covered(&Window { from, to }, waits.iter().map(|wait| wait.time));
         let weight = (late / 2).max(NO_TROUBLE + 100 * waits.len().min(10) as u64);
-        let what = format!("Delivery was held up for {} from {}", span(late), time(from));
+        let what = match late {
+            0..NO_TROUBLE if cause != Cause::OriginSlow => {
+                format!("Delivery failed {} from {}", times(waits.len()), time(from))
+            }
+            _ => format!("Delivery was held up for {} from {}", span(late), time(from)),
+        };
         hurts.push(Hurt { weight, what, blame: Blame { cause, clause } });
     }
     let late = covered(life, facts.late.iter().copied());

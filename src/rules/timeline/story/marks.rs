@@ -59,8 +59,8 @@ impl Marks {
     pub fn may_be(self, cause: Cause) -> bool {
         let has = |marks: Self| self.0 & marks.0 != 0;
         match cause {
-            // What happens to nodes leaves no mark on a session, and neither does what does not happen.
-            Cause::NodeDrained | Cause::NodeRestarted | Cause::NothingWrong => true,
+            // What happens to nodes and to playlists leaves no mark on a session, and neither does what does not happen.
+            Cause::NodeDrained | Cause::NodeRestarted | Cause::PlaylistLate | Cause::NothingWrong => true,
             _ => match cause.fault() {
                 Fault::Viewer | Fault::Issuer => has(Self::of_cause(cause)),
                 Fault::Node | Fault::Origin => has(Self::of_cause(cause).and(Self::FELT)),
