@@ -22,8 +22,6 @@ use super::{Stories, entry_of, millis};
 const MOST_ENTRIES: usize = 50_000;
 /// Entries that one question about several sessions is answered from.
 const MOST_OF_ALL: usize = 200_000;
-/// What stands for entries that a story was not told from.
-pub const LEFT_OUT: &str = "left-out";
 /// Octets of the log that are read at once: between two such reads others have their turn.
 const AT_ONCE: usize = 1 << 20;
 /// Sessions that one question is answered from.
@@ -234,7 +232,7 @@ impl Stories {
         let mut told: Vec<_> = ends.first.iter().filter_map(|record| self.read(record)).collect();
         let last = ends.last.iter().filter_map(|record| self.read(record));
         if let Some(before) = ends.first.last().filter(|_| ends.left_out > 0) {
-            let event = Event::Lost(Lost { reason: LEFT_OUT.into(), count: ends.left_out });
+            let event = Event::Lost(Lost { reason: Lost::LEFT_OUT.into(), count: ends.left_out });
             let Record { session, at, .. } = before.record;
             let entry = Entry { at, session, route: None, stream: None, event };
             told.push(Told { node: self.node.clone(), entry });

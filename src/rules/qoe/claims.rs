@@ -6,8 +6,10 @@ use super::playback::{Rates, SILENT_MS};
 use super::report::{Data, ObjectType, Rated};
 use super::sketch::Sketch;
 
-/// A live player that asks for no media for this long is not there any more: three times a target duration of ten seconds.
-pub(super) const SILENT_MEDIA_MS: u64 = 30_000;
+/// A live player that asks for no media for this long, and for three target durations, is not there any more.
+const SILENT_MEDIA_MS: u64 = 30_000;
+/// The longest target duration that counts for it, in milliseconds: it is the origin's word.
+const LONGEST_TARGET_MS: u64 = 60_000;
 
 /// A minute, in milliseconds.
 const MINUTE_MS: f64 = 60_000.0;
@@ -115,6 +117,8 @@ pub(super) struct Asked {
     first_media: Option<u64>,
     /// The last sign that media is being played.
     pub last_media: Option<u64>,
+    /// The stream's target duration, where a playlist told it.
+    target_ms: u64,
     pub playlists: u64,
     pub media: u64,
     pub playing_ms: u64,
@@ -145,6 +149,8 @@ pub struct Passed {
     pub bytes: u64,
     /// Time in which they were sent, in milliseconds.
     pub sending_ms: u64,
+    /// The target duration of the playlists, in milliseconds.
+    pub target_ms: Option<u64>,
 }
 
 impl Asked {
@@ -158,6 +164,7 @@ impl Asked {
         self.bytes = self.bytes.saturating_add(passed.bytes);
         self.sending_ms = self.sending_ms.saturating_add(passed.sending_ms);
         self.playlists += passed.playlists;
+        self.target_ms = passed.target_ms.map_or(self.target_ms, |target| target.min(LONGEST_TARGET_MS));
         if passed.playlists > 0 {
             self.first_playlist = Some(self.first_playlist.map_or(at, |first| first.min(at)));
         }
@@ -167,11 +174,17 @@ impl Asked {
         }
     }
 
+    /// After so long without a request for media nobody plays, in milliseconds.
+    pub(super) const fn silent_after(&self) -> u64 {
+        let of_stream = 3 * self.target_ms;
+        if of_stream > SILENT_MEDIA_MS { of_stream } else { SILENT_MEDIA_MS }
+    }
+
     /// Media is being played at this time.
     fn play_on(&mut self, at: u64) {
         self.first_media = Some(self.first_media.map_or(at, |first| first.min(at)));
         let since = self.last_media.map_or(0, |last| at.saturating_sub(last));
-        if since <= SILENT_MEDIA_MS {
+        if since <= self.silent_after() {
             self.playing_ms += since;
             if let Some(latency) = self.latency_now {
                 self.latency.add(latency, since);

@@ -2,7 +2,7 @@
 //! as there are reports or requests, and is over when its player says so, when its session ends, or after silence. What
 //! comes after that makes its figures better for a quarter of an hour, and brings no viewer back.
 
-use super::claims::{Asked, Claims, PLAYED_MS, Passed, SILENT_MEDIA_MS};
+use super::claims::{Asked, Claims, PLAYED_MS, Passed};
 use super::figures::{End, Figures, Outcome, Received, Spread, ViewFigures};
 use super::playback::{Line, Moment, Playback, SILENT_MS};
 use super::report::{Data, Mode, Report, State};
@@ -113,7 +113,7 @@ impl View {
             .batches
             .as_ref()
             .is_none_or(|batches| now.saturating_sub(batches.last) > batches.playback.silent_after());
-        let by_media = now.saturating_sub(self.asked.last_media.unwrap_or(self.began)) > SILENT_MEDIA_MS;
+        let by_media = now.saturating_sub(self.asked.last_media.unwrap_or(self.began)) > self.asked.silent_after();
         by_reports && by_media
     }
 

@@ -277,6 +277,11 @@ pub struct Lost {
     pub count: u64,
 }
 
+impl Lost {
+    /// Why entries are missing that are there: a session has too many of them to be told from all.
+    pub const LEFT_OUT: &str = "left-out";
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0

@@ -32,6 +32,7 @@ fn passed(served: &Served) -> Passed {
         media: served.media.into(),
         bytes: served.bytes,
         sending_ms: served.sending_ms,
+        target_ms: served.playlist_target_ms,
     }
 }
 
@@ -46,6 +47,7 @@ fn alone(request: &Request) -> Passed {
         media: is(&[Kind::Part, Kind::Segment]),
         bytes: request.bytes,
         sending_ms: request.took_ms.saturating_sub(waited),
+        target_ms: request.playlist_target_ms,
     }
 }
 

@@ -401,6 +401,22 @@ fn who_comes_back_from_silence_goes_on() {
 }
 
 #[test]
+fn who_asks_for_media_once_a_target_duration_plays_all_the_time() {
+    let of_target = |target| {
+        let asks = (0..10).map(|n| {
+            let Event::Served(served) = served(n * 35_000, 1, 1).event else { unreachable!() };
+            entry(n * 35_000, Event::Served(Box::new(Served { playlist_target_ms: target, ..*served })))
+        });
+        let asks: Vec<_> = asks.collect();
+        let figures = of(&asks, T + 9 * 35_000 + 89_000);
+        (figures.views[0].inferred.states.playing, figures.views[0].end)
+    };
+    assert_eq!(of_target(Some(30_000)), (9 * 35_000, None));
+    assert_eq!(of_target(Some(6_000)), (0, Some(End::Silence)));
+    assert_eq!(of_target(None), (0, Some(End::Silence)));
+}
+
+#[test]
 fn a_slow_reporter_is_not_taken_for_silent() {
     let ticks: Vec<_> = (0..4).map(|n| tick(n * 120_000, Data { sta: Some(Playing), ..Data::default() })).collect();
     let figures = of(&ticks, T + 3 * 120_000 + 350_000);

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::super::event::{Event, Fetch, Kind, Path, Request, Served};
+use super::super::event::{Event, Fetch, Kind, Lost, Path, Request, Served};
 use super::away::{Departure, departures};
 use super::cause::{Cause, Fault};
 use super::clocks::Moment;
@@ -130,6 +130,8 @@ pub(super) struct Facts<'a> {
     pub(super) asked: Vec<(u64, &'a str)>,
     /// When entries of that moment were lost.
     pub(super) lost: Vec<u64>,
+    /// Entries that are there, and that the story is not told from.
+    pub(super) left_out: u64,
 }
 
 /// What went wrong with a question to an origin.
@@ -223,6 +225,7 @@ impl<'a> Facts<'a> {
                     spells.take(moment);
                     changes.push((at, node, change));
                 }
+                Event::Lost(lost) if &*lost.reason == Lost::LEFT_OUT => facts.left_out += lost.count,
                 Event::Lost(_) => facts.lost.push(at),
                 Event::Began(_) | Event::Report(_) => {}
             }

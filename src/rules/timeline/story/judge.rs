@@ -245,5 +245,11 @@ fn remarks(facts: &Facts<'_>, play: &Play, life: &Window) -> impl Iterator<Item 
     if !facts.lost.is_empty() {
         remarks.push("Something is missing from this story: entries were lost on the node.".to_owned());
     }
+    if facts.left_out > 0 {
+        let count = facts.left_out;
+        remarks.push(format!(
+            "The session is long: {count} entries between its beginning and its end are not in this story."
+        ));
+    }
     remarks.into_iter()
 }
