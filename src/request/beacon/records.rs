@@ -51,7 +51,13 @@ impl Batch {
             }
         };
         match kind {
-            Kind::Cmcd => cmcd::from_batch(body).for_each(|(raw, read)| note(raw, read)),
+            Kind::Cmcd => {
+                cmcd::from_batch(body).for_each(|(raw, read)| note(raw, read));
+                // Older players end the last record as all others (CTA-5004-B §3.3).
+                if body.ends_with(b"\n") {
+                    beacons.faults(&Fault::Irregular.into());
+                }
+            }
             Kind::Generic => match beacon::from_beacon(body) {
                 Ok(all) => all.into_iter().for_each(|(raw, read)| note(raw.as_bytes(), read)),
                 Err(fault) => note(b"", Err(fault)),
