@@ -2,10 +2,13 @@
 //! at, so that it names no object, reaches no origin and refuses nothing; what it says is told of the viewer's session.
 
 use http::HeaderMap;
+use http::header::Entry as Lines;
 
 use crate::config::reports::{Cmcd, Kept};
 use crate::rules::qoe::cmcd;
+use crate::rules::qoe::read::Read;
 use crate::rules::qoe::report::{Data, Mode, Report};
+use crate::rules::session::SessionId;
 use crate::rules::timeline::event::{Entry, Event};
 use crate::rules::uri;
 use crate::stories::millis;
@@ -24,24 +27,30 @@ pub struct Said {
     fields: HeaderMap,
 }
 
-/// Cuts all of it out of a request.
+/// Cuts all of it out of a request, and with it fields of such names that say nothing.
 pub fn cut(head: &mut Head) -> Option<Box<Said>> {
-    let is_in_fields = head.headers.keys().any(|name| name.as_str().starts_with("cmcd-"));
+    let fields = fields(&mut head.headers);
     let parameters = head.query.as_deref().filter(|query| may_have(query)).and_then(parameters);
-    if !is_in_fields && parameters.is_none() {
+    if fields.is_empty() && parameters.is_none() {
         return None;
     }
     if parameters.is_some() {
         let query = head.query.take().unwrap_or_default();
         head.query = uri::filter_query(&query, |name| !is_parameter(name)).map(Into::into);
     }
-    let mut fields = HeaderMap::new();
-    for name in cmcd::FIELDS {
-        let lines: Vec<_> = head.headers.get_all(&name).iter().cloned().collect();
-        head.headers.remove(&name);
-        fields.extend(lines.into_iter().map(|line| (name.clone(), line)));
-    }
     Some(Box::new(Said { parameters, fields }))
+}
+
+fn fields(headers: &mut HeaderMap) -> HeaderMap {
+    let names: Vec<_> = headers.keys().filter(|name| cmcd::is_field(name.as_str().as_bytes())).cloned().collect();
+    let mut fields = HeaderMap::new();
+    for name in names {
+        if let Lines::Occupied(lines) = headers.entry(&name) {
+            let (_, lines) = lines.remove_entry_mult();
+            fields.extend(lines.map(|line| (name.clone(), line)));
+        }
+    }
+    fields
 }
 
 /// Whether a query may have a parameter of that name, in whatever writing.
@@ -51,8 +60,9 @@ fn may_have(query: &str) -> bool {
 
 fn parameters(query: &str) -> Option<String> {
     let is_one = |pair: &&str| is_parameter(pair.split_once('=').map_or(*pair, |(name, _)| name));
-    let found: Vec<_> = query.split('&').filter(is_one).collect();
-    (!found.is_empty()).then(|| found.join("&"))
+    let mut found = query.split('&').filter(is_one);
+    let first = found.next()?.to_owned();
+    Some(found.fold(first, |all, more| all + "&" + more))
 }
 
 fn is_parameter(name: &str) -> bool {
@@ -77,28 +87,45 @@ impl Said {
     }
 }
 
-/// Tells what a request that was let in says.
+/// Tells what a request that was let in says. What is wrong with it is counted whoever sent it.
 pub fn tell(edge: &Edge, policies: &Policies, head: &Head, (resource, said): (&Resource<'_>, &Said)) {
     let qoe = &policies.config.qoe;
-    let route = resource.route;
-    if !qoe.enabled || head.caller != Caller::Viewer || route.config.reporting.beacons != Kept::All {
+    if !qoe.enabled || head.caller != Caller::Viewer {
         return;
     }
-    let stream = route.stream(&head.path);
-    let Some(session) = resource.watcher.as_ref().map(|watcher| watcher.session) else { return };
-    if beacon::wants_privacy(head) {
-        return edge.beacons.dropped(Dropped::Essential, 1);
-    }
-    if !beacon::is_chosen(session, qoe.intake.requests) {
+    let watcher = resource.watcher.as_ref().map(|watcher| watcher.session);
+    if watcher.is_some_and(|session| !beacon::is_chosen(session, qoe.intake.requests)) {
         return edge.beacons.dropped(Dropped::Sampled, 1);
     }
     let Some(mut read) = cmcd::from_request(said.parameters.as_deref(), &said.fields) else { return };
-    read.permit(&qoe.intake.allow);
+    let is_kept = keeps(resource.route, head, watcher);
+    if is_kept.is_ok() {
+        read.permit(&qoe.intake.allow);
+    }
     edge.beacons.faults(&read.faults);
-    let view = read.sid.as_deref().map(|sid| edge.stories.key().view(session, sid));
-    if view.is_none() && read.data == Data::default() {
+    if read.sid.is_none() && read.data == Data::default() {
         return;
     }
+    match is_kept {
+        Ok(session) => keep(edge, (resource.route, &head.path), (session, read)),
+        Err(why) => edge.beacons.dropped(why, 1),
+    }
+}
+
+/// Whose story it belongs to; why it is kept in none.
+fn keeps(route: &RoutePolicy, head: &Head, watcher: Option<SessionId>) -> Result<SessionId, Dropped> {
+    match route.config.reporting.beacons {
+        Kept::Off => return Err(Dropped::Off),
+        Kept::Essential => return Err(Dropped::Essential),
+        Kept::All if beacon::wants_privacy(head) => return Err(Dropped::Essential),
+        Kept::All => {}
+    }
+    watcher.ok_or(Dropped::UnknownViewer)
+}
+
+fn keep(edge: &Edge, (route, path): (&RoutePolicy, &str), (session, read): (SessionId, Read)) {
+    let stream = route.stream(path);
+    let view = read.sid.as_deref().map(|sid| edge.stories.key().view(session, sid));
     let report = Report { mode: Mode::Request, view, record: None, data: read.data };
     edge.beacons.kept(Mode::Request, 1);
     edge.stories.tell(Entry {

@@ -24,11 +24,10 @@ pub fn relocate(route: &RoutePolicy, head: &Head, headers: &mut HeaderMap) {
 
 /// What players say of themselves selects no answer, whatever its origin says (CTA-5004-B §6).
 pub fn unvary(headers: &mut HeaderMap) {
-    let is_of_players = |name: &[u8]| cmcd::FIELDS.iter().any(|own| name.eq_ignore_ascii_case(own.as_str().as_bytes()));
-    if !list::field(headers, &VARY).any(is_of_players) {
+    if !list::field(headers, &VARY).any(cmcd::is_field) {
         return;
     }
-    let left: Vec<_> = list::field(headers, &VARY).filter(|name| !is_of_players(name)).map(<[u8]>::to_vec).collect();
+    let left: Vec<_> = list::field(headers, &VARY).filter(|name| !cmcd::is_field(name)).map(<[u8]>::to_vec).collect();
     headers.remove(VARY);
     if !left.is_empty() {
         let value = HeaderValue::from_bytes(&left.join(&b", "[..]));
@@ -56,6 +55,8 @@ mod tests {
             (&["Origin, CMCD-Request"][..], Some("Origin")),
             (&["cmcd-object", "Accept-Encoding,CMCD-Status , CMCD-Session"], Some("Accept-Encoding")),
             (&["CMCD-Request"], None),
+            (&["CMCD-Event, Cmcd-X", "cmcd-"], None),
+            (&["CMCD, X-CMCD-Request"], Some("CMCD, X-CMCD-Request")),
             (&["Origin", "User-Agent"], Some("Origin")),
             (&["*"], Some("*")),
         ] {

@@ -9,7 +9,6 @@ use crate::cache::{FillEnd, Refused};
 use crate::origin::FetchError;
 use crate::origin::promise::Withdrawn;
 use crate::rules::fields::{encoding, hop, loops};
-use crate::rules::qoe::cmcd;
 
 use super::policies::{Policies, RoutePolicy};
 use super::{Head, Refusal};
@@ -36,9 +35,9 @@ pub fn shared_fields(head: &Head, policies: &Policies, route: &RoutePolicy) -> H
 }
 
 /// Fields on which Vary does not count: Origin, which no shared request carries unless the origin speaks CORS itself and
-/// must see who asks, those by which players tell of themselves, and those that the operator names.
+/// must see who asks, and those that the operator names.
 pub fn unvaried(route: &RoutePolicy) -> Arc<[HeaderName]> {
-    let own = route.cors.is_some().then_some(ORIGIN).into_iter().chain(cmcd::FIELDS);
+    let own = route.cors.is_some().then_some(ORIGIN).into_iter();
     own.chain(route.config.sharing.ignore_vary.iter().cloned()).collect()
 }
 

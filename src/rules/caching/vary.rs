@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName};
 use crate::clock::WallTime;
 use crate::rules::fields::encoding::Accepted;
 use crate::rules::fields::list;
+use crate::rules::qoe::cmcd;
 
 /// The most fields that a response may vary on; one with more is not told apart, and so not stored.
 const MOST_FIELDS: usize = 32;
@@ -52,7 +53,8 @@ impl Variant {
             }
             names.push(HeaderName::from_bytes(name).ok()?);
         }
-        names.retain(|name| !ignored.contains(name));
+        // What players say of themselves selects nothing, whatever an origin says (CTA-5004-B §6).
+        names.retain(|name| !ignored.contains(name) && !cmcd::is_field(name.as_str().as_bytes()));
         names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         names.dedup();
         let fields = names.into_iter().map(|name| {

@@ -10,10 +10,11 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::cmcd::{
-    LONGEST_CUSTOM, LONGEST_RECORD, MOST_ITEMS, MOST_MEMBERS, MOST_RECORDS, is_custom, is_whole, settle,
+    FASTEST, Key, LONGEST_CUSTOM, LONGEST_RECORD, MOST_ITEMS, MOST_MEMBERS, MOST_RECORDS, OPENING, is_custom,
+    is_longer, is_whole, settle,
 };
 use super::fault::Fault;
-use super::path::path_of;
+use super::path::{opening, path_of, plain};
 use super::read::Read;
 use super::report::{Data, ObjectType, Rated, State};
 
@@ -31,10 +32,10 @@ enum Says {
     Version,
     /// What the player calls its session.
     Session,
-    /// A whole number, not negative.
-    Whole(fn(&mut Data) -> &mut Option<u64>),
-    /// A whole number of all, or one for each kind of object.
-    Rated(fn(&mut Data) -> &mut Vec<Rated>),
+    /// A whole number, not negative, and at most what the key may be.
+    Whole(Key, fn(&mut Data) -> &mut Option<u64>),
+    /// Such a number of all, or one for each kind of object.
+    Rated(Key, fn(&mut Data) -> &mut Vec<Rated>),
     /// A number.
     Rate,
     /// True or false.
@@ -100,34 +101,34 @@ const OBJECTS: [(&str, ObjectType); 4] = [
 /// The members of a record, in order.
 const MEMBERS: [(&str, Says); 31] = [
     ("background", Says::Flag(|data| &mut data.bg)),
-    ("bitrate_kbps", Says::Rated(|data| &mut data.br)),
-    ("buffer_ms", Says::Rated(|data| &mut data.bl)),
+    ("bitrate_kbps", Says::Rated(Key::Br, |data| &mut data.br)),
+    ("buffer_ms", Says::Rated(Key::Bl, |data| &mut data.bl)),
     ("cdn", Says::Text(128, |data| &mut data.cdn)),
     ("content", Says::Content),
     ("custom", Says::Custom),
-    ("dropped_frames", Says::Whole(|data| &mut data.dfa)),
+    ("dropped_frames", Says::Whole(Key::Dfa, |data| &mut data.dfa)),
     ("errors", Says::Errors),
     ("event", Says::Choice(EVENTS, |data| &mut data.e)),
-    ("first_byte_ms", Says::Whole(|data| &mut data.ttfb)),
+    ("first_byte_ms", Says::Whole(Key::Ttfb, |data| &mut data.ttfb)),
     ("format", Says::Choice(FORMATS, |data| &mut data.sf)),
     ("host", Says::Text(128, |data| &mut data.h)),
-    ("last_byte_ms", Says::Whole(|data| &mut data.ttlb)),
-    ("latency_ms", Says::Whole(|data| &mut data.ltc)),
+    ("last_byte_ms", Says::Whole(Key::Ttlb, |data| &mut data.ttlb)),
+    ("latency_ms", Says::Whole(Key::Ltc, |data| &mut data.ltc)),
     ("name", Says::Text(64, |data| &mut data.cen)),
-    ("number", Says::Whole(|data| &mut data.sn)),
-    ("played_kbps", Says::Rated(|data| &mut data.pb)),
-    ("position_ms", Says::Whole(|data| &mut data.pt)),
+    ("number", Says::Whole(Key::Sn, |data| &mut data.sn)),
+    ("played_kbps", Says::Rated(Key::Pb, |data| &mut data.pb)),
+    ("position_ms", Says::Whole(Key::Pt, |data| &mut data.pt)),
     ("rate", Says::Rate),
     ("session", Says::Session),
-    ("stalled_ms", Says::Rated(|data| &mut data.bsda)),
-    ("stalls", Says::Rated(|data| &mut data.bsa)),
-    ("startup_ms", Says::Whole(|data| &mut data.msd)),
+    ("stalled_ms", Says::Rated(Key::Bsda, |data| &mut data.bsda)),
+    ("stalls", Says::Rated(Key::Bsa, |data| &mut data.bsa)),
+    ("startup_ms", Says::Whole(Key::Msd, |data| &mut data.msd)),
     ("state", Says::State),
-    ("status", Says::Whole(|data| &mut data.rc)),
+    ("status", Says::Whole(Key::Rc, |data| &mut data.rc)),
     ("stream", Says::Choice(STREAMS, |data| &mut data.st)),
-    ("throughput_kbps", Says::Rated(|data| &mut data.mtp)),
-    ("time_ms", Says::Whole(|data| &mut data.ts)),
-    ("top_bitrate_kbps", Says::Rated(|data| &mut data.tb)),
+    ("throughput_kbps", Says::Rated(Key::Mtp, |data| &mut data.mtp)),
+    ("time_ms", Says::Whole(Key::Ts, |data| &mut data.ts)),
+    ("top_bitrate_kbps", Says::Rated(Key::Tb, |data| &mut data.tb)),
     ("url", Says::Url),
     ("version", Says::Version),
 ];
@@ -232,14 +233,14 @@ fn member(name: &str, value: &Value, read: &mut Read) -> Result<(), Fault> {
     match &MEMBERS[place].1 {
         Says::Version => {}
         Says::Session => read.sid = Some(text(value, 64).and_then(named)?.into()),
-        Says::Whole(field) => *field(data) = Some(whole(value)?),
-        Says::Rated(field) => *field(data) = rated(value)?,
-        Says::Rate => data.pr = Some(value.as_f64().ok_or(Fault::WrongType)?),
+        Says::Whole(key, field) => *field(data) = Some(whole(value, *key)?),
+        Says::Rated(key, field) => *field(data) = rated(value, *key)?,
+        Says::Rate => data.pr = Some(speed(value)?),
         Says::Flag(field) => *field(data) = Some(value.as_bool().ok_or(Fault::WrongType)?),
-        Says::Text(most, field) => *field(data) = Some(text(value, *most)?.into()),
+        Says::Text(most, field) => *field(data) = Some(plain(text(value, *most)?.into()).into()),
         Says::Choice(choices, field) => *field(data) = Some(choice(value, choices)?.into()),
         Says::State => data.sta = Some(choice(value, &STATES)?),
-        Says::Content => data.cid = Some(text(value, 128)?.into()),
+        Says::Content => data.cid = Some(plain(text(value, 128)?.into()).into()),
         Says::Errors => data.ec = errors(value)?,
         Says::Url => data.url = Some(path_of(text(value, LONGEST_RECORD)?)),
         Says::Custom => custom(value, read)?,
@@ -251,32 +252,41 @@ fn named(text: &str) -> Result<&str, Fault> {
     if text.is_empty() { Err(Fault::UnknownValue) } else { Ok(text) }
 }
 
-/// A number without a fraction, of at most 15 digits (RFC 9651 §3.3.1); some write `5.0`.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was looked at")]
-fn whole(value: &Value) -> Result<u64, Fault> {
+/// A number without a fraction; some write `5.0`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "of at most 15 digits (RFC 9651 §3.3.1), as was looked at"
+)]
+fn whole(value: &Value, key: Key) -> Result<u64, Fault> {
     let number = value.as_f64().ok_or(Fault::WrongType)?;
     match number {
         _ if number < 0.0 => Err(Fault::Negative),
         _ if number.fract() != 0.0 => Err(Fault::WrongType),
-        _ if number >= 1e15 => Err(Fault::Impossible),
+        _ if number > key.most() as f64 => Err(Fault::Impossible),
         _ => Ok(number as u64),
     }
 }
 
+fn speed(value: &Value) -> Result<f64, Fault> {
+    let rate = value.as_f64().ok_or(Fault::WrongType)?;
+    if rate.abs() > FASTEST { Err(Fault::Impossible) } else { Ok(rate) }
+}
+
 /// `5000`, or `{"audio": 128, "video": 5000}`.
-fn rated(value: &Value) -> Result<Vec<Rated>, Fault> {
-    let Value::Object(kinds) = value else { return Ok(vec![Rated { value: whole(value)?, of: None }]) };
+fn rated(value: &Value, key: Key) -> Result<Vec<Rated>, Fault> {
+    let Value::Object(kinds) = value else { return Ok(vec![Rated { value: whole(value, key)?, of: None }]) };
     let of = |(kind, value): (&String, &Value)| {
         let (_, of) = OBJECTS.iter().find(|(own, _)| own == kind).ok_or(Fault::UnknownValue)?;
-        Ok(Rated { value: whole(value)?, of: Some(*of) })
+        Ok(Rated { value: whole(value, key)?, of: Some(*of) })
     };
     kinds.iter().map(of).collect()
 }
 
 fn text(value: &Value, most: usize) -> Result<&str, Fault> {
     let text = value.as_str().ok_or(Fault::WrongType)?;
-    let is_short = text.chars().nth(most).is_none();
-    if is_short { Ok(text) } else { Err(Fault::TooLong) }
+    if is_longer(text, most) { Err(Fault::TooLong) } else { Ok(text) }
 }
 
 fn choice<T: Copy>(value: &Value, choices: &[(&str, T)]) -> Result<T, Fault> {
@@ -289,14 +299,14 @@ fn errors(value: &Value) -> Result<Vec<Box<str>>, Fault> {
     if codes.len() > MOST_ITEMS {
         return Err(Fault::TooLong);
     }
-    codes.iter().map(|code| text(code, LONGEST_RECORD).map(Into::into)).collect()
+    codes.iter().map(|code| Ok(opening(plain(text(code, LONGEST_RECORD)?.into()), OPENING).into())).collect()
 }
 
 /// Each key of it is judged alone.
 fn custom(value: &Value, read: &mut Read) -> Result<(), Fault> {
     for (key, value) in value.as_object().ok_or(Fault::WrongType)? {
         match text(value, LONGEST_CUSTOM) {
-            Ok(text) if is_custom(key) => read.custom.push((key.as_str().into(), Cow::from(text).into())),
+            Ok(text) if is_custom(key) => read.custom.push((key.as_str().into(), plain(Cow::from(text)).into())),
             Ok(_) => read.faults.add(Fault::UnknownKey),
             Err(fault) => read.faults.add(fault),
         }

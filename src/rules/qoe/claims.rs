@@ -11,6 +11,10 @@ const SILENT_MEDIA_MS: u64 = 30_000;
 /// The longest target duration that counts for it, in milliseconds: it is the origin's word.
 const LONGEST_TARGET_MS: u64 = 60_000;
 
+/// What one request adds at most to the average of bit rates: nobody plays so long of one object before the next is asked
+/// for, and who says so of many makes no sum run over.
+const LONGEST_OBJECT_MS: u64 = 600_000;
+
 /// A minute, in milliseconds.
 const MINUTE_MS: f64 = 60_000.0;
 
@@ -208,7 +212,7 @@ impl Asked {
         let Some(rate) = rates.seen() else { return };
         let (up, down) = self.rates.change(Rates::of(&[Rated { value: rate.into(), of: data.ot }]));
         self.switches = (self.switches.0 + up, self.switches.1 + down);
-        if let Some(duration) = data.d {
+        if let Some(duration) = data.d.map(|duration| duration.min(LONGEST_OBJECT_MS)) {
             let rated = &mut self.rated[kind];
             rated.0 = rated.0.saturating_add(u64::from(rate).saturating_mul(duration));
             rated.1 = rated.1.saturating_add(duration);

@@ -4,21 +4,25 @@
 
 mod dictionary;
 mod key;
+mod request;
 mod value;
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
-use percent_encoding::percent_decode;
+use http::HeaderName;
 
-use self::dictionary::{Bare, Members, Unreadable};
-use self::key::{EVENTS, Form, Key, Place};
+use self::dictionary::{Bare, Member, Members, Unreadable};
+use self::key::{EVENTS, Form, Place};
 use self::value::Source;
 use super::fault::{Fault, Faults};
+use super::path::plain;
 use super::read::Read;
 use super::report::{Data, ObjectType};
 
 pub use self::dictionary::{MOST_ITEMS, MOST_MEMBERS};
+pub(super) use self::key::{FASTEST, Key, OPENING};
+pub use self::request::from_request;
+pub(super) use self::value::is_longer;
 
 /// The query parameter; its case matters (CTA-5004-B §3.2).
 pub const PARAMETER: &str = "CMCD";
@@ -29,14 +33,12 @@ pub const FIELDS: [HeaderName; 4] = [
     HeaderName::from_static("cmcd-status"),
     HeaderName::from_static("cmcd-session"),
 ];
+/// What the names of all fields of players begin with; those that the standard does not know say nothing.
+const PREFIX: &str = "cmcd-";
 /// The most octets of a record.
 pub const LONGEST_RECORD: usize = 4 << 10;
 /// The most records of a body.
 pub const MOST_RECORDS: usize = 500;
-/// The most octets of one of the fields.
-const LONGEST_FIELD: usize = 4 << 10;
-/// The most octets of the parameter, decoded.
-const LONGEST_PARAMETER: usize = 8 << 10;
 /// The most characters of a custom key's value.
 pub const LONGEST_CUSTOM: usize = 64;
 
@@ -55,16 +57,9 @@ enum Told {
     OfResponse,
 }
 
-/// What a request says; `None`: neither fields nor the parameter are there. Where there are fields, the parameter says
-/// nothing (CTA-5004-B §6); of several parameters the first counts.
-pub fn from_request(query: Option<&str>, headers: &HeaderMap) -> Option<Read> {
-    if headers.keys().any(|name| name.as_str().starts_with("cmcd-")) {
-        let fields = FIELDS.map(|name| field(headers, &name));
-        if fields.iter().any(Option::is_some) {
-            return Some(from_fields(&fields));
-        }
-    }
-    parameter(query?).map(from_parameter)
+/// Whether a field is one by which players tell of themselves, in whatever case its name is.
+pub fn is_field(name: &[u8]) -> bool {
+    name.get(..PREFIX.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(PREFIX.as_bytes()))
 }
 
 /// The records of a body, each as it was sent (without blanks at its ends) with what it says, or why it is dropped.
@@ -76,75 +71,18 @@ pub fn from_batch(body: &[u8]) -> impl Iterator<Item = (&[u8], Result<Read, Faul
     })
 }
 
-/// All lines of a field as one; empty ones add nothing.
-fn field<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<Cow<'h, [u8]>> {
-    let mut lines = headers.get_all(name).iter();
-    let mut text = Cow::Borrowed(lines.next()?.as_bytes());
-    for line in lines.map(HeaderValue::as_bytes).filter(|line| !line.is_empty()) {
-        text = match text.len() {
-            0 => Cow::Borrowed(line),
-            1..=LONGEST_FIELD => Cow::Owned([&text, &b", "[..], line].concat()),
-            _ => break,
-        };
-    }
-    Some(text)
-}
-
-fn from_fields(fields: &[Option<Cow<'_, [u8]>>; 4]) -> Read {
-    let (mut members, mut faults) = (Members::default(), Faults::default());
-    for text in fields.iter().flatten() {
-        if text.len() > LONGEST_FIELD {
-            faults.add(Fault::TooLarge);
-            continue;
-        }
-        let mut more = members.clone();
-        match more.read(text) {
-            Ok(()) => members = more,
-            Err(fault) => faults.add(fault.into()),
-        }
-    }
-    of_request(&members, faults)
-}
-
-fn parameter(query: &str) -> Option<&str> {
-    query.split('&').find_map(|parameter| {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        (name == PARAMETER || name.contains('%') && form_decoded(name) == PARAMETER.as_bytes()).then_some(value)
-    })
-}
-
-fn from_parameter(value: &str) -> Read {
-    let dropped = |fault: Fault| Read { faults: fault.into(), ..Read::default() };
-    if value.len() > 3 * LONGEST_PARAMETER {
-        return dropped(Fault::TooLarge);
-    }
-    let text = form_decoded(value);
-    if text.len() > LONGEST_PARAMETER {
-        return dropped(Fault::TooLarge);
-    }
-    let mut members = Members::default();
-    match members.read(&text) {
-        Ok(()) => of_request(&members, Faults::default()),
-        Err(fault) => dropped(fault.into()),
-    }
-}
-
-/// Players write parameters as forms do: a blank may be `+`.
-fn form_decoded(text: &str) -> Cow<'_, [u8]> {
-    if !text.contains('+') {
-        return percent_decode(text.as_bytes()).into();
-    }
-    let blanks: Vec<u8> = text.bytes().map(|octet| if octet == b'+' { b' ' } else { octet }).collect();
-    Cow::Owned(percent_decode(&blanks).collect())
-}
-
+/// What a request says, with what was wrong before.
 fn of_request(members: &Members<'_>, mut faults: Faults) -> Read {
+    faults.add_all(Fault::Misplaced, members.misplaced());
     let version = match version(members) {
         None => Ok(Version::One),
         Some(Ok(1)) => Ok(Version::One),
         Some(Ok(2)) => Ok(Version::Two),
         Some(Ok(0)) => Err(Fault::UnknownValue),
-        Some(Ok(_)) => return Read { faults: Fault::Version.into(), ..Read::default() },
+        Some(Ok(_)) => {
+            faults.add(Fault::Version);
+            return Read { faults, ..Read::default() };
+        }
         Some(Err(fault)) => Err(fault),
     };
     let version = version.unwrap_or_else(|fault| {
@@ -157,10 +95,7 @@ fn of_request(members: &Members<'_>, mut faults: Faults) -> Read {
 /// What `v` says.
 fn version(members: &Members<'_>) -> Option<Result<u64, Fault>> {
     let value = members.find(Key::V)?;
-    Some(match members.item(value) {
-        Some(Bare::Integer(whole)) => u64::try_from(whole).map_err(|_| Fault::Negative),
-        _ => Err(Fault::WrongType),
-    })
+    Some(members.item(value).ok_or(Fault::WrongType).and_then(|value| value::whole(value, Key::V.most())))
 }
 
 /// One event (CTA-5004-B §5): of version 2, with what its kind needs.
@@ -169,7 +104,7 @@ fn record(line: &[u8]) -> Result<Read, Fault> {
         return Err(Fault::TooLarge);
     }
     let mut members = Members::default();
-    members.read(line)?;
+    members.read(line, None)?;
     if version(&members) != Some(Ok(2)) {
         return Err(Fault::Version);
     }
@@ -180,8 +115,25 @@ fn record(line: &[u8]) -> Result<Read, Fault> {
         Bare::Token(_) => return Err(Fault::UnknownEvent),
         _ => return Err(Fault::MissingKey),
     };
-    let read = Report { members: &members, version: Version::Two, told }.read(Faults::default());
-    if is_whole(&read.data) { Ok(read) } else { Err(Fault::MissingKey) }
+    let mut read = Report { members: &members, version: Version::Two, told }.read(Faults::default());
+    if !is_whole(&read.data) {
+        return Err(Fault::MissingKey);
+    }
+    if !tells_its_change(&read.data) {
+        read.faults.add(Fault::Irregular);
+    }
+    Ok(read)
+}
+
+/// Whether an event of a change says what it changed to. That something changed is worth knowing without it.
+fn tells_its_change(data: &Data) -> bool {
+    match data.e.as_deref() {
+        Some("b") => data.bg.is_some(),
+        Some("bc") => !data.br.is_empty(),
+        Some("c") => data.cid.is_some(),
+        Some("pr") => data.pr.is_some(),
+        _ => true,
+    }
 }
 
 /// Whether an event says when it was, and what an event of its kind must say.
@@ -207,32 +159,28 @@ struct Report<'m, 't> {
 impl Report<'_, '_> {
     fn read(&self, faults: Faults) -> Read {
         let mut read = Read { faults, ..Read::default() };
-        for (key, name, value) in self.members.iter() {
-            let source = Source { members: self.members, value };
-            let taken = match key {
-                Some(Key::V) => {
-                    read.data.v = version(self.members).and_then(Result::ok).filter(|version| *version > 0);
-                    Ok(())
-                }
-                Some(key) => self.take(key, &source, &mut read),
-                None => custom(name, &source, &mut read),
-            };
-            if let Err(fault) = taken {
+        for member in self.members.iter() {
+            if let Err(fault) = self.take(member, &mut read) {
                 read.faults.add(fault);
             }
+        }
+        if self.members.has_letters() {
+            read.faults.add(Fault::Irregular);
         }
         settle(&mut read.data, &mut read.faults);
         read
     }
 
-    fn take(&self, key: Key, source: &Source<'_, '_>, read: &mut Read) -> Result<(), Fault> {
-        let (one, two, place) = key.rule();
+    fn take(&self, member: &Member<'_>, read: &mut Read) -> Result<(), Fault> {
+        let source = Source { members: self.members, value: member.value };
+        let Some(key) = member.key else { return custom(member, &source, read) };
+        let rule = key.rule();
         let form = match self.version {
-            Version::One => one,
-            Version::Two => two,
+            Version::One => rule.one,
+            Version::Two => rule.two,
         };
         let form = form.ok_or(Fault::UnknownKey)?;
-        let is_in_place = match place {
+        let is_in_place = match rule.place {
             Place::Anywhere => true,
             Place::Event => self.told != Told::WithRequest,
             Place::Response => self.told == Told::OfResponse,
@@ -240,9 +188,14 @@ impl Report<'_, '_> {
         if !is_in_place {
             return Err(Fault::Misplaced);
         }
+        if member.is_qualified && !matches!(form, Form::Word(_)) {
+            read.faults.add(Fault::Irregular);
+        }
         match key {
-            Key::Sid => read.sid = Some(name_of_session(source, form)?),
-            _ => key.set(&mut read.data, source, form)?,
+            Key::Sid => read.sid = Some(name_of_session(&source, form)?),
+            // What is wrong with it was said when all was read by it.
+            Key::V => read.data.v = version(self.members).and_then(Result::ok).filter(|version| *version > 0),
+            _ => key.set(&mut read.data, &source, form)?,
         }
         Ok(())
     }
@@ -251,15 +204,15 @@ impl Report<'_, '_> {
 fn name_of_session(source: &Source<'_, '_>, form: Form) -> Result<Box<str>, Fault> {
     let text = source.text()?;
     match form {
-        Form::Text(most) if text.len() > most => Err(Fault::TooLong),
+        Form::Text(most) if is_longer(&text, most) => Err(Fault::TooLong),
         _ if text.is_empty() => Err(Fault::UnknownValue),
         _ => Ok(text.into()),
     }
 }
 
 /// A key with a hyphen within is somebody's own: a text or a token (CTA-5004-B §4.1.5).
-fn custom(name: &str, source: &Source<'_, '_>, read: &mut Read) -> Result<(), Fault> {
-    if !is_custom(name) {
+fn custom(member: &Member<'_>, source: &Source<'_, '_>, read: &mut Read) -> Result<(), Fault> {
+    if !is_custom(member.name) {
         return Err(Fault::UnknownKey);
     }
     let value = match source.members.item(source.value) {
@@ -267,16 +220,25 @@ fn custom(name: &str, source: &Source<'_, '_>, read: &mut Read) -> Result<(), Fa
         Some(Bare::Token(token)) => Cow::Borrowed(token),
         _ => return Err(Fault::WrongType),
     };
-    if value.len() > LONGEST_CUSTOM {
+    if is_longer(&value, LONGEST_CUSTOM) {
         return Err(Fault::TooLong);
     }
-    read.custom.push((name.into(), value.into()));
+    if member.is_qualified || !is_regular(member.name) {
+        read.faults.add(Fault::Irregular);
+    }
+    read.custom.push((member.name.into(), plain(value).into()));
     Ok(())
 }
 
 /// Whether a key is somebody's own: a prefix, a hyphen, a name.
 pub fn is_custom(name: &str) -> bool {
-    name.split_once('-').is_some_and(|(prefix, rest)| !prefix.is_empty() && !rest.is_empty() && !rest.ends_with('-'))
+    name.split_once('-').is_some_and(|(prefix, rest)| !prefix.is_empty() && !rest.is_empty())
+}
+
+/// Whether a custom key is written as they should be: in small letters, from the first on.
+fn is_regular(name: &str) -> bool {
+    let fits = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
+    name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(fits)
 }
 
 /// What one key says of another: of two that contradict each other the weaker is dropped, and what does not belong to

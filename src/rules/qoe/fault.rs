@@ -1,7 +1,7 @@
-//! Why something of a player's report was dropped, in a closed list of words, and how often of each. A key that is wrong
-//! is dropped alone, a field or record that cannot be read as a whole; what was right beside it stays.
+//! What was wrong with a player's report, in a closed list of words, and how often. A key that is wrong is dropped alone, a
+//! field or record that cannot be read as a whole; what was right beside it stays.
 
-/// Why something was dropped.
+/// What was wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// A field, parameter, record or body breaks its grammar: the whole of it.
@@ -20,7 +20,8 @@ pub enum Fault {
     NoSession,
     /// A key that is not in the list of its version.
     UnknownKey,
-    /// A key that does not belong where it stands: of events in a request, of responses in another event.
+    /// What does not belong where it stands: keys of events in a request, of responses in another event, the parameter
+    /// beside fields; and a key in another field than its own, which is kept.
     Misplaced,
     /// A value of another type than its key's.
     WrongType,
@@ -30,14 +31,16 @@ pub enum Fault {
     Negative,
     /// A text or list longer than its key allows.
     TooLong,
-    /// A value that contradicts another of the same report.
+    /// A value that contradicts another of the same report, or that nothing real has.
     Impossible,
     /// A custom key that is not in the list of those that are kept.
     NotAllowed,
+    /// What is not written as the standard wants it, and is understood and kept all the same.
+    Irregular,
 }
 
 /// All of them, in order.
-pub const FAULTS: [Fault; 15] = [
+pub const FAULTS: [Fault; 16] = [
     Fault::Malformed,
     Fault::TooLarge,
     Fault::TooMany,
@@ -53,6 +56,7 @@ pub const FAULTS: [Fault; 15] = [
     Fault::TooLong,
     Fault::Impossible,
     Fault::NotAllowed,
+    Fault::Irregular,
 ];
 
 impl Fault {
@@ -74,19 +78,25 @@ impl Fault {
             Self::TooLong => "too-long",
             Self::Impossible => "impossible",
             Self::NotAllowed => "not-allowed",
+            Self::Irregular => "irregular",
         }
     }
 }
 
-/// How often something was dropped, by reason.
+/// How often something was wrong, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults([u8; FAULTS.len()]);
 
 impl Faults {
     /// One more.
     pub const fn add(&mut self, fault: Fault) {
+        self.add_all(fault, 1);
+    }
+
+    /// So many more.
+    pub const fn add_all(&mut self, fault: Fault, more: u8) {
         let count = &mut self.0[fault as usize];
-        *count = count.saturating_add(1);
+        *count = count.saturating_add(more);
     }
 
     /// How many of this reason; a report has far fewer than 255 keys.

@@ -1,5 +1,5 @@
-//! What was read of one report before it is kept. `url` and `nor` in `data` are cut already: no host, no query, no
-//! carrier. A player's `sid` and its custom keys stand apart, so that nothing of them is kept but what is allowed.
+//! What was read of one report before it is kept. All texts of it are cut already, `url` and `nor` to paths: no host, no
+//! query, no carrier. A player's `sid` and its custom keys stand apart, so that nothing of them is kept but what is allowed.
 
 use super::fault::{Fault, Faults};
 use super::report::Data;
@@ -37,11 +37,6 @@ pub enum Fingerprints {
 }
 
 impl Read {
-    /// Whether nothing of it is left and nothing was dropped.
-    pub fn is_empty(&self) -> bool {
-        self.sid.is_none() && self.custom.is_empty() && self.faults.is_empty() && self.data == Data::default()
-    }
-
     /// Takes over what is allowed; what is not is dropped and counted in `faults`.
     pub fn permit(&mut self, allow: &Allow) {
         for (key, value) in std::mem::take(&mut self.custom) {

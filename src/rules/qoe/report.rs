@@ -124,7 +124,7 @@ pub struct Next {
 }
 
 /// The keys of CMCD, by their own names (CTA-5004-B §5), and those of `custom` that are allowed. What is absent was not
-/// said, or was said wrongly. `url` and `nor` are paths: without host, query and carriers.
+/// said, or was said wrongly. `url` and `nor` are paths; no text has a host, query or carrier of a URI.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[allow(missing_docs, reason = "each is a key of CTA-5004-B §5 by its own name")]

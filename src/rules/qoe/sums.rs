@@ -82,9 +82,10 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// Adds those of others.
+    /// Adds those of others. A number that has run over begins anew, as readers of counters expect it; one that stayed at
+    /// its largest would be wrong from then on.
     pub fn merge(&mut self, other: &Self) {
-        self.counts = self.counts.with(other.counts, u64::saturating_add);
+        self.counts = self.counts.with(other.counts, u64::wrapping_add);
         self.startup.merge(&other.startup);
         self.latency.merge(&other.latency);
         self.throughput.merge(&other.throughput);
@@ -125,5 +126,19 @@ impl Both {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.reported.is_empty() && self.inferred.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_that_has_run_over_goes_on() {
+        let of = |bits| Sums { counts: Counts { bits, ..Counts::default() }, ..Sums::default() };
+        let mut sums = of(u64::MAX);
+        sums.merge(&of(1));
+        sums.merge(&of(5));
+        assert_eq!(sums.counts.bits, 5);
     }
 }

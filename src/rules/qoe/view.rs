@@ -386,7 +386,8 @@ fn counts(figures: &Figures, (bits, rated_ms): (u64, u64), end: Option<End>) -> 
         rated_ms,
         switches_up: figures.switches_up,
         switches_down: figures.switches_down,
-        dropped_frames: figures.dropped_frames.unwrap_or_default(),
+        // No screen shows more than one in a millisecond, whatever a player counts.
+        dropped_frames: figures.dropped_frames.unwrap_or_default().min(playing_ms),
         frames_ms: figures.dropped_frames.map_or(0, |_| playing_ms),
         ..endings
     }

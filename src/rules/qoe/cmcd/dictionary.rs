@@ -1,12 +1,14 @@
 //! The dictionary that CMCD is written as (RFC 9651 §4.2.2), read without copying: names and values stay in the text. It is
 //! strict but for keys, which may have capitals, so that one odd custom key does not void the rest (CTA-5004 §3.1 shows
-//! such). Of members of one name the last counts. Costs are bounded: 64 members, 16 items that are kept of a list.
+//! such), and for texts, which may have letters of any language, as the open library writes them. Of members of one name
+//! the last counts, unless it stands in a field where it does not belong. Costs are bounded: 64 members, 16 items that are
+//! kept of a list.
 
 use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::key::{KEYS, Key};
+use super::key::{KEYS, Key, Shard};
 use crate::rules::fields::list::is_token_byte;
 
 /// The most members of all dictionaries of a report.
@@ -54,11 +56,17 @@ struct Item<'t> {
     parameters: (u16, u16),
 }
 
+/// A name and what it stands for.
 #[derive(Clone, Copy, Debug)]
-struct Member<'t> {
-    key: Option<Key>,
-    name: &'t str,
-    value: Value,
+pub struct Member<'t> {
+    /// Where the name is a key of the standard: which.
+    pub key: Option<Key>,
+    /// The name.
+    pub name: &'t str,
+    /// What it stands for.
+    pub value: Value,
+    /// Whether parameters qualify all of it.
+    pub is_qualified: bool,
 }
 
 /// The text breaks the grammar, or has more members than the bound.
@@ -78,28 +86,43 @@ pub struct Members<'t> {
     parameters: SmallVec<[Parameter<'t>; 16]>,
     /// Where each key of the standard is among the members, from 1.
     places: [u8; KEYS],
+    misplaced: u8,
+    has_letters: bool,
 }
 
 impl Default for Members<'_> {
     fn default() -> Self {
         let (members, items, parameters) = (SmallVec::new(), SmallVec::new(), SmallVec::new());
-        Self { members, items, parameters, places: [0; KEYS] }
+        Self { members, items, parameters, places: [0; KEYS], misplaced: 0, has_letters: false }
     }
 }
 
 impl<'t> Members<'t> {
-    /// Reads one dictionary to the end; what was read of it before a fault must not be used.
-    pub fn read(&mut self, text: &'t [u8]) -> Result<(), Unreadable> {
-        let mut reader = Reader { text, at: 0 };
+    /// Reads one dictionary to the end, that of a request field where it stood in one; what was read before a fault must
+    /// not be used.
+    pub fn read(&mut self, text: &'t [u8], shard: Option<Shard>) -> Result<(), Unreadable> {
+        let mut reader = Reader { text, at: 0, has_letters: false };
         reader.skip(b" ");
         let mut is_more = reader.peek().is_some();
         let mut left = MOST_MEMBERS.saturating_sub(self.members.len());
         while is_more {
             left = left.checked_sub(1).ok_or(Unreadable::TooMany)?;
-            self.member(&mut reader).ok_or(Unreadable::Grammar)?;
+            let member = self.member(&mut reader).ok_or(Unreadable::Grammar)?;
+            self.set(member, shard);
             is_more = reader.another().ok_or(Unreadable::Grammar)?;
         }
+        self.has_letters |= reader.has_letters;
         Ok(())
+    }
+
+    /// How many keys stood in a request field where they do not belong.
+    pub const fn misplaced(&self) -> u8 {
+        self.misplaced
+    }
+
+    /// Whether a text has letters that structured fields do not know.
+    pub const fn has_letters(&self) -> bool {
+        self.has_letters
     }
 
     /// What a key of the standard stands for.
@@ -108,9 +131,9 @@ impl<'t> Members<'t> {
         place.checked_sub(1).map(|at| self.members[at].value)
     }
 
-    /// All members: the key where it is one of the standard, the name, the value.
-    pub fn iter(&self) -> impl Iterator<Item = (Option<Key>, &'t str, Value)> {
-        self.members.iter().map(|member| (member.key, member.name, member.value))
+    /// All members.
+    pub fn iter(&self) -> impl Iterator<Item = &Member<'t>> {
+        self.members.iter()
     }
 
     /// The value of one piece; `None`: it is a list.
@@ -131,9 +154,9 @@ impl<'t> Members<'t> {
         }))
     }
 
-    fn member(&mut self, reader: &mut Reader<'t>) -> Option<()> {
+    fn member(&mut self, reader: &mut Reader<'t>) -> Option<Member<'t>> {
         let name = reader.key()?;
-        let value = match reader.eat(b'=') {
+        let (value, is_qualified) = match reader.eat(b'=') {
             true if reader.peek()? == b'(' => self.inner_list(reader)?,
             true => {
                 let value = reader.bare()?;
@@ -141,28 +164,34 @@ impl<'t> Members<'t> {
             }
             false => self.push_item(reader, Bare::Boolean(true))?,
         };
-        self.set(name, value);
-        Some(())
+        Some(Member { key: Key::of(name), name, value, is_qualified })
     }
 
     /// A later value replaces an earlier one of its name.
-    fn set(&mut self, name: &'t str, value: Value) {
-        let key = Key::of(name);
-        let place = match key {
+    fn set(&mut self, member: Member<'t>, shard: Option<Shard>) {
+        let is_misplaced = member.key.zip(shard).is_some_and(|(key, shard)| {
+            let own = key.rule().shard;
+            own != shard && own != Shard::Nowhere
+        });
+        self.misplaced = self.misplaced.saturating_add(u8::from(is_misplaced));
+        let place = match member.key {
             Some(key) => usize::from(self.places[key as usize]).checked_sub(1),
-            None => self.members.iter().position(|own| own.key.is_none() && own.name == name),
+            None => self.members.iter().position(|own| own.key.is_none() && own.name == member.name),
         };
-        if let Some(at) = place {
-            self.members[at].value = value;
-            return;
-        }
-        self.members.push(Member { key, name, value });
-        if let Some(key) = key {
-            self.places[key as usize] = u8::try_from(self.members.len()).expect("at most MOST_MEMBERS are pushed");
+        match place {
+            Some(_) if is_misplaced => {}
+            Some(at) => self.members[at] = member,
+            None => {
+                self.members.push(member);
+                if let Some(key) = member.key {
+                    let count = u8::try_from(self.members.len()).expect("at most MOST_MEMBERS are pushed");
+                    self.places[key as usize] = count;
+                }
+            }
         }
     }
 
-    fn inner_list(&mut self, reader: &mut Reader<'t>) -> Option<Value> {
+    fn inner_list(&mut self, reader: &mut Reader<'t>) -> Option<(Value, bool)> {
         reader.at += 1; // the parenthesis
         let from = self.items.len();
         let mut count = 0;
@@ -182,14 +211,16 @@ impl<'t> Members<'t> {
                 return None;
             }
         }
+        let is_qualified = reader.peek() == Some(b';');
         reader.parameters(|_, _| Some(()))?; // no list of CMCD has any that mean something
         if count > MOST_ITEMS {
-            return Some(Value::TooMany);
+            return Some((Value::TooMany, is_qualified));
         }
-        Some(Value::Inner(u16::try_from(from).ok()?, u16::try_from(self.items.len()).ok()?))
+        let value = Value::Inner(u16::try_from(from).ok()?, u16::try_from(self.items.len()).ok()?);
+        Some((value, is_qualified))
     }
 
-    fn push_item(&mut self, reader: &mut Reader<'t>, value: Bare<'t>) -> Option<Value> {
+    fn push_item(&mut self, reader: &mut Reader<'t>, value: Bare<'t>) -> Option<(Value, bool)> {
         let from = self.parameters.len();
         let parameters = &mut self.parameters;
         reader.parameters(|name, value| {
@@ -203,7 +234,7 @@ impl<'t> Members<'t> {
         let parameters = (u16::try_from(from).ok()?, u16::try_from(self.parameters.len()).ok()?);
         let at = u16::try_from(self.items.len()).ok()?;
         self.items.push(Item { value, parameters });
-        Some(Value::Item(at))
+        Some((Value::Item(at), parameters.0 < parameters.1))
     }
 }
 
@@ -223,6 +254,7 @@ pub fn unescaped(text: &str) -> Cow<'_, str> {
 struct Reader<'t> {
     text: &'t [u8],
     at: usize,
+    has_letters: bool,
 }
 
 impl<'t> Reader<'t> {
@@ -343,6 +375,7 @@ impl<'t> Reader<'t> {
                 b'\\' if !matches!(self.next()?, b'"' | b'\\') => return None,
                 b'\\' => {}
                 0x20..=0x7e => {}
+                0x80.. => self.has_letters = true,
                 _ => return None,
             }
         }

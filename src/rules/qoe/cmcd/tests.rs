@@ -1,8 +1,10 @@
 //! Each rule of CTA-5004-B, and of structured fields below it, as tables of what is written and what is read.
 
+use http::HeaderMap;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
+use super::request::{LONGEST_FIELD, LONGEST_PARAMETER};
 use super::*;
 
 /// What was read, and how much was dropped for which reason.
@@ -103,11 +105,171 @@ fn lines_of_one_field_are_one_and_a_broken_field_spoils_no_other() {
 
 #[test]
 fn where_fields_are_there_the_parameter_says_nothing() {
-    for field in ["su", "", "su,"] {
-        let read = from_request(Some("CMCD=bs"), &headers(&[("cmcd-request", field)])).unwrap();
-        assert_eq!(read.data.bs, None, "{field}");
+    for (field, fault) in [("su", None), ("su,", Some("malformed"))] {
+        let headers = headers(&[("cmcd-request", field)]);
+        for (query, beside) in [("CMCD=bs", Some("misplaced")), ("CMCD=", None), ("a=b", None)] {
+            let read = from_request(Some(query), &headers).unwrap();
+            let faults: Vec<_> = fault.into_iter().chain(beside).map(|fault| (fault, 1)).collect();
+            assert_eq!((read.data.bs, dropped(&read)), (None, faults), "{field} {query}");
+        }
     }
-    assert_eq!(from_request(Some("CMCD=bs"), &headers(&[("cmcd", "su")])).unwrap().data.bs, Some(true));
+    // An empty field is none (RFC 9651 §3.2), nor is one that the standard does not know.
+    for name in ["cmcd-request", "cmcd", "cmcd-event"] {
+        let headers = headers(&[(name, if name == "cmcd-request" { "" } else { "su" })]);
+        let read = from_request(Some("CMCD=bs"), &headers).unwrap();
+        assert_eq!((read.data.bs, dropped(&read)), (Some(true), NONE), "{name}");
+        assert_eq!(from_request(None, &headers), None, "{name}");
+    }
+}
+
+#[test]
+fn a_key_in_another_field_than_its_own_is_kept_and_counted() {
+    const ALL: [(&str, &[&str]); 4] = [
+        ("cmcd-request", &["bl=1", "dl=1", "mtp=1", "nor=\"a\"", "nrr=\"0-1\"", "su"]),
+        ("cmcd-object", &["br=1", "d=1", "ot=v", "tb=1"]),
+        ("cmcd-status", &["bs", "pr=1.5", "rtp=1"]),
+        ("cmcd-session", &["cid=\"a\"", "sf=h", "sid=\"a\"", "st=l", "v=1"]),
+    ];
+    for (own, pairs) in ALL {
+        for pair in pairs {
+            for (field, _) in ALL {
+                let read = fields(&[(field, pair)]);
+                let expected = if field == own { NONE } else { vec![("misplaced", 1)] };
+                assert_eq!((dropped(&read), read.data, read.sid), (expected, plain(pair).data, plain(pair).sid));
+            }
+        }
+    }
+    for (own, pair) in [
+        ("cmcd-request", "cs=\"a\""),
+        ("cmcd-request", "dfa=1"),
+        ("cmcd-request", "ltc=1"),
+        ("cmcd-request", "pb=(1)"),
+        ("cmcd-request", "sn=1"),
+        ("cmcd-request", "sta=p"),
+        ("cmcd-request", "tbl=(1)"),
+        ("cmcd-object", "ab=(1)"),
+        ("cmcd-object", "lab=(1)"),
+        ("cmcd-object", "lb=(1)"),
+        ("cmcd-object", "tab=(1)"),
+        ("cmcd-object", "tpb=(1)"),
+        ("cmcd-status", "bg"),
+        ("cmcd-status", "bsa=(1)"),
+        ("cmcd-status", "bsd=(1)"),
+        ("cmcd-status", "bsda=(1)"),
+        ("cmcd-status", "cdn=\"a\""),
+        ("cmcd-status", "ec=(\"a\")"),
+        ("cmcd-status", "nr"),
+        ("cmcd-status", "pt=1"),
+        ("cmcd-session", "msd=1"),
+    ] {
+        for (field, _) in ALL {
+            let read = fields(&[("cmcd-session", "v=2"), (field, pair)]);
+            let expected = if field == own { NONE } else { vec![("misplaced", 1)] };
+            assert_eq!((dropped(&read), read.data), (expected, plain(&format!("{pair},v=2")).data), "{field}: {pair}");
+        }
+    }
+    // Custom keys stand anywhere, and of two of a name the one in its own field counts.
+    let read = fields(&[("cmcd-object", "br=2,com.example-a=x"), ("cmcd-session", "br=1"), ("cmcd-status", "a-b=c")]);
+    assert_eq!((said(&read), dropped(&read)), (json!({ "br": [{ "value": 2 }] }), vec![("misplaced", 1)]));
+    let read = fields(&[("cmcd-request", "br=1"), ("cmcd-object", "br=2"), ("cmcd-session", "x,")]);
+    assert_eq!(
+        (said(&read), dropped(&read)),
+        (json!({ "br": [{ "value": 2 }] }), vec![("malformed", 1), ("misplaced", 1)])
+    );
+}
+
+#[test]
+fn nothing_is_kept_that_nothing_real_has() {
+    for (key, most) in [
+        ("bl", 86_400_000_u64),
+        ("br", 10_000_000),
+        ("bsa", 1_000_000),
+        ("bsd", 86_400_000),
+        ("bsda", 86_400_000),
+        ("lb", 10_000_000),
+        ("mtp", 100_000_000),
+        ("pb", 10_000_000),
+        ("tb", 10_000_000),
+        ("tbl", 86_400_000),
+        ("tpb", 10_000_000),
+        ("ab", 10_000_000),
+        ("lab", 10_000_000),
+        ("tab", 10_000_000),
+    ] {
+        assert_eq!(v2(&format!("{key}=({most};v)")).1, NONE, "{key}");
+        for over in [most + 1, 999_999_999_999_999] {
+            assert_eq!(v2(&format!("{key}=(1 {over})")), (json!({}), vec![("impossible", 1)]), "{key}");
+        }
+    }
+    for (key, most) in [
+        ("d", 86_400_000_u64),
+        ("dfa", 100_000_000),
+        ("dl", 86_400_000),
+        ("ltc", 31 * 86_400_000),
+        ("msd", 86_400_000),
+        ("pt", 4_102_444_800_000),
+        ("rtp", 100_000_000),
+    ] {
+        assert_eq!(v2(&format!("{key}={most}")).1, NONE, "{key}");
+        assert_eq!(v2(&format!("{key}={}", most + 1)), (json!({}), vec![("impossible", 1)]), "{key}");
+    }
+    for key in ["bl", "br", "d", "dl", "mtp", "rtp", "tb"] {
+        assert_eq!(v1(&format!("{key}=999999999999999")), (json!({}), vec![("impossible", 1)]), "{key}");
+    }
+    for speed in ["65", "-64.001", "123456789012.125"] {
+        assert_eq!(v1(&format!("pr={speed}")), (json!({}), vec![("impossible", 1)]), "{speed}");
+    }
+    let response = |pair: &str| told(&format!("e=rr,url=\"/a\",{pair}")).unwrap().1;
+    for pair in ["rc=1000", "ttfb=86400001", "ttfbb=86400001", "ttlb=86400001"] {
+        assert_eq!(response(pair), [("impossible", 1)], "{pair}");
+    }
+    assert_eq!(response("rc=999,ttlb=86400000"), NONE);
+}
+
+#[test]
+fn what_is_odd_and_understood_is_kept_and_counted() {
+    let odd = |text: &str, whole: Json| assert_eq!(v1(text), (whole, vec![("irregular", 1)]), "{text}");
+    odd("bs;x=1;y", json!({ "bs": true }));
+    odd("br=3200;v", json!({ "br": [{ "value": 3_200 }] }));
+    odd("cid=\"caf\u{e9}\"", json!({ "cid": "caf\u{e9}" }));
+    assert_eq!(v1("ot=v;x"), (json!({ "ot": "v" }), NONE));
+    assert_eq!(v2("br=(1 2);x"), (json!({ "br": [{ "value": 1 }, { "value": 2 }] }), vec![("irregular", 1)]));
+    for (line, data) in [
+        ("e=b", json!({ "e": "b" })),
+        ("e=bc,br=()", json!({ "e": "bc" })),
+        ("e=c", json!({ "e": "c" })),
+        ("e=pr", json!({ "e": "pr" })),
+    ] {
+        assert_eq!(told(line), Ok((data, vec![("irregular", 1)])), "{line}");
+    }
+    for line in ["e=b,bg=?0", "e=bc,br=(1)", "e=c,cid=\"a\"", "e=pr,pr=1.5"] {
+        assert_eq!(told(line).unwrap().1, NONE, "{line}");
+    }
+}
+
+#[test]
+fn no_text_holds_what_opens_anything() {
+    let of = |text: &str| {
+        let pairs = ["cid", "cdn", "cs", "cen", "h"].map(|key| format!("{key}=\"{text}\""));
+        let line = format!("e=ce,{},ec=(\"{text}\"),com.example-a=\"{text}\",ts=1,v=2", pairs.join(","));
+        let read = event(&line).unwrap();
+        assert_eq!(dropped(&read), NONE, "{line}");
+        let [(_, custom)] = &read.custom[..] else { panic!("{line}") };
+        let Data { cid, cdn, cs, cen, h, ec, .. } = &read.data;
+        let all = [cdn, cs, cen, h].map(|text| text.as_deref().unwrap()).into_iter();
+        all.chain([cid.as_deref().unwrap(), &ec[0], custom]).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (text, kept) in [
+        ("404 https://edge.example/.weir/t/TOKEN/live/a.m4s", "404 /live/a.m4s"),
+        ("/.weir/s/SESSION/live/main.m3u8", "/live/main.m3u8"),
+        ("live?token=SECRET", "live"),
+        ("show 1", "show 1"),
+    ] {
+        assert_eq!(of(text), vec![kept; 7], "{text}");
+    }
+    let long = "a".repeat(65);
+    let (read, _) = v2(&format!("cs=\"{long}\",ec=(\"{long}\" \"b\")"));
+    assert_eq!(read, json!({ "cs": &long[..64], "ec": [&long[..64], "b"] }));
 }
 
 #[test]
@@ -128,7 +290,8 @@ fn the_parameter_is_called_as_it_is_called_and_the_first_counts() {
     }
     assert_eq!(from_request(None, &HeaderMap::new()), None);
     for query in ["CMCD=", "CMCD"] {
-        assert!(from_request(Some(query), &HeaderMap::new()).is_some_and(|read| read.is_empty()), "{query}");
+        let read = from_request(Some(query), &HeaderMap::new());
+        assert_eq!(read, Some(Read { faults: Fault::Irregular.into(), ..Read::default() }), "{query}");
     }
 }
 
@@ -142,7 +305,7 @@ fn a_parameter_is_decoded_as_forms_are() {
         (r#"cid="a b""#, Some("a b")),
         ("cid%3D%22100%25%22", Some("100%")),
         ("cid%3D%22100%zz%22", Some("100%zz")),
-        ("cid%3D%22%C3%A9%22", None),
+        ("cid%3D%22%C3%A9%22", Some("\u{e9}")),
         ("cid%3D%22%00%22", None),
         ("cid%3D%22%ff%22", None),
     ] {
@@ -166,17 +329,19 @@ fn pairs_are_a_dictionary_of_structured_fields() {
         ("su, bs", json!({ "su": true, "bs": true })),
         ("su ,\tbs", json!({ "su": true, "bs": true })),
         ("  su  ", json!({ "su": true })),
-        ("bs;x=1;y", json!({ "bs": true })),
         (r#"cid="a\"b\\c""#, json!({ "cid": r#"a"b\c"# })),
         (r#"cid="""#, json!({ "cid": "" })),
         ("ot=v", json!({ "ot": "v" })),
         ("d=007", json!({ "d": 7 })),
-        ("d=999999999999999", json!({ "d": 999_999_999_999_999_u64 })),
+        ("d=86400000", json!({ "d": 86_400_000 })),
+        ("d=7.0", json!({ "d": 7 })),
+        ("br=3200.5", json!({ "br": [{ "value": 3_201 }] })),
+        ("tb=1.4", json!({ "tb": [{ "value": 1 }] })),
         ("pr=1.08", json!({ "pr": 1.08 })),
         ("pr=2", json!({ "pr": 2.0 })),
         ("pr=-1.5", json!({ "pr": -1.5 })),
         ("pr=0", json!({ "pr": 0.0 })),
-        ("pr=123456789012.125", json!({ "pr": 123_456_789_012.125 })),
+        ("pr=-64", json!({ "pr": -64.0 })),
     ] {
         assert_eq!(v1(text), (whole, NONE), "{text}");
     }
@@ -215,7 +380,6 @@ const BROKEN: &[&str] = &[
     "cid=\"a",
     r#"cid="a\n""#,
     r#"cid="a\""#,
-    "cid=\"\u{e9}\"",
     "cid=\"\u{1}\"",
     "cid='a'",
     "bs=?2",
@@ -286,13 +450,13 @@ fn lists_have_numbers_that_may_be_of_an_object_type() {
         ("( 5000;av   320;tt  )", json!([{ "value": 5_000, "of": "av" }, { "value": 320, "of": "tt" }])),
         ("(5000; v)", json!([{ "value": 5_000, "of": "v" }])),
         ("(0)", json!([{ "value": 0 }])),
-        ("(1 2);x", json!([{ "value": 1 }, { "value": 2 }])),
+        ("(4999.5 1.4;a)", json!([{ "value": 5_000 }, { "value": 1, "of": "a" }])),
     ] {
         assert_eq!(list(items), (json!({ "br": read }), NONE), "{items}");
     }
     for (items, fault) in [
         ("5000", "wrong-type"),
-        ("(5000.5)", "wrong-type"),
+        ("(-0.1)", "negative"),
         ("(\"5000\")", "wrong-type"),
         ("(v)", "wrong-type"),
         ("(?1)", "wrong-type"),
@@ -317,8 +481,11 @@ fn keys_with_a_hyphen_within_are_the_players_own() {
     let read = plain(r#"com.example-a="x y",com.example-B=tok/en,Com.Example-c_d.*="1",X-y="2""#);
     let custom: Vec<_> = read.custom.iter().map(|(key, value)| (&**key, &**value)).collect();
     let all = [("com.example-a", "x y"), ("com.example-B", "tok/en"), ("Com.Example-c_d.*", "1"), ("X-y", "2")];
-    assert_eq!((custom, dropped(&read)), (all.to_vec(), NONE));
+    // Such keys are no keys of a dictionary (RFC 9651 §3.2).
+    assert_eq!((custom, dropped(&read)), (all.to_vec(), vec![("irregular", 3)]));
     assert_eq!(said(&read), json!({}));
+    assert_eq!(dropped(&plain(r#"a_b-c="x",1-a="x",*-a="x",a-b="x";y"#)), [("irregular", 4)]);
+    assert_eq!(dropped(&plain(r#"a-="x",a-b-="x""#)), [("unknown-key", 1)]);
     for (pair, fault) in [
         ("com.example-a", "wrong-type"),
         ("com.example-a=1", "wrong-type"),
@@ -369,14 +536,14 @@ fn a_report_is_bounded() {
     assert_eq!(v1(&many(65)), (json!({}), vec![("too-large", 1)]));
     assert_eq!(v1(&vec!["bs"; 65].join(",")), (json!({}), vec![("too-large", 1)]));
     let of_length = |length: usize| {
-        let text = r#"cs="",v=2"#;
+        let text = r#"nor="""#;
         text.replace("\"\"", &format!("\"{}\"", "a".repeat(length - text.len())))
     };
-    assert_eq!(plain(&of_length(LONGEST_PARAMETER)).data.cs.map(|cs| cs.len()), Some(LONGEST_PARAMETER - 9));
+    assert_eq!(plain(&of_length(LONGEST_PARAMETER)).data.nor[0].path.len(), LONGEST_PARAMETER - 6);
     assert_eq!(dropped(&plain(&of_length(LONGEST_PARAMETER + 1))), [("too-large", 1)]);
     assert_eq!(dropped(&query(&"%".repeat(3 * LONGEST_PARAMETER + 1))), [("too-large", 1)]);
     let field = of_length(LONGEST_FIELD);
-    assert!(fields(&[("cmcd-request", &field)]).data.cs.is_some());
+    assert_eq!(fields(&[("cmcd-request", &field)]).data.nor.len(), 1);
     assert_eq!(dropped(&fields(&[("cmcd-request", &of_length(LONGEST_FIELD + 1))])), [("too-large", 1)]);
     let parameters = (0..17).map(|at| format!(";a{at}")).collect::<String>();
     assert_eq!(v1(&format!("bs{parameters}")), (json!({}), vec![("malformed", 1)]));
@@ -390,13 +557,14 @@ fn every_key_of_version_two_is_read_by_its_type() {
         for wrong in ["7", "7.5", "\"7\"", "t", "?1", ":AQ==:"] {
             assert_eq!(v2(&format!("{key}={wrong}")), (json!({}), vec![("wrong-type", 1)]), "{key}={wrong}");
         }
+        assert_eq!(v2(&format!("{key}=(7.4)")).1, NONE, "{key}");
         assert_eq!(v2(key), (json!({}), vec![("wrong-type", 1)]), "{key}");
         assert_eq!(v2(&format!("{key}=(-7)")), (json!({}), vec![("negative", 1)]), "{key}");
     }
     for key in ["d", "dfa", "dl", "ltc", "msd", "pt", "rtp", "sn"] {
         assert_eq!(v2(&format!("{key}=7")), (json!({ key: 7 }), NONE), "{key}");
         assert_eq!(v2(&format!("{key}=0")), (json!({ key: 0 }), NONE), "{key}");
-        for wrong in ["(7)", "7.0", "\"7\"", "t", "?1", "@7"] {
+        for wrong in ["(7)", "7.5", "\"7\"", "t", "?1", "@7"] {
             assert_eq!(v2(&format!("{key}={wrong}")), (json!({}), vec![("wrong-type", 1)]), "{key}={wrong}");
         }
         assert_eq!(v2(&format!("{key}=-7")), (json!({}), vec![("negative", 1)]), "{key}");
@@ -488,7 +656,8 @@ fn version_one_has_its_own_keys_and_types() {
     ] {
         assert_eq!(v1(&format!("{text},su")), (json!({ "su": true }), vec![("unknown-key", 1)]), "{text}");
     }
-    assert_eq!(v2("nrr=\"0-1\""), (json!({}), vec![("unknown-key", 1)]));
+    assert_eq!(v1("sf=e"), (json!({}), vec![("unknown-value", 1)]));
+    assert_eq!(v2("nrr=\"0-1\""), (json!({ "nrr": "0-1" }), NONE));
     assert_eq!(v1("v=1,br=1"), (json!({ "br": [{ "value": 1 }], "v": 1 }), NONE));
 }
 
@@ -507,11 +676,13 @@ fn a_version_that_is_not_known_voids_the_set_and_a_broken_one_itself() {
     }
     let read = plain("sid=\"a\",com.example-a=x,v=3");
     assert_eq!((read.sid, read.custom.len()), (None, 0));
+    let read = fields(&[("cmcd-request", "br=1"), ("cmcd-object", "x,"), ("cmcd-session", "v=3")]);
+    assert_eq!(dropped(&read), [("malformed", 1), ("version", 1), ("misplaced", 1)]);
     for (v, fault) in [
         ("0", "unknown-value"),
         ("-1", "negative"),
         ("\"2\"", "wrong-type"),
-        ("2.0", "wrong-type"),
+        ("2.5", "wrong-type"),
         ("(2)", "wrong-type"),
         ("x", "wrong-type"),
     ] {
@@ -525,8 +696,8 @@ fn texts_are_no_longer_than_their_keys_allow() {
         assert_eq!(v2(&format!("{key}=\"{}\"", "a".repeat(most))).1, NONE);
         assert_eq!(v2(&format!("{key}=\"{}\"", "a".repeat(most + 1))), (json!({}), vec![("too-long", 1)]));
     }
-    assert_eq!(v1(&format!("cid=\"{}\"", "a".repeat(64))).1, NONE);
-    assert_eq!(v1(&format!("cid=\"{}\"", "a".repeat(65))), (json!({}), vec![("too-long", 1)]));
+    assert_eq!(v1(&format!("cid=\"{}\"", "a".repeat(128))).1, NONE);
+    assert_eq!(v1(&format!("cid=\"{}\"", "a".repeat(129))), (json!({}), vec![("too-long", 1)]));
     for (sid, fault) in [("a".repeat(65), "too-long"), (String::new(), "unknown-value")] {
         let read = plain(&format!("sid=\"{sid}\",su"));
         assert_eq!((read.sid.as_deref(), read.data.su, dropped(&read)), (None, Some(true), vec![(fault, 1)]));
@@ -643,7 +814,7 @@ fn what_tells_of_events_and_responses_does_not_come_with_a_request() {
 
 #[test]
 fn every_event_is_read_with_what_it_must_say() {
-    for name in ["abe", "abs", "ae", "as", "b", "bc", "c", "h", "m", "pc", "pe", "pr", "sk", "t", "um"] {
+    for name in ["abe", "abs", "ae", "as", "h", "m", "pc", "pe", "sk", "t", "um"] {
         assert_eq!(told(&format!("e={name}")), Ok((json!({ "e": name }), NONE)), "{name}");
     }
     for (name, key, value) in [
@@ -713,10 +884,9 @@ fn a_response_tells_its_times_and_where_it_came_from() {
     );
     assert_eq!(times("ttfb=5,ttfbb=4"), (json!({ "e": "rr", "url": "/a", "ttfb": 5 }), vec![("impossible", 1)]));
     for key in ["cmsdd", "cmsds", "smrt"] {
-        for broken in ["a b", "AQ=a", "A", "AQ===", "é"] {
+        for broken in ["a b", "AQ=a", "A", "AQ==="] {
             let read = told(&format!("e=rr,url=\"/a\",{key}=\"{broken}\""));
-            let is_dropped = read == Ok((json!({ "e": "rr", "url": "/a" }), vec![("unknown-value", 1)]));
-            assert!(is_dropped || read == Err(Fault::Malformed), "{key}={broken}: {read:?}");
+            assert_eq!(read, Ok((json!({ "e": "rr", "url": "/a" }), vec![("unknown-value", 1)])), "{key}={broken}");
         }
     }
 }
@@ -744,7 +914,7 @@ fn a_body_has_a_record_a_line_whatever_the_lines_end_with() {
     let bytes = [b"\xff\xfe".as_slice(), RECORD.as_bytes()].join(&b'\n');
     let read: Vec<_> = from_batch(&bytes).map(|(_, read)| read.is_ok()).collect();
     assert_eq!(read, [false, true]);
-    assert_eq!(event(&format!("{RECORD},cid=\"\u{e9}\"")), Err(Fault::Malformed));
+    assert_eq!(event(&format!("{RECORD},cid=\"\u{e9}\"")).unwrap().data.cid.as_deref(), Some("\u{e9}"));
     assert_eq!(event("e=t,ts=1,v=2,cid=\"a+b%20c\"").unwrap().data.cid.as_deref(), Some("a+b%20c"));
 }
 
@@ -784,7 +954,7 @@ proptest! {
     fn what_looks_like_cmcd_is_read_as_another_reader_of_structured_fields_reads_it(
         text in "([a-z]{1,4}(=([0-9]{1,16}|-?[0-9]{1,2}\\.[0-9]{0,4}|[a-z]{1,2}|\"[a-z\\\\\"]{0,3}\"|\\?[0-2]|\\(([0-9]{1,3}(;[av]){0,2} {0,2}){0,3}\\)))?[, ]{0,2}){0,4}"
     ) {
-        let ours = Members::default().read(text.as_bytes()).is_ok();
+        let ours = Members::default().read(text.as_bytes(), None).is_ok();
         let theirs = crate::rules::fields::structured::Dictionary::parse(text.as_bytes()).is_ok();
         prop_assert_eq!(ours, theirs);
     }

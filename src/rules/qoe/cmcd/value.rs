@@ -9,9 +9,9 @@ use serde::de::IntoDeserializer;
 use serde::de::value::{Error as NotAWord, StrDeserializer};
 
 use super::dictionary::{Bare, Members, Parameter, Value, unescaped};
-use super::key::Form;
+use super::key::{FASTEST, Form};
 use crate::rules::qoe::fault::Fault;
-use crate::rules::qoe::path::path_of;
+use crate::rules::qoe::path::{opening, path_of, plain};
 use crate::rules::qoe::report::{Next, ObjectType, Rated, State};
 
 /// A value and the members that it stands among.
@@ -64,8 +64,9 @@ pub trait Field: Sized {
 }
 
 impl Field for Option<u64> {
-    fn of(value: &Source<'_, '_>, _: Form) -> Result<Self, Fault> {
-        whole(value.item()?).map(Some)
+    fn of(value: &Source<'_, '_>, form: Form) -> Result<Self, Fault> {
+        let Form::Whole(most) = form else { return Err(Fault::WrongType) };
+        whole(value.item()?, most).map(Some)
     }
 }
 
@@ -81,34 +82,24 @@ impl Field for Option<bool> {
 impl Field for Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "fifteen digits fit")]
     fn of(value: &Source<'_, '_>, _: Form) -> Result<Self, Fault> {
-        match value.item()? {
-            Bare::Integer(whole) => Ok(Some(whole as f64)),
-            Bare::Decimal(thousandths) => Ok(Some(thousandths as f64 / 1_000.0)),
-            _ => Err(Fault::WrongType),
-        }
+        let number = match value.item()? {
+            Bare::Integer(whole) => whole as f64,
+            Bare::Decimal(thousandths) => thousandths as f64 / 1_000.0,
+            _ => return Err(Fault::WrongType),
+        };
+        if number.abs() > FASTEST { Err(Fault::Impossible) } else { Ok(Some(number)) }
     }
 }
 
 impl Field for Option<Box<str>> {
     fn of(value: &Source<'_, '_>, form: Form) -> Result<Self, Fault> {
-        let text = match form {
-            Form::Word(words) => return Ok(Some(value.word(words)?.into())),
-            _ => value.text()?,
-        };
-        match form {
-            Form::Text(most) if text.len() > most => Err(Fault::TooLong),
-            Form::Base64 if !is_base64(&text) => Err(Fault::UnknownValue),
-            Form::Range if !is_range(&text) => Err(Fault::UnknownValue),
-            Form::Url => Ok(Some(path_of(&text))),
-            _ => Ok(Some(text.into())),
-        }
+        kept(value, form).map(|text| Some(text.into()))
     }
 }
 
 impl Field for Option<Arc<str>> {
     fn of(value: &Source<'_, '_>, form: Form) -> Result<Self, Fault> {
-        let text: Option<Box<str>> = Field::of(value, form)?;
-        Ok(text.map(Arc::from))
+        kept(value, form).map(|text| Some(text.into()))
     }
 }
 
@@ -126,16 +117,20 @@ impl Field for Option<State> {
 
 impl Field for Vec<Rated> {
     fn of(value: &Source<'_, '_>, form: Form) -> Result<Self, Fault> {
+        let one = |value| Ok(vec![Rated { value, of: None }]);
         match form {
-            Form::Whole => Ok(vec![Rated { value: whole(value.item()?)?, of: None }]),
-            _ => value.items()?.map(|(value, parameters)| rated(value, parameters)).collect(),
+            Form::Whole(most) => one(whole(value.item()?, most)?),
+            Form::Rounded(most) => one(rounded(value.item()?, most)?),
+            Form::Rated(most) => value.items()?.map(|(value, parameters)| rated(value, parameters, most)).collect(),
+            _ => Err(Fault::WrongType),
         }
     }
 }
 
 impl Field for Vec<Box<str>> {
-    fn of(value: &Source<'_, '_>, _: Form) -> Result<Self, Fault> {
-        value.items()?.map(|(value, _)| text(value).map(Into::into)).collect()
+    fn of(value: &Source<'_, '_>, form: Form) -> Result<Self, Fault> {
+        let Form::Texts(most) = form else { return Err(Fault::WrongType) };
+        value.items()?.map(|(value, _)| Ok(opening(plain(text(value)?), most).into())).collect()
     }
 }
 
@@ -158,9 +153,49 @@ fn word<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Fault> {
     T::deserialize(text).map_err(|_| Fault::UnknownValue)
 }
 
-fn whole(value: Bare<'_>) -> Result<u64, Fault> {
-    let Bare::Integer(whole) = value else { return Err(Fault::WrongType) };
-    u64::try_from(whole).map_err(|_| Fault::Negative)
+/// What of a word or a text is kept.
+fn kept<'t>(value: &Source<'_, 't>, form: Form) -> Result<Cow<'t, str>, Fault> {
+    let text = match form {
+        Form::Word(words) => return Ok(Cow::Borrowed(value.word(words)?)),
+        _ => value.text()?,
+    };
+    match form {
+        Form::Text(most) if is_longer(&text, most) => Err(Fault::TooLong),
+        Form::Text(_) => Ok(plain(text)),
+        Form::Opening(most) => Ok(opening(plain(text), most)),
+        Form::Base64 if is_base64(&text) => Ok(text),
+        Form::Range if is_range(&text) => Ok(text),
+        Form::Url => Ok(Cow::Owned(path_of(&text).into())),
+        _ => Err(Fault::UnknownValue),
+    }
+}
+
+/// Whether a text has more characters than so many.
+pub fn is_longer(text: &str, most: usize) -> bool {
+    text.len() > most && text.chars().nth(most).is_some()
+}
+
+/// A whole number; to players written in JavaScript `5.0` is one, too.
+pub fn whole(value: Bare<'_>, most: u64) -> Result<u64, Fault> {
+    match value {
+        Bare::Integer(whole) => within(whole, most),
+        Bare::Decimal(thousandths) if thousandths % 1_000 == 0 => within(thousandths / 1_000, most),
+        _ => Err(Fault::WrongType),
+    }
+}
+
+/// A number, to the nearest whole one.
+fn rounded(value: Bare<'_>, most: u64) -> Result<u64, Fault> {
+    match value {
+        Bare::Decimal(..0) => Err(Fault::Negative),
+        Bare::Decimal(thousandths) => within((thousandths + 500) / 1_000, most),
+        value => whole(value, most),
+    }
+}
+
+fn within(number: i64, most: u64) -> Result<u64, Fault> {
+    let number = u64::try_from(number).map_err(|_| Fault::Negative)?;
+    if number > most { Err(Fault::Impossible) } else { Ok(number) }
 }
 
 fn text(value: Bare<'_>) -> Result<Cow<'_, str>, Fault> {
@@ -169,7 +204,7 @@ fn text(value: Bare<'_>) -> Result<Cow<'_, str>, Fault> {
 }
 
 /// A number that at most one parameter gives to an object type. Of a type that is not known it would be a number of all.
-fn rated(value: Bare<'_>, parameters: &[Parameter<'_>]) -> Result<Rated, Fault> {
+fn rated(value: Bare<'_>, parameters: &[Parameter<'_>], most: u64) -> Result<Rated, Fault> {
     let mut of = None;
     for (name, value) in parameters {
         let object: ObjectType = word(name)?;
@@ -180,7 +215,7 @@ fn rated(value: Bare<'_>, parameters: &[Parameter<'_>]) -> Result<Rated, Fault> 
             _ => return Err(Fault::WrongType),
         }
     }
-    Ok(Rated { value: whole(value)?, of })
+    Ok(Rated { value: rounded(value, most)?, of })
 }
 
 fn next(value: Bare<'_>, parameters: &[Parameter<'_>]) -> Result<Next, Fault> {
