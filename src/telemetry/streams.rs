@@ -97,8 +97,9 @@ impl Streams {
             return;
         }
         let name = named(stream);
-        let may_be_admitted = || answered.asked == Asked::Media && self.admits(name, answered.at);
-        if !self.counts(name, answered) && !(may_be_admitted() && self.counts(name, answered)) {
+        let is_admitted = || answered.asked == Asked::Media && self.admits(name, answered.at);
+        let is_counted = self.counts(name, answered) || is_admitted() && self.counts(name, answered);
+        if !is_counted {
             self.shards.mine().lock().others.add(answered.octets);
         }
     }
