@@ -275,18 +275,38 @@ impl HeldReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::tests::origin;
+    use crate::origin::{Clock, Origin, OriginConfig};
 
     #[tokio::test]
     async fn all_who_wait_for_a_part_get_one_playlist_once_it_exists() {
-        let (origin, trust) = origin().await;
-        let server = Server { addr: origin.addr(), authority: "origin".to_owned() };
         for way in [Way::H1, Way::H2Cleartext] {
+            let clock = Clock::manual(1_800_000_000_000);
+            let config = OriginConfig { clock: clock.clone(), ..OriginConfig::default() };
+            let origin = Origin::start(config).await.unwrap();
+            let server = Server { addr: origin.addr(), authority: "origin".to_owned() };
             let held = Held { path: "/live/v0/media.m3u8".to_owned(), clients: 40, streams: 20, ahead: 3, pid: None };
-            let report = drive((&server, &server), (way, &trust), &held).await.unwrap();
+            let gate = origin.hold("_HLS_msn=").unwrap();
+            let driving = tokio::spawn({
+                let held = held.clone();
+                async move { drive((&server, &server), (way, &Trust::AcceptAny), &held).await.unwrap() }
+            });
+            // All of them, and the one whose times count.
+            gate.arrived_times(41).await;
+            gate.open();
+            settle().await;
+            assert!(!driving.is_finished(), "the part does not exist");
+            clock.advance(2_000);
+            let report = driving.await.unwrap();
             assert_eq!(report.findings(), [""; 0], "{report:?}");
             assert!(report.after_first.count == 40, "{report:?}");
+            origin.stop().await;
         }
-        origin.stop().await;
+    }
+
+    /// Lets everything run that need not wait.
+    async fn settle() {
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
     }
 }

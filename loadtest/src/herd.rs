@@ -299,31 +299,35 @@ mod tests {
     use super::*;
     use crate::client::tests::origin;
     use crate::origin::{Action, Rule};
+    use crate::punctual::on_time;
 
     const PATH: &str = "/blob/h?size=400000&delay_ms=100&over_ms=200";
 
     #[tokio::test]
     async fn a_herd_gets_one_body_however_its_first_client_and_its_slow_ones_behave() {
-        let (origin, trust) = origin().await;
-        let server = Server { addr: origin.addr(), authority: "origin".to_owned() };
-        let herd = Herd {
-            first_leaves_after: Some(1000),
-            slow: 2,
-            slow_for: Duration::from_millis(600),
-            ..Herd::new(PATH, 10)
-        };
-        let stats = format!("http://{}/__stats", origin.control_addr());
-        for way in [Way::H1, Way::H2Cleartext] {
-            let before = Snapshot::take(&stats).await.unwrap();
-            let mut report = drive(&server, (way, &trust), &herd).await.unwrap();
-            report.ask(&before, &Snapshot::take(&stats).await.unwrap(), PATH);
-            assert_eq!((report.whole, report.bodies, report.bytes), (9, 1, 400_000), "{report:?}");
-            assert!(report.first_byte.p50 >= 100.0 && report.last_byte.p50 >= 250.0, "{report:?}");
-            assert!(report.after_origin.count == 9 && report.after_origin.p50 < 300.0, "{report:?}");
-            assert!((1000..400_000).contains(&report.slow_bytes), "{report:?}");
-            assert_eq!(report.findings(), [format!("media fetched 12 times: {PATH}")]);
-        }
-        origin.stop().await;
+        on_time(|| async {
+            let (origin, trust) = origin().await;
+            let server = Server { addr: origin.addr(), authority: "origin".to_owned() };
+            let herd = Herd {
+                first_leaves_after: Some(1000),
+                slow: 2,
+                slow_for: Duration::from_secs(2),
+                ..Herd::new(PATH, 10)
+            };
+            let stats = format!("http://{}/__stats", origin.control_addr());
+            for way in [Way::H1, Way::H2Cleartext] {
+                let before = Snapshot::take(&stats).await.unwrap();
+                let mut report = drive(&server, (way, &trust), &herd).await.unwrap();
+                report.ask(&before, &Snapshot::take(&stats).await.unwrap(), PATH);
+                assert_eq!((report.whole, report.bodies, report.bytes), (9, 1, 400_000), "{report:?}");
+                assert!(report.first_byte.p50 >= 100.0 && report.last_byte.p50 >= 250.0, "{report:?}");
+                assert!(report.after_origin.count == 9 && report.after_origin.p50 < 300.0, "{report:?}");
+                assert!((1000..400_000).contains(&report.slow_bytes), "{report:?}");
+                assert_eq!(report.findings(), [format!("media fetched 12 times: {PATH}")]);
+            }
+            origin.stop().await;
+        })
+        .await;
     }
 
     #[tokio::test]

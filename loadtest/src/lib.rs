@@ -15,6 +15,8 @@ pub mod held;
 pub mod herd;
 pub mod load;
 pub mod origin;
+#[cfg(test)]
+mod punctual;
 pub mod report;
 pub mod stats;
 pub mod token;
