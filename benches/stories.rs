@@ -87,7 +87,7 @@ fn enter(bencher: Bencher<'_, '_>, devices: u32) {
     let (key, route): (_, Arc<str>) = (PrintKey::new(&[7; 32]), "live".into());
     let enter = |number: u32| {
         let opener = Opener { address: IpAddr::V4(Ipv4Addr::from_bits(number << 8)), user_agent: USER_AGENT };
-        open.enter(&key, (&route, "show"), &opener, (May::Begin, Tick::default()))
+        open.enter((&key, || 0), (&route, "show"), &opener, (May::Begin, Tick::default()))
     };
     (0..devices).for_each(|number| _ = enter(number));
     let mut next = 0;

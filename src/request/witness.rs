@@ -17,7 +17,7 @@ use crate::rules::token::carrier;
 use crate::sessions::Session;
 use crate::stories::fold::{Line, One, Whose};
 use crate::stories::open::{Entered, May, OpenSession};
-use crate::stories::{Stories, millis};
+use crate::stories::{Stories, day, millis};
 use crate::telemetry::traffic::{Origination, Passage};
 
 use super::answer::Provenance;
@@ -89,7 +89,12 @@ pub fn enter(
     let (stream, opener) = (route.stream(&head.path), opener(head));
     let stories = &edge.stories;
     let now = edge.clock.now();
-    let open = match stories.open.enter(stories.key(), (&route.name, stream), &opener, (may, now)) {
+    let open = match stories.open.enter(
+        (stories.key(), || day(edge.clock.wall())),
+        (&route.name, stream),
+        &opener,
+        (may, now),
+    ) {
         Entered::Known(open) => open,
         Entered::New(open) => {
             tell(edge, (head, route), open.id, Event::Began(began(edge, policies, head)));
@@ -127,10 +132,7 @@ fn began(edge: &Edge, policies: &Policies, head: &Head) -> Began {
     let address = head.viewer.address.ip();
     let address = match policies.config.qoe.addresses {
         Addresses::Truncated => Some(truncated(address)),
-        Addresses::Hashed => {
-            let day = edge.clock.wall().since_epoch().as_secs() / 86_400;
-            Some(edge.stories.key().address(address, day).to_string())
-        }
+        Addresses::Hashed => Some(edge.stories.key().address(address, day(edge.clock.wall())).to_string()),
         Addresses::None => None,
     };
     Began {
@@ -368,7 +370,10 @@ fn shut_out(
 ) -> Option<SessionId> {
     refusal?;
     route.gated.as_ref()?;
-    let by_device = || edge.stories.key().open_session(&route.name, route.stream(&head.path), &opener(head));
+    let by_device = || {
+        let place = (&*route.name, route.stream(&head.path));
+        edge.stories.key().open_session(place, &opener(head), day(edge.clock.wall()))
+    };
     Some(noted.shut_out.unwrap_or_else(by_device))
 }
 

@@ -298,6 +298,11 @@ pub fn millis(at: WallTime) -> u64 {
     u64::try_from(at.since_epoch().as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The day of a moment, counted from the epoch.
+pub fn day(at: WallTime) -> u64 {
+    at.since_epoch().as_secs() / 86_400
+}
+
 /// The entry that a kept line holds; `None`: it was written by a later version.
 pub fn entry_of(line: &[u8]) -> Option<Entry> {
     serde_json::from_slice(line).ok()

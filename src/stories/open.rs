@@ -147,10 +147,10 @@ impl OpenSessions {
         self.idle_ms.store(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// The session of a request, which may begin with it.
+    /// The session of a request, which may begin with it, `today`.
     pub fn enter(
         &self,
-        key: &PrintKey,
+        (key, today): (&PrintKey, impl FnOnce() -> u64),
         (route, stream): (&Arc<str>, &str),
         opener: &Opener<'_>,
         (may, now): (May, Tick),
@@ -177,7 +177,7 @@ impl OpenSessions {
             return Entered::None;
         }
         let session = Arc::new(OpenSession {
-            id: key.open_session(route, stream, opener),
+            id: key.open_session((route, stream), opener, today()),
             route: route.clone(),
             stream: stream.into(),
             last: AtomicU64::new(millis(now)),
@@ -272,7 +272,8 @@ mod tests {
         }
 
         fn enter(&self, address: &str, stream: &str, (may, seconds): (May, u64)) -> Option<Arc<OpenSession>> {
-            match self.0.enter(&self.1, (&self.2, stream), &opener(address), (may, at(seconds))) {
+            let key = (&self.1, || seconds / 86_400);
+            match self.0.enter(key, (&self.2, stream), &opener(address), (may, at(seconds))) {
                 Entered::Known(session) | Entered::New(session) => Some(session),
                 Entered::None => None,
             }
@@ -313,6 +314,15 @@ mod tests {
         drop(session);
         assert_eq!(table.sweep(60), 0);
         assert_eq!((table.sweep(61), table.0.figures().sessions), (1, 0));
+    }
+
+    #[test]
+    fn a_session_goes_on_over_midnight_and_the_next_days_is_another() {
+        let table = Table::new(10);
+        let first = table.enter("192.0.2.1", "live", (May::Begin, 86_390)).unwrap().id;
+        assert_eq!(table.enter("192.0.2.1", "live", (May::Begin, 86_410)).unwrap().id, first);
+        assert_eq!(table.sweep(90_000), 1);
+        assert_ne!(table.enter("192.0.2.1", "live", (May::Begin, 90_000)).unwrap().id, first);
     }
 
     #[test]

@@ -157,10 +157,10 @@ impl PrintKey {
     }
 
     /// The session of a device on a stream of an open route: nobody says who it is, so it is where it is and what it calls
-    /// itself.
-    pub fn open_session(&self, route: &str, stream: &str, opener: &Opener<'_>) -> SessionId {
-        let place = opener.octets();
-        SessionId(self.hash([b"open", route.as_bytes(), stream.as_bytes(), &place, opener.user_agent]))
+    /// itself. On another day, counted from the epoch, it is another one: nobody is followed by it for longer.
+    pub fn open_session(&self, (route, stream): (&str, &str), opener: &Opener<'_>, day: u64) -> SessionId {
+        let (place, day) = (opener.octets(), day.to_be_bytes());
+        SessionId(self.hash([b"open", route.as_bytes(), stream.as_bytes(), &place, opener.user_agent, &day]))
     }
 
     /// An address on one day, counted from the epoch, as nobody outside reads it; the next day it is another one.
@@ -246,6 +246,27 @@ mod tests {
         for other in [key.view(one, "dis"), key.view(two, "sid"), PrintKey::new(&[8; 32]).view(one, "sid")] {
             assert_ne!(key.view(one, "sid"), other);
         }
+    }
+
+    #[test]
+    fn an_address_is_kept_short_or_as_another_hash_each_day() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        for (whole, short) in [
+            ("192.0.2.77", "192.0.2.0/24"),
+            ("::ffff:192.0.2.77", "192.0.2.0/24"),
+            ("2001:db8:1:2:3::4", "2001:db8:1::/48"),
+        ] {
+            assert_eq!(truncated(address(whole)), short);
+        }
+        let key = PrintKey::new(&[7; 32]);
+        let of = |text: &str, day| key.address(address(text), day);
+        assert_eq!(of("192.0.2.77", 20_000), of("::ffff:192.0.2.77", 20_000));
+        assert_ne!(of("192.0.2.77", 20_000), of("192.0.2.77", 20_001));
+        assert_ne!(of("192.0.2.77", 20_000), of("192.0.2.78", 20_000));
+        assert_ne!(of("192.0.2.77", 20_000), PrintKey::new(&[8; 32]).address(address("192.0.2.77"), 20_000));
+        let open = |day| key.open_session(("all", "live"), &OPENER, day);
+        assert_eq!(open(20_000), open(20_000));
+        assert_ne!(open(20_000), open(20_001));
     }
 
     #[test]
