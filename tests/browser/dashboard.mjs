@@ -47,7 +47,7 @@ try {
 
   await page.fill('#query', code);
   await page.click('#find button');
-  await page.waitForSelector('#story:not([hidden])', { timeout: 10_000 });
+  await page.waitForSelector('#story:not([hidden])', { timeout: 60_000 });
   const headline = await page.textContent('#headline');
   check('the story has a first sentence', headline.length > 10, headline);
   check('it is the story of that code', (await page.textContent('#who')).includes(code));
@@ -62,7 +62,7 @@ try {
 
   await page.fill('#query', 'ZZZZ-ZZZZ');
   await page.click('#find button');
-  await page.waitForFunction(() => document.getElementById('found').textContent.length > 0, null, { timeout: 10_000 });
+  await page.waitForFunction(() => document.getElementById('found').textContent.length > 0, null, { timeout: 60_000 });
   check('a code that nobody has is said to be unknown', (await page.textContent('#found')).includes('No session'), await page.textContent('#found'));
 
   // A listener that asks for a token, and a link with a code: it is searched for once the token is typed.
@@ -108,7 +108,7 @@ try {
   await hurries.close();
 
   await player.close();
-  await page.waitForFunction(() => document.getElementById('state').textContent === 'serving', null, { timeout: 10_000 });
+  await page.waitForFunction(() => document.getElementById('state').textContent === 'serving', null, { timeout: 60_000 });
   // What a browser prints of an answer that says "unknown" is no fault of the page.
   const own = said.filter(line => !line.includes('404'));
   check('the console is silent', own.length === 0, own.slice(0, 3).join(' | '));

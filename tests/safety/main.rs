@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use corpus::Case;
 
 /// A case that is not over by then never will be.
-const LAST_DEADLINE: Duration = Duration::from_secs(30);
+const LAST_DEADLINE: Duration = Duration::from_secs(120);
 /// Cases at once.
 const AT_ONCE: usize = 16;
 

@@ -4,6 +4,7 @@ mod kept;
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -14,7 +15,7 @@ use weir_loadtest::client::{Client, Response};
 
 use crate::gated::{MAIN, Stream, body, mint, named, now, resolved, token};
 use crate::script::Script;
-use crate::stage::{Setup, Stage, WAYS, tell, with};
+use crate::stage::{PAUSE, Setup, Stage, WAYS, tell, with};
 
 const CMCD: (&str, &str) = ("content-type", "application/cmcd");
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -43,14 +44,24 @@ fn record(e: &str, sid: &str, more: &str) -> String {
     format!("e={e},sid=\"{sid}\",ts={},v=2{more}", millis())
 }
 
+/// Posts, again where the node had no time for reports at that moment, as it may on a busy machine: it asks for five
+/// seconds then. Who reports too much is told to wait for longer.
 async fn post(viewer: &Client, path: &str, fields: &[(&str, &str)], text: impl Into<Bytes>) -> Response {
-    viewer.request(Method::POST, path, fields, text.into()).await.unwrap()
+    let text = text.into();
+    loop {
+        let answer = viewer.request(Method::POST, path, fields, text.clone()).await.unwrap();
+        if answer.status != 429 || answer.header("retry-after") != "5" {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
-/// The lines that the node has told of an event.
+/// The lines that the node has told of an event. The last one may not be whole yet.
 async fn told(folder: &Path, event: &str) -> Vec<Value> {
     let text = tokio::fs::read_to_string(folder.join(TOLD)).await.unwrap_or_default();
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    let lines = whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.filter(|line| line["event"] == event).collect()
 }
 
@@ -61,7 +72,7 @@ async fn reports(stage: &Stage, count: usize) -> Vec<Value> {
         if all.len() >= count {
             return all;
         }
-        stage.status().await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

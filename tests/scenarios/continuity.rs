@@ -10,11 +10,13 @@ use tokio::task::{JoinHandle, JoinSet};
 use weir_loadtest::client::Response;
 
 use crate::script::{Body, Script, Seen, reply};
-use crate::stage::{Setup, Stage, WAYS, tell};
+use crate::stage::{PAUSE, Setup, Stage, WAYS, tell};
 
 const LIST: (&str, &str) = ("content-type", "application/vnd.apple.mpegurl");
 /// Parts last half a second.
 const PARTS_PER_SECOND: u64 = 2;
+/// No more than three seconds of parts may be asked for ahead, the first that is missing counted (§6.2.5.2).
+const AHEAD: u64 = 3 * PARTS_PER_SECOND - 1;
 
 /// How far a list goes: its first segment, the one behind its last complete one, and parts of that.
 #[derive(Clone, Copy, Debug)]
@@ -232,7 +234,8 @@ async fn a_channel_that_stands_still_touches_no_other() {
                     let waiting = wait_for(stage, ON, (112, parts - 1)).await;
                     origin.publish(ON, |edge| edge.parts = parts);
                     let mut answer = waiting.await.unwrap();
-                    assert_eq!((answer.status.as_u16(), answer.header("age")), (200, "0"));
+                    assert_eq!(answer.status.as_u16(), 200);
+                    assert!(["0", "1"].contains(&answer.header("age")), "{}", answer.header("age"));
                     assert_eq!(next(&body(&mut answer).await), (112, parts));
                 }
                 // Whoever waited is told, where a list failed perhaps with what its origin says.
@@ -245,7 +248,9 @@ async fn a_channel_that_stands_still_touches_no_other() {
                 let mut repeated = stage.get(STILL).await;
                 assert_eq!(repeated.status, 200);
                 assert_eq!(next(&body(&mut repeated).await), (112, 1));
-                while stage.get(DOWN).await.status == 200 {}
+                while stage.get(DOWN).await.status == 200 {
+                    tokio::time::sleep(PAUSE).await;
+                }
                 let mut answer = stage.get(DOWN).await;
                 assert_eq!((answer.status.as_u16(), answer.header("cache-control")), (500, "no-store"));
                 assert!(body(&mut answer).await.contains("origin-status"));
@@ -258,7 +263,9 @@ async fn a_channel_that_stands_still_touches_no_other() {
                 assert_eq!(next(&body(&mut waiting.await.unwrap()).await), (113, 1));
                 // What was off the air comes back where it was.
                 origin.shown.send_modify(|shown| _ = shown.down.remove(DOWN));
-                while stage.get(DOWN).await.status != 200 {}
+                while stage.get(DOWN).await.status != 200 {
+                    tokio::time::sleep(PAUSE).await;
+                }
                 assert_eq!(next(&body(&mut stage.get(DOWN).await).await), (112, 1));
             })
             .await;
@@ -366,7 +373,7 @@ impl Player {
     /// Where the edge should be: by the age of the list, and a second since ages are whole seconds and parts shorter.
     fn goal(&self) -> (u64, u64) {
         let (msn, part) = next(&self.text);
-        (msn, part + (self.age + 1) * PARTS_PER_SECOND - 1)
+        (msn, part + ((self.age + 1) * PARTS_PER_SECOND - 1).min(AHEAD))
     }
 }
 
@@ -379,8 +386,14 @@ async fn a_player_tunes_in_within_two_requests() {
             let edge = || origin.shown.borrow().lists[PATH].next();
             // The first viewer of all, and others who come while it is followed.
             for _ in 0..3 {
-                let player = Player::join(stage, PATH).await;
-                assert_eq!((player.age, next(&player.text)), (0, edge()));
+                let mut player = Player::join(stage, PATH).await;
+                while player.age > 0 {
+                    // The machine is busy, and the last part was long ago: there is another one.
+                    origin.publish(PATH, |edge| edge.parts += 1);
+                    origin.is_asked_for(stage, edge()).await;
+                    player = Player::join(stage, PATH).await;
+                }
+                assert_eq!(next(&player.text), edge());
                 let goal = player.goal();
                 let waiting = wait_for(stage, PATH, goal).await;
                 held(stage, 1.0).await;
@@ -400,6 +413,7 @@ async fn a_player_tunes_in_within_two_requests() {
             origin.shown.send_modify(|shown| _ = shown.down.insert(PATH));
             let mut player = Player::join(stage, PATH).await;
             while player.age == 0 {
+                tokio::time::sleep(PAUSE).await;
                 player = Player::join(stage, PATH).await;
             }
             let waiting = wait_for(stage, PATH, player.goal()).await;

@@ -5,10 +5,31 @@ use weir_loadtest::client::Way;
 use crate::stage::{Blob, Setup, Stage, WAYS, fresh_blob, tell};
 
 const OBJECTS: usize = 90;
+const TRIES: usize = 3;
 
 fn on_disk(engine: &str) -> Setup {
     let disk = format!("memory = \"8MiB\"\ndisk = {{ path = \"disk\", size = \"256MiB\", engine = \"{engine}\" }}\n");
     Setup { cache: disk, ..Setup::default() }
+}
+
+/// Tells a story of the disk; once more, where it failed and the disk was so slow that the node had given it up, as it
+/// may on a busy machine.
+async fn tell_of_disk(way: Way, engine: &str, story: impl AsyncFn(&Stage) -> Result<(), String>) {
+    for left in (0..TRIES).rev() {
+        let (mut told, mut given_up) = (Ok(()), 0.0);
+        tell(way, on_disk(engine), async |stage: &Stage| {
+            told = story(stage).await;
+            given_up = stage.metric("weir_disk_errors_total", &[]).await.unwrap();
+        })
+        .await;
+        let Err(fault) = told else { return };
+        assert!(given_up > 0.0 && left > 0, "over {}: {fault}", way.name());
+        println!("again  over {}: {fault}", way.name());
+    }
+}
+
+fn must(holds: bool, fault: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(fault.to_owned()) }
 }
 
 /// More than memory holds, fetched once each; most of it is on disk then.
@@ -30,28 +51,30 @@ async fn what_memory_lets_go_of_is_a_hit_from_disk() {
     for way in WAYS {
         // Where io_uring is forbidden the node says so and goes on with threads.
         let engine = if way == Way::H1 { "threads" } else { "auto" };
-        tell(way, on_disk(engine), async |stage: &Stage| {
+        tell_of_disk(way, engine, async |stage: &Stage| {
             let blobs = fill(stage, "&cc=max-age=3600").await;
             let first = &blobs[0];
             let mut answer = stage.get_with(&first.path, &[("range", "bytes=100000-199999")]).await;
+            let status = answer.header("cache-status").to_owned();
+            must(status.contains(";hit;") && status.contains(";detail=disk"), &status)?;
             assert_eq!(answer.status.as_u16(), 206);
-            let status = answer.header("cache-status");
-            assert!(status.contains(";hit;") && status.contains(";detail=disk"), "{status}");
             assert_eq!(answer.bytes().await.unwrap(), first.bytes(100_000, 200_000));
             let mut from_disk = 0;
             for blob in &blobs {
                 let mut answer = stage.get(&blob.path).await;
-                assert!(answer.header("cache-status").contains(";hit"), "{}", answer.header("cache-status"));
-                from_disk += usize::from(answer.header("cache-status").contains("detail=disk"));
+                let status = answer.header("cache-status").to_owned();
+                must(status.contains(";hit"), &status)?;
+                from_disk += usize::from(status.contains("detail=disk"));
                 blob.read_all(&mut answer).await.unwrap();
-                assert_eq!(stage.origin.requests_for(&blob.path), 1);
+                must(stage.origin.requests_for(&blob.path) == 1, "the origin was asked again")?;
                 // It takes the place of others in memory, which go to disk for their part.
                 stage.until_metric("weir_disk_waiting_bytes", |bytes| bytes == 0.0).await;
             }
-            assert!(from_disk >= 30, "{from_disk}");
+            must(from_disk >= 30, &format!("{from_disk} from disk"))?;
             let disk = &stage.status().await["disk"];
-            assert_eq!((disk["state"].as_str(), disk["size"].as_u64()), (Some("good"), Some(256 << 20)));
+            must(disk["state"] == "good" && disk["size"] == 256 << 20, &disk.to_string())?;
             assert!(disk["engine"] == "io_uring" || disk["engine"] == "threads");
+            Ok(())
         })
         .await;
     }
@@ -60,7 +83,7 @@ async fn what_memory_lets_go_of_is_a_hit_from_disk() {
 #[tokio::test]
 async fn many_who_ask_at_once_read_the_disk_once() {
     for way in WAYS {
-        tell(way, on_disk("auto"), async |stage: &Stage| {
+        tell_of_disk(way, "auto", async |stage: &Stage| {
             let blobs = fill(stage, "&cc=max-age=3600").await;
             let before = stage.metric("weir_disk_reads_total", &[]).await.unwrap();
             let asks = async || {
@@ -69,8 +92,8 @@ async fn many_who_ask_at_once_read_the_disk_once() {
             };
             tokio::join!(asks(), asks(), asks(), asks(), asks());
             let after = stage.metric("weir_disk_reads_total", &[]).await.unwrap();
-            assert_eq!(after - before, 1.0);
-            assert_eq!(stage.origin.requests_for(&blobs[1].path), 1);
+            must(after - before == 1.0, &format!("{before} reads before and {after} after"))?;
+            must(stage.origin.requests_for(&blobs[1].path) == 1, "the origin was asked again")
         })
         .await;
     }
@@ -79,14 +102,15 @@ async fn many_who_ask_at_once_read_the_disk_once() {
 #[tokio::test]
 async fn what_has_become_stale_on_disk_is_validated_and_sent() {
     for way in WAYS {
-        tell(way, on_disk("auto"), async |stage: &Stage| {
+        tell_of_disk(way, "auto", async |stage: &Stage| {
             let blobs = fill(stage, "&cc=max-age=0").await;
             for blob in &blobs[..5] {
                 let mut answer = stage.get(&blob.path).await;
                 let status = answer.header("cache-status").to_owned();
-                assert!(status.contains("fwd=stale;fwd-status=304"), "{status}");
                 blob.read_all(&mut answer).await.unwrap();
+                must(status.contains("fwd=stale;fwd-status=304"), &status)?;
             }
+            Ok(())
         })
         .await;
     }

@@ -6,20 +6,24 @@ use serde_json::Value;
 use weir_loadtest::client::{Client, Network, Server, Trust, Way};
 
 use crate::script::{Script, reply};
-use crate::stage::{Setup, Stage, WAYS, fresh_blob, on_every_protocol, tell, with};
+use crate::stage::{PAUSE, Setup, Stage, WAYS, fresh_blob, on_every_protocol, tell, with};
 
 #[tokio::test]
 async fn every_answer_says_what_became_of_the_request() {
     on_every_protocol(async |stage| {
         let blob = fresh_blob(10, "");
         let mut ids = HashSet::new();
-        for (status, age) in [("edge-test;fwd=uri-miss;stored;ttl=3600", ""), ("edge-test;hit;ttl=3600", "0")] {
+        for expected in ["edge-test;fwd=uri-miss;stored;ttl=", "edge-test;hit;ttl="] {
             let mut answer = stage.get(&blob.path).await;
             blob.read_all(&mut answer).await.unwrap();
             stage.settled().await;
-            // A second may pass between the two.
-            let told = answer.header("cache-status").replace("3599", "3600");
-            assert_eq!((told.as_str(), answer.header("age").replace('1', "0").as_str()), (status, age));
+            // Seconds may pass between the two.
+            let told = answer.header("cache-status");
+            let left: u64 = told.strip_prefix(expected).unwrap_or_else(|| panic!("{told}")).parse().unwrap();
+            let age = answer.header("age");
+            assert_eq!(age.is_empty(), told.contains("fwd"), "{age:?}");
+            let age = if age.is_empty() { 0 } else { age.parse::<u64>().unwrap() };
+            assert!((3_599..=3_600).contains(&(left + age)), "{told} {age}");
             assert_eq!(answer.header("via"), "1.1 edge-test");
             assert!(answer.header("server-timing").contains("edge;dur="), "{}", answer.header("server-timing"));
             assert!(ids.insert(answer.header("x-request-id").to_owned()), "each request has an id of its own");
@@ -44,7 +48,9 @@ async fn age_counts_on_from_what_the_origin_said() {
         let first = age().await;
         assert!((100..110).contains(&first), "{first}");
         // Age is in whole seconds: asked for again and again it grows.
-        while age().await <= first {}
+        while age().await <= first {
+            tokio::time::sleep(PAUSE).await;
+        }
         assert_eq!(origin.count(), 1);
     })
     .await;

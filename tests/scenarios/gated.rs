@@ -142,7 +142,8 @@ async fn answer(seen: Seen, mut parts: watch::Receiver<u64>) -> http::Response<B
             reply(200, &[LIST, ("cache-control", "max-age=1")], media(&host, parts))
         }
         "/live/a/moved" => reply(302, &[("location", "/live/a/v/hi.m3u8")], ""),
-        _ => reply(200, &[("cache-control", "max-age=60")], format!("octets of {path}")),
+        // However long a story takes, nothing of it becomes stale.
+        _ => reply(200, &[("cache-control", "max-age=3600")], format!("octets of {path}")),
     }
 }
 

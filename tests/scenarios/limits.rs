@@ -265,7 +265,8 @@ async fn whoever_tries_tokens_is_told_to_wait_and_good_ones_still_open() {
                 assert_eq!(ask(expired.clone()).await.status, 401, "it was good once: it is not counted");
             }
             let (status, word, retry) = refused(ask("bad.one.more".to_owned()).await).await;
-            assert_eq!((status, &*word, &*retry), (429, "too-many-requests", "10"));
+            assert_eq!((status, &*word), (429, "too-many-requests"));
+            assert!((1..=10).contains(&retry.parse::<u64>().unwrap()), "{retry}");
             assert_eq!(ask(token("good")).await.status, 200);
             assert_eq!(refused(ask("bad.and.another".to_owned()).await).await.0, 429);
         })
@@ -317,6 +318,8 @@ async fn status(stream: &mut TcpStream, path: &str, bearer: &str) -> u16 {
 async fn five_thousand_viewers_behind_one_address_do_not_hinder_each_other() {
     const CONNECTIONS: u16 = 50;
     const VIEWERS: u16 = 100;
+    /// However long they take, its list lives for longer.
+    const OVER: &str = "/live/a/over/main.m3u8";
     let stream = Stream::start().await;
     let limits = "[limits]\nrequests_per_session = \"10/h\"\nconnections_per_session = 2\nsession_rate = \"1MiB/s\"\n";
     let listen = "http = [{ addr = \"127.0.0.1:0\", proxy_protocol = [\"127.0.0.0/8\"] }]\n".to_owned();
@@ -328,7 +331,7 @@ async fn five_thousand_viewers_behind_one_address_do_not_hinder_each_other() {
             crowd.spawn(async move {
                 for viewer in 0..VIEWERS {
                     let bearer = token(&format!("{number}-{viewer}"));
-                    assert_eq!(status(&mut stream, MAIN, &bearer).await, 200, "{number} {viewer}");
+                    assert_eq!(status(&mut stream, OVER, &bearer).await, 200, "{number} {viewer}");
                 }
             });
         }
@@ -337,13 +340,13 @@ async fn five_thousand_viewers_behind_one_address_do_not_hinder_each_other() {
         let mut stranger = connection(stage, 9_000).await;
         let mut last = 0;
         for number in 0..21 {
-            last = status(&mut stranger, MAIN, &format!("bad.{number}.token")).await;
+            last = status(&mut stranger, OVER, &format!("bad.{number}.token")).await;
         }
         assert_eq!(last, 429);
-        assert_eq!(status(&mut stranger, MAIN, &token("good")).await, 200);
+        assert_eq!(status(&mut stranger, OVER, &token("good")).await, 200);
         let counted = stage.status().await["sessions"].clone();
         assert!(counted.to_string().contains("5001"), "each of them is a session of its own: {counted}");
-        assert_eq!(stream.heard().matches(MAIN).count(), 1, "the origin was asked once");
+        assert_eq!(stream.heard().matches(OVER).count(), 1, "the origin was asked once");
     })
     .await;
 }

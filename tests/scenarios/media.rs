@@ -32,37 +32,50 @@ async fn of_origin(stage: &Stage, path: &str) -> Bytes {
     origin.get(path, &[]).await.unwrap().bytes().await.unwrap()
 }
 
+/// Six viewers ask for the part that a list hints at: the directives of the next list.
+async fn hinted(stage: &Stage, directives: &str) -> String {
+    let playlist = text(&mut stage.get(&format!("/live/v0/media.m3u8{directives}")).await).await;
+    let hinted = cut(&playlist, "TYPE=PART,URI=\"", "\"").unwrap().to_owned();
+    let path = format!("/live/v0/{hinted}");
+    let mut asking = JoinSet::new();
+    for _ in 0..6 {
+        let (viewer, path) = (stage.viewer().await, path.clone());
+        asking.spawn(async move {
+            let mut answer = viewer.get(&path, &[("user-agent", "x"), ("origin", "https://a")]).await.unwrap();
+            assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "video/mp4"));
+            let length: usize = answer.header("content-length").parse().expect("it is whole before it is sent");
+            let body = answer.bytes().await.unwrap();
+            assert_eq!(body.len(), length);
+            assert_eq!(answer.header("priority"), "u=3");
+            body
+        });
+    }
+    let bodies = asking.join_all().await;
+    assert_eq!(stage.origin.requests_for(&path), 1, "{path}");
+    let expected = of_origin(stage, &path).await;
+    assert!(bodies.iter().all(|body| *body == expected));
+    let (msn, part) = hinted["part-".len()..].trim_end_matches(".m4s").split_once('.').unwrap();
+    format!("?_HLS_msn={msn}&_HLS_part={part}")
+}
+
 #[tokio::test]
 async fn a_hinted_part_is_one_request_however_many_ask_and_is_sent_whole() {
+    /// On a busy machine a viewer may once be faster than the node itself.
+    const TRIES: usize = 3;
     on_every_protocol(async |stage| {
-        let list = "/live/v0/media.m3u8";
-        let mut next = String::new();
-        for _ in 0..4 {
-            let playlist = text(&mut stage.get(&format!("{list}{next}")).await).await;
-            let hinted = cut(&playlist, "TYPE=PART,URI=\"", "\"").unwrap().to_owned();
-            let path = format!("/live/v0/{hinted}");
-            let mut asking = JoinSet::new();
-            for _ in 0..6 {
-                let (viewer, path) = (stage.viewer().await, path.clone());
-                asking.spawn(async move {
-                    let mut answer = viewer.get(&path, &[("user-agent", "x"), ("origin", "https://a")]).await.unwrap();
-                    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "video/mp4"));
-                    let length: usize = answer.header("content-length").parse().expect("it is whole before it is sent");
-                    let body = answer.bytes().await.unwrap();
-                    assert_eq!(body.len(), length);
-                    assert_eq!(answer.header("priority"), "u=3");
-                    body
-                });
+        let led = async || stage.metric("weir_part_requests_total", &["by=\"lead\""]).await.unwrap();
+        let (mut directives, mut tried) = (String::new(), 0);
+        loop {
+            let before = led().await;
+            for _ in 0..4 {
+                directives = hinted(stage, &directives).await;
             }
-            let bodies = asking.join_all().await;
-            assert_eq!(stage.origin.requests_for(&path), 1, "{path}");
-            let expected = of_origin(stage, &path).await;
-            assert!(bodies.iter().all(|body| *body == expected));
-            let (msn, part) = hinted["part-".len()..].trim_end_matches(".m4s").split_once('.').unwrap();
-            next = format!("?_HLS_msn={msn}&_HLS_part={part}");
+            if led().await == before {
+                return;
+            }
+            tried += 1;
+            assert!(tried < TRIES, "each was on its way already");
         }
-        let lead = stage.metric("weir_part_requests_total", &["by=\"lead\""]).await;
-        assert_eq!(lead, Some(0.0), "each was on its way already");
     })
     .await;
 }

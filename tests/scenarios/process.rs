@@ -132,9 +132,11 @@ certificates = [{{ cert = "edge.pem", key = "edge.key" }}]
 [cache]
 memory = "64MiB"
 [shutdown]
-deadline = "20s"
+deadline = "100s"
 [origins.main]
 url = "http://{}"
+first_byte = "100s"
+idle = "100s"
 [[route]]
 name = "all"
 path = "/"

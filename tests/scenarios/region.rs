@@ -18,14 +18,17 @@ use weir_loadtest::client::{Client, Response, Trust, Way};
 use weir_loadtest::origin::{Action, Gate, Origin, OriginConfig, Rule, Running};
 
 use crate::certificates::{Authority, Kind};
-use crate::playlists::{Stream, body};
+use crate::playlists::{LONG, Stream, body};
 use crate::script::{Script, reply, written};
-use crate::stage::{Blob, fresh_blob};
+use crate::stage::{Blob, PAUSE, fresh_blob};
 
 const SECRET: &str = "a secret of the region, of some length";
-const LOCKED: &str = "secret = \"region.secret\"";
-const CERTIFIED: &str = "tls = { ca = \"ca.pem\", cert = \"node.pem\", key = \"node.key\" }";
-const LAST_DEADLINE: Duration = Duration::from_secs(120);
+const OF_REGION: &str = "secret = \"region.secret\"";
+/// However busy the machine is, a node that lives is waited for.
+const LOCKED: &str = "connect = \"100s\"\nfirst_byte = \"100s\"\nsecret = \"region.secret\"";
+const CERTIFIED: &str = "connect = \"100s\"\nfirst_byte = \"100s\"\n\
+                         tls = { ca = \"ca.pem\", cert = \"node.pem\", key = \"node.key\" }";
+const LAST_DEADLINE: Duration = Duration::from_secs(300);
 
 /// A port that nobody else gets while this lives; a listener of the node's may share it.
 pub struct Port(Socket);
@@ -100,7 +103,8 @@ impl Region {
 
 pub async fn viewer_of(node: &Node) -> Client {
     let address = node.address("http").unwrap();
-    Client::connect(&format!("http://{address}"), Way::H1, &Trust::AcceptAny).await.unwrap()
+    let client = Client::connect(&format!("http://{address}"), Way::H1, &Trust::AcceptAny).await.unwrap();
+    client.with_deadline(LAST_DEADLINE)
 }
 
 fn main_at(origin: SocketAddr) -> String {
@@ -387,7 +391,7 @@ async fn an_owner_that_says_nothing_is_passed_over_after_its_deadline() {
     let port = Port::reserve();
     let (own, other) = (port.address(), silent.local_addr().unwrap());
     let mut region = Region::prepared();
-    let peers = format!("self = \"{own}\"\nnodes = [\"{own}\", \"{other}\"]\nfirst_byte = \"200ms\"\n{LOCKED}");
+    let peers = format!("self = \"{own}\"\nnodes = [\"{own}\", \"{other}\"]\nfirst_byte = \"200ms\"\n{OF_REGION}");
     region.open(&node_toml("node-0", own, &peers, &main_at(origin.addr()))).await;
     let blobs: Vec<_> = (0..20).map(|_| fresh_blob(5_000, "")).collect();
     ask_everybody(&region, &blobs).await;
@@ -431,7 +435,7 @@ async fn nodes_whose_origins_are_each_other_refuse_to_go_round() {
 
 #[tokio::test]
 async fn a_live_stream_goes_through_two_tiers_and_the_packager_is_asked_once() {
-    let stream = Stream::start(4).await;
+    let stream = Stream::start(LONG).await;
     let port = Port::reserve();
     let region = tiers(&port, stream.origin.addr).await;
     watched_by_many(&stream, &region, &[1]).await;
@@ -440,7 +444,7 @@ async fn a_live_stream_goes_through_two_tiers_and_the_packager_is_asked_once() {
 
 #[tokio::test]
 async fn a_live_stream_is_followed_once_for_a_region() {
-    let stream = Stream::start(4).await;
+    let stream = Stream::start(LONG).await;
     let region = Region::start(3, stream.origin.addr, LOCKED).await;
     watched_by_many(&stream, &region, &[0, 1, 2]).await;
     region.end().await;
@@ -462,7 +466,11 @@ async fn watched_by_many(stream: &Stream, region: &Region, nodes: &[usize]) {
             waiting.spawn(async move { body(&mut viewer.get(&path, &[]).await.unwrap()).await });
         }
         for node in nodes {
-            let held = async { while metric(&region.nodes[*node], "weir_held_requests", "").await < 6.0 {} };
+            let held = async {
+                while metric(&region.nodes[*node], "weir_held_requests", "").await < 6.0 {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            };
             tokio::time::timeout(LAST_DEADLINE, held).await.unwrap();
         }
         stream.publish(|edge| edge.parts = part + 1);

@@ -39,8 +39,8 @@ def a_ladder_of_ffmpeg_behind_nginx_becomes_one_with_blocking_reloads(bench):
         msn = _next(first)
         held = _get(f"{base}/0/index.m3u8?_HLS_msn={msn}", flags)
         heard = time.time()
-        assert _next(held) == msn + 1, f"asked for {msn}, the list ends before {_next(held)}"
-        delays.append(heard - until(lambda: written.get(msn), f"segment {msn} was seen on disk", 5))
+        assert _next(held) > msn, f"asked for {msn}, the list ends before {_next(held)}"
+        delays.append(heard - until(lambda: written.get(msn), f"segment {msn} was seen on disk"))
     frames = media.frames_played(["-i", node.http("/master.m3u8")], bench.folder, "ladder-player", seconds=6)
     assert frames >= 100, f"{frames} frames in 6 s"
     ends.set()

@@ -62,4 +62,4 @@ def _judge_window(bench, name, get):
 def _segments(get, folder):
     names = re.findall(r"^seg-(\d+)\.m4s$", get(folder + "media.m3u8").decode(), re.MULTILINE)
     # The oldest ones may leave while the others are fetched.
-    return {int(name): name for name in names[3:]}
+    return {int(name): name for name in names[5:]}

@@ -19,7 +19,7 @@ class Answer:
     code: int
 
 
-def curl(url, *arguments, seconds=30):
+def curl(url, *arguments, seconds=60):
     """One request. `code` is curl's own: 0 where it holds the answer to be whole."""
     ended = run(["curl", "--silent", "--globoff", "--include", "--max-time", str(seconds), *arguments, url], seconds + 5)
     head, _, body = ended.stdout.partition(b"\r\n\r\n")

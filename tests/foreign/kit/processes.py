@@ -43,7 +43,7 @@ class Process:
         """The exit code; negative where a signal ended it."""
         return self.child.wait(timeout=seconds)
 
-    def end(self, seconds=10):
+    def end(self, seconds=60):
         """Ends it, kindly first; the exit code."""
         if self.child.poll() is None:
             self.child.terminate()
@@ -51,7 +51,7 @@ class Process:
                 self.child.wait(timeout=seconds)
             except subprocess.TimeoutExpired:
                 self.child.kill()
-                self.child.wait(timeout=5)
+                self.child.wait(timeout=60)
         if self in _started:
             _started.remove(self)
         return self.child.returncode
@@ -86,7 +86,7 @@ def end_all():
         process.end(seconds=3)
 
 
-def run(arguments, seconds=30, **options):
+def run(arguments, seconds=90, **options):
     """Runs a program to its end: code, output, complaints."""
     options.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.run(
@@ -94,8 +94,8 @@ def run(arguments, seconds=30, **options):
         capture_output=True, timeout=seconds, preexec_fn=_dies_with_parent, **options)
 
 
-def until(holds, what, seconds=15.0):
-    """Looks until `holds()` is true, and returns what it was."""
+def until(holds, what, seconds=60.0):
+    """What is awaited comes within moments; only a failure, or a busy machine, takes longer. Looks until `holds()` is true, and returns what it was."""
     end = time.monotonic() + seconds
     while True:
         value = holds()

@@ -16,7 +16,7 @@ BINARIES = pathlib.Path(os.environ.get("WEIR_BINARIES", ROOT / "target/debug")).
 MIB = 1 << 20
 
 
-def weir(*arguments, seconds=30):
+def weir(*arguments, seconds=90):
     """Runs one `weir` command to its end."""
     return run([BINARIES / "weir", *arguments], seconds=seconds, cwd=ROOT)
 
@@ -79,7 +79,7 @@ class Node:
     def _start(self, folder, name):
         self.process = Process([BINARIES / "weir", "serve", "--config", self.config], folder, name)
         self.bound = {}
-        until(self._is_up, f"{name} listens", seconds=30)
+        until(self._is_up, f"{name} listens", seconds=90)
 
     def again(self):
         """The same once more, after its process has ended."""
@@ -136,7 +136,7 @@ class Node:
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):
-        super().__init__("localhost", timeout=10)
+        super().__init__("localhost", timeout=60)
         self._path = path
 
     def connect(self):

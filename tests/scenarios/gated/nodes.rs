@@ -13,6 +13,7 @@ use weir_loadtest::client::{Client, Response, Trust, Way};
 
 use super::{MAIN, Stream, body, mint, named, now, secret_file};
 use crate::nats::Server;
+use crate::stage::PAUSE;
 
 /// Whatever is awaited here takes milliseconds; only a failure takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -56,6 +57,7 @@ http = ["127.0.0.1:0"]
 admin = "127.0.0.1:0"
 [nats]
 servers = ["{}"]
+answer_within = "59s"
 [cache]
 memory = "64MiB"
 [shutdown]
@@ -114,7 +116,11 @@ origins = ["main"]
 
     /// The node rings no bell for its status: it is asked again and again.
     async fn until(&self, node: usize, what: &str, wanted: impl Fn(&Value) -> bool) {
-        let look = async { while !wanted(&self.admin(node, Method::GET, "/status", &Value::Null).await) {} };
+        let look = async {
+            while !wanted(&self.admin(node, Method::GET, "/status", &Value::Null).await) {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
         if tokio::time::timeout(PATIENCE, look).await.is_err() {
             let status = self.admin(node, Method::GET, "/status", &Value::Null).await;
             panic!("never came to pass on node {node}: {what}\n{status:#}");
@@ -212,7 +218,8 @@ async fn one_session_of_a_subject_is_one_on_all_nodes() {
     for node in [1, 2] {
         region
             .until(node, "the session is known", |status| {
-                status["region"]["nodes"].as_array().unwrap().iter().any(|node| node["sessions"] == 1)
+                let mut nodes = status["region"]["nodes"].as_array().unwrap().iter();
+                nodes.any(|other| other["name"] == "node-0" && other["sessions"] == 1)
             })
             .await;
         let (status, text) = region.open(node, "carol", Value::Null).await;

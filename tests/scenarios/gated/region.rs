@@ -26,9 +26,13 @@ deadline = "1s"
 [peers]
 self = "{own}"
 nodes = [{nodes}]
+connect = "100s"
+first_byte = "100s"
 secret = "region.secret"
 [origins.main]
 url = "http://{origin}"
+first_byte = "100s"
+idle = "100s"
 [access.members]
 issuer = "https://issuer.test"
 hmac_secret_file = "issuer.secret"
