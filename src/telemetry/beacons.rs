@@ -1,7 +1,10 @@
 //! What became of players' reports: bodies by their answer, records by how they came, and what was dropped, by a closed
 //! list of reasons. Nothing that a player writes is a label.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+mod places;
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::clock::Tick;
@@ -10,12 +13,36 @@ use super::counters::{Counter, Durations, DurationsSum, Sharded};
 use super::metrics::{Family, Source, Value};
 use crate::rules::qoe::fault::{FAULTS, Fault, Faults};
 use crate::rules::qoe::report::Mode;
+pub use places::Place;
+use places::Places;
 
 /// Bodies that are taken in at once: each has memory of its own.
 const AT_ONCE: usize = 2_048;
 
+/// Beside them, of senders who watch nothing here.
+const OF_STRANGERS: usize = 64;
+
 /// Of so much time a worker gives half to reports at most: those who play come first.
 const WINDOW: Duration = Duration::from_millis(100);
+
+/// Who sends a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// A viewer: what it reports is kept.
+    Viewer,
+    /// Somebody who watches nothing here: it is answered, and nothing is kept.
+    Stranger,
+}
+
+impl By {
+    /// How much of [`WINDOW`] a worker gives to reports before those of this sender wait.
+    fn share(self) -> Duration {
+        match self {
+            Self::Viewer => WINDOW / 2,
+            Self::Stranger => WINDOW / 10,
+        }
+    }
+}
 
 /// Why a report that could be read was dropped as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,34 +149,29 @@ struct Shard {
 #[derive(Debug)]
 pub struct Beacons {
     shards: Sharded<Shard>,
-    at_once: AtomicUsize,
-}
-
-/// A body that is taken in; dropping it makes room for another.
-pub struct Place<'b>(&'b Beacons);
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.at_once.fetch_sub(1, Relaxed);
-    }
+    viewers: Places,
+    strangers: Places,
 }
 
 impl Beacons {
     /// Nothing was reported, to so many workers.
     pub fn new(workers: usize) -> Self {
-        Self { shards: Sharded::new(workers), at_once: AtomicUsize::new(0) }
+        Self { shards: Sharded::new(workers), viewers: Places::new(AT_ONCE), strangers: Places::new(OF_STRANGERS) }
     }
 
-    /// Room for a body; `None`: as many are taken in as may be.
-    pub fn enter(&self) -> Option<Place<'_>> {
-        let place = Place(self);
-        (self.at_once.fetch_add(1, Relaxed) < AT_ONCE).then_some(place)
+    /// Room for a body from a prefix of addresses; `None`: as many are taken in as may be. Strangers take none from viewers.
+    pub fn enter(&self, by: By, prefix: IpAddr) -> Option<Place<'_>> {
+        match by {
+            By::Viewer => self.viewers.enter(prefix),
+            By::Stranger => self.strangers.enter(prefix),
+        }
     }
 
     /// Whether this worker may take its time for a body now.
-    pub fn has_time(&self, now: Tick) -> bool {
+    pub fn has_time(&self, by: By, now: Tick) -> bool {
         let shard = self.shards.mine();
-        shard.window.load(Relaxed) != window(now) || u128::from(shard.spent.load(Relaxed)) < WINDOW.as_nanos() / 2
+        let spent = || Duration::from_nanos(shard.spent.load(Relaxed));
+        shard.window.load(Relaxed) != window(now) || spent() < by.share()
     }
 
     /// This worker took so long for a body, from a moment on.
@@ -264,22 +286,40 @@ mod tests {
     fn a_worker_gives_half_of_its_time_to_reports_at_most() {
         let beacons = Beacons::new(1);
         let at = |millis| Tick::at(Duration::from_millis(millis));
-        assert!(beacons.has_time(at(0)));
+        let has_time = |millis| beacons.has_time(By::Viewer, at(millis));
+        assert!(has_time(0));
         beacons.worked(at(1_010), Duration::from_millis(49));
-        assert!(beacons.has_time(at(1_060)));
+        assert!(has_time(1_060));
         beacons.worked(at(1_060), Duration::from_millis(1));
-        assert!(!beacons.has_time(at(1_099)));
-        assert!(beacons.has_time(at(1_100)));
+        assert!(!has_time(1_099));
+        assert!(has_time(1_100));
         beacons.worked(at(1_100), Duration::from_millis(1));
-        assert!(beacons.has_time(at(1_199)));
+        assert!(has_time(1_199));
     }
 
     #[test]
-    fn as_many_bodies_are_taken_in_as_may_be() {
+    fn who_watches_nothing_here_takes_no_time_and_no_place_from_those_who_do() {
         let beacons = Beacons::new(1);
-        let places: Vec<_> = std::iter::from_fn(|| beacons.enter()).take(AT_ONCE + 1).collect();
-        assert_eq!(places.len(), AT_ONCE);
-        drop(places);
-        assert!(beacons.enter().is_some());
+        let now = Tick::at(Duration::from_secs(1));
+        beacons.worked(now, Duration::from_millis(10));
+        assert!(!beacons.has_time(By::Stranger, now) && beacons.has_time(By::Viewer, now));
+        let from = |number: u16| IpAddr::from([10, (number >> 8) as u8, number as u8, 0]);
+        let strangers: Vec<_> = (0..4_096).filter_map(|number| beacons.enter(By::Stranger, from(number))).collect();
+        let viewers: Vec<_> = (0..4_096).filter_map(|number| beacons.enter(By::Viewer, from(number))).collect();
+        assert_eq!((strangers.len(), viewers.len()), (OF_STRANGERS, AT_ONCE));
+    }
+
+    #[test]
+    fn what_comes_again_is_not_counted_twice() {
+        let beacons = Beacons::new(1);
+        let mut losses = Losses::default();
+        losses.fault(Fault::TooMany, 100_000);
+        losses.faults(&Faults::from(Fault::Negative));
+        losses.dropped(Dropped::Clock);
+        let count = |beacons: &Beacons, fault: Fault| beacons.sum(|shard| &shard.faults[fault as usize]);
+        assert_eq!((count(&beacons, Fault::TooMany), beacons.dropped_so_far(Dropped::Clock)), (0, 0));
+        beacons.lost(&losses);
+        assert_eq!((count(&beacons, Fault::TooMany), count(&beacons, Fault::Negative)), (100_000, 1));
+        assert_eq!((beacons.dropped_so_far(Dropped::Clock), beacons.dropped_so_far(Dropped::Off)), (1, 0));
     }
 }

@@ -30,6 +30,7 @@ use super::answer::{Access, Answer};
 use super::edge::Edge;
 use super::policies::{NoRoute, Policies, RoutePolicy};
 use super::refusal::Unwelcome;
+use super::witness::opener;
 use super::{Head, Refusal, Upload};
 use body::Coding;
 use records::{Intake, Record};
@@ -172,9 +173,10 @@ async fn take(
     let coding = body::coding(&head.headers, beacon.kind.types())?;
     let sender = beacon.presenting.sender(edge, policies, head)?;
     sender.may_send(edge, head)?;
-    let _place = edge.beacons.enter().ok_or(Unwelcome::NotKept { retry: RETRY })?;
+    let by = sender.by(edge, head);
+    let _place = edge.beacons.enter(by, opener(head).place()).ok_or(Unwelcome::NotKept { retry: RETRY })?;
     let body = body::read(edge, upload).await?;
-    if !edge.beacons.has_time(edge.clock.now()) {
+    if !edge.beacons.has_time(by, edge.clock.now()) {
         return Err(Unwelcome::NotKept { retry: RETRY }.into());
     }
     let turn = Turn::new(edge);

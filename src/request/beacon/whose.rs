@@ -17,6 +17,7 @@ use crate::rules::session::SessionId;
 use crate::rules::token::Rejection;
 use crate::rules::token::carrier::{self, Credential, Place, Presented};
 use crate::stories::open::OpenSession;
+use crate::telemetry::beacons::By;
 
 use super::terms::{Terms, told_of};
 
@@ -170,6 +171,14 @@ fn gatings<'p>(policies: &'p Policies, host: &str) -> impl Iterator<Item = &'p G
 }
 
 impl Sender<'_> {
+    /// Whether what it reports is anybody's here.
+    pub fn by(&self, edge: &Edge, head: &Head) -> By {
+        match self {
+            Self::Named(_) => By::Viewer,
+            Self::Device(_) => edge.stories.open.of(&opener(head), None).map_or(By::Stranger, |_| By::Viewer),
+        }
+    }
+
     /// Counts a body.
     ///
     /// # Errors
