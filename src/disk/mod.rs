@@ -6,12 +6,14 @@
 
 mod buffer;
 mod engine;
+mod lock;
 #[cfg(test)]
 mod tests;
 mod threads;
 mod uring;
 
 pub use engine::{DiskError, Done, Engine, File, Op, OpenHow, Pending, Reply, Twin, Way};
+pub use lock::lock;
 
 /// Octets of one buffer: the most that one request reads or writes.
 pub const BUFFER: usize = 64 << 10;

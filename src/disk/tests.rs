@@ -10,7 +10,7 @@ use super::*;
 use crate::clock::{Clock, WallTime};
 
 fn engines(folder: &std::path::Path) -> Vec<Engine> {
-    let clock = Clock::system();
+    let clock = Clock::manual(WallTime::default());
     let mut engines = vec![Engine::start(Choice::Threads, folder, clock.clone()).unwrap()];
     match Engine::start(Choice::IoUring, folder, clock) {
         Ok(ring) => engines.push(ring),

@@ -223,6 +223,11 @@ async fn a_journal_that_has_grown_becomes_a_snapshot_of_what_counts() {
     while process.journal.figures().snapshots < 3 {
         keep(&process, last).await.unwrap();
         last += 1;
+        // What puts files together runs beside this, at its own pace.
+        tokio::task::yield_now().await;
+        while tasks.living().get("journal").is_some_and(|living| *living > 0) {
+            tokio::task::yield_now().await;
+        }
     }
     assert_eq!(files(folder.path(), ".snapshot").len(), 1);
     let read = start(folder.path(), SMALL).read;

@@ -14,16 +14,15 @@ mod numbers;
 mod process;
 mod region;
 mod sessions;
+mod state;
 mod stories;
 mod streams;
 mod uplink;
 mod witness;
 mod worker;
 
-use std::fs::DirBuilder;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -117,6 +116,12 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// Another node has that folder.
+    #[error("{folder} belongs to another node that is running: each needs a `state` of its own")]
+    Taken {
+        /// The folder.
+        folder: String,
+    },
     /// The disk cannot be used.
     #[error(transparent)]
     Disk(#[from] SpillError),
@@ -183,7 +188,7 @@ impl Node {
         let config = Arc::new(config);
         let tasks = Tasks::current();
         let sockets = Sockets::bind(&config)?;
-        make_state_folder(&config)?;
+        let state = state::take(&config, &clock).await?;
         let admin_listeners = bind_admin(&config).await?;
         let secrets = secrets(&config)?;
         let certificates = certificates::open(&config, &secrets, &clock)?;
@@ -244,7 +249,11 @@ impl Node {
         shared.feeds.follow(&config.accesses, config.limits.revoked_for)?;
         uplink::follow(&shared.uplink, &config)?;
         shared.keep_up(&config);
-        let ended = tasks.spawn("control", control::run(shared.clone(), orders));
+        let running = control::run(shared.clone(), orders);
+        let ended = tasks.spawn("control", async move {
+            running.await;
+            drop(state);
+        });
         Ok(Self { shared, commands, ended })
     }
 
@@ -313,13 +322,6 @@ const fn choice(engine: DiskEngine) -> Choice {
         DiskEngine::IoUring => Choice::IoUring,
         DiskEngine::Threads => Choice::Threads,
     }
-}
-
-/// What it holds is nobody else's to read.
-fn make_state_folder(config: &Config) -> Result<(), StartError> {
-    let Some(folder) = &config.node.state else { return Ok(()) };
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|source| StartError::State { folder: folder.display().to_string(), source })
 }
 
 /// What the region's keys are derived from. Where nothing keeps it, sessions end with this process.

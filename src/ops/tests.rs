@@ -250,7 +250,10 @@ async fn a_refusal_says_why_and_what_would_help() {
 
 #[tokio::test]
 async fn a_node_that_is_not_there_is_a_finding_and_a_bad_address_is_wrong_use() {
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Bound, and not listened on: nobody else gets it meanwhile.
+    let bound = tokio::net::TcpSocket::new_v4().unwrap();
+    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gone = bound.local_addr().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let nobody = format!("unix:{}", folder.path().join("none.sock").display());
     for (admin, outcome, said) in [

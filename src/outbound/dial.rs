@@ -252,6 +252,14 @@ mod tests {
         (listener, address)
     }
 
+    /// Where nobody listens, and nobody else can while the socket is there.
+    fn dead() -> (tokio::net::TcpSocket, SocketAddr) {
+        let bound = tokio::net::TcpSocket::new_v4().unwrap();
+        bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = bound.local_addr().unwrap();
+        (bound, address)
+    }
+
     fn told(addresses: &[SocketAddr]) -> Dial {
         let resolver = Arc::new(Told::default());
         *resolver.0.lock() = Some(addresses.to_vec());
@@ -271,8 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_refuses_is_passed_over_at_once_and_tried_last_from_then_on() {
-        let (gone, dead) = listener("127.0.0.1:0").await;
-        drop(gone);
+        let (_bound, dead) = dead();
         let (_listener, alive) = listener("127.0.0.1:0").await;
         let dial = told(&[dead, alive]);
         let clock = Clock::manual(WallTime::default());
@@ -307,8 +314,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_where_nobody_listens_is_a_failure_to_connect() {
-        let (gone, dead) = listener("127.0.0.1:0").await;
-        drop(gone);
+        let (_bound, dead) = dead();
         let dial = told(&[dead]);
         let clock = Clock::manual(WallTime::default());
         let outcome = dial.wire(&clock, clock.now() + Duration::from_secs(2)).await;

@@ -86,11 +86,13 @@ pub fn path(socket: BorrowedFd<'_>) -> io::Result<Sample> {
 mod tests {
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
+    use std::time::Duration;
 
     use super::*;
+    use crate::clock::Clock;
 
-    #[test]
-    fn the_kernel_tells_how_the_path_of_a_connection_is() {
+    /// The path of a connection over which something went.
+    fn used() -> Sample {
         use std::io::{Read, Write};
         use std::net::{TcpListener, TcpStream};
 
@@ -104,7 +106,14 @@ mod tests {
             ours.write_all(&octets).unwrap();
             viewer.read_exact(&mut octets).unwrap();
         }
-        let after = path(ours.as_fd()).unwrap();
+        path(ours.as_fd()).unwrap()
+    }
+
+    #[test]
+    fn the_kernel_tells_how_the_path_of_a_connection_is() {
+        // On a busy machine an acknowledgement may come so late that something is sent again.
+        let is_calm = |after: &Sample| after.retransmits == 0 && after.sending.round_trip_us < 1_000_000;
+        let after = (0..4).map(|_| used()).find(is_calm).unwrap_or_else(used);
         assert!((20..100).contains(&after.sending.packets), "{after:?}");
         assert!((1..1_000_000).contains(&after.sending.round_trip_us), "{after:?}");
         assert!((10_000..100_000_000).contains(&after.sending.congestion_window), "{after:?}");
@@ -119,9 +128,13 @@ mod tests {
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket2::SockRef::from(&socket).set_recv_buffer_size(4_096).unwrap();
         assert_eq!(receive_drops(socket.as_fd()).unwrap(), 0);
-        for _ in 0..64 {
-            sender.send_to(&[0; 1_400], socket.local_addr().unwrap()).unwrap();
+        let clock = Clock::system();
+        // The kernel delivers when it comes to it.
+        while receive_drops(socket.as_fd()).unwrap() == 0 {
+            assert!(clock.now().since_start() < Duration::from_secs(10));
+            for _ in 0..64 {
+                sender.send_to(&[0; 1_400], socket.local_addr().unwrap()).unwrap();
+            }
         }
-        assert!(receive_drops(socket.as_fd()).unwrap() > 0);
     }
 }

@@ -155,7 +155,7 @@ mod tests {
         client.send_to(datagram, group.address().unwrap()).unwrap();
         let socket = &group.sockets[worker];
         socket.set_nonblocking(false).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut buffer = [0; 64];
         let length = socket.recv(&mut buffer).expect("the datagram is for this worker");
         assert_eq!(&buffer[..length], datagram);

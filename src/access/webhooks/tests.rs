@@ -79,9 +79,24 @@ impl Stage {
                 _ = socket.read_to_end(&mut Vec::new()).await;
             }
             Answer::Silence => self.silent.push(socket),
-            Answer::Close => drop(socket),
+            Answer::Close => {
+                let before = self.attempts();
+                drop(socket);
+                self.attempted(before).await;
+            }
         }
         serde_json::from_slice(&body).unwrap()
+    }
+
+    fn attempts(&self) -> u64 {
+        self.figures().attempts.iter().map(|(_, count)| count).sum()
+    }
+
+    /// Completes when an attempt has come to its end, with the clock at rest: it ended by itself.
+    async fn attempted(&self, before: u64) {
+        while self.attempts() == before {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn figures(&self) -> Figures {
@@ -225,7 +240,9 @@ async fn what_cannot_be_told_in_time_is_given_up_and_counted() {
             biased;
             accepted = stage.listener.accept() => {
                 attempts += 1;
+                let before = stage.attempts();
                 drop(accepted);
+                stage.attempted(before).await;
             }
             () = tokio::task::yield_now() => stage.clock.advance(Duration::from_millis(1)),
         }

@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::disk::{Choice, DiskError, Engine};
+use crate::disk::{self, Choice, DiskError, Engine};
 use crate::rules::caching::purge::{Labels, Tag};
 use crate::rules::caching::{Freshness, Key};
 
@@ -146,7 +146,8 @@ impl Spill {
         let folder = config.folder.display().to_string();
         let failed = |source| SpillError::Folder { folder: folder.clone(), source };
         make_folder(&config.folder).map_err(failed)?;
-        let lock = take(&config.folder).map_err(failed)?.ok_or_else(|| SpillError::Taken { folder: folder.clone() })?;
+        let lock =
+            disk::lock(&config.folder).map_err(failed)?.ok_or_else(|| SpillError::Taken { folder: folder.clone() })?;
         let engine = Engine::start(config.engine, &config.folder, clock.clone()).map_err(failed)?;
         Self::over(engine, (config, lock), memory, clock).map_err(failed)
     }
@@ -340,16 +341,6 @@ fn is_of_use(head: &ResponseHead, now: crate::clock::Tick) -> bool {
 fn make_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-/// The folder for this process alone; `None` where another has it.
-fn take(folder: &Path) -> io::Result<Option<fs::File>> {
-    let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("lock"))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(error)) => Err(error),
-    }
 }
 
 /// A number that no other process has.

@@ -100,7 +100,11 @@ async fn all(log: &Log) -> Vec<Numbered> {
     log.flush().await.unwrap();
     let (mut from, mut all) = (1, Vec::new());
     loop {
-        let page = log.read(from, 1_000).await.unwrap();
+        let page = match log.read(from, 1_000).await {
+            // Files were written anew again and again while they were read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            page => page.unwrap(),
+        };
         let Some(last) = page.last() else { return all };
         from = last.number + 1;
         all.extend(page);
@@ -122,6 +126,14 @@ fn taken(folder: &Path) -> u64 {
 async fn settle() {
     for _ in 0..50 {
         tokio::task::yield_now().await;
+    }
+}
+
+/// Completes when it has done all that it can without the clock: threads work at their own pace.
+async fn rests(process: &Process) {
+    settle().await;
+    while process.tasks.living()["log"] > 1 {
+        settle().await;
     }
 }
 
@@ -147,7 +159,7 @@ async fn both_engines_keep_a_log() {
     let folder = tempfile::tempdir().unwrap();
     let mut kept = 0;
     for choice in [Choice::Threads, Choice::IoUring, Choice::Auto] {
-        let clock = Clock::system();
+        let clock = Clock::manual(WallTime::default());
         let Ok(engine) = Engine::start(choice, folder.path(), clock.clone()) else { continue };
         let tasks = Tasks::current();
         // These records are of 1970.
@@ -416,7 +428,7 @@ async fn at_its_size_what_lasts_least_goes_first_and_all_is_counted() {
             _ = process.log.append(vec![record(appended, class(appended))]).await;
             while process.log.figures().standing == Standing::Failing {
                 process.clock.advance(Duration::from_secs(5));
-                settle().await;
+                rests(&process).await;
             }
             appended += 1;
             assert!(taken(folder.path()) <= SMALL.size);
@@ -449,8 +461,8 @@ async fn what_is_older_than_is_kept_goes_also_where_nothing_new_comes() {
     while process.log.figures().expired < 200 {
         hours += 1;
         process.clock.advance(Duration::from_secs(3_600));
-        settle().await;
-        assert!(hours < 10_000);
+        rests(&process).await;
+        assert!(hours < 100);
     }
     assert!(hours >= 24, "{hours}");
     assert_eq!(process.log.figures().lost, 0);

@@ -68,8 +68,8 @@ async fn a_multivariant_playlist_is_kept_and_asked_for_anew_on_demand() {
     assert!(matches!(&*old, State::Multivariant(_)), "the old one is sent meanwhile");
     let refresh = stage.got().await;
     assert_eq!(refresh.headers["if-none-match"], "\"a\"");
+    let confirmed = refresh.at;
     refresh.say(304, &[("etag", "\"a\"")], "");
-    let confirmed = stage.clock.now();
     stage.until(|| playlist.current() >= confirmed - SECOND / 10).await;
 
     stage.pass(3 * SECOND).await;

@@ -53,6 +53,8 @@ struct Stage {
 struct Got {
     target: String,
     headers: HeaderMap,
+    /// When it came.
+    at: Tick,
     reply: oneshot::Sender<Response<Full<Bytes>>>,
 }
 
@@ -81,7 +83,7 @@ impl Stage {
         let (give, requests) = mpsc::unbounded_channel();
         let (count, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let tasks = Tasks::current();
-        tasks.spawn("origin", accept(listener, give, (count.clone(), most.clone())));
+        tasks.spawn("origin", accept(listener, (clock.clone(), give), (count.clone(), most.clone())));
         let origins = Origins::new(std::slice::from_ref(&origin), &Limits::default(), clock.clone()).unwrap();
         let bells = Bells::new(1);
         let bounds = CacheConfig {
@@ -205,12 +207,12 @@ fn next(playlist: &Playlist) -> Position {
 
 async fn accept(
     listener: TcpListener,
-    give: mpsc::UnboundedSender<Got>,
+    (clock, give): (Clock, mpsc::UnboundedSender<Got>),
     counters: (Arc<AtomicUsize>, Arc<AtomicUsize>),
 ) {
     let now = Arc::new(AtomicUsize::new(0));
     while let Ok((stream, _)) = listener.accept().await {
-        let (give, counters, now) = (give.clone(), counters.clone(), now.clone());
+        let (clock, give, counters, now) = (clock.clone(), give.clone(), counters.clone(), now.clone());
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let (reply, replied) = oneshot::channel();
             let mut outstanding = None;
@@ -221,7 +223,7 @@ async fn accept(
                 outstanding = Some(Outstanding(now.clone()));
                 let target = request.uri().path_and_query().unwrap().to_string();
                 // A test that has ended does not listen.
-                _ = give.send(Got { target, headers: request.headers().clone(), reply });
+                _ = give.send(Got { target, headers: request.headers().clone(), at: clock.now(), reply });
             }
             async move {
                 let missing = |_| Response::builder().status(404).body(Full::default()).unwrap();

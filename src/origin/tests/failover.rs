@@ -1,5 +1,7 @@
 //! Second chances: a fresh connection, another origin, and when there is none.
 
+use tokio::net::TcpSocket;
+
 use super::*;
 use crate::rules::upstream::health::{Cause, Class, FIRST_REST, Standing};
 
@@ -75,15 +77,20 @@ async fn two() -> (ByHand, ByHand, Edge) {
     (primary, backup, edge)
 }
 
-/// The port of a listener that is gone.
-async fn dead() -> u16 {
-    ByHand::new().await.port
+/// A port on which nobody listens, and nobody else can while the socket is there.
+fn dead() -> (TcpSocket, u16) {
+    let bound = TcpSocket::new_v4().unwrap();
+    bound.set_reuseaddr(true).unwrap();
+    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = bound.local_addr().unwrap().port();
+    (bound, port)
 }
 
 #[tokio::test]
 async fn the_next_origin_answers_for_one_that_cannot_be_reached() {
     let backup = ByHand::new().await;
-    let edge = Edge::new(&[origin_at(dead().await), Origin { name: "backup".into(), ..origin_at(backup.port) }]);
+    let (_bound, port) = dead();
+    let edge = Edge::new(&[origin_at(port), Origin { name: "backup".into(), ..origin_at(backup.port) }]);
     let fetch = edge.fetching(post("/", "hello"));
     let (mut hand, _) = backup.asked().await;
     let mut body = [0; 5];
@@ -145,7 +152,7 @@ async fn errors_about_the_object_are_answers() {
 #[tokio::test]
 async fn an_origin_that_keeps_failing_rests_and_is_tried_again() {
     let backup = ByHand::new().await;
-    let port = dead().await;
+    let (_bound, port) = dead();
     let edge = Edge::new(&[origin_at(port), Origin { name: "backup".into(), ..origin_at(backup.port) }]);
     let mut hands = None;
     for round in 0..5 {
@@ -206,7 +213,8 @@ async fn what_one_origin_alone_knows_is_asked_of_no_other() {
 #[tokio::test]
 async fn what_a_dead_origin_alone_knows_is_refused_at_once() {
     let backup = ByHand::new().await;
-    let edge = Edge::new(&[origin_at(dead().await), Origin { name: "backup".into(), ..origin_at(backup.port) }]);
+    let (_bound, port) = dead();
+    let edge = Edge::new(&[origin_at(port), Origin { name: "backup".into(), ..origin_at(backup.port) }]);
     let only = || Ask { course: Course { only: Some("primary".into()), ..Course::default() }, ..get("/part") };
     for _ in 0..3 {
         assert!(matches!(edge.fetch(only()).await, Err(FetchError::Connect { .. })));

@@ -254,7 +254,7 @@ async fn a_turned_link_brings_new_certificates_without_a_dropped_connection() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(20), becoming).await.expect("the new certificate");
+        tokio::time::timeout(std::time::Duration::from_secs(120), becoming).await.expect("the new certificate");
     };
     becomes(&old).await;
     lay("..2", &new);

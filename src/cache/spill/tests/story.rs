@@ -121,6 +121,19 @@ pub fn bounds() -> CacheConfig {
     }
 }
 
+/// The folder, once the process before has ended. A process that is made elsewhere meanwhile has its lock too, until it
+/// runs a program.
+fn locked(folder: &Path) -> std::fs::File {
+    let clock = Clock::system();
+    loop {
+        match disk::lock(folder).unwrap() {
+            Some(lock) => return lock,
+            None => assert!(clock.now().since_start() < Duration::from_secs(10), "the process before has ended"),
+        }
+        std::thread::yield_now();
+    }
+}
+
 impl Process {
     /// So many seconds after the dawn.
     pub fn start(folder: &Path, size: u64, seconds: u64) -> Self {
@@ -133,7 +146,7 @@ impl Process {
         let config = SpillConfig { folder: folder.to_owned(), size, engine: Choice::Threads };
         let memory = Memory::new(bounds.memory);
         let engine = Engine::over(twin.clone(), clock.clone());
-        let lock = take(folder).unwrap().expect("the process before has ended");
+        let lock = locked(folder);
         let spill = Spill::over(engine, (&config, lock), &memory, &clock).unwrap();
         let parts = Parts::over(bounds, (Bells::new(1), clock.clone()), memory, Some(spill.clone()));
         Self { cache: Cache { parts }, spill, twin, clock, log: Log::default() }

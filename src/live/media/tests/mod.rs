@@ -37,6 +37,8 @@ const TD: Duration = Duration::from_secs(2);
 pub(super) struct Request {
     pub target: String,
     pub headers: HeaderMap,
+    /// When it came.
+    pub at: Tick,
     answer: oneshot::Sender<Response<Script>>,
 }
 
@@ -85,14 +87,14 @@ pub(super) struct Stage {
     last: Mutex<Option<Published>>,
 }
 
-async fn serve(listener: TcpListener, requests: mpsc::UnboundedSender<Request>) {
+async fn serve(listener: TcpListener, clock: Clock, requests: mpsc::UnboundedSender<Request>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let requests = requests.clone();
+        let (requests, clock) = (requests.clone(), clock.clone());
         let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
             let (answer, answered) = oneshot::channel();
             let target = request.uri().to_string();
             let headers = request.into_parts().0.headers;
-            _ = requests.send(Request { target, headers, answer });
+            _ = requests.send(Request { target, headers, at: clock.now(), answer });
             async move { Ok::<_, Infallible>(answered.await.expect("the test answers")) }
         });
         let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -126,7 +128,7 @@ impl Stage {
         let cache = Arc::new(Cache::new(bounds, Bells::new(1), clock.clone()));
         let origins = Arc::new(Origins::new(&config.origins, &config.limits, clock.clone()).unwrap());
         let (sender, requests) = mpsc::unbounded_channel();
-        Tasks::current().spawn("origin", serve(listener, sender));
+        Tasks::current().spawn("origin", serve(listener, clock.clone(), sender));
         let supply = Arc::new(Supply::new(&config.routes[0], &[&config.origins[0]]));
         let located = supply.locate("/live/v/media.m3u8", None).unwrap();
         let rules = Rules {
@@ -156,6 +158,18 @@ impl Stage {
     /// The next request that the origin gets.
     pub async fn request(&self) -> Request {
         poll_fn(|cx| self.requests.lock().poll_recv(cx)).await.unwrap()
+    }
+
+    /// The same, while time goes on.
+    pub async fn request_later(&self) -> Request {
+        for _ in 0..100_000 {
+            if let Ok(request) = self.requests.lock().try_recv() {
+                return request;
+            }
+            self.clock.advance(Duration::from_millis(1));
+            settle().await;
+        }
+        panic!("the origin is not asked");
     }
 
     /// Whether the origin has got no request that was not taken.

@@ -29,7 +29,7 @@ use crate::transport::quic::{Driver, Handle, QuicKeys, Seat, Segmentation, Setti
 use crate::transport::steer::Group;
 
 /// A test that waits longer has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 const LARGE: usize = 8 << 20;
 
 /// What the service tells of itself.

@@ -15,7 +15,7 @@ fn manual() -> Clock {
 
 async fn is_refused(change: impl FnOnce(&mut Settings)) {
     let node = Node::with(loopback(), change);
-    let refused = node.connect_to(node.address.ip()).await.unwrap_err();
+    let refused = node.connect_once().await.unwrap_err();
     assert!(matches!(refused, quinn::ConnectionError::ConnectionClosed(_)), "{refused}");
     assert_eq!((node.handle.counters().refused.value(), node.handle.counters().accepted.value()), (1, 0));
 }
@@ -62,7 +62,7 @@ async fn a_handshake_that_takes_too_long_is_ended() {
     });
     let relay = Relay::to(node.address).await;
     relay.cut();
-    let connecting = node.client().connect(relay.address, "localhost").unwrap();
+    let connecting = node.connecting_once(relay.address);
     coming.clone().changed().await.unwrap();
     clock.advance(Duration::from_secs(10));
     node.handle.drain();

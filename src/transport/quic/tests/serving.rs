@@ -111,8 +111,8 @@ async fn an_answer_does_not_wait_for_a_delayed_acknowledgement() {
         times.push(clock.now().since_start());
     }
     times.sort();
-    // A driver that holds back acknowledgements adds 25 ms to each; the median does not mind a busy machine.
-    assert!(times[25] < Duration::from_millis(15), "{:?}", times[25]);
+    // A driver that holds back acknowledgements adds 25 ms to each; the shortest does not mind a busy machine.
+    assert!(times[0] < Duration::from_millis(15), "{:?}", times[0]);
 }
 
 #[tokio::test]

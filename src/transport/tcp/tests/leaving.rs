@@ -88,8 +88,12 @@ async fn a_viewer_that_opens_streams_only_to_cancel_them_is_cut_off() {
     let mut cancelled = 0;
     while !h2.0.is_closed() && cancelled < 1_000 {
         let mut h2 = h2.clone();
-        let request = Tasks::current().spawn("viewer", async move { h2.send(get_h2("/hold")).await.map(drop) });
-        stage.serving(1).await;
+        let mut request = Tasks::current().spawn("viewer", async move { h2.send(get_h2("/hold")).await.map(drop) });
+        tokio::select! {
+            () = stage.serving(1) => {}
+            // The connection was closed before it came.
+            _ = &mut request => break,
+        }
         request.abort();
         stage.serving(0).await;
         stage.settle().await;

@@ -167,7 +167,7 @@ impl Stage {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), until).await.expect("it should have come to be so");
+        tokio::time::timeout(Duration::from_secs(120), until).await.expect("it should have come to be so");
     }
 
     /// Lets everything run that can run without the clock.
