@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{CMCD, SITE, both, dropped, plays, post, qoe, record, reports};
 use crate::certificates::Authority;
-use crate::gated::{MAIN, Stream, body, keys};
+use crate::gated::{MAIN, Stream, body, keys, token};
 use crate::raw;
 use crate::script::{Script, reply};
 use crate::stage::{Setup, Stage, WAYS, tell, with};
@@ -40,6 +40,51 @@ async fn a_route_says_what_is_kept_of_its_viewers_and_so_do_they() {
                 assert_eq!(events, kept, "{route} {fields:?}");
                 let names_content = all.iter().any(|line| line["cid"] != Value::Null || line["url"] != Value::Null);
                 assert_eq!(names_content, kept.len() == 4, "{all:#?}");
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_an_access_has_several_routes_a_report_is_of_the_one_that_is_watched_or_of_the_strictest() {
+    let both_gated = |upstream: &Script, live: &str, vod: &str| {
+        let setup = both(upstream, (live, ""));
+        let vod =
+            format!("[[route]]\nname = \"vod\"\npath = \"/vod/\"\norigins = [\"main\"]\naccess = \"members\"\n{vod}\n");
+        Setup { tables: format!("{}{vod}", setup.tables), ..setup }
+    };
+    let (all, essential, off) = ("", "beacons = \"essential\"", "beacons = \"off\"");
+    // Who is known to watch live, and who is not known to this node but by a token.
+    for (live, vod, watching, unknown) in [
+        (essential, all, (204, vec!["ps"]), (204, vec!["ps"])),
+        (all, essential, (204, vec!["ps", "t"]), (204, vec!["ps"])),
+        (off, all, (410, vec![]), (204, vec![])),
+        (all, off, (204, vec!["ps", "t"]), (204, vec![])),
+        (off, off, (410, vec![]), (410, vec![])),
+    ] {
+        for way in WAYS {
+            let stream = Stream::start().await;
+            tell(way, both_gated(&stream.origin, live, vod), async |stage: &Stage| {
+                let viewer = stage.viewer().await;
+                let (carrier, session) = plays(stage, &viewer, "one").await;
+                let bearer = format!("Bearer {}", token("other"));
+                let batch = [record("ps", "s", ",sta=p,cid=\"what\""), record("t", "s", ",cid=\"what\"")].join("\n");
+                let fields = [CMCD, ("user-agent", "one")];
+                let answer = post(&viewer, &format!("{carrier}/.weir/cmcd"), &fields, batch.clone()).await;
+                assert_eq!(answer.status.as_u16(), watching.0, "{live} {vod}");
+                let fields = [CMCD, ("user-agent", "other"), ("authorization", &bearer)];
+                let answer = post(&viewer, "/.weir/cmcd", &fields, batch).await;
+                assert_eq!(answer.status.as_u16(), unknown.0, "{live} {vod}");
+                let told = reports(stage, watching.1.len() + unknown.1.len()).await;
+                let (of_one, of_other): (Vec<_>, Vec<_>) = told.iter().partition(|line| line["session"] == *session);
+                for (lines, kept) in [(&of_one, &watching.1), (&of_other, &unknown.1)] {
+                    let events: Vec<_> = lines.iter().map(|line| line["e"].as_str().unwrap()).collect();
+                    assert_eq!(events, *kept, "{live} {vod}");
+                    let names_content = lines.iter().any(|line| line["cid"] != Value::Null);
+                    assert_eq!(names_content, kept.len() == 2, "{lines:#?}");
+                }
+                assert!(of_one.iter().all(|line| line["route"] == "gated"), "{of_one:#?}");
             })
             .await;
         }
