@@ -84,6 +84,12 @@ impl Receiver {
     }
 }
 
+/// A batch of lines under its key: process and first number, and a check of the octets.
+fn keyed(place: &str, lines: Vec<String>) -> (String, Vec<String>) {
+    let octets: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    (format!("edge/{place}-{:08x}", crc32fast::hash(octets.as_bytes())), lines)
+}
+
 /// The lines of a request, whatever they are packed with.
 fn lines(seen: &Seen) -> Vec<String> {
     assert_eq!((seen.method.as_str(), seen.field("content-type").as_str()), ("POST", "application/x-ndjson"));
@@ -185,7 +191,7 @@ async fn a_batch_is_sent_with_the_same_octets_and_key_until_it_is_taken() {
         let mut teller = Teller::new(&sink);
         let told = teller.tell(5).await;
         let taken = receiver.takes(5).await;
-        assert_eq!(taken, [("edge/1/1".to_owned(), told)]);
+        assert_eq!(taken, [keyed("1/1", told)]);
         let seen = receiver.script.seen();
         assert_eq!(seen.len(), faults.len() + 1);
         for again in &seen {
@@ -212,7 +218,9 @@ async fn what_is_refused_is_laid_aside_and_who_is_gone_is_asked_again_on_reload(
     teller.follow(&sink);
     assert_eq!(flat(&receiver.takes(7).await), [taken, late].concat());
     assert!(receiver.script.seen().iter().all(|seen| seen.field("authorization") == "Bearer 1"));
-    let aside = fs::read_to_string(teller.folder.path().join("uplink/main.refused/1-1.ndjson")).unwrap();
+    let name = keyed("1/1", refused.clone()).0.replace("edge/", "").replace('/', "-");
+    let aside = teller.folder.path().join(format!("uplink/main.refused/{name}.ndjson"));
+    let aside = fs::read_to_string(aside).unwrap();
     assert_eq!(aside.lines().collect::<Vec<_>>(), refused);
     teller.until("main", |figures| figures.behind.records == 0).await;
     let progress = teller.sink("main").progress;
@@ -233,10 +241,7 @@ async fn who_begins_anew_sends_the_batch_that_was_under_way_again_as_it_was() {
     let third = teller.tell(4).await;
     teller.restart(&sink).await;
     let taken = receiver.takes(9).await;
-    assert_eq!(
-        taken,
-        [("edge/1/1".to_owned(), first), ("edge/1/3".to_owned(), second), ("edge/2/6".to_owned(), third)]
-    );
+    assert_eq!(taken, [keyed("1/1", first), keyed("1/3", second), keyed("2/6", third)]);
     let seen = receiver.script.seen();
     assert_eq!((seen[1].field("idempotency-key"), &seen[1].body), (seen[2].field("idempotency-key"), &seen[2].body));
     assert!(receiver.plan.lock().is_empty());
@@ -383,7 +388,7 @@ mod jetstream {
         teller.until("main", |figures| figures.progress.delivered == 12 && figures.health == Health::Up).await;
         let client = async_nats::connect(server.url("nats")).await.unwrap();
         let kept = messages(&client).await;
-        let first = kept.iter().find(|(headers, _)| headers.contains("Nats-Msg-Id: edge/1/1\r\n")).unwrap();
+        let first = kept.iter().find(|(headers, _)| headers.contains("Nats-Msg-Id: edge/1/1-")).unwrap();
         assert!(
             first.0.contains("Weir-Schema: 1") && first.0.contains("Weir-Batch: first=1, last=3, count=3"),
             "{first:?}"
