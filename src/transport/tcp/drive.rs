@@ -117,12 +117,7 @@ impl Driver {
                         self.counters.missed(Deadline::Idle);
                         stage = self.end_gracefully(connection.as_mut());
                     }
-                    Due::Late(deadline) => {
-                        if matches!(deadline, Deadline::Write) {
-                            self.wire.lock().line.dies();
-                        }
-                        return Poll::Ready(Ending::Late(deadline));
-                    }
+                    Due::Late(deadline) => return Poll::Ready(self.late(deadline)),
                     Due::Age => stage = self.end_gracefully(connection.as_mut()),
                     Due::Farewell => return Poll::Ready(Ending::Done),
                 }
@@ -132,6 +127,14 @@ impl Driver {
             }
         })
         .await
+    }
+
+    /// A deadline passed; a viewer that takes nothing gives no other sign of life.
+    fn late(&self, deadline: Deadline) -> Ending {
+        if matches!(deadline, Deadline::Write) {
+            self.wire.lock().line.dies();
+        }
+        Ending::Late(deadline)
     }
 
     fn end_gracefully<C: Connection>(&self, connection: Pin<&mut C>) -> Stage {
