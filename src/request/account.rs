@@ -21,7 +21,7 @@ pub struct Account {
     passage: Passage,
     /// Octets that make the answer whole, where that is known from the start.
     whole: Option<u64>,
-    ended: bool,
+    end: Option<Sent>,
     traffic: Arc<RouteTraffic>,
     streams: Option<(Arc<Streams>, Asked)>,
     /// What was asked for, and where in it the stream's name stands.
@@ -39,7 +39,7 @@ impl Account {
             first_byte: None,
             passage,
             whole: None,
-            ended: false,
+            end: None,
             traffic,
             streams: None,
             path: (String::new(), 0..0),
@@ -87,11 +87,15 @@ impl Account {
 
     /// The body ended as it should.
     pub(super) fn complete(&mut self) {
-        self.ended = true;
+        self.end = Some(Sent::Whole);
     }
 
     /// The body ended in an error.
     pub(super) fn failed(&mut self, error: &BodyError) {
+        self.end = Some(match error {
+            BodyError::Revoked => Sent::Revoked,
+            BodyError::Fill(_) | BodyError::Short | BodyError::Origin(_) => Sent::Short,
+        });
         debug!(%error, cause = ?std::error::Error::source(error).map(ToString::to_string), "answer was cut");
     }
 }
@@ -107,9 +111,10 @@ impl Drop for Account {
             let Passage { status, octets, .. } = self.passage;
             streams.record(stream, &Answered { asked: *asked, status, octets, at: now });
         }
-        let complete = self.ended || self.whole == Some(self.passage.octets);
+        let is_whole = self.whole == Some(self.passage.octets);
+        let end = self.end.filter(|_| !is_whole).unwrap_or(if is_whole { Sent::Whole } else { Sent::Cut });
+        let complete = end == Sent::Whole;
         if let Some(witness) = &self.witness {
-            let end = if complete { Sent::Whole } else { Sent::Cut };
             witness.ended((path, stream.clone()), &self.passage, end, &self.clock);
         }
         if let Some(log) = self.log.take() {

@@ -24,6 +24,8 @@ pub struct Line(Option<Arc<Mutex<Said>>>);
 struct Said {
     last: Option<Sample>,
     is_news: bool,
+    /// Nothing passes any more, and nobody said goodbye.
+    is_dead: bool,
 }
 
 impl Line {
@@ -35,8 +37,22 @@ impl Line {
     /// How it is now.
     pub fn say(&self, sample: Sample) {
         if let Some(said) = &self.0 {
-            *said.lock() = Said { last: Some(sample), is_news: true };
+            let mut said = said.lock();
+            (said.last, said.is_news) = (Some(sample), true);
         }
+    }
+
+    /// Nothing passes any more: the viewer neither takes anything nor says goodbye. To be said before answers that are on
+    /// their way are given up for that.
+    pub fn dies(&self) {
+        if let Some(said) = &self.0 {
+            said.lock().is_dead = true;
+        }
+    }
+
+    /// Whether nothing passes any more.
+    pub fn is_dead(&self) -> bool {
+        self.0.as_ref().is_some_and(|said| said.lock().is_dead)
     }
 
     /// How it was last.
@@ -75,6 +91,8 @@ mod tests {
         assert_eq!((line.news(), line.last()), (None, None));
         line.say(sample);
         assert_eq!((line.clone().news(), line.news(), line.last()), (Some(sample), None, Some(sample)));
+        line.dies();
+        assert!(line.is_dead() && line.clone().is_dead() && !Line::default().is_dead() && !Line::new().is_dead());
         let unknown = Line::default();
         unknown.say(sample);
         assert_eq!(unknown.last(), None);

@@ -22,6 +22,7 @@ use crate::telemetry::traffic::{Origination, Passage};
 
 use super::answer::Provenance;
 use super::edge::{Edge, RequestId};
+use super::line::Line as Way;
 use super::notes::{Noted, Wait};
 use super::policies::{Policies, RoutePolicy};
 use super::refusal::Fault;
@@ -47,8 +48,12 @@ pub struct Watcher {
 pub enum Sent {
     /// All of it was sent.
     Whole,
-    /// It was cut.
+    /// It came to no end: the viewer took no more of it.
     Cut,
+    /// There was no more of it than a part.
+    Short,
+    /// The session was taken back meanwhile.
+    Revoked,
 }
 
 impl Watcher {
@@ -178,6 +183,7 @@ pub struct Witness {
     refused: Option<(&'static str, &'static str)>,
     hold: Duration,
     noted: Noted,
+    line: Way,
     id: RequestId,
 }
 
@@ -228,6 +234,7 @@ impl Witness {
             refused: refusal.map(|refusal| (refusal.word(), fault(refusal.fault()))),
             hold: held.unwrap_or_default(),
             noted,
+            line: head.line.clone(),
             id,
         };
         witness.judged((head, route), refusal);
@@ -317,7 +324,7 @@ impl Witness {
             matches!(passage.origination, Origination::Miss | Origination::Revalidated | Origination::Stale);
         self.refused.is_some()
             || passage.status >= 400
-            || end == Sent::Cut
+            || end != Sent::Whole
             || asks_origin
             || self.noted.wait == Wait::Late
             || passage.first_byte.saturating_sub(self.hold) >= slow
@@ -338,10 +345,22 @@ impl Witness {
             took_ms: whole_ms(passage.whole),
             hold_ms: whole_ms(self.hold),
             complete: end == Sent::Whole,
+            broken: self.broken(end).map(Into::into),
             playlist_age_ms: self.noted.current.map(|current| whole_ms(current.age)),
             playlist_target_ms: self.noted.current.map(|current| whole_ms(current.target_duration)),
             origin: self.noted.fetch.as_deref().cloned(),
             id: self.id.to_string().into(),
+        }
+    }
+
+    /// Who broke an answer off: a viewer who wants no more of it says so, and the connection goes on or is closed.
+    fn broken(&self, end: Sent) -> Option<&'static str> {
+        match end {
+            Sent::Whole => None,
+            Sent::Cut if self.line.is_dead() => Some("network"),
+            Sent::Cut => Some("viewer"),
+            Sent::Short => Some("origin"),
+            Sent::Revoked => Some("issuer"),
         }
     }
 

@@ -155,6 +155,9 @@ pub struct Request {
     pub hold_ms: u64,
     /// Whether the whole body was sent.
     pub complete: bool,
+    /// Who broke it off, where it was not: `viewer`, `network`, `origin`, `issuer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Box<str>>,
     /// How long ago its origin had last said that the media playlist of a live stream is current, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playlist_age_ms: Option<u64>,

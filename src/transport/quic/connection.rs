@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quinn_proto::crypto::rustls::HandshakeData;
-use quinn_proto::{ConnectionEvent, ConnectionHandle, Dir, Endpoint, Event, Transmit};
+use quinn_proto::{ConnectionError, ConnectionEvent, ConnectionHandle, Dir, Endpoint, Event, Transmit};
 use tracing::{debug, error};
 
 use super::counters::Counters;
@@ -182,6 +182,7 @@ impl<L: Layer> Connection<L> {
         }
         if self.uptake.deadline(core.limits.write_progress).is_some_and(|due| due <= now) {
             core.counters.stalled.add(1);
+            self.line.dies();
             self.close(core, M::CODES.stalled, "nothing was taken for too long");
         }
         if self.keep_alive.is_some_and(|due| due <= now) && !self.is_closed() {
@@ -293,6 +294,9 @@ impl<L: Layer> Connection<L> {
                 Event::Connected => self.open(core),
                 Event::ConnectionLost { reason } => {
                     debug!(%reason, "quic connection lost");
+                    if matches!(reason, ConnectionError::TimedOut) {
+                        self.line.dies();
+                    }
                     self.drop_layer(core);
                 }
                 Event::Stream(event) => self.stream_event(core, event),

@@ -2,7 +2,7 @@
 //! the deadlines that hyper does not know; ends in the way that fits how it came to an end.
 
 use std::future::{Future, poll_fn};
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -117,7 +117,7 @@ impl Driver {
                         self.counters.missed(Deadline::Idle);
                         stage = self.end_gracefully(connection.as_mut());
                     }
-                    Due::Late(deadline) => return Poll::Ready(Ending::Late(deadline)),
+                    Due::Late(deadline) => return Poll::Ready(self.late(deadline)),
                     Due::Age => stage = self.end_gracefully(connection.as_mut()),
                     Due::Farewell => return Poll::Ready(Ending::Done),
                 }
@@ -127,6 +127,14 @@ impl Driver {
             }
         })
         .await
+    }
+
+    /// A deadline passed; a viewer that takes nothing gives no other sign of life.
+    fn late(&self, deadline: Deadline) -> Ending {
+        if matches!(deadline, Deadline::Write) {
+            self.wire.lock().line.dies();
+        }
+        Ending::Late(deadline)
     }
 
     fn end_gracefully<C: Connection>(&self, connection: Pin<&mut C>) -> Stage {
@@ -152,14 +160,22 @@ impl Driver {
                 return Poll::Ready(Ending::Abusive);
             }
             let out = match wire.poll_out(cx) {
-                Poll::Ready(Err(_)) => return Poll::Ready(Ending::Gone),
+                Poll::Ready(Err(error)) => {
+                    if is_silence(&error) {
+                        wire.line.dies();
+                    }
+                    return Poll::Ready(Ending::Gone);
+                }
                 Poll::Ready(Ok(())) => Poll::Ready(()),
                 Poll::Pending => Poll::Pending,
             };
             if wire.outlet.room_again() {
                 continue;
             }
-            if wire.poll_watch(cx).is_err() {
+            if let Err(error) = wire.poll_watch(cx) {
+                if is_silence(&error) {
+                    wire.line.dies();
+                }
                 return Poll::Ready(Ending::Gone);
             }
             // A viewer that closed its side while we have something for it may still be reading; one for which we
@@ -287,6 +303,12 @@ impl Driver {
         })
         .await;
     }
+}
+
+/// Whether a socket failed for want of any word from the viewer, who would have said goodbye with a reset or an end.
+fn is_silence(error: &io::Error) -> bool {
+    use io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
+    matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable)
 }
 
 /// What happens at a deadline.

@@ -119,7 +119,7 @@ pub(super) struct Facts<'a> {
     /// Answers from memory that came late: when, where, by how much.
     pub(super) slow: Vec<(u64, &'a str, u64)>,
     pub(super) paths: Vec<(u64, &'a Path)>,
-    /// Bodies that did not reach the viewer whole.
+    /// Bodies that the network did not carry to their end, or of which nobody said why they ended.
     pub(super) cut: Vec<u64>,
     pub(super) served: Vec<(u64, &'a Served)>,
     /// When a token first opened what was asked for.
@@ -295,8 +295,17 @@ impl<'a> Facts<'a> {
         if let Some(fetch) = &request.origin {
             self.of_fetch(at, fetch, Some(&request.path));
         }
-        if !request.complete {
-            self.cut.push(at);
+        match request.broken.as_deref() {
+            _ if request.complete => {}
+            // A player that goes to another place or another bit rate drops what it had begun.
+            Some("viewer" | "issuer") => {}
+            Some("origin") => {
+                let time = Window { from: at.saturating_sub(request.took_ms.max(1)), to: at };
+                let origin = request.origin.as_ref().map_or("of the stream", |fetch| &*fetch.origin);
+                let (cause, path, wait_ms) = (Cause::OriginError, Some(&*request.path), request.took_ms);
+                self.waits.push(Wait { time, cause, origin, path, wait_ms, status: None });
+            }
+            _ => self.cut.push(at),
         }
         self.of_age(at, request.playlist_age_ms, request.playlist_target_ms);
         if request.playlist_target_ms.is_some_and(|target| request.hold_ms > longest(target)) {

@@ -201,10 +201,16 @@ fn of_request(request: &Request) -> Said {
         text += &format!("; {}", fetch_text(fetch));
     }
     if !request.complete {
-        text += "; the viewer did not get all of it";
+        text += match request.broken.as_deref() {
+            Some("viewer") => "; the viewer wanted no more of it",
+            Some("origin") => "; it broke off before its end",
+            Some("network") => "; the way to the viewer broke down",
+            _ => "; the viewer did not get all of it",
+        };
     }
     let failed = request.origin.as_ref().is_some_and(|fetch| has_trouble(fetch).is_some());
-    let slow = request.first_byte_ms >= SLOW_MS || failed || !request.complete;
+    let is_cut = !request.complete && request.broken.as_deref() != Some("viewer");
+    let slow = request.first_byte_ms >= SLOW_MS || failed || is_cut;
     let severity = match () {
         () if *status >= 400 => Severity::Error,
         () if slow => Severity::Warning,

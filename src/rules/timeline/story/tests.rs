@@ -89,6 +89,12 @@ impl History {
         self.request(at, Request { origin: Some(fetch), complete: true, took_ms: 14, ..request })
     }
 
+    /// An answer was broken off.
+    fn drops(self, at: u64, by: &str) -> Self {
+        let request = Request { status: 200, cache: "hit".into(), took_ms: 900, ..Request::default() };
+        self.request(at, Request { broken: Some(by.into()), complete: false, ..request })
+    }
+
     /// The node asked an origin for the stream, and nobody waited for it.
     fn fetched(mut self, at: u64, error: &str) -> Self {
         let fetch = Fetch { id: at, origin: "main".into(), status: None, error: Some(error.into()), wait_ms: 5_000 };
@@ -555,6 +561,24 @@ fn innocents() -> Vec<(&'static str, History, Cause, &'static str)> {
             minute().stalls(24_000, 29_000).lacks(22_000).lacks(23_000).lacks(25_000),
             Cause::OriginError,
             "Playback stalled for 5.0 s at 20:30:24: origin main answered 3 times with an error (404)",
+        ),
+        (
+            "the player drops what it had begun, and stalls",
+            minute().stalls(24_000, 29_000).drops(22_000, "viewer").drops(23_000, "viewer").drops(24_500, "viewer"),
+            Cause::PlayerStalled,
+            "the player stalled by itself",
+        ),
+        (
+            "the way to the viewer breaks down",
+            minute().stalls(24_000, 29_000).drops(24_500, "network").drops(24_500, "network"),
+            Cause::NetworkSlow,
+            "the network did not carry 2 bodies to its end",
+        ),
+        (
+            "the origin breaks off",
+            minute().stalls(24_000, 29_000).drops(23_000, "origin").drops(25_000, "origin"),
+            Cause::OriginError,
+            "origin of the stream answered twice with an error",
         ),
         (
             "old records make room for new ones",
