@@ -20,7 +20,6 @@ use rustls::ServerConnection;
 use crate::clock::Tick;
 use crate::rules::http1::{Fault, Guard, Step};
 use crate::rules::http2::HeadWatch;
-use crate::rules::uri;
 use crate::transport::flush::Session;
 use crate::transport::paths::Paths;
 use crate::transport::stream::{Blocking, Socket};
@@ -54,15 +53,11 @@ impl Reader {
         }
     }
 
-    /// What goes on of the octets of the last piece that may pass.
-    fn written<'o>(&mut self, octets: &'o [u8]) -> Cow<'o, [u8]> {
+    /// What goes on of the last piece, of which `pass` octets may pass.
+    fn onward<'o>(&mut self, piece: &'o [u8], pass: usize) -> Cow<'o, [u8]> {
         match self {
-            Self::Http1(guard) => {
-                let mut raw = guard.take_raw();
-                raw.retain(|place| *place < octets.len());
-                if raw.is_empty() { Cow::Borrowed(octets) } else { Cow::Owned(uri::encoded_at(octets, &raw)) }
-            }
-            Self::Http2(_, paths) => paths.pass(octets),
+            Self::Http1(guard) => guard.onward(piece, pass),
+            Self::Http2(_, paths) => paths.pass(piece),
         }
     }
 
@@ -186,7 +181,7 @@ impl Inlet {
                 cursor.put_slice(fitting);
                 rest.extend_from_slice(more);
             });
-            // Nothing would be the end; the beginning of a frame is held.
+            // Nothing would be the end; the beginning of a line or frame is held.
             let is_held = matches!(received, Poll::Ready(Ok(()))) && cursor.remaining() == max;
             if !is_held || self.state != Input::Open {
                 break received;
@@ -210,7 +205,7 @@ impl Inlet {
         }
         while self.state == Input::Open && self.ahead.len() < AHEAD {
             if self.ahead.is_empty() {
-                self.ahead_is_next = matches!(&self.reader, Reader::Http1(guard) if guard.between());
+                self.ahead_is_next = matches!(&self.reader, Reader::Http1(guard) if guard.goes_on_between());
             }
             let room = AHEAD - self.ahead.len();
             let mut ahead = std::mem::take(&mut self.ahead);
@@ -237,8 +232,8 @@ impl Inlet {
             return Poll::Ready(Ok(()));
         }
         let mut judged = |octets: &[u8]| {
-            let passing = self.judge(octets);
-            take(&self.reader.written(&octets[..passing]));
+            let pass = self.judge(octets);
+            take(&self.reader.onward(octets, pass));
         };
         match session {
             Session::Clear => SCRATCH.with_borrow_mut(|scratch| {

@@ -115,26 +115,15 @@ fn is_uri(target: &[u8], mark: usize) -> bool {
     http::Uri::try_from(uri::encoded_at(target, &raw)).is_ok()
 }
 
-/// What stands where in a request line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(super) enum Part {
-    #[default]
-    Method,
-    Target,
-    Query,
-    Version,
-}
-
-impl Part {
-    /// What the next octet belongs to.
-    pub(super) const fn after(self, octet: u8) -> Self {
-        match (self, octet) {
-            (Self::Method, b' ') => Self::Target,
-            (Self::Target, b'?') => Self::Query,
-            (Self::Target | Self::Query, b' ') => Self::Version,
-            _ => self,
-        }
+/// Where in a request line octets stand raw in the query of its target.
+pub(super) fn raw(line: &[u8]) -> Vec<usize> {
+    // Without an early end the loop is one of vectors; most lines are done with it.
+    if !line.iter().fold(false, |found, octet| found | is_raw(*octet)) {
+        return Vec::new();
     }
+    // A method that is a token has no question mark, nor has a version.
+    let query = memchr::memchr(b'?', line).unwrap_or(line.len());
+    (query..line.len()).filter(|at| is_raw(line[*at])).collect()
 }
 
 /// `name: value` (RFC 9112 §5).

@@ -1,7 +1,9 @@
 //! The state machine that follows a connection from head to body to head.
 
+use std::borrow::Cow;
+
 use super::chunked::{Chunked, Rest, take};
-use super::field::{self, Meaning, Minor, Part};
+use super::field::{self, Meaning, Minor};
 use super::line::{self, Unfinished};
 use super::{Bounds, Fault, Step};
 use crate::rules::uri;
@@ -13,21 +15,20 @@ pub struct Guard {
     state: State,
     /// A line from earlier pieces.
     line: Unfinished,
-    raw: Raw,
+    onward: Onward,
     heads: u64,
 }
 
-/// What stands raw in the query of the request line that is being read.
+/// What goes on of the piece that was fed last. A line of a head goes on once it is judged: whoever reads it then never
+/// sees what is refused, and never answers for it.
 #[derive(Debug, Default)]
-struct Raw {
-    /// Octets of the line that were looked at, and what the next of them belongs to. A line is looked at only once it
-    /// has such octets.
-    looked: usize,
-    part: Part,
-    /// Octets more that the line has once they are percent-encoded.
-    growth: usize,
-    /// Where they stand in the piece that was fed last.
-    places: Vec<usize>,
+struct Onward {
+    /// The beginning of a line that has ended now: it goes in front of the piece.
+    front: Vec<u8>,
+    /// Octets at the end of the piece that belong to a line of a head that has not ended.
+    held: usize,
+    /// Octets of front and piece that are percent-encoded: they stand raw in a query.
+    raw: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -66,7 +67,7 @@ impl Guard {
     /// A guard before the first octet of a connection.
     pub fn new(bounds: Bounds) -> Self {
         let state = State::Between { after_empty_line: false };
-        Self { bounds, state, line: Unfinished::default(), raw: Raw::default(), heads: 0 }
+        Self { bounds, state, line: Unfinished::default(), onward: Onward::default(), heads: 0 }
     }
 
     /// Whether a head has begun and is not complete.
@@ -98,15 +99,28 @@ impl Guard {
         self.heads
     }
 
-    /// The places of octets in the piece that was fed last that are to be percent-encoded before they go on, in order:
-    /// they stand raw in a query. What goes on is within the bounds with them encoded.
-    pub fn take_raw(&mut self) -> Vec<usize> {
-        std::mem::take(&mut self.raw.places)
+    /// Whether what goes on next begins a message.
+    pub fn goes_on_between(&self) -> bool {
+        matches!(self.state, State::Between { .. })
+    }
+
+    /// What goes on of the piece that was fed last, of which `pass` octets may pass, and of what was held before: whole
+    /// lines of heads, in which what stands raw in a query is percent-encoded, and whatever comes of bodies. What goes on
+    /// is within the bounds.
+    pub fn onward<'o>(&mut self, piece: &'o [u8], pass: usize) -> Cow<'o, [u8]> {
+        let Onward { front, held, mut raw } = std::mem::take(&mut self.onward);
+        let end = pass.min(piece.len() - held);
+        if front.is_empty() && raw.is_empty() {
+            return Cow::Borrowed(&piece[..end]);
+        }
+        let all = [&front, &piece[..end]].concat();
+        raw.retain(|place| *place < all.len());
+        Cow::Owned(uri::encoded_at(&all, &raw))
     }
 
     /// Judges the next octets of the connection.
     pub fn feed(&mut self, octets: &[u8]) -> Step {
-        self.raw.places.clear();
+        self.onward = Onward::default();
         let mut at = 0;
         // Where the message that is being read began, as far as this piece shows it. In a body everything before the
         // faulty line has its place in a message that was let through.
@@ -125,9 +139,16 @@ impl Guard {
                     let pass = if in_body { at } else { message };
                     self.state = State::Refused { fault, in_body };
                     self.line.forget();
+                    // Then it is the beginning of what is refused.
+                    if pass == 0 {
+                        self.onward = Onward::default();
+                    }
                     return Step::Refuse { pass, fault };
                 }
             }
+        }
+        if matches!(self.state, State::Between { .. } | State::Fields(_)) {
+            self.onward.held = self.line.octets().len().min(octets.len());
         }
         Step::Pass
     }
@@ -152,20 +173,20 @@ impl Guard {
     }
 
     fn take_line(&mut self, octets: &[u8], at: usize) -> Result<usize, Fault> {
-        let end = memchr::memchr(b'\n', octets);
-        let piece = &octets[..end.map_or(octets.len(), |end| end + 1)];
-        if matches!(self.state, State::Between { .. }) {
-            self.raw.look(self.line.octets(), piece, at);
-        }
+        let Some(end) = memchr::memchr(b'\n', octets) else {
+            self.judge_size(octets.len())?;
+            self.line.keep(octets);
+            return Ok(octets.len());
+        };
+        let piece = &octets[..=end];
         self.judge_size(piece.len())?;
-        if end.is_none() {
-            self.line.keep(piece);
-            return Ok(piece.len());
-        }
         match self.line.finish(piece) {
-            None => self.judge_line(piece)?,
+            None => self.judge_line(piece, at + piece.len())?,
             Some(line) => {
-                self.judge_line(&line)?;
+                if matches!(self.state, State::Between { .. } | State::Fields(_)) {
+                    self.onward.front = line[..line.len() - piece.len()].to_vec();
+                }
+                self.judge_line(&line, at + piece.len())?;
                 // Keep the allocation for the rest of this head only; an idle connection holds none.
                 if !matches!(self.state, State::Between { .. }) {
                     self.line.reuse(line);
@@ -179,14 +200,15 @@ impl Guard {
     fn judge_size(&self, more: usize) -> Result<(), Fault> {
         let line = self.line.octets().len() + more;
         match &self.state {
-            State::Between { .. } if line + self.raw.growth > self.bounds.request_line => Err(Fault::TargetTooLong),
+            State::Between { .. } if line > self.bounds.request_line => Err(Fault::TargetTooLong),
             State::Fields(head) if head.size + line > self.bounds.head_size => Err(Fault::HeadTooLarge),
             State::Chunks(chunked) => chunked.judge_size(line, &self.bounds),
             State::Between { .. } | State::Fields(_) | State::Length(_) | State::Refused { .. } => Ok(()),
         }
     }
 
-    fn judge_line(&mut self, with_end: &[u8]) -> Result<(), Fault> {
+    /// Judges a line that ends at `end` of what was fed.
+    fn judge_line(&mut self, with_end: &[u8], end: usize) -> Result<(), Fault> {
         let line = line::without_end(with_end)?;
         match &mut self.state {
             State::Between { after_empty_line } if line.is_empty() => match after_empty_line {
@@ -195,7 +217,13 @@ impl Guard {
             },
             State::Between { .. } => {
                 let minor = field::request_line(line)?;
-                let size = with_end.len() + self.raw.end();
+                let raw = field::raw(line);
+                let size = with_end.len() + 2 * raw.len();
+                if size > self.bounds.request_line {
+                    return Err(Fault::TargetTooLong);
+                }
+                let start = self.onward.front.len() + end - with_end.len();
+                self.onward.raw.extend(raw.into_iter().map(|place| start + place));
                 let head = Head { minor, size, fields: 0, hosts: 0, length: None, chunked: false };
                 self.state = State::Fields(head);
             }
@@ -227,34 +255,6 @@ impl Guard {
 
     fn next_message(&mut self) {
         self.state = State::Between { after_empty_line: false };
-    }
-}
-
-impl Raw {
-    /// Notes what stands raw in the next piece of a line; it stands at `at` in what was fed.
-    fn look(&mut self, line: &[u8], piece: &[u8], at: usize) {
-        // Without an early end the loop is one of vectors; most heads are done with it.
-        if !piece.iter().fold(false, |found, octet| found | uri::is_raw(*octet)) {
-            return;
-        }
-        for octet in &line[self.looked..] {
-            self.part = self.part.after(*octet);
-        }
-        for (place, octet) in piece.iter().enumerate() {
-            if self.part == Part::Query && uri::is_raw(*octet) {
-                self.places.push(at + place);
-                self.growth += 2;
-            }
-            self.part = self.part.after(*octet);
-        }
-        self.looked = line.len() + piece.len();
-    }
-
-    /// The line is over: by how much it has grown.
-    fn end(&mut self) -> usize {
-        self.looked = 0;
-        self.part = Part::default();
-        std::mem::take(&mut self.growth)
     }
 }
 
@@ -460,7 +460,7 @@ mod tests {
             if guard.feed(piece) != Step::Pass {
                 return None;
             }
-            passed.extend(uri::encoded_at(piece, &guard.take_raw()));
+            passed.extend_from_slice(&guard.onward(piece, piece.len()));
             rest = behind;
         }
         Some(passed)
@@ -476,6 +476,31 @@ mod tests {
         for size in [1, 2, 3, 7, 20, 1_000] {
             assert_eq!(passed(octets, &[size]).as_deref(), Some(&expected[..]), "in pieces of {size}");
         }
+    }
+
+    #[test]
+    fn a_line_of_a_head_goes_on_once_it_is_judged() {
+        let mut guard = Guard::new(BOUNDS);
+        let mut feed = |piece: &'static str| {
+            let step = guard.feed(piece.as_bytes());
+            let pass = match step {
+                Step::Pass => piece.len(),
+                Step::Refuse { pass, .. } => pass,
+            };
+            let onward = String::from_utf8(guard.onward(piece.as_bytes(), pass).into_owned()).unwrap();
+            (onward, step == Step::Pass, guard.goes_on_between())
+        };
+        let of = |onward: &str, passes, between| (onward.to_owned(), passes, between);
+        assert_eq!(feed("GET /?"), of("", true, true));
+        assert_eq!(feed("\" HTTP/1.1\r\nHo"), of("GET /?%22 HTTP/1.1\r\n", true, false));
+        assert_eq!(
+            feed("st: x\r\n\r\nPOST /?\" HTTP/1.1\r\nHost: x\r\n"),
+            of("Host: x\r\n\r\nPOST /?%22 HTTP/1.1\r\nHost: x\r\n", true, false)
+        );
+        assert_eq!(feed("Transfer-Encoding: chunked\r\n\r\n3"), of("Transfer-Encoding: chunked\r\n\r\n3", true, false));
+        assert_eq!(feed("\r\nabc\r\n0\r\n\r\nGET / "), of("\r\nabc\r\n0\r\n\r\n", true, true));
+        assert_eq!(feed("x HTTP/1.1\r\n"), of("", false, false));
+        assert_eq!(feed("GET"), of("", false, false));
     }
 
     #[test]

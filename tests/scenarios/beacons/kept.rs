@@ -204,7 +204,8 @@ async fn quotes_that_nobody_encoded_stop_no_media_and_are_told_of() {
             let agent = [("user-agent", "one")];
             let plain = viewer.get(&segment, &agent).await.unwrap().bytes().await.unwrap();
             let asked = stream.origin.count();
-            for (length, more) in [(1_000, ",com.example-a=\"<b>\""), (2_000, ",com.example-a=\"ä\"")] {
+            // The last is no CMCD, and says nothing.
+            for (length, more) in [(1_000, ",com.example-a=\"<b>\""), (2_000, ""), (3_000, ",com.example-a=\"ä\"")] {
                 let target = format!("{segment}?CMCD=bl={length},br=3200,sid=\"s\"{more}");
                 let (status, media) = raw::get(stage, &target, &agent).await;
                 assert!(status == 200 && media == plain, "{status} over {}", stage.way.name());
