@@ -74,6 +74,7 @@ async fn a_viewer_of_an_open_stream_has_a_session_that_the_node_opened() {
             let request = of(&told, "request")[0];
             let expected = [("kind", "multivariant"), ("cache", "miss"), ("cause", "uri-miss")];
             assert!(is(request, "request", &expected), "{request}");
+            assert!(request["playlist_age_ms"].is_null(), "it is no media playlist: {request}");
             // From memory from now on: added up, and not a line each.
             for _ in 0..3 {
                 let answer = stage.get_with(MAIN, &[CHROME]).await;
@@ -115,6 +116,10 @@ async fn what_a_gated_viewer_plays_is_told_from_its_token_to_its_parts() {
             assert!(requests.iter().all(|line| line["session"] == began["session"]));
             // Whoever is held is told with its hold, and with the rendition that it plays.
             let told = lines(stage, |line| line["event"] == "served" && line["rendition"] == "v").await;
+            let aged = |line: &&Value| line["playlist_age_ms"].is_u64();
+            assert!(told.iter().any(|line| aged(&line)), "{told:#?}");
+            let targets: Vec<_> = told.iter().filter(aged).map(|line| line["playlist_target_ms"].as_u64()).collect();
+            assert!(targets.iter().all(|target| target.is_some_and(|ms| ms >= 1_000)), "{targets:?}");
             assert!(of(&told, "served").iter().all(|line| line["route"] == "gated"));
         })
         .await;
@@ -215,6 +220,7 @@ async fn all_who_wait_for_one_request_upstream_bear_its_number() {
             let fetch = of(&told, "fetch")[0];
             assert_eq!((&fetch["origin"], &fetch["status"]), (&json!("main"), &json!(503)));
             let requests = of(&told, "request");
+            assert_eq!((&fetch["route"], &fetch["stream"]), (&json!("all"), &requests[0]["stream"]), "{fetch}");
             assert!(requests.iter().all(|line| line["origin"]["id"] == fetch["id"]), "{requests:#?} {fetch}");
             let roles: Vec<_> = requests.iter().map(|line| line["cache"].as_str().unwrap()).collect();
             assert!(roles.contains(&"miss") && roles.contains(&"joined"), "{roles:?}");
@@ -222,6 +228,20 @@ async fn all_who_wait_for_one_request_upstream_bear_its_number() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn who_drops_what_they_had_begun_is_not_taken_for_a_broken_way() {
+    tell(WAYS[2], Setup { route: "live = \"off\"".to_owned(), ..Setup::default() }, async |stage: &Stage| {
+        let viewer = stage.viewer().await;
+        let mut answer = viewer.get("/blob/one.mp4?size=8000000", &[CHROME]).await.unwrap();
+        assert!(answer.chunk().await.unwrap().is_some());
+        drop(answer);
+        let told = lines(stage, |line| line["complete"] == false).await;
+        let request = told.iter().find(|line| line["complete"] == false).unwrap();
+        assert_eq!(request["broken"], "viewer", "{request}");
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -236,7 +256,9 @@ async fn what_changes_on_the_node_is_told_too() {
         assert_eq!(stage.get(&format!("/x{number}")).await.status, 502);
     }
     let told = lines(&stage, is("origin-down")).await;
-    assert!(told.iter().any(|line| is("origin-down")(line) && line["of"] == "main"), "{told:#?}");
+    let down = told.iter().find(|line| is("origin-down")(line)).unwrap();
+    let all = json!(["all"]);
+    assert_eq!((&down["of"], &down["routes"], &down["only_for"]), (&json!("main"), &all, &all), "{down}");
     assert!(of(&told, "fetch").iter().any(|line| line["error"] == "connect"), "{told:#?}");
     let _again = Script::start_at(gone, |_| reply(200, &[], "ok")).await;
     lines(&stage, is("origin-up")).await;
