@@ -253,7 +253,7 @@ async fn no_viewer_writes_into_the_story_of_another() {
 async fn a_report_comes_with_any_carrier_of_its_session_and_holds_nothing_of_it() {
     for way in WAYS {
         let stream = Stream::start().await;
-        tell(way, both(&stream.origin, ("", "")), async |stage: &Stage| {
+        tell(way, both(&stream.origin, ("", "custom_keys = [\"com.example-*\"]")), async |stage: &Stage| {
             let viewer = stage.viewer().await;
             let token = token("one");
             let bearer = format!("Bearer {token}");
@@ -264,7 +264,12 @@ async fn a_report_comes_with_any_carrier_of_its_session_and_holds_nothing_of_it(
             let carrier = media.strip_suffix("/live/a/v/hi.m3u8").unwrap();
             let cookie = format!("theme=dark; token={token}");
             let sealed = format!("weir_session={}", carrier.rsplit('/').next().unwrap());
-            let url = format!(",url=\"https://localhost{carrier}/live/a/v/s100.m4s?token={token}\",rc=200");
+            let whole = format!("https://localhost{carrier}/live/a/v/s100.m4s?token={token}");
+            let short = format!("{carrier}/live/x");
+            let texts = format!(
+                ",url=\"{whole}\",rc=200,cs=\"{whole}\",ec=(\"404 {whole}\" \"{short}\"),cid=\"{short}\",cdn=\"{short}\",\
+                 h=\"{short}\",nor=(\"{whole}\"),com.example-a=\"x?token=y\""
+            );
             for (path, fields) in [
                 ("/.weir/cmcd".to_owned(), vec![("authorization", bearer.as_str())]),
                 (format!("/.weir/cmcd?token={token}"), vec![]),
@@ -275,13 +280,16 @@ async fn a_report_comes_with_any_carrier_of_its_session_and_holds_nothing_of_it(
                 (format!("/.weir/cmcd?{sealed}"), vec![]),
             ] {
                 let fields: Vec<_> = fields.into_iter().chain([CMCD, agent]).collect();
-                let text = record("rr", "view", &url);
+                let text = record("rr", "view", &texts);
                 assert_eq!(post(&viewer, &path, &fields, text).await.status.as_u16(), 204, "{path} {fields:?}");
             }
             let all = reports(stage, 7).await;
             for line in &all {
                 assert_eq!((&line["session"], &line["route"]), (&json!(session), &json!("gated")), "{line}");
                 assert_eq!((&line["stream"], &line["url"]), (&json!("a"), &json!("/live/a/v/s100.m4s")), "{line}");
+                assert_eq!((&line["cs"], &line["ec"][0]), (&json!("/live/a/v/s100.m4s"), &json!("404 /live/a/v/s100.m4s")));
+                assert_eq!((&line["ec"][1], &line["nor"][0]["path"]), (&json!("/live/x"), &json!("/live/a/v/s100.m4s")));
+                assert_eq!(line["custom"]["com.example-a"], json!("x"));
                 let text = line.to_string();
                 assert!(
                     !text.contains(&token) && !text.contains("weir_session") && !text.contains("\"view\":\"view\"")

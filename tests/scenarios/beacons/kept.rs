@@ -112,7 +112,7 @@ async fn a_node_that_takes_no_reports_says_so() {
 async fn what_players_say_of_themselves_names_no_object_and_reaches_no_origin() {
     for way in WAYS {
         let origin = Script::start(|seen| {
-            let vary = ("vary", "CMCD-Request, Accept-Language");
+            let vary = ("vary", "CMCD-Request, Accept-Language, CMCD-Event");
             reply(200, &[("cache-control", "max-age=60"), vary], format!("{} {}", seen.target, seen.headers.len()))
         })
         .await;
@@ -130,8 +130,14 @@ async fn what_players_say_of_themselves_names_no_object_and_reaches_no_origin() 
                 assert_eq!(answer.header("vary").to_ascii_lowercase(), "accept-language");
                 answer.bytes().await.unwrap()
             };
-            let said =
-                [("cmcd-request", "bl=1000"), ("cmcd-object", "br=1"), ("cmcd-status", "bs"), ("cmcd-session", "v=1")];
+            let said = [
+                ("cmcd-request", "bl=1000"),
+                ("cmcd-object", "br=1"),
+                ("cmcd-status", "bs"),
+                ("cmcd-session", "v=1"),
+                // Of no standard, and as little of the request's.
+                ("cmcd-event", "e=t"),
+            ];
             let bodies = [
                 ask(Method::GET, "/plain?a=1", &[]).await,
                 ask(Method::GET, "/plain?a=1&CMCD=bl%3D1000", &[]).await,
@@ -150,11 +156,54 @@ async fn what_players_say_of_themselves_names_no_object_and_reaches_no_origin() 
             ask(Method::GET, "/forwards/x?a=1&CMCD=bl%3D1000", &said).await;
             let seen = origin.last();
             assert_eq!((&*seen.target, &*seen.field("cmcd-object")), ("/forwards/x?a=1&CMCD=bl%3D1000", "br=1"));
+            assert_eq!(seen.field("cmcd-event"), "e=t");
             let before = origin.count();
             ask(Method::GET, "/forwards/x?a=1&CMCD=bl%3D2000", &[]).await;
             assert_eq!(origin.count(), before, "it is in no key there either");
         })
         .await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_what_requests_say_is_counted_whoever_sent_them() {
+    const ROUTES: &str = "[[route]]\nname = \"off\"\npath = \"/off/\"\norigins = [\"main\"]\nbeacons = \"off\"\n\
+        [[route]]\nname = \"essential\"\npath = \"/essential/\"\norigins = [\"main\"]\nbeacons = \"essential\"\n";
+    for way in WAYS {
+        let origin = Script::start(|_| reply(200, &[("cache-control", "max-age=60")], "picture".to_owned())).await;
+        for is_on in [true, false] {
+            let off = if is_on { "" } else { "[qoe]\nenabled = false\n" };
+            let setup = || Setup { upstream: Some(origin.addr), tables: format!("{off}{ROUTES}"), ..Setup::default() };
+            tell(way, setup(), async |stage: &Stage| {
+                let viewer = stage.viewer().await;
+                let ask = async |path: &str, fields: &[(&str, &str)]| {
+                    let answer = viewer.get(path, fields).await.unwrap();
+                    assert_eq!(answer.status.as_u16(), 200, "{path}");
+                    body(answer).await;
+                };
+                ask("/poster.jpg?CMCD=br%3D%28", &[]).await;
+                ask("/poster.jpg?CMCD=br%3D1", &[]).await;
+                ask("/poster.jpg?CMCD=", &[]).await;
+                ask("/poster.jpg", &[("cmcd-request", "br=1,bl=(1)"), ("cmcd-object", "d=-1")]).await;
+                ask("/off/poster.jpg?CMCD=br%3D1%2Cbs%3D1", &[]).await;
+                ask("/essential/poster.jpg?CMCD=br%3D1%2Cbs%3D1", &[]).await;
+                ask("/poster.jpg?CMCD=br%3D1", &[("sec-gpc", "1")]).await;
+                for (reason, count) in [
+                    ("malformed", 1.0),
+                    ("irregular", 1.0),
+                    ("misplaced", 1.0),
+                    ("negative", 1.0),
+                    ("wrong-type", 3.0),
+                    ("unknown-viewer", 2.0),
+                    ("off", 1.0),
+                    ("essential", 2.0),
+                ] {
+                    let counted = dropped(stage, reason).await;
+                    assert_eq!(counted, if is_on { count } else { 0.0 }, "{} {reason}", way.name());
+                }
+            })
+            .await;
+        }
     }
 }
 
@@ -204,15 +253,15 @@ async fn quotes_that_nobody_encoded_stop_no_media_and_are_told_of() {
             let agent = [("user-agent", "one")];
             let plain = viewer.get(&segment, &agent).await.unwrap().bytes().await.unwrap();
             let asked = stream.origin.count();
-            // The last is no CMCD, and says nothing.
+            // Letters beyond ASCII are understood all the same.
             for (length, more) in [(1_000, ",com.example-a=\"<b>\""), (2_000, ""), (3_000, ",com.example-a=\"ä\"")] {
                 let target = format!("{segment}?CMCD=bl={length},br=3200,sid=\"s\"{more}");
                 let (status, media) = raw::get(stage, &target, &agent).await;
                 assert!(status == 200 && media == plain, "{status} over {}", stage.way.name());
             }
-            let all = reports(stage, 2).await;
-            let lengths: Vec<_> = all.iter().map(|line| line["bl"][0]["value"].clone()).collect();
-            assert_eq!(lengths, [json!(1_000), json!(2_000)], "{all:#?}");
+            let all = reports(stage, 3).await;
+            let lengths: std::collections::BTreeSet<_> = all.iter().map(|line| line["bl"][0]["value"].as_u64()).collect();
+            assert_eq!(lengths, [1_000, 2_000, 3_000].map(Some).into(), "{all:#?}");
             assert!(all.iter().all(|line| line["session"] == *session && line["view"].is_string()), "{all:#?}");
             assert_eq!(stream.origin.count(), asked, "it names no object");
         })

@@ -45,6 +45,22 @@ fn the_schema_has_the_members_that_are_read_and_their_words() {
     assert_eq!(words("format"), of(FORMATS));
     assert_eq!(words("stream"), of(STREAMS));
     assert_eq!(words("state"), STATES.map(|(word, _)| word));
+    for (name, says) in &MEMBERS {
+        let property = &properties[*name];
+        let of_kind = || {
+            let kind = property["allOf"][0]["$ref"].as_str().unwrap().rsplit('/').next().unwrap();
+            let most = &schema["$defs"][kind]["maximum"];
+            assert_eq!(&schema["$defs"][kind]["additionalProperties"]["maximum"], most, "{name}");
+            most.as_u64()
+        };
+        let (most, told) = match says {
+            Says::Whole(key, _) => (key.most(), property["maximum"].as_u64()),
+            Says::Rated(key, _) => (key.most(), of_kind()),
+            _ => continue,
+        };
+        // What all whole numbers are at most need not be said of each.
+        assert_eq!(told.unwrap_or(999_999_999_999_999), most, "{name}");
+    }
     let kinds = schema["$defs"]["rated"]["oneOf"][1]["properties"].as_object().unwrap();
     assert_eq!(kinds.keys().collect::<Vec<_>>(), OBJECTS.map(|(word, _)| word).iter().collect::<Vec<_>>());
 }
