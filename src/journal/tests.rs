@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -35,6 +35,8 @@ pub(super) struct Disk {
     pub hung: Mutex<Vec<(Op, Reply)>>,
     /// Files that were written through it, by their inodes, and how much of each a power cut leaves.
     pub safe: Mutex<HashMap<u64, (File, u64)>>,
+    /// Those whose sync failed once: it is said no more, and nothing that is written to them is safe.
+    pub forgotten: Mutex<HashSet<u64>>,
 }
 
 impl Disk {
@@ -74,6 +76,10 @@ impl Twin for Disk {
                 file.as_ref().write_all_at(&octets[..octets.len() / 2], offset).unwrap();
                 Err(fault.into())
             }
+            (Some(Fault::Fails(fault)), Op::Sync { file }) => {
+                self.forgotten.lock().insert(file.as_ref().metadata().unwrap().ino());
+                Err(fault.into())
+            }
             (Some(Fault::Fails(fault)), _) => Err(fault.into()),
             (None, Op::Write { file, offset, octets }) => {
                 *self.writes.lock() += 1;
@@ -82,7 +88,9 @@ impl Twin for Disk {
             (None, Op::Sync { file }) => {
                 *self.syncs.lock() += 1;
                 let there = file.as_ref().metadata().unwrap();
-                self.safe.lock().insert(there.ino(), (file, there.len()));
+                if !self.forgotten.lock().contains(&there.ino()) {
+                    self.safe.lock().insert(there.ino(), (file, there.len()));
+                }
                 Ok(Done::Nothing)
             }
             (None, Op::Unlink { path }) => fs::remove_file(path).map(|()| Done::Nothing),

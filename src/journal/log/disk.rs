@@ -104,7 +104,7 @@ pub(super) enum Thinned {
 pub(super) struct State {
     /// The files, in order. The last one stays as it is: its name and its records say which number is next.
     pub segments: VecDeque<Segment>,
-    /// Whether the last file could not be synced: a system may forget that it failed, so nothing more is written to it.
+    /// Whether nothing more is written to the last file, as it could not be synced.
     pub is_spoiled: bool,
     /// The version of the next file.
     pub version: u64,
@@ -112,8 +112,11 @@ pub(super) struct State {
     pub written: u64,
     /// The number behind the last record that has reached the disk.
     pub synced: u64,
-    /// Files with octets that have not reached the disk.
-    pub unsynced: Vec<File>,
+    /// Files with octets that have not reached the disk, and the number of the first record of each.
+    pub unsynced: Vec<(u64, File)>,
+    /// Files that could not be synced, by the numbers of their first records. A system may forget that it failed, so
+    /// that another sync says nothing: they are written anew.
+    pub doubtful: Vec<u64>,
     /// When the first of these octets were written.
     pub unsynced_since: Option<Tick>,
     /// Where those who read by number left off.
@@ -167,6 +170,7 @@ impl Disk {
             written: next,
             synced: next,
             unsynced: Vec::new(),
+            doubtful: Vec::new(),
             unsynced_since: None,
             hints: VecDeque::new(),
         };

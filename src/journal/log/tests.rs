@@ -331,6 +331,10 @@ async fn after_a_sync_that_failed_the_log_goes_on_in_another_file() {
     process.log.append(records([2])).await.unwrap();
     assert_eq!(files(folder.path()).len(), 2, "once is enough");
     assert_eq!(all(&process.log).await.iter().map(value).collect::<Vec<_>>(), [0, 1, 2]);
+    // The system forgets that it failed; what it may have lost was written anew before it was told.
+    process.kill().await.cut(folder.path(), 7);
+    let process = start(folder.path(), BOUNDS);
+    assert_eq!(all(&process.log).await.iter().map(value).collect::<Vec<_>>(), [0, 1, 2]);
 }
 
 #[tokio::test]

@@ -28,6 +28,19 @@ const ROUND: Duration = Duration::from_secs(60);
 /// What goes, of what is seen before the line, and of the line.
 type Goes<'a> = &'a (dyn Fn(&View<'_>) -> bool + Send + Sync);
 
+/// What is written into a new file.
+#[derive(Clone, Copy)]
+enum What<'a> {
+    /// All, as it is.
+    All,
+    /// What does not go. Where nothing goes, there is no new file.
+    But(Goes<'a>),
+}
+
+const fn nothing(_: &View<'_>) -> bool {
+    false
+}
+
 /// Says which records are kept no longer.
 type IsOver = dyn Fn(&Record) -> bool + Send + Sync;
 
@@ -92,6 +105,16 @@ pub(super) async fn expire(disk: &Arc<Disk>, is_over: Arc<IsOver>) -> io::Result
     let expired = alone(disk, move |disk| disk.remove(&|view| is_over(&view.record().record))).await?;
     disk.counts.expired.fetch_add(expired, Relaxed);
     Ok(expired)
+}
+
+/// Writes files anew, whole, by the numbers of their first records. Those that have gone meanwhile are passed over.
+pub(super) async fn write_anew(disk: &Arc<Disk>, firsts: Vec<u64>) -> io::Result<()> {
+    alone(disk, move |disk| {
+        let is_meant = |segment: &&Segment| firsts.contains(&segment.first);
+        let meant: Vec<_> = disk.state.lock().segments.iter().filter(is_meant).copied().collect();
+        meant.into_iter().try_for_each(|segment| disk.rewrite(segment, segment.thinned, What::All).map(|_| ()))
+    })
+    .await
 }
 
 /// Does what takes long where nobody else waits, one at a time.
@@ -172,7 +195,7 @@ impl Disk {
 
     fn thin(&self, segment: Segment, to: Thinned) -> io::Result<Gone> {
         let most = if to == Thinned::Intervals { Class::Interval } else { Class::Response };
-        self.rewrite(segment, to, &|view| view.class <= most)
+        self.rewrite(segment, to, What::But(&|view| view.class <= most))
     }
 
     /// Takes records out of all files that are not written to.
@@ -183,13 +206,17 @@ impl Disk {
         };
         let mut gone = 0;
         for segment in closed {
-            gone += self.rewrite(segment, segment.thinned, goes)?.all();
+            gone += self.rewrite(segment, segment.thinned, What::But(goes))?.all();
         }
         Ok(gone)
     }
 
     /// Writes a file anew without some of its records, where there are such.
-    fn rewrite(&self, segment: Segment, thinned: Thinned, goes: Goes<'_>) -> io::Result<Gone> {
+    fn rewrite(&self, segment: Segment, thinned: Thinned, what: What<'_>) -> io::Result<Gone> {
+        let (goes, is_needed): (Goes<'_>, _) = match what {
+            What::All => (&nothing, true),
+            What::But(goes) => (goes, segment.taken > segment.length),
+        };
         let old = path(&self.folder, segment.first, segment.version);
         let fresh = self.folder.join("log.new");
         let file = fs::File::open(&old)?;
@@ -219,7 +246,7 @@ impl Disk {
         if whole < segment.length && next < end {
             self.counts.lose(Loss::Damaged, end - next);
         }
-        if writer.is_none() && segment.taken > segment.length {
+        if writer.is_none() && is_needed {
             // Behind its end may stand what was never kept, and what a later process would take for records.
             writer = Some(copy(&old, &fresh, whole.max(PREAMBLE as u64))?);
         }

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -19,11 +20,11 @@ use crate::journal::files;
 use crate::journal::frame::PREAMBLE;
 use crate::journal::open::{Framed, Open};
 
-use super::Reply;
 use super::disk::{Disk, Segment, State, Thinned, path};
 use super::loss::Loss;
 use super::memory::Records;
 use super::record::{LONGEST_LINE, Numbered, Record};
+use super::{Reply, upkeep};
 
 /// Octets that wait to be written while the disk takes nothing, and the part of what its files may take that they are at
 /// most: they find room there once it does.
@@ -292,8 +293,8 @@ impl State {
         last.length = open.length;
         self.written = written;
         self.unsynced_since.get_or_insert(now);
-        if !self.unsynced.last().is_some_and(|file| std::ptr::eq(file.as_ref(), open.file.as_ref())) {
-            self.unsynced.push(open.file.clone());
+        if self.unsynced.last().is_none_or(|(first, _)| *first != open.number) {
+            self.unsynced.push((open.number, open.file.clone()));
         }
     }
 
@@ -305,7 +306,7 @@ impl State {
 }
 
 /// Sees to it that what was written reaches the disk, for as long as the node runs.
-pub(super) async fn sync(disk: &Disk) {
+pub(super) async fn sync(disk: &Arc<Disk>) {
     loop {
         // What came while the last sync was under way has waited as long already.
         let since = disk.state.lock().unsynced_since;
@@ -322,19 +323,21 @@ pub(super) async fn sync(disk: &Disk) {
     }
 }
 
-async fn sync_now(disk: &Disk) -> Result<(), DiskError> {
+async fn sync_now(disk: &Arc<Disk>) -> Result<(), DiskError> {
     // Whoever comes second waits for what the first has taken to reach the disk.
     let _turn = disk.syncing.lock().await;
+    settle_doubts(disk).await?;
     let (files, since, written) = {
         let mut state = disk.state.lock();
         (std::mem::take(&mut state.unsynced), state.unsynced_since.take(), state.written)
     };
-    for (index, file) in files.iter().enumerate() {
+    for (index, (first, file)) in files.iter().enumerate() {
         if let Err(error) = disk.engine.sync(file).await {
             let mut state = disk.state.lock();
             let later = std::mem::take(&mut state.unsynced);
-            state.unsynced = files[index..].to_vec();
+            state.unsynced = files[index + 1..].to_vec();
             state.unsynced.extend(later);
+            state.doubtful.push(*first);
             state.unsynced_since = since;
             state.is_spoiled = true;
             drop(state);
@@ -346,6 +349,17 @@ async fn sync_now(disk: &Disk) -> Result<(), DiskError> {
     state.synced = state.synced.max(written);
     drop(state);
     disk.read_bell.notify_waiters();
+    Ok(())
+}
+
+/// Writes files anew that could not be synced, once nothing is written to them any more.
+async fn settle_doubts(disk: &Arc<Disk>) -> io::Result<()> {
+    let doubtful = disk.state.lock().doubtful.clone();
+    if !doubtful.is_empty() {
+        roll(disk).await.map_err(io::Error::other)?;
+        upkeep::write_anew(disk, doubtful.clone()).await?;
+        disk.state.lock().doubtful.retain(|first| !doubtful.contains(first));
+    }
     Ok(())
 }
 
@@ -365,7 +379,7 @@ pub(super) async fn roll(disk: &Disk) -> Result<(), NotKept> {
 }
 
 /// Completes when all that was appended has reached the disk.
-pub(super) async fn flush(disk: &Disk) -> Result<(), NotKept> {
+pub(super) async fn flush(disk: &Arc<Disk>) -> Result<(), NotKept> {
     let (reply, answer) = oneshot::channel();
     disk.keep(Vec::new(), vec![reply]);
     answer.await.unwrap_or(Err(NotKept::Stopping))?;
