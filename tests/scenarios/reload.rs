@@ -13,7 +13,7 @@ use weir_loadtest::client::{Client, Network, Way};
 use weir_loadtest::origin::{Action, Rule};
 
 use crate::certificates::{Authority, Kind};
-use crate::stage::{Setup, Stage, fresh_blob, on_every_protocol, tell, with};
+use crate::stage::{PAUSE, Setup, Stage, fresh_blob, on_every_protocol, tell, with};
 
 /// Writes the configuration with `from` replaced, and has it read.
 async fn reload(stage: &Stage, from: &str, to: &str) -> (u16, Value) {
@@ -119,9 +119,10 @@ async fn shown(stage: &Stage, way: Way, authority: &Authority, folder: &Path) ->
             if let Ok(viewer) = Client::connect_to(stage.server(way), way, &network).await {
                 return viewer;
             }
+            tokio::time::sleep(PAUSE).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), tries).await.expect("the new certificate is shown")
+    tokio::time::timeout(std::time::Duration::from_secs(60), tries).await.expect("the new certificate is shown")
 }
 
 /// Viewers in mid-body while `change` replaces the certificates: they read on, and those who come find the new ones.

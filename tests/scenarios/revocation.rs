@@ -13,7 +13,7 @@ use weir_loadtest::client::{Client, Response, Trust, Way};
 
 use crate::gated::{MAIN, Stream, body, gated, mint, named, now, resolved, signed, token};
 use crate::script::{Pen, Script, reply, written};
-use crate::stage::{Stage, WAYS, tell};
+use crate::stage::{PAUSE, Stage, WAYS, tell};
 
 const ALICE: &str = r#"{"access": "members", "subject": "alice"}"#;
 
@@ -116,7 +116,7 @@ async fn an_open_body_is_cut_or_finished_as_the_access_says() {
                         if let Some(pen) = pen.lock().take() {
                             break pen;
                         }
-                        tokio::task::yield_now().await;
+                        tokio::time::sleep(PAUSE).await;
                     };
                     pen.send(Ok("1234".into())).await.unwrap();
                     pen
