@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use weir_loadtest::client::{Client, Response};
+use weir_loadtest::origin::{Action, Rule};
 
 use crate::gated::{MAIN, Stream, body, gated, mint, now, play, token};
 use crate::script::{Script, reply};
@@ -228,6 +229,25 @@ async fn all_who_wait_for_one_request_upstream_bear_its_number() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn a_question_that_nobody_waited_for_is_told_of_its_stream() {
+    tell(WAYS[0], Setup::default(), async |stage: &Stage| {
+        body(stage.get_with("/live/v0/media.m3u8", &[CHROME]).await).await;
+        stage.origin.desk().add(Rule::new("*", Action::Status { code: 503, location: None })).unwrap();
+        let is_told = |lines: &[Value]| {
+            let Some(began) = of(lines, "began").first().copied() else { return false };
+            let is_of_it = |line: &&Value| line["route"] == began["route"] && line["stream"] == began["stream"];
+            of(lines, "fetch")
+                .into_iter()
+                .filter(is_of_it)
+                .any(|line| line["status"] == 503 && line["session"].is_null())
+        };
+        let told = all_lines(stage, is_told).await;
+        assert!(of(&told, "began")[0]["stream"].is_string());
+    })
+    .await;
 }
 
 #[tokio::test]
