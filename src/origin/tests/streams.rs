@@ -6,7 +6,9 @@ use super::*;
 use h2::Reason;
 use h2::server::{Builder, SendResponse};
 use http::{Request, Response};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio_rustls::server::TlsStream;
 
 /// A request that an origin got, to be answered by hand.
 struct Got {
@@ -58,8 +60,11 @@ impl Streams {
     }
 
     async fn accept(&self, builder: &Builder) -> Connection {
-        let stream = self.secure.accept().await.unwrap();
-        let mut connection = builder.handshake(stream).await.unwrap();
+        Self::greeted(self.secure.accept().await.unwrap(), builder).await.unwrap()
+    }
+
+    async fn greeted(stream: TlsStream<TcpStream>, builder: &Builder) -> Result<Connection, h2::Error> {
+        let mut connection = builder.handshake(stream).await?;
         let (give, requests) = mpsc::channel(100);
         let (orders, mut taken) = mpsc::channel(1);
         Tasks::current().spawn("origin", async move {
@@ -77,7 +82,7 @@ impl Streams {
                 }
             }
         });
-        Connection { requests, orders }
+        Ok(Connection { requests, orders })
     }
 }
 
@@ -356,10 +361,13 @@ async fn nothing_is_lost_where_many_come_and_some_leave() {
     let serving = edge.tasks.spawn("origin", async move {
         let builder = Builder::new();
         loop {
-            let connection = tokio::select! {
-                connection = origin.accept(&builder) => connection,
+            let stream = tokio::select! {
+                stream = origin.secure.accept() => stream,
                 _ = &mut stopped => return,
             };
+            // Whoever opened it may have left before it was there.
+            let Ok(stream) = stream else { continue };
+            let Ok(connection) = Streams::greeted(stream, &builder).await else { continue };
             Tasks::current().spawn("origin", greet(connection));
         }
     });
