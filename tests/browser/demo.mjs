@@ -36,3 +36,8 @@ export function within(ms, what, promise) {
   const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`${what} (${ms / 1000} s)`)), ms); });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
+
+// Whether a player's own script threw this: the first place of its stack.
+export function isOfPlayer(stack) {
+  return /^\s*at .*\/(hls(\.min)?|shaka-player\.compiled)\.js:/.test(stack.split('\n').find(part => /^\s*at /.test(part)) ?? '');
+}

@@ -8,7 +8,7 @@
 // the line says so. What is late each time fails where the same page, straight
 // from the origin, is on time at that moment; where that is late too, the machine is at fault, and nothing was judged.
 import { chromium } from 'playwright-core';
-import { startDemo, within } from './demo.mjs';
+import { isOfPlayer, startDemo, within } from './demo.mjs';
 
 const seconds = Number(process.env.PLAY_SECONDS || 20);
 const executablePath = process.env.CHROMIUM || '/usr/bin/chromium';
@@ -137,10 +137,6 @@ function median(values) {
 function describe(result) {
   return `: first frame ${Math.round(result.started)} ms, latency ${result.latency?.toFixed(2)} s, `
     + `${result.frames} frames, ${result.dropped} dropped, ${result.stalls} stalls, over ${JSON.stringify(result.protocols)}`;
-}
-
-function isOfPlayer(line) {
-  return /^\s*at .*\/hls\.js:/.test(line.split('\n').find(part => /^\s*at /.test(part)) ?? '');
 }
 
 // What the browser says where something has gone before it was asked for, or was waited for too long.
