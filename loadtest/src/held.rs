@@ -286,10 +286,8 @@ mod tests {
             let server = Server { addr: origin.addr(), authority: "origin".to_owned() };
             let held = Held { path: "/live/v0/media.m3u8".to_owned(), clients: 40, streams: 20, ahead: 3, pid: None };
             let gate = origin.hold("_HLS_msn=").unwrap();
-            let driving = tokio::spawn({
-                let held = held.clone();
-                async move { drive((&server, &server), (way, &Trust::AcceptAny), &held).await.unwrap() }
-            });
+            let all = async move { drive((&server, &server), (way, &Trust::AcceptAny), &held).await.unwrap() };
+            let driving = tokio::spawn(all);
             // All of them, and the one whose times count.
             gate.arrived_times(41).await;
             gate.open();

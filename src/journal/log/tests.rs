@@ -693,7 +693,6 @@ impl Model {
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one step after the other, against the model")]
 async fn run(steps: Vec<Step>) {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
