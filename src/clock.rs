@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 
 /// A point on the monotonic clock: nanoseconds since the clock was made.
@@ -124,6 +125,18 @@ impl Clock {
         }
     }
 
+    /// How long the calling thread has worked: what it waited for a processor on a busy machine is none of it. By a manual
+    /// clock, what has passed.
+    pub fn worked(&self) -> Duration {
+        match &self.0 {
+            Source::System(_) => {
+                let worked = clock_gettime(ClockId::ThreadCPUTime);
+                Duration::new(worked.tv_sec.unsigned_abs(), worked.tv_nsec.unsigned_abs() as u32)
+            }
+            Source::Manual(manual) => manual.lock().now,
+        }
+    }
+
     /// The standard library's instant for a tick of this clock, for libraries that want one (QUIC).
     /// On a manual clock it is relative to the call.
     pub fn instant(&self, tick: Tick) -> Instant {
@@ -196,6 +209,20 @@ mod tests {
         sleeper.await;
         assert_eq!(clock.now(), Tick::at(Duration::from_secs(5)));
         assert_eq!(clock.wall(), WallTime::at(Duration::from_secs(1_005)));
+    }
+
+    #[test]
+    fn a_thread_that_waits_has_not_worked() {
+        let clock = Clock::system();
+        let before = clock.worked();
+        while clock.now().since_start() < Duration::from_millis(50) {
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        assert!(clock.worked() - before < Duration::from_millis(50));
+        while clock.worked() - before < Duration::from_millis(50) {
+            std::hint::spin_loop();
+        }
+        assert!(clock.now().since_start() >= Duration::from_millis(50));
     }
 
     #[test]

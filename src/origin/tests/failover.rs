@@ -78,7 +78,7 @@ async fn two() -> (ByHand, ByHand, Edge) {
 }
 
 /// A port on which nobody listens, and nobody else can while the socket is there.
-fn dead() -> (TcpSocket, u16) {
+pub(super) fn dead() -> (TcpSocket, u16) {
     let bound = TcpSocket::new_v4().unwrap();
     bound.set_reuseaddr(true).unwrap();
     bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();

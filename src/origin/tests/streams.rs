@@ -334,9 +334,10 @@ async fn one_who_gives_up_while_it_opens_a_connection_leaves_that_to_the_next() 
 
 #[tokio::test]
 async fn those_who_wait_for_a_connection_that_cannot_be_opened_fail_with_it() {
-    let origin = Streams::new().await;
-    let edge = origin.edge();
-    drop(origin);
+    let authority = Authority::new();
+    let (_bound, port) = super::failover::dead();
+    let origin = Origin { scheme: OriginScheme::Https, tls: authority.trusted(), ..origin_at(port) };
+    let edge = Edge::new(&[origin]);
     let fetches: Vec<_> = (0..5).map(|_| edge.reading(get("/"))).collect();
     for fetch in fetches {
         assert!(matches!(fetch.await.unwrap(), Err(FetchError::Connect { .. })));

@@ -1,6 +1,8 @@
 //! A worker's time for one body: it works in turns, and between two of them on whatever else waits, so that no body holds
 //! up those who play, whatever is in it.
 
+use std::time::Duration;
+
 use crate::clock::Tick;
 use crate::request::edge::Edge;
 
@@ -14,13 +16,15 @@ const EACH: usize = 512;
 pub struct Turn<'e> {
     edge: &'e Edge,
     began: Tick,
+    /// What this thread had worked until then.
+    worked: Duration,
     done: usize,
 }
 
 impl<'e> Turn<'e> {
     /// The first one begins.
     pub fn new(edge: &'e Edge) -> Self {
-        Self { edge, began: edge.clock.now(), done: 0 }
+        Self { edge, began: edge.clock.now(), worked: edge.clock.worked(), done: 0 }
     }
 
     /// A record of so many octets was worked on; completes at once, or in the next turn.
@@ -29,12 +33,13 @@ impl<'e> Turn<'e> {
         if self.done >= MOST {
             self.end();
             tokio::task::yield_now().await;
-            (self.began, self.done) = (self.edge.clock.now(), 0);
+            (self.began, self.worked, self.done) = (self.edge.clock.now(), self.edge.clock.worked(), 0);
         }
     }
 
     fn end(&self) {
-        self.edge.beacons.worked(self.began, self.edge.clock.now().since(self.began));
+        let took = self.edge.clock.worked().saturating_sub(self.worked);
+        self.edge.beacons.worked(self.began, took);
     }
 }
 

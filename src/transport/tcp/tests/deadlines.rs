@@ -131,10 +131,8 @@ async fn an_idle_http_2_connection_is_asked_to_go() {
     let stage = tls();
     let mut h2 = stage.h2_tls().await;
     octets(h2.get("/").await).await.unwrap();
-    for _ in 0..15 {
-        stage.advance(5).await;
-    }
-    stage.until(|| stage.admission.total() == 0).await;
+    let took = stage.emptied().await;
+    assert!((75..90).contains(&took.as_secs()), "{took:?}");
     assert_eq!(stage.missed(Deadline::Idle), 1);
     assert!(h2.send(get_h2("/")).await.is_err());
 }
@@ -178,9 +176,11 @@ async fn a_viewer_that_takes_a_little_now_and_then_is_not_cut() {
     let mut taken = 0;
     for _ in 0..5 {
         stage.advance(20).await;
+        let before = stage.service.taken.load(Ordering::Relaxed);
         let mut some = vec![0; 4 << 20];
         taken += stream.read_exact(&mut some).await.unwrap();
-        stage.settle().await;
+        // The kernel says that there is room again when it comes to it.
+        stage.until(|| stage.service.taken.load(Ordering::Relaxed) > before).await;
     }
     taken += rest(&mut stream).await.len();
     assert!(taken > 100_000_000);
@@ -198,7 +198,13 @@ async fn an_http_2_stream_that_takes_nothing_is_reset_and_the_others_go_on() {
         stage.advance(5).await;
         assert_eq!(octets(h2.get("/").await).await.unwrap(), "hello");
     }
-    stage.until(|| stage.missed(Deadline::Write) == 1).await;
+    // What it took last may have come after the clock had moved.
+    for _ in 0..30 {
+        if stage.missed(Deadline::Write) == 0 {
+            stage.advance(1).await;
+        }
+    }
+    assert_eq!(stage.missed(Deadline::Write), 1);
     stage.serving(0).await;
     assert!(octets(stalled).await.is_err());
     assert_eq!(octets(h2.get("/").await).await.unwrap(), "hello");
@@ -224,10 +230,8 @@ async fn an_http_2_viewer_that_answers_no_ping_is_closed() {
     let mut stream = stage.raw().await;
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     stage.until(|| stage.counters.snapshot().open_h2 == 1).await;
-    for _ in 0..7 {
-        stage.advance(5).await;
-    }
-    stage.until(|| stage.admission.total() == 0).await;
+    let took = stage.emptied().await;
+    assert!(took.as_secs() < 60, "{took:?}");
     assert_eq!(stage.missed(Deadline::Idle), 0);
 }
 
