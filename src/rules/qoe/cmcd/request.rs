@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::percent_decode;
 use smallvec::SmallVec;
 
 use super::dictionary::Members;
@@ -108,22 +109,12 @@ fn from_parameter(value: &str) -> Read {
 
 /// Players write parameters as forms do: a blank may be `+`.
 fn form_decoded(text: &str) -> SmallVec<[u8; ON_STACK]> {
-    let octets = text.as_bytes();
-    let mut plain = SmallVec::from_elem(0, octets.len());
-    let (mut from, mut to) = (0, 0);
-    for place in plain.iter_mut() {
-        let Some(octet) = octets.get(from) else { break };
-        let escaped = if *octet == b'%' { escaped(octets, from) } else { None };
-        *place = escaped.unwrap_or(if *octet == b'+' { b' ' } else { *octet });
-        from += if escaped.is_some() { 3 } else { 1 };
-        to += 1;
+    let mut plain = SmallVec::with_capacity(text.len());
+    for (number, piece) in text.split('+').enumerate() {
+        if number > 0 {
+            plain.push(b' ');
+        }
+        plain.extend(percent_decode(piece.as_bytes()));
     }
-    plain.truncate(to);
     plain
-}
-
-fn escaped(octets: &[u8], at: usize) -> Option<u8> {
-    let digit = |octet: &u8| char::from(*octet).to_digit(16);
-    let value = digit(octets.get(at + 1)?)? << 4 | digit(octets.get(at + 2)?)?;
-    u8::try_from(value).ok()
 }
