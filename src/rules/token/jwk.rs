@@ -56,17 +56,12 @@ pub fn read_secret(octets: &[u8], kid: Option<&str>, algorithms: &[Algorithm]) -
 
 fn is_public(octets: &[u8]) -> bool {
     let text = octets.trim_ascii();
-    // The octets of a key may look like spaces: only what an editor adds is taken off.
-    let line = octets.strip_suffix(b"\n").unwrap_or(octets);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
     let is_jwk = || {
         Object::read_many(text).is_ok_and(|object| object.member("kty").is_some() || object.member("keys").is_some())
     };
     text.starts_with(b"-----BEGIN ")
         || [&b"ssh-rsa "[..], b"ssh-ed25519 ", b"ecdsa-sha2-"].iter().any(|name| text.starts_with(name))
-        || spki::is_key(octets)
-        || spki::is_key(line)
-        || spki::is_key(text)
+        || spki::begins_with_key(octets.trim_ascii_start())
         || is_jwk()
 }
 
@@ -228,11 +223,19 @@ mod tests {
         let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(&der));
         let certificate = rcgen::generate_simple_self_signed(["issuer.test".to_owned()]).unwrap().cert;
         let jwk = public(Algorithm::Rs256).to_string();
+        let ed25519 = |last: u8| [&b"0*0\x05\x06\x03+ep\x03!\0"[..], &[7; 31], &[last]].concat();
         for octets in [
             pem.as_bytes(),
             pem.trim_end().as_bytes(),
             &der,
             &[&der[..], b"\n"].concat(),
+            &[b"\n", &der[..], b" \r\n\n"].concat(),
+            &[&der[..], b"of the issuer"].concat(),
+            // The last octets of a key may look like spaces.
+            &ed25519(b'\r'),
+            &[ed25519(b'\r'), b"\n".to_vec()].concat(),
+            &[ed25519(b'\n'), b"\n".to_vec()].concat(),
+            &[ed25519(b' '), b"\r\n".to_vec()].concat(),
             certificate.der(),
             certificate.pem().as_bytes(),
             jwk.as_bytes(),

@@ -82,17 +82,17 @@ pub(super) fn read_pem(text: &[u8]) -> Result<Vec<PublicKey>, BadKey> {
     let key = |block: &Block<'_>| match block.label {
         "PUBLIC KEY" => Der(&block.octets).only().and_then(spki),
         "RSA PUBLIC KEY" => Der(&block.octets).only().and_then(rsa),
-        "CERTIFICATE" | "X509 CERTIFICATE" => certificate(&block.octets),
+        "CERTIFICATE" | "X509 CERTIFICATE" => Der(&block.octets).only().and_then(signed_key),
         label if label.contains("PRIVATE KEY") => Err(BadKey::Private),
         _ => Err(BadKey::Form),
     };
     blocks.iter().map(key).collect()
 }
 
-/// Whether these octets are a public key, or a certificate, in DER.
-pub(super) fn is_key(octets: &[u8]) -> bool {
-    let is_key = |read: fn(&[u8]) -> Result<PublicKey, BadKey>| Der(octets).only().and_then(read).is_ok();
-    is_key(spki) || is_key(rsa) || certificate(octets).is_ok()
+/// Whether these octets begin with a public key, or a certificate, in DER. DER says itself where it ends: its last octets
+/// are not taken for the spaces that an editor adds, nor those for a part of it.
+pub(super) fn begins_with_key(octets: &[u8]) -> bool {
+    Der(octets).take(SEQUENCE).is_some_and(|content| [spki, rsa, signed_key].iter().any(|read| read(content).is_ok()))
 }
 
 /// What is left to read.
@@ -179,8 +179,9 @@ fn kind(algorithm: &[u8]) -> Result<Kind, BadKey> {
     }
 }
 
-fn certificate(octets: &[u8]) -> Result<PublicKey, BadKey> {
-    let mut signed = Der(Der(octets).only()?);
+/// The key in the content of a certificate.
+fn signed_key(content: &[u8]) -> Result<PublicKey, BadKey> {
+    let mut signed = Der(content);
     let mut der = Der(signed.take(SEQUENCE).ok_or(BadKey::Form)?);
     _ = der.take(EXPLICIT_0);
     der.take(INTEGER).ok_or(BadKey::Form)?;
