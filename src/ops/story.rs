@@ -360,7 +360,8 @@ fn reported(story: &Story) -> String {
         return "nothing".to_owned();
     }
     let mut parts = Vec::new();
-    parts.extend(figures.startup_ms.map(|ms| format!("started in {}", span(ms))));
+    let about = if figures.startup_estimated { "about " } else { "" };
+    parts.extend(figures.startup_ms.map(|ms| format!("started in {about}{}", span(ms))));
     parts.extend(figures.played_ms.map(|ms| format!("{} played", span(ms))));
     let stalls = usize::try_from(figures.stalls).unwrap_or(usize::MAX);
     parts.push(match stalls {

@@ -74,6 +74,16 @@ struct Folded {
     path: Option<Path>,
     /// When it was last added to, in milliseconds since the epoch.
     at: u64,
+    start: Start,
+}
+
+/// When things first happened that a view may begin with.
+#[derive(Default)]
+struct Start {
+    /// Whether something was asked for that only who begins asks for.
+    is_one: bool,
+    playlist_at: Option<u64>,
+    media_at: Option<u64>,
 }
 
 type Map = HashMap<(SessionId, &'static str), Folded, foldhash::fast::RandomState>;
@@ -92,7 +102,7 @@ impl Folds {
 
     /// Adds a request, at this many milliseconds since the epoch.
     pub fn add(&self, whose: &Whose<'_>, one: &One<'_>, at: u64) {
-        self.with(whose, one.protocol, at, |folded| folded.add(one));
+        self.with(whose, one.protocol, at, |folded| folded.add(one, at));
     }
 
     /// Whether a request gets a line of its own.
@@ -154,6 +164,7 @@ impl Folded {
             lines: 0,
             path: None,
             at,
+            start: Start::default(),
         }
     }
 
@@ -167,12 +178,20 @@ impl Folded {
         }
     }
 
-    fn add(&mut self, one: &One<'_>) {
-        let served = &mut self.served;
+    fn add(&mut self, one: &One<'_>, at: u64) {
+        let (served, start) = (&mut self.served, &mut self.start);
         served.requests += 1;
+        start.is_one |= matches!(one.kind, Kind::Multivariant | Kind::Init);
         match one.kind {
-            Kind::Multivariant | Kind::Playlist => served.playlists += 1,
-            Kind::Part | Kind::Segment => served.media += 1,
+            Kind::Multivariant | Kind::Playlist => {
+                served.playlists += 1;
+                let asked = at.saturating_sub(one.hold_ms + one.first_byte_ms + one.sending_ms);
+                start.playlist_at = start.playlist_at.into_iter().chain([asked]).min();
+            }
+            Kind::Part | Kind::Segment => {
+                served.media += 1;
+                start.media_at = start.media_at.into_iter().chain([at]).min();
+            }
             Kind::Init | Kind::Key | Kind::Plain => {}
         }
         served.hits += one.hits;
@@ -190,7 +209,10 @@ impl Folded {
     }
 
     fn entries(self, session: SessionId) -> impl Iterator<Item = Entry> {
-        let Self { route, stream, served, path, at, .. } = self;
+        let Self { route, stream, mut served, path, at, start, .. } = self;
+        if start.is_one {
+            (served.playlist_at, served.media_at) = (start.playlist_at, start.media_at);
+        }
         let entry = move |event| Entry {
             at,
             session: Some(session),
@@ -245,6 +267,23 @@ mod tests {
         assert_eq!((served.bytes, served.hold_ms, served.playlist_age_ms), (2_000, 300, Some(12)));
         assert_eq!(served.rendition.as_deref(), Some("high"));
         assert!(folds.take().is_empty());
+    }
+
+    #[test]
+    fn a_second_in_which_a_view_may_begin_says_when_its_first_requests_were() {
+        let route: Arc<str> = "all".into();
+        let told = |first: Kind| {
+            let folds = Folds::new(1);
+            for (kind, at) in [(first, 1_100), (Kind::Playlist, 1_200), (Kind::Part, 1_300), (Kind::Part, 1_400)] {
+                folds.add(&whose(&route), &One { kind, hold_ms: 10, ..PART }, at);
+            }
+            let Event::Served(served) = folds.take().remove(0).event else { unreachable!("it was added up") };
+            (served.playlist_at, served.media_at)
+        };
+        // It took 10 + 3 + 2 ms.
+        assert_eq!(told(Kind::Multivariant), (Some(1_085), Some(1_300)));
+        assert_eq!(told(Kind::Init), (Some(1_185), Some(1_300)));
+        assert_eq!(told(Kind::Part), (None, None));
     }
 
     #[test]

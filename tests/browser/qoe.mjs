@@ -16,6 +16,7 @@ const quiet = [
   '--autoplay-policy=no-user-gesture-required', '--mute-audio',
 ];
 const STARTUP_MS = 50, REBUFFER_MS = 100; // of what was reported, beside what the page's own clock measured
+const ABOUT_MS = 600; // of what is estimated from requests, beside the same
 const ROUNDED_MS = 1; // of what the node says, beside what follows from the reports
 const TRIES = 3;
 const OFFLINE_MS = 5_000, PLAYED = 6;
@@ -30,19 +31,26 @@ const ways = {
   'HTTP/3': { site: secure.origin, flags: [`--origin-to-force-quic-on=${secure.host}`, ...trust] },
 };
 const players = {
-  'hls.js': { script: 'node_modules/hls.js/dist/hls.min.js', play: playWithHls, modes: ['query', 'fields', 'events'], tells: 'states' },
+  'hls.js': { script: 'node_modules/hls.js/dist/hls.min.js', play: playWithHls, tells: 'states' },
   // It tells no states, and now and then an error without its code, which is no record.
-  'Shaka Player': { script: 'node_modules/shaka-player/dist/shaka-player.compiled.js', play: playWithShaka, modes: ['query', 'fields', 'events'] },
+  'Shaka Player': { script: 'node_modules/shaka-player/dist/shaka-player.compiled.js', play: playWithShaka },
+};
+const modes = {
+  query: { version: 1 },
+  fields: { version: 1, useHeaders: true },
+  'query of version 2': { version: 2 },
+  'fields of version 2': { version: 2, useHeaders: true },
+  events: { version: 2, hasEvents: true },
 };
 
 let passed = 0, failed = 0, number = 0;
-for (const [player, { script, play, modes, tells }] of Object.entries(players)) {
+for (const [player, { script, play, tells }] of Object.entries(players)) {
   if (!existsSync(script)) { console.log(`skip   ${player} is not installed`); continue; }
-  for (const mode of modes) {
+  for (const [name, mode] of Object.entries(modes)) {
     // Every mode of each player over one protocol, and all of them over each with PLAY_ALL.
     for (const [protocol, way] of Object.entries(ways)) {
       if (!process.env.PLAY_ALL && Object.keys(ways)[number % 3] !== protocol) continue;
-      await judged(`${player}, ${mode}, ${protocol}`, () => watch(way, [script, play], mode, tells));
+      await judged(`${player}, ${name}, ${protocol}`, () => watch(way, [script, play], mode, tells));
     }
     number += 1;
   }
@@ -130,7 +138,7 @@ function judge([mode, tells], own, views, sent) {
   if (views.length !== 1) return { wrong: [...wrong, `${views.length} views in place of one`] };
   const [{ reported, inferred, received }] = views;
   const of = { events: ofEvents(sent.bodies), requests: ofRequests(sent.requests) };
-  const seen = mode === 'events' ? reported : inferred;
+  const seen = mode.hasEvents ? reported : inferred;
   const near = (list, what, [theirs, ours], margin) => {
     if (theirs == null && ours == null) return;
     if (theirs == null || ours == null || Math.abs(theirs - ours) > margin) list.push(`${what} ${theirs ?? 'unsaid'} beside ${ours == null ? 'none' : Math.round(ours)}`);
@@ -138,7 +146,7 @@ function judge([mode, tells], own, views, sent) {
   if (received.reports === 0) wrong.push('nothing was reported');
   const told = [`startup ${seen.startup_ms} of ${Math.round(own.startup)} ms`, `rebuffering ${seen.rebuffer_ms ?? '–'} of ${Math.round(own.stalled)} ms`,
     `${(seen.bit_rate_kbps ?? inferred.bit_rate_kbps)?.toFixed(0)} kbit/s of ${own.rates.join(', ')}`, `${received.reports} reports`].join(', ');
-  if (mode === 'events') {
+  if (mode.hasEvents) {
     // A body of which nobody knows whether it arrived makes figures of which nobody knows either.
     if (of.events.isKnown) {
       near(wrong, 'startup beside the reports:', [reported.startup_ms, of.events.startup], ROUNDED_MS);
@@ -151,10 +159,15 @@ function judge([mode, tells], own, views, sent) {
       if (reported.rebuffers !== own.stalls) late.push(`${reported.rebuffers} rebufferings beside ${own.stalls}`);
     }
   } else {
-    // Requests tell of a stall by a mark on the next one, and nothing of how long it was.
-    const { starved, perhaps } = of.requests;
+    // Requests tell of a stall by a mark on the next one, and how long it was is estimated from those around it.
+    const { starved, perhaps, startup } = of.requests;
     if (seen.rebuffers < starved || seen.rebuffers > starved + perhaps) wrong.push(`${seen.rebuffers} rebufferings beside ${starved} marked requests`);
-    if (seen.startup_ms != null && !seen.startup_estimated) wrong.push('an estimate of the startup is not marked as one');
+    if (seen.startup_ms != null && seen.startup_estimated !== (startup === null)) wrong.push(`the startup is marked as estimated: ${seen.startup_estimated}`);
+    if (startup !== null) near(wrong, 'startup beside the requests:', [seen.startup_ms, startup], 0);
+    if (startup !== null) near(late, 'startup', [seen.startup_ms, own.startup], STARTUP_MS);
+    // Who says when it is in need is estimated well.
+    else if (tells === 'states') near(late, 'startup, about', [seen.startup_ms, own.startup], ABOUT_MS);
+    if (tells === 'states') near(late, 'rebuffering, about', [seen.rebuffer_ms, own.stalled], ABOUT_MS);
   }
   // Of one rendition the rate is known to the last bit; of several their mean lies between them.
   const [least, most] = [Math.min(...own.rates), Math.max(...own.rates)];
@@ -188,7 +201,8 @@ function playWithHls({ url, collector, mode }) {
   video.addEventListener('play', own.begins);
   own.leave = () => own.hls.destroy();
   const targets = [{ url: collector, events: ['ps', 'e', 't', 'bc'], interval: 5 }];
-  const cmcd = { version: mode === 'events' ? 2 : 1, useHeaders: mode === 'fields', ...(mode === 'events' ? { eventTargets: targets } : {}) };
+  const { version, useHeaders = false, hasEvents } = mode;
+  const cmcd = { version, useHeaders, ...(hasEvents ? { eventTargets: targets } : {}) };
   // One rendition: its rate is known to the last bit.
   const hls = own.hls = new Hls({ lowLatencyMode: true, cmcd, startLevel: 0 });
   hls.on(Hls.Events.MANIFEST_PARSED, () => { hls.currentLevel = 0; });
@@ -205,9 +219,10 @@ async function playWithShaka({ url, collector, mode }) {
   const player = own.player = new shaka.Player();
   await player.attach(video);
   const targets = [{ enabled: true, url: collector, events: ['ps', 'e', 't', 'bc'], timeInterval: 5, interval: 5 }];
+  const { version, useHeaders = false, hasEvents } = mode;
   player.configure({
     abr: { enabled: false },
-    cmcd: { enabled: true, useHeaders: mode === 'fields', version: mode === 'events' ? 2 : 1, ...(mode === 'events' ? { eventTargets: targets } : {}) },
+    cmcd: { enabled: true, version, useHeaders, ...(hasEvents ? { eventTargets: targets } : {}) },
   });
   const note = () => { const now = player.getVariantTracks().find(track => track.active); if (now) own.rates.add(Math.round(now.bandwidth / 1000)); };
   player.addEventListener('adaptation', note);

@@ -65,8 +65,10 @@ function along(states) {
   return { rebuffering, rebuffers };
 }
 
-// How many requests said that the buffer had run dry: those that came, and those of which nobody knows.
+// How many requests said that the buffer had run dry: those that came, and those of which nobody knows. And the startup,
+// where one that came says it.
 export function ofRequests(requests) {
+  const startup = requests.filter(({ status }) => status !== null).map(({ text }) => pairs(text).msd).find(msd => msd !== undefined) ?? null;
   const starved = requests.filter(({ text }) => pairs(text).bs === true);
-  return { starved: starved.filter(({ status }) => status !== null).length, perhaps: starved.filter(({ status }) => status === null).length };
+  return { starved: starved.filter(({ status }) => status !== null).length, perhaps: starved.filter(({ status }) => status === null).length, startup };
 }

@@ -5,6 +5,7 @@ use super::figures::{Figures, Spread};
 use super::playback::{Rates, SILENT_MS};
 use super::report::{Data, ObjectType, Rated};
 use super::sketch::Sketch;
+use super::waits::{Wait, Waits};
 
 /// A live player that asks for no media for this long, and for three target durations, is not there any more.
 const SILENT_MEDIA_MS: u64 = 30_000;
@@ -134,6 +135,7 @@ pub(super) struct Asked {
     /// Bit rate times duration of pictures and of sound, and the durations.
     rated: [(u64, u64); 2],
     rates: Rates,
+    waits: Waits,
     pub switches: (u64, u64),
     /// How far behind live it is, in milliseconds.
     pub latency_now: Option<u64>,
@@ -155,6 +157,10 @@ pub struct Passed {
     pub sending_ms: u64,
     /// The target duration of the playlists, in milliseconds.
     pub target_ms: Option<u64>,
+    /// When the first of the playlists was asked for; where that is not known, it counts as of the end.
+    pub playlist_at: Option<u64>,
+    /// When the first of the media was sent whole, likewise.
+    pub media_at: Option<u64>,
 }
 
 impl Asked {
@@ -170,10 +176,11 @@ impl Asked {
         self.playlists += passed.playlists;
         self.target_ms = passed.target_ms.map_or(self.target_ms, |target| target.min(LONGEST_TARGET_MS));
         if passed.playlists > 0 {
-            self.first_playlist = Some(self.first_playlist.map_or(at, |first| first.min(at)));
+            self.first_playlist = self.first_playlist.into_iter().chain([passed.playlist_at.unwrap_or(at)]).min();
         }
         if passed.media > 0 {
             self.media += passed.media;
+            self.first_media = self.first_media.into_iter().chain([passed.media_at.unwrap_or(at)]).min();
             self.play_on(at);
         }
     }
@@ -186,7 +193,6 @@ impl Asked {
 
     /// Media is being played at this time.
     fn play_on(&mut self, at: u64) {
-        self.first_media = Some(self.first_media.map_or(at, |first| first.min(at)));
         let since = self.last_media.map_or(0, |last| at.saturating_sub(last));
         if since <= self.silent_after() {
             self.playing_ms += since;
@@ -201,6 +207,7 @@ impl Asked {
     pub(super) fn note(&mut self, data: &Data, at: u64) {
         self.has_claims = true;
         self.claims.note(data, at);
+        _ = self.waits.note(data, at);
         self.starved += u64::from(data.bs == Some(true));
         self.latency_now = data.ltc.or(self.latency_now);
         let kind = match data.ot {
@@ -224,18 +231,23 @@ impl Asked {
         if self.rated[0].1 > 0 { self.rated[0] } else { self.rated[1] }
     }
 
-    /// Time of rebuffering.
+    /// Time of rebuffering: what was told of it, else what requests show.
     pub(super) fn rebuffer_ms(&self) -> Option<u64> {
-        self.claims.starved()
+        self.claims.starved().or_else(|| self.waits.dry().map(|dry| dry.ms))
     }
 
     /// Times of rebuffering.
     pub(super) fn rebuffers(&self) -> Option<u64> {
-        self.claims.starvations().or_else(|| self.has_claims.then_some(self.starved))
+        let seen = || self.starved.max(self.waits.dry().unwrap_or_default().count);
+        self.claims.starvations().or_else(|| self.has_claims.then(seen))
     }
 
-    /// From the first playlist to the end of the first media.
-    pub(super) fn startup(&self) -> Option<u64> {
+    /// An estimate of the startup: from the first request to where the others are not urgent any more, else from the first
+    /// playlist to the end of the first media.
+    fn startup(&self) -> Option<u64> {
+        if let Some(Wait { from, to }) = self.waits.start() {
+            return Some(to.saturating_sub(self.first_playlist.map_or(from, |first| first.min(from))));
+        }
         self.first_media?.checked_sub(self.first_playlist?)
     }
 
@@ -255,6 +267,7 @@ impl Asked {
             startup_ms: self.claims.startup.or_else(|| self.startup()),
             startup_estimated: self.claims.startup.is_none() && self.startup().is_some(),
             rebuffer_ms: self.rebuffer_ms(),
+            rebuffer_estimated: self.claims.starved().is_none() && self.waits.dry().is_some(),
             rebuffers: self.rebuffers(),
             switches_up: self.switches.0,
             switches_down: self.switches.1,

@@ -15,3 +15,4 @@ pub mod sketch;
 pub mod sums;
 pub mod tally;
 mod view;
+pub mod waits;

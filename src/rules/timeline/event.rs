@@ -206,6 +206,13 @@ pub struct Served {
     /// That playlist's target duration, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playlist_target_ms: Option<u64>,
+    /// Where a view may have begun in this second: when the first of the playlists was asked for, in milliseconds since the
+    /// epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub playlist_at: Option<u64>,
+    /// Likewise, when the first of the media was sent whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_at: Option<u64>,
 }
 
 /// An origin was asked.

@@ -15,7 +15,7 @@ pub fn note(tally: &mut Tally, entry: &Entry) {
             if request.hold_ms > 0 {
                 tally.hold(entry.at, &request.path, request.hold_ms);
             }
-            tally.pass(entry.at, &alone(request));
+            tally.pass(entry.at, &alone(entry.at, request));
         }
         Event::Ended(ended) => {
             let end = if &*ended.reason == "idle" { End::Silence } else { End::Session };
@@ -33,11 +33,13 @@ fn passed(served: &Served) -> Passed {
         bytes: served.bytes,
         sending_ms: served.sending_ms,
         target_ms: served.playlist_target_ms,
+        playlist_at: served.playlist_at,
+        media_at: served.media_at,
     }
 }
 
 /// What one request that is told by itself adds: one that failed shows that somebody is there, and brought nothing.
-fn alone(request: &Request) -> Passed {
+fn alone(ended: u64, request: &Request) -> Passed {
     let is_good = (200..400).contains(&request.status);
     let is = |kinds: &[Kind]| u64::from(is_good && kinds.contains(&request.kind));
     let waited = request.first_byte_ms + request.hold_ms;
@@ -48,6 +50,8 @@ fn alone(request: &Request) -> Passed {
         bytes: request.bytes,
         sending_ms: request.took_ms.saturating_sub(waited),
         target_ms: request.playlist_target_ms,
+        playlist_at: Some(ended.saturating_sub(request.took_ms)),
+        media_at: Some(ended),
     }
 }
 

@@ -356,6 +356,9 @@ pub struct Figures {
     /// From start to picture, in milliseconds, as the player says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub startup_ms: Option<u64>,
+    /// Whether that is an estimate, by what the player asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub startup_estimated: bool,
     /// Time in which something was played, in milliseconds, as the player says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub played_ms: Option<u64>,
@@ -381,7 +384,8 @@ impl Figures {
         let mut figures = Self {
             refused: facts.refusals.len() as u64,
             reports: play.reports,
-            startup_ms: play.startup.map(|(_, took)| took),
+            startup_ms: play.startup.map(|start| start.took),
+            startup_estimated: play.startup.is_some_and(|start| start.is_estimate),
             played_ms: play.played_ms,
             stalls: play.stalls.len() as u64,
             stalled_ms: play

@@ -93,6 +93,18 @@ fn startup_is_what_the_player_says_or_from_start_to_play() {
 fn startup_is_estimated_from_requests_and_says_so() {
     let figures = inferred(&[served(0, 1, 0), served(700, 1, 1), served(1_700, 1, 2)]);
     assert_eq!((figures.startup_ms, figures.startup_estimated), (Some(700), true));
+    let Event::Served(second) = served(900, 1, 1).event else { unreachable!("it was served") };
+    let second = Served { playlist_at: Some(T + 40), media_at: Some(T + 390), ..*second };
+    let figures = inferred(&[entry(900, Event::Served(Box::new(second))), served(1_700, 1, 2)]);
+    assert_eq!(
+        (figures.startup_ms, figures.startup_estimated),
+        (Some(350), true),
+        "folded requests say when they were"
+    );
+    let asked = |at, su| request(at, Data { su, ot: Some(ObjectType::Video), ..Data::default() });
+    let urgent = Some(true);
+    let figures = inferred(&[served(0, 1, 1), asked(20, urgent), asked(500, urgent), asked(600, None)]);
+    assert_eq!((figures.startup_ms, figures.startup_estimated), (Some(550), true), "players say when they are in need");
     let told = request(800, Data { msd: Some(640), ..Data::default() });
     let figures = inferred(&[served(0, 1, 0), served(700, 1, 1), told]);
     assert_eq!((figures.startup_ms, figures.startup_estimated), (Some(640), false));

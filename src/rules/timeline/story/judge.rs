@@ -8,7 +8,7 @@ use super::away::{Departure, STILL_THERE_MS};
 use super::blame::{Blame, blame, departure_clause, is_of_the_door, late_clause, origin_clause, refusal_clause};
 use super::cause::{Cause, Fault};
 use super::facts::{Facts, Refused, Window, covered};
-use super::play::{Play, Stall};
+use super::play::{Play, Stall, Startup};
 use super::words::{span, time, times};
 
 /// A viewer who is shut out is hurt for good.
@@ -139,7 +139,7 @@ fn stalls(facts: &Facts<'_>, play: &Play) -> Vec<Hurt> {
 /// It took long to start, or did not.
 fn start(facts: &Facts<'_>, play: &Play) -> Option<Hurt> {
     let (what, window) = match (play.startup, play.in_vain) {
-        (Some((began, took)), _) if took > START_MS => {
+        (Some(Startup { began, took, .. }), _) if took > START_MS => {
             let window = Window { from: began, to: began.saturating_add(took) };
             (format!("Playback took {} to start at {}", span(took), time(began)), window)
         }
@@ -220,8 +220,9 @@ fn nothing_wrong(facts: &Facts<'_>, play: &Play, life: &Window) -> Verdict {
         Some(played) => parts.push(format!("{} played", span(played))),
         None => parts.push(format!("{} watched", span(life.length()))),
     }
-    if let Some((_, took)) = play.startup {
-        parts.push(format!("started in {}", span(took)));
+    if let Some(start) = play.startup {
+        let about = if start.is_estimate { "about " } else { "" };
+        parts.push(format!("started in {about}{}", span(start.took)));
     }
     let silent = if play.tells { "no stall" } else { "the player says nothing of stalls" };
     parts.push(silent.to_owned());
@@ -239,7 +240,7 @@ fn remarks(facts: &Facts<'_>, play: &Play, life: &Window) -> impl Iterator<Item 
             .map(|hurt| format!("{}, which the player says nothing of: {}.", hurt.what, hurt.blame.clause));
         remarks.extend(unfelt);
     }
-    if let Some((took, began)) = play.startup.map(|(began, took)| (took, began)).filter(|(took, _)| *took <= START_MS) {
+    if let Some(Startup { began, took, .. }) = play.startup.filter(|start| start.took <= START_MS) {
         remarks.push(format!("Playback started in {} at {}.", span(took), time(began)));
     }
     if !facts.lost.is_empty() {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::rules::qoe::report::{Data, Mode, Rated, Report, State};
+use crate::rules::qoe::waits::{Wait, Waits};
 use crate::rules::session::SessionId;
 
 use super::super::event::Event;
@@ -18,6 +19,28 @@ pub(super) struct Stall {
     pub(super) to: u64,
 }
 
+/// A start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Startup {
+    /// When it was started.
+    pub(super) began: u64,
+    /// How long it took until there was a picture, in milliseconds.
+    pub(super) took: u64,
+    /// Whether the player says so, or only what it asked for.
+    pub(super) is_estimate: bool,
+}
+
+/// By what a player says what it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Tells {
+    #[default]
+    Nothing,
+    /// By how things stand at each request.
+    ByRequests,
+    /// By each change, when it happens.
+    ByEvents,
+}
+
 /// How it went.
 #[derive(Default)]
 pub(super) struct Play {
@@ -25,8 +48,8 @@ pub(super) struct Play {
     pub(super) tells: bool,
     /// Stalls, in their order.
     pub(super) stalls: Vec<Stall>,
-    /// When it was started, and how long it took.
-    pub(super) startup: Option<(u64, u64)>,
+    /// The first start.
+    pub(super) startup: Option<Startup>,
     /// From when until when it was waited for in vain.
     pub(super) in_vain: Option<(u64, u64)>,
     /// When the player gave up, and what it says of it.
@@ -50,15 +73,15 @@ pub(super) fn most(rated: &[Rated]) -> Option<u64> {
 }
 
 #[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "three things that a player says or does not, each by itself")]
 struct View {
     state: Option<(State, u64)>,
-    tells: bool,
+    tells: Tells,
     asked: Option<u64>,
     played: bool,
     stalls: Vec<Stall>,
     claimed: Vec<Stall>,
-    startup: Option<(u64, u64)>,
+    waits: Waits,
+    startup: Option<Startup>,
     failed: bool,
     played_ms: u64,
     msd: Option<u64>,
@@ -74,7 +97,7 @@ pub(super) fn play(moments: &[Moment<'_>], end: u64) -> Play {
         let Event::Report(report) = &moment.told.entry.event else { continue };
         play.take(moment, report);
         let view = views.entry(report.view).or_default();
-        play.switches += u64::from(view.take(moment.at, &report.data));
+        play.switches += u64::from(view.take(moment.at, report));
         if report.data.sta == Some(State::Failed) && !view.failed {
             view.failed = true;
             play.failures.push((moment.at, report.data.ec.join(", ")));
@@ -104,17 +127,18 @@ impl Play {
     }
 
     fn close(&mut self, mut view: View, end: u64) {
-        view.leave(end);
-        self.tells |= view.tells;
-        self.stalls.append(if view.tells { &mut view.stalls } else { &mut view.claimed });
-        let first = |(began, _): &(u64, u64)| self.startup.is_none_or(|(earlier, _)| *began < earlier);
-        if let Some(startup) = view.startup.filter(first) {
+        view.end(end);
+        let tells = view.tells != Tells::Nothing;
+        self.tells |= tells;
+        self.stalls.append(if view.tells == Tells::ByEvents { &mut view.stalls } else { &mut view.claimed });
+        let first = |start: &Startup| self.startup.is_none_or(|earlier| start.began < earlier.began);
+        if let Some(startup) = view.startup().filter(first) {
             self.startup = Some(startup);
         }
         if let (Some(asked), false, false) = (view.asked, view.played, view.failed) {
             self.in_vain = Some((asked, end.max(asked)));
         }
-        if view.tells {
+        if tells {
             self.played_ms = Some(self.played_ms.unwrap_or_default().saturating_add(view.played_ms));
         }
         if let Some((first, last)) = view.frames {
@@ -126,24 +150,46 @@ impl Play {
 
 impl View {
     /// Whether the bit rate changed.
-    fn take(&mut self, at: u64, data: &Data) -> bool {
+    fn take(&mut self, at: u64, report: &Report) -> bool {
+        let data = &report.data;
         self.msd = self.msd.or(data.msd);
         if let Some(frames) = data.dfa {
             self.frames = Some((self.frames.map_or(frames, |(first, _)| first), frames));
         }
-        if let Some(ms) = most(&data.bsd) {
-            self.claimed.push(Stall { from: at.saturating_sub(ms), to: at });
-        } else if data.bs == Some(true) {
-            self.claimed.push(Stall { from: at, to: at });
-        }
+        let is_request = report.mode == Mode::Request;
+        let wait = if is_request { self.waits.note(data, at) } else { None };
+        self.claim(at, data, wait);
         if let Some(state) = data.sta {
-            self.tells = true;
+            self.tells = self.tells.max(if is_request { Tells::ByRequests } else { Tells::ByEvents });
             self.go(state, at);
         }
         let kbps = most(&data.pb).or(most(&data.br));
         let changed = kbps.is_some() && self.kbps.is_some() && kbps != self.kbps;
         self.kbps = kbps.or(self.kbps);
         changed
+    }
+
+    /// It says that it had run dry, or, if not for how long, its requests do: `wait` is over by now.
+    fn claim(&mut self, at: u64, data: &Data, wait: Option<Wait>) {
+        if let Some(ms) = most(&data.bsd) {
+            self.claimed.push(Stall { from: at.saturating_sub(ms), to: at });
+        } else if data.bs == Some(true) && self.waits.dries().is_none() {
+            self.claimed.push(Stall { from: at, to: at });
+        }
+        let is_told = |from| self.claimed.last().is_some_and(|last| last.to >= from);
+        if let Some(Wait { from, to }) = wait.filter(|wait| !is_told(wait.from)) {
+            self.claimed.push(Stall { from, to });
+        }
+    }
+
+    /// What the player says of its start; if nothing, what its requests show.
+    fn startup(&self) -> Option<Startup> {
+        let by_requests = || {
+            let Wait { from, to } = self.waits.start()?;
+            Some(Startup { began: from, took: to.saturating_sub(from), is_estimate: true })
+        };
+        let is_said = self.msd.is_some() || self.tells == Tells::ByEvents;
+        self.startup.filter(|_| is_said).or_else(by_requests)
     }
 
     fn go(&mut self, state: State, at: u64) {
@@ -164,7 +210,7 @@ impl View {
                 self.played = true;
                 let began = self.asked.unwrap_or(at);
                 let took = self.msd.or(self.asked.map(|asked| at - asked.min(at)));
-                self.startup = took.map(|took| (began, took));
+                self.startup = took.map(|took| Startup { began, took, is_estimate: false });
             }
             // Who pauses before the first picture does not wait for it.
             State::Paused | State::Quit | State::Ended if !self.played && before != Some(State::Starting) => {
@@ -182,5 +228,11 @@ impl View {
             _ => {}
         }
         self.state = None;
+    }
+
+    /// Nothing more is heard of it.
+    fn end(&mut self, at: u64) {
+        self.leave(at);
+        self.claimed.extend(self.waits.dries().map(|Wait { from, to }| Stall { from, to }));
     }
 }

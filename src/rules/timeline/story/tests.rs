@@ -8,7 +8,7 @@ use super::super::event::{
     Began, Ended, Entry, Event, Fetch, Kind as Asked, Lost, NodeChange, Path, Request, Served, Verdict,
 };
 use super::{Cause, Fault, Kind, Severity, Source, Story, Told, story};
-use crate::rules::qoe::report::{Data, Mode, Rated, Report, State};
+use crate::rules::qoe::report::{Data, Mode, ObjectType, Rated, Report, State};
 use crate::rules::session::SessionId;
 
 const ME: SessionId = SessionId([7; 12]);
@@ -164,6 +164,11 @@ impl History {
         let data = Data { ts: data.ts.or(Some(EPOCH + at)), sn: Some(self.number), ..data };
         let record = Some(format!("{:032x}", self.number).into());
         self.of_me(at, Event::Report(Box::new(Report { mode: Mode::Event, view: None, record, data })))
+    }
+
+    /// A request says so.
+    fn asks_by(self, at: u64, data: Data) -> Self {
+        self.of_me(at, Event::Report(Box::new(Report { mode: Mode::Request, view: None, record: None, data })))
     }
 
     fn state(self, at: u64, sta: State) -> Self {
@@ -467,19 +472,34 @@ fn histories() -> Vec<(&'static str, History, Cause, &'static str)> {
         ),
         (
             "an old player says only that it starved",
-            history().comes(0).served(0, 60_000).miss(29_000, 7_900).of_me(
-                29_500,
-                Event::Report(Box::new(Report {
-                    mode: Mode::Request,
-                    view: None,
-                    record: None,
-                    data: Data { bs: Some(true), br: kbps(2_500), ..Data::default() },
-                })),
-            ),
+            history()
+                .comes(0)
+                .served(0, 60_000)
+                .miss(29_000, 7_900)
+                .asks_by(29_500, Data { bs: Some(true), br: kbps(2_500), ..Data::default() }),
             Cause::OriginSlow,
             "Playback stalled at 20:30:29",
         ),
+        (
+            "an old player says what it is in need of, and how much it had",
+            history()
+                .comes(0)
+                .served(0, 60_000)
+                .asks_by(100, Data { su: Some(true), ..part() })
+                .asks_by(600, part())
+                .asks_by(21_000, Data { bl: kbps(1_500), ..part() })
+                .miss(29_000, 7_900)
+                .asks_by(29_500, Data { su: Some(true), bs: Some(true), ..part() })
+                .asks_by(29_700, part()),
+            Cause::OriginSlow,
+            "Playback stalled for 6.7 s at 20:30:22",
+        ),
     ]
+}
+
+/// What a request for a part says of it.
+fn part() -> Data {
+    Data { ot: Some(ObjectType::Video), d: Some(333), ..Data::default() }
 }
 
 /// Histories in which the one who is easily blamed had no part in it.
