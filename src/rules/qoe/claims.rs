@@ -242,13 +242,12 @@ impl Asked {
         self.claims.starvations().or_else(|| self.has_claims.then(seen))
     }
 
-    /// An estimate of the startup: from the first request to where the others are not urgent any more, else from the first
-    /// playlist to the end of the first media.
+    /// An estimate of the startup: from the first playlist to the end of the first media, or to where requests are not
+    /// urgent any more, whichever is later.
     fn startup(&self) -> Option<u64> {
-        if let Some(Wait { from, to }) = self.waits.start() {
-            return Some(to.saturating_sub(self.first_playlist.map_or(from, |first| first.min(from))));
-        }
-        self.first_media?.checked_sub(self.first_playlist?)
+        let (asked, picture) = self.waits.start().map(|Wait { from, to }| (from, to)).unzip();
+        let first = self.first_playlist.into_iter().chain(asked).min()?;
+        self.first_media.max(picture)?.checked_sub(first)
     }
 
     /// The time of playing: that of asking, without that of rebuffering.

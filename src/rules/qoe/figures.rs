@@ -79,15 +79,15 @@ pub struct Figures {
     pub outcome: Outcome,
     /// From the start to the first picture, in milliseconds.
     pub startup_ms: Option<u64>,
-    /// Whether that is an estimate: from the first request to where players ask for nothing urgently any more, else from the
-    /// first playlist to the end of the first media.
+    /// Whether that is an estimate: from the first playlist to the end of the first media, or to where its requests are not
+    /// urgent any more.
     pub startup_estimated: bool,
     /// Time in each state; of what is inferred, only how long it played.
     pub states: States,
     /// Time of rebuffering, in milliseconds; `null`: nothing is known of it.
     pub rebuffer_ms: Option<u64>,
-    /// Whether that is an estimate: from where the buffer that was told came to its end to where players ask for nothing
-    /// urgently any more.
+    /// Whether that is an estimate: from where the buffer that was told came to its end to where its requests are
+    /// not urgent any more.
     pub rebuffer_estimated: bool,
     /// Rebuffering as a share of rebuffering and playing; `null`: it played less than a second.
     pub rebuffer_ratio: Option<f64>,

@@ -139,6 +139,11 @@ impl Waits {
             Some(State::Paused | State::Waiting | State::Ended | State::Failed | State::Quit) => return None,
             None => {}
         }
+        let is_media = matches!(data.ot, Some(ObjectType::Video | ObjectType::Muxed | ObjectType::Audio));
+        if self.start != Start::Ahead && !is_media {
+            // Playlists are not urgent any more once something was played, for some players.
+            return None;
+        }
         if data.su == Some(true) {
             self.marking |= kind;
             return Some(Says::Waits(why));
@@ -263,6 +268,15 @@ mod tests {
         assert_eq!(waits(&start).start(), wait(10, 250));
         let silent = waits(&[(10, of(Manifest)), (100, of(Video))]);
         assert_eq!((silent.start(), silent.dry()), (None, None));
+    }
+
+    #[test]
+    fn a_playlist_says_nothing_of_a_buffer_that_ran_dry() {
+        let mut said =
+            vec![(0, urgent(Manifest)), (0, urgent(Video)), (100, of(Manifest)), (110, with(900, of(Video)))];
+        said.extend([(3_000, of(Manifest)), (3_010, Data { bs: Some(true), ..urgent(Video) }), (3_015, of(Manifest))]);
+        said.extend([(3_020, urgent(Video)), (3_040, of(Video))]);
+        assert_eq!((waits(&said).start(), waits(&said).dry()), (wait(0, 50), dry(1, 3_030 - 1_343)));
     }
 
     #[test]
