@@ -45,7 +45,7 @@ use prefetch::Unread;
 use promises::{Growths, Promises};
 
 pub use figures::PartAnswer;
-pub use names::Marks;
+pub use names::{Begins, Marks};
 
 /// Something that a followed playlist names.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +68,8 @@ pub struct Named {
     pub near_until: Option<Tick>,
     /// What is remembered of it beside.
     pub marks: Marks,
+    /// When it begins on the calendar, if its stream is live and says so.
+    pub begins: Option<Begins>,
 }
 
 /// What a name stands for.
@@ -213,6 +215,7 @@ impl Media {
             since: known.since,
             near_until,
             marks: known.marks,
+            begins: known.begins,
         }
     }
 
@@ -306,7 +309,8 @@ impl Media {
             let Some(located) = namer.locate(&target) else { continue };
             let life = longest + duration;
             let kind = if item.kind == Kind::Growing { Kind::Segment } else { item.kind };
-            let listing = Listing { kind, role: None, generation: 0, near_until, life, author: Author::ANYONE };
+            let listing =
+                Listing { kind, role: None, generation: 0, near_until, life, author: Author::ANYONE, begins: None };
             self.names.mention(self.names.fingerprint(&located.key), &listing, now);
         }
     }

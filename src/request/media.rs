@@ -18,6 +18,7 @@ use crate::rules::fields::cache_status::Forward;
 use crate::rules::hls::media::content_type;
 use crate::rules::hls::multivariant::Role;
 use crate::rules::timeline::event::Kind as Told;
+use crate::stories::millis;
 use crate::telemetry::traffic::Origination;
 
 use super::answer::{Age, Answer};
@@ -55,6 +56,7 @@ pub async fn answer(
     edge.live.media.asked_for(named);
     head.notes.note(|noted| {
         noted.kind = Some(told(named.kind));
+        noted.behind_ms = named.begins.map(|begins| begins.before(millis(edge.clock.wall())));
         if named.marks.is_hinted() {
             noted.wait = Wait::Promised;
         }

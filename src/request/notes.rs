@@ -20,6 +20,8 @@ pub struct Noted {
     pub kind: Option<Kind>,
     /// How the live media playlist stood that it got.
     pub current: Option<Current>,
+    /// How long before the request what it asks for began on its stream's calendar, in milliseconds; below zero: it is ahead.
+    pub behind_ms: Option<i64>,
     /// The origin's part, where it waited for that.
     pub fetch: Option<Arc<Fetch>>,
     /// How its wait is to be judged.

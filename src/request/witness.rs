@@ -314,6 +314,7 @@ impl Witness {
             rendition: self.rendition(folder, rest),
             playlist_age_ms: self.noted.current.map(|current| whole_ms(current.age)),
             playlist_target_ms: self.noted.current.map(|current| whole_ms(current.target_duration)),
+            behind_ms: self.noted.behind_ms,
         };
         self.stories.folds.add(&whose, &one, at);
     }
@@ -348,6 +349,7 @@ impl Witness {
             broken: self.broken(end).map(Into::into),
             playlist_age_ms: self.noted.current.map(|current| whole_ms(current.age)),
             playlist_target_ms: self.noted.current.map(|current| whole_ms(current.target_duration)),
+            behind_ms: self.noted.behind_ms,
             origin: self.noted.fetch.as_deref().cloned(),
             id: self.id.to_string().into(),
         }

@@ -54,6 +54,8 @@ pub struct One<'a> {
     pub playlist_age_ms: Option<u64>,
     /// Its target duration, in milliseconds.
     pub playlist_target_ms: Option<u64>,
+    /// How long before the request the media began on its stream's calendar, in milliseconds.
+    pub behind_ms: Option<i64>,
 }
 
 /// Whether a request gets a line of its own.
@@ -203,6 +205,7 @@ impl Folded {
             served.playlist_age_ms = one.playlist_age_ms;
             served.playlist_target_ms = one.playlist_target_ms;
         }
+        served.behind_ms = one.behind_ms.or(served.behind_ms);
         if !one.rendition.is_empty() && served.rendition.as_deref() != Some(one.rendition) {
             served.rendition = Some(one.rendition.into());
         }
@@ -244,6 +247,7 @@ mod tests {
         rendition: "high",
         playlist_age_ms: None,
         playlist_target_ms: None,
+        behind_ms: None,
     };
 
     fn whose(route: &Arc<str>) -> Whose<'_> {

@@ -121,6 +121,9 @@ async fn what_a_gated_viewer_plays_is_told_from_its_token_to_its_parts() {
             assert!(told.iter().any(|line| aged(&line)), "{told:#?}");
             let targets: Vec<_> = told.iter().filter(aged).map(|line| line["playlist_target_ms"].as_u64()).collect();
             assert!(targets.iter().all(|target| target.is_some_and(|ms| ms >= 1_000)), "{targets:?}");
+            // What the demo plays bears the date of its making.
+            let behind = |line: &Value| line["behind_ms"].as_i64().is_some_and(|ms| (-5_000..600_000).contains(&ms));
+            assert!(told.iter().any(behind), "{told:#?}");
             assert!(of(&told, "served").iter().all(|line| line["route"] == "gated"));
         })
         .await;

@@ -7,14 +7,14 @@ use std::time::Duration;
 use crate::clock::Tick;
 use crate::live::Asked;
 use crate::origin::supply::Located;
-use crate::rules::hls::Published;
 use crate::rules::hls::multivariant::Role;
 use crate::rules::hls::playlist::Segment;
 use crate::rules::hls::variables::Variables;
+use crate::rules::hls::{Published, calendar};
 
 use super::growing::Extent;
 use super::listing::{self, Item, Namer};
-use super::names::{Author, Fingerprint, Listing};
+use super::names::{Author, Begins, Fingerprint, Listing};
 use super::promises::Manners;
 use super::{Kind, Media};
 
@@ -24,6 +24,9 @@ const PART_AFTER_ITS_TAG: u32 = 3;
 
 /// What an origin's answer to a held request may come later than its last moment.
 const MARGIN: Duration = Duration::from_secs(1);
+
+/// What begins by its date further from now than this is not behind live: its clock is another one.
+const LONGEST_BEHIND: Duration = Duration::from_secs(7 * 86_400);
 
 /// What is remembered of a playlist between two versions.
 pub(super) struct Feed {
@@ -61,6 +64,15 @@ struct Applied {
     kind: Kind,
     /// The same name is something else in another generation.
     generation: u32,
+}
+
+/// Where in a version something is listed.
+#[derive(Clone, Copy)]
+struct Place {
+    generation: u32,
+    near_until: Option<Tick>,
+    /// When its segment begins, in milliseconds since 1970.
+    date: Option<i64>,
 }
 
 /// One version as it is entered into the table, or taken out.
@@ -191,7 +203,7 @@ impl Feed {
             before.segments.get(usize::try_from(msn.checked_sub(before.msn(0))?).ok()?)
         };
         let mut after = playlist.duration();
-        for (index, segment) in playlist.segments.iter().enumerate() {
+        for ((index, segment), date) in playlist.segments.iter().enumerate().zip(new.dates()) {
             after = after.saturating_sub(segment.duration);
             let msn = playlist.msn(index);
             let before = listed_before(msn);
@@ -200,10 +212,10 @@ impl Feed {
             }
             let is_new_generation = index >= new.published.first_of_generation;
             let generation = if is_new_generation { new.published.generation } else { 0 };
-            let near_until = new.media.near_until(playlist, after);
+            let place = Place { generation, near_until: new.media.near_until(playlist, after), date };
             for item in listing::of_segment(segment) {
                 let duration = if item.kind == Kind::Part { Duration::ZERO } else { segment.duration };
-                new.list(item, (generation, near_until), duration);
+                new.list(item, place, duration);
             }
             for item in listing::inits_and_keys(segment) {
                 self.note(new, msn, item, generation);
@@ -225,7 +237,7 @@ impl Feed {
     fn note(&mut self, turn: &Turn<'_>, msn: u64, item: Item<'_>, generation: u32) {
         let Some((print, _)) = turn.locate(item) else { return };
         if self.in_force.note(Applied { from: msn, print, kind: item.kind, generation }) {
-            turn.list(item, (generation, turn.near_until()), Duration::ZERO);
+            turn.list(item, Place { generation, near_until: turn.near_until(), date: None }, Duration::ZERO);
         }
     }
 
@@ -233,6 +245,7 @@ impl Feed {
     fn tail(&mut self, old: Option<&Turn<'_>>, new: &Turn<'_>) -> Vec<Hinted> {
         let playlist = &new.published.playlist;
         let generation = new.published.generation;
+        let place = Place { generation, near_until: new.near_until(), date: new.dates().last().flatten() };
         for item in listing::open_inits_and_keys(playlist) {
             self.note(new, playlist.open_msn(), item, generation);
         }
@@ -246,10 +259,10 @@ impl Feed {
             false => 0,
         };
         for item in &parts[same..] {
-            new.list(*item, (generation, new.near_until()), Duration::ZERO);
+            new.list(*item, place, Duration::ZERO);
         }
         let hinted = listing::hints(playlist).filter_map(|(item, _)| {
-            let (print, located) = new.enter(item, (generation, new.near_until()), Duration::ZERO)?;
+            let (print, located) = new.enter(item, place, Duration::ZERO)?;
             if item.kind != Kind::Growing {
                 new.media.promises.hint(print, new.manners());
                 new.media.names.hint(print);
@@ -280,7 +293,7 @@ impl Feed {
             if self.growing.iter().any(|(_, other)| **other == **uri) {
                 continue;
             }
-            if let Some((print, _)) = new.locate(Item { uri, kind: Kind::Growing }) {
+            if let Some((print, _)) = new.locate(Item::new(uri, Kind::Growing)) {
                 self.growing.push((print, (*uri).into()));
             }
         }
@@ -324,6 +337,17 @@ impl<'a> Turn<'a> {
         self.media.passed_on.send_modify(|times| *times += 1);
     }
 
+    /// When its segments begin, and the open one, as far as a live stream says so by a clock that is about right.
+    fn dates(&self) -> impl Iterator<Item = Option<i64>> {
+        let playlist = &self.published.playlist;
+        let now = self.media.clock.wall().since_epoch();
+        let is_live = !playlist.facts.is_ended;
+        let is_right = move |date: &i64| {
+            u64::try_from(*date).is_ok_and(|date| Duration::from_millis(date).abs_diff(now) < LONGEST_BEHIND)
+        };
+        playlist.dates().map(move |date| date.filter(|date| is_live && is_right(date)))
+    }
+
     /// Until when what stands at the live edge is near it.
     fn near_until(&self) -> Option<Tick> {
         self.media.near_until(&self.published.playlist, Duration::ZERO)
@@ -359,7 +383,7 @@ impl<'a> Turn<'a> {
     }
 
     /// Enters what is listed; what was promised is there.
-    fn list(&self, item: Item<'_>, place: (u32, Option<Tick>), duration: Duration) {
+    fn list(&self, item: Item<'_>, place: Place, duration: Duration) {
         if let Some((print, _)) = self.enter(item, place, duration)
             && self.media.promises.keep(print, self.now + self.target_duration())
         {
@@ -367,15 +391,18 @@ impl<'a> Turn<'a> {
         }
     }
 
-    fn enter(
-        &self,
-        item: Item<'_>,
-        (generation, near_until): (u32, Option<Tick>),
-        duration: Duration,
-    ) -> Option<(Fingerprint, Located)> {
+    fn enter(&self, item: Item<'_>, place: Place, duration: Duration) -> Option<(Fingerprint, Located)> {
         let (print, located) = self.locate(item)?;
-        let life = self.life(item.kind, duration);
-        let listing = Listing { kind: item.kind, role: self.role, generation, near_until, life, author: self.author };
+        let Place { generation, near_until, date } = place;
+        let listing = Listing {
+            kind: item.kind,
+            role: self.role,
+            generation,
+            near_until,
+            life: self.life(item.kind, duration),
+            author: self.author,
+            begins: date.map(|date| Begins::at(calendar::later(date, item.after))),
+        };
         self.media.names.list(print, &listing, self.now);
         if item.kind == Kind::Part {
             self.media.names.need(print, self.now + self.target_duration() * PART_AFTER_PUBLICATION);

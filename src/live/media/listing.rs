@@ -2,14 +2,15 @@
 //! with what it stands for.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use crate::live::Asked;
 use crate::origin::supply::Located;
 use crate::rules::hls::playlist::{ByteRange, HintKind, PartialSegment, PreloadHint, Segment};
-use crate::rules::hls::query;
 use crate::rules::hls::rewrite::resolve;
 use crate::rules::hls::variables::Variables;
 use crate::rules::hls::{MediaPlaylist, playlist};
+use crate::rules::hls::{calendar, query};
 
 use super::Kind;
 
@@ -24,6 +25,15 @@ pub(super) struct Namer<'a> {
 pub(super) struct Item<'p> {
     pub uri: &'p str,
     pub kind: Kind,
+    /// How long after its segment it begins.
+    pub after: Duration,
+}
+
+impl<'p> Item<'p> {
+    /// What begins with its segment.
+    pub const fn new(uri: &'p str, kind: Kind) -> Self {
+        Self { uri, kind, after: Duration::ZERO }
+    }
 }
 
 impl<'a> Namer<'a> {
@@ -62,20 +72,23 @@ impl<'a> Namer<'a> {
 
 /// The segment and its parts, without what does not exist.
 pub(super) fn of_segment(segment: &Segment) -> impl Iterator<Item = Item<'_>> {
-    let own = (!segment.is_gap).then(|| Item { uri: segment.uri(), kind: Kind::Segment });
-    let parts = segment.parts.iter().filter(|part| exists(part)).filter_map(|part| match part.byte_range {
-        None => Some(Item { uri: &part.uri, kind: Kind::Part }),
+    let own = (!segment.is_gap).then(|| Item::new(segment.uri(), Kind::Segment));
+    let parts = segment.parts.iter().zip(calendar::offsets(segment.parts.iter()));
+    let parts = parts.filter(|(part, _)| exists(part)).filter_map(|(part, after)| match part.byte_range {
+        None => Some(Item { after, ..Item::new(&part.uri, Kind::Part) }),
         Some(_) if *part.uri == *segment.uri() => None,
-        Some(_) => Some(Item { uri: &part.uri, kind: Kind::Segment }),
+        Some(_) => Some(Item { after, ..Item::new(&part.uri, Kind::Segment) }),
     });
     own.into_iter().chain(parts)
 }
 
 /// The parts of the segment that is still open.
 pub(super) fn open_parts(playlist: &MediaPlaylist) -> impl Iterator<Item = Item<'_>> {
-    playlist.open_parts().filter(|part| exists(part)).map(|part| {
-        let kind = if part.byte_range.is_some() { Kind::Growing } else { Kind::Part };
-        Item { uri: &part.uri, kind }
+    let parts = playlist.open_parts().zip(calendar::offsets(playlist.open_parts()));
+    parts.filter(|(part, _)| exists(part)).map(|(part, after)| match part.byte_range {
+        // A range of what begins with its first part.
+        Some(_) => Item::new(&part.uri, Kind::Growing),
+        None => Item { after, ..Item::new(&part.uri, Kind::Part) },
     })
 }
 
@@ -88,23 +101,25 @@ pub(super) fn hints(playlist: &MediaPlaylist) -> impl Iterator<Item = (Item<'_>,
             HintKind::Part if hint.range.is_some() || has_ranges(playlist) => Kind::Growing,
             HintKind::Part => Kind::Part,
         };
-        (Item { uri: &hint.uri, kind }, hint)
+        let after =
+            if kind == Kind::Part { playlist.open_parts().map(|part| part.duration).sum() } else { Duration::ZERO };
+        (Item { after, ..Item::new(&hint.uri, kind) }, hint)
     })
 }
 
 /// Initialisation sections and keys among the lines of the segment that is still open.
 pub(super) fn open_inits_and_keys(playlist: &MediaPlaylist) -> impl Iterator<Item = Item<'_>> {
     playlist.tail.iter().filter_map(|line| match &line.tag {
-        playlist::Tag::Map(map) => Some(Item { uri: &map.uri, kind: Kind::Init }),
-        playlist::Tag::Key(Some(uri)) => Some(Item { uri, kind: Kind::DecryptionKey }),
+        playlist::Tag::Map(map) => Some(Item::new(&map.uri, Kind::Init)),
+        playlist::Tag::Key(Some(uri)) => Some(Item::new(uri, Kind::DecryptionKey)),
         _ => None,
     })
 }
 
 /// Initialisation sections and keys among the lines of a segment.
 pub(super) fn inits_and_keys(segment: &Segment) -> impl Iterator<Item = Item<'_>> {
-    let inits = segment.maps.iter().map(|map| Item { uri: &map.uri, kind: Kind::Init });
-    inits.chain(segment.keys.iter().map(|uri| Item { uri, kind: Kind::DecryptionKey }))
+    let inits = segment.maps.iter().map(|map| Item::new(&map.uri, Kind::Init));
+    inits.chain(segment.keys.iter().map(|uri| Item::new(uri, Kind::DecryptionKey)))
 }
 
 fn exists(part: &PartialSegment) -> bool {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -75,6 +76,29 @@ pub(super) struct Listing {
     pub life: Duration,
     /// Who alone knows what it stands for.
     pub author: Author,
+    /// When it begins on the calendar, if that is known.
+    pub begins: Option<Begins>,
+}
+
+/// When something begins on the calendar: the lower half of the milliseconds since 1970, which tells apart what is less
+/// than twenty-four days from now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begins(NonZeroU32);
+
+impl Begins {
+    /// At so many milliseconds since 1970.
+    pub const fn at(ms: i64) -> Self {
+        // What begins at nought begins a millisecond later.
+        match NonZeroU32::new(ms as u32) {
+            Some(ms) => Self(ms),
+            None => Self(NonZeroU32::MIN),
+        }
+    }
+
+    /// How long before a time it began, in milliseconds; below zero: it is ahead. `now`: milliseconds since 1970.
+    pub const fn before(self, now: u64) -> i64 {
+        (now as u32).wrapping_sub(self.0.get()).cast_signed() as i64
+    }
 }
 
 /// Who knows what a name stands for: the origin at a place of its route's list, or all of them.
@@ -110,6 +134,7 @@ pub(super) struct Known {
     pub until: Option<Tick>,
     pub life: Duration,
     pub marks: Marks,
+    pub begins: Option<Begins>,
 }
 
 struct Entry {
@@ -124,6 +149,7 @@ struct Entry {
     role: Option<Role>,
     marks: Marks,
     author: Author,
+    begins: Option<Begins>,
 }
 
 /// What is remembered of a name beside what versions say.
@@ -163,6 +189,7 @@ impl Entry {
             life: Duration::from_secs(self.life.into()),
             marks: self.marks,
             author: self.author,
+            begins: self.begins,
         }
     }
 
@@ -183,6 +210,7 @@ impl Entry {
             self.kind = listing.kind;
         }
         self.role = listing.role.or(self.role);
+        self.begins = listing.begins.or(self.begins);
     }
 }
 
@@ -312,6 +340,7 @@ impl Names {
             role: listing.role,
             marks: Marks::default(),
             author: listing.author,
+            begins: listing.begins,
         };
         entry.take(listing, moment);
         entry.since = moment;

@@ -1,6 +1,7 @@
 //! HLS for an edge: what a playlist says, how it advances, who waits for what, and what a viewer is sent
 //! (RFC 8216bis, draft 22).
 
+pub mod calendar;
 pub mod dates;
 pub mod delta;
 pub mod directives;

@@ -137,9 +137,27 @@ pub(super) struct Asked {
     rates: Rates,
     waits: Waits,
     pub switches: (u64, u64),
-    /// How far behind live it is, in milliseconds.
-    pub latency_now: Option<u64>,
+    behind: Behind,
     latency: Sketch,
+}
+
+/// How far behind live it is, in milliseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Behind {
+    /// `ltc`
+    told: Option<u64>,
+    /// What was asked for last, at the moment of the request.
+    asked: Option<i64>,
+    /// `bl`: what it had by then, and plays before.
+    left: i64,
+}
+
+impl Behind {
+    /// As the player says, else what it asks for, and what it has to play before that.
+    fn ms(self) -> Option<u64> {
+        let by_date = || u64::try_from(self.asked?.saturating_add(self.left).max(0)).ok();
+        self.told.or_else(by_date)
+    }
 }
 
 /// Requests that were answered well.
@@ -161,6 +179,8 @@ pub struct Passed {
     pub playlist_at: Option<u64>,
     /// When the first of the media was sent whole, likewise.
     pub media_at: Option<u64>,
+    /// How long before its request the last of the media began on its stream's calendar, in milliseconds.
+    pub behind_ms: Option<i64>,
 }
 
 impl Asked {
@@ -178,6 +198,7 @@ impl Asked {
         if passed.playlists > 0 {
             self.first_playlist = self.first_playlist.into_iter().chain([passed.playlist_at.unwrap_or(at)]).min();
         }
+        self.behind.asked = passed.behind_ms.or(self.behind.asked);
         if passed.media > 0 {
             self.media += passed.media;
             self.first_media = self.first_media.into_iter().chain([passed.media_at.unwrap_or(at)]).min();
@@ -196,7 +217,7 @@ impl Asked {
         let since = self.last_media.map_or(0, |last| at.saturating_sub(last));
         if since <= self.silent_after() {
             self.playing_ms += since;
-            if let Some(latency) = self.latency_now {
+            if let Some(latency) = self.latency_now() {
                 self.latency.add(latency, since);
             }
         }
@@ -209,12 +230,15 @@ impl Asked {
         self.claims.note(data, at);
         _ = self.waits.note(data, at);
         self.starved += u64::from(data.bs == Some(true));
-        self.latency_now = data.ltc.or(self.latency_now);
+        self.behind.told = data.ltc.or(self.behind.told);
         let kind = match data.ot {
             Some(ObjectType::Video | ObjectType::Muxed) => 0,
             Some(ObjectType::Audio) => 1,
             _ => return,
         };
+        if let Some(left) = data.bl.iter().map(|left| left.value).min() {
+            self.behind.left = i64::try_from(left.min(LONGEST_OBJECT_MS)).unwrap_or_default();
+        }
         let rates = Rates::of(&data.br);
         let Some(rate) = rates.seen() else { return };
         let (up, down) = self.rates.change(Rates::of(&[Rated { value: rate.into(), of: data.ot }]));
@@ -224,6 +248,11 @@ impl Asked {
             rated.0 = rated.0.saturating_add(u64::from(rate).saturating_mul(duration));
             rated.1 = rated.1.saturating_add(duration);
         }
+    }
+
+    /// How far behind live it is, in milliseconds.
+    pub(super) fn latency_now(&self) -> Option<u64> {
+        self.behind.ms()
     }
 
     /// Bit rate times duration, and the duration: of pictures, else of sound.

@@ -303,7 +303,7 @@ impl View {
         }
         let figures = self.inferred(end);
         let new = counts(&figures, self.asked.rated(), end).since(&mut self.credited[1]);
-        let startup = (self.asked.latency_now, &mut self.is_startup_credited[1]);
+        let startup = (self.asked.latency_now(), &mut self.is_startup_credited[1]);
         put((&mut sums.inferred, new), &figures, startup);
         // What players measure is theirs, though it comes with requests.
         self.asked.claims.throughput.take(&mut sums.inferred.throughput);

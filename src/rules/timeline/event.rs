@@ -164,6 +164,10 @@ pub struct Request {
     /// That playlist's target duration, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playlist_target_ms: Option<u64>,
+    /// How long before the request what was asked for began on its live stream's calendar (EXT-X-PROGRAM-DATE-TIME), in
+    /// milliseconds; below zero: it is ahead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_ms: Option<i64>,
     /// The origin's part, where this request waited for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Fetch>,
@@ -206,6 +210,9 @@ pub struct Served {
     /// That playlist's target duration, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub playlist_target_ms: Option<u64>,
+    /// How long before its request the last of the media began on its live stream's calendar, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_ms: Option<i64>,
     /// Where a view may have begun in this second: when the first of the playlists was asked for, in milliseconds since the
     /// epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -35,6 +35,7 @@ fn passed(served: &Served) -> Passed {
         target_ms: served.playlist_target_ms,
         playlist_at: served.playlist_at,
         media_at: served.media_at,
+        behind_ms: served.behind_ms,
     }
 }
 
@@ -52,6 +53,7 @@ fn alone(ended: u64, request: &Request) -> Passed {
         target_ms: request.playlist_target_ms,
         playlist_at: Some(ended.saturating_sub(request.took_ms)),
         media_at: Some(ended),
+        behind_ms: request.behind_ms.filter(|_| is_good),
     }
 }
 

@@ -249,6 +249,21 @@ fn latency_is_weighed_by_time_and_its_drift_is_a_slope() {
 }
 
 #[test]
+fn what_is_asked_for_and_what_is_left_to_play_tell_how_far_behind_a_viewer_is() {
+    let dated = |at, behind| {
+        let Event::Served(second) = served(at, 1, 3).event else { unreachable!("it was served") };
+        entry(at, Event::Served(Box::new(Served { behind_ms: Some(behind), ..*second })))
+    };
+    let of = |entries: &[Entry]| inferred(entries).latency_ms.map(|spread| spread.p50);
+    assert!(near(of(&[dated(0, 2_500), dated(1_000, 2_500)]), 2_500.0));
+    let left = |at| request(at, Data { bl: kbps(1_300), ot: Some(ObjectType::Video), ..Data::default() });
+    assert!(near(of(&[left(0), dated(1, -200), left(900), dated(1_000, -200)]), 1_100.0), "a part ahead of the clock");
+    let told = request(0, Data { ltc: Some(4_000), ..Data::default() });
+    assert!(near(of(&[told, dated(1, 500), dated(1_000, 500)]), 4_000.0), "the player knows better");
+    assert_eq!(of(&[served(0, 1, 1), served(1_000, 1, 1)]), None);
+}
+
+#[test]
 fn without_a_word_of_latency_the_play_head_tells_it() {
     // The player's clock is 40 s slow, and its reports take 20 ms at least.
     let head = |ts: u64, behind: u64| {
