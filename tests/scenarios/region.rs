@@ -213,7 +213,7 @@ async fn whoever_reads_from_a_node_that_lives_notices_nothing_of_one_that_dies()
     const SIZE: u64 = 400_000;
     let origin = Origin::start(OriginConfig::default()).await.unwrap();
     let mut region = Region::start(3, origin.addr(), LOCKED).await;
-    let blobs: Vec<_> = (0..24).map(|_| fresh_blob(SIZE, "")).collect();
+    let blobs: Vec<_> = (0..64).map(|_| fresh_blob(SIZE, "")).collect();
     let gates: Vec<_> = blobs.iter().map(|blob| stalled(&origin, blob, SIZE / 2)).collect();
     let mut reading: Vec<(Blob, Response)> = Vec::new();
     for (index, blob) in blobs.iter().enumerate() {
@@ -376,7 +376,7 @@ async fn an_owner_that_says_nothing_is_passed_over_after_its_deadline() {
     let mut region = Region::prepared();
     let peers = format!("self = \"{own}\"\nnodes = [\"{own}\", \"{other}\"]\nfirst_byte = \"200ms\"\n{OF_REGION}");
     region.open(&node_toml("node-0", own, &peers, &main_at(origin.addr()))).await;
-    let blobs: Vec<_> = (0..20).map(|_| fresh_blob(5_000, "")).collect();
+    let blobs: Vec<_> = (0..60).map(|_| fresh_blob(5_000, "")).collect();
     ask_everybody(&region, &blobs).await;
     assert!(metric(&region.nodes[0], "weir_peer_requests_total", "result=\"failed\"").await > 0.0);
     assert_eq!(metric(&region.nodes[0], "weir_peers_up", "").await, 0.0, "it rests after three failures");
