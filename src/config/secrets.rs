@@ -87,7 +87,7 @@ fn secret(line: &[u8], number: usize) -> Result<Zeroizing<Vec<u8>>, BadSecrets> 
     if octets.len() < LEAST {
         return Err(BadSecrets::Short(number));
     }
-    // Random octets of this length have at least three different ones for every four, all but never.
+    // Random octets of this length, each of which comes about as often as the others, have far more bits than two each.
     match material::bits(&octets) < octets.len() as f64 * 2.0 {
         true => Err(BadSecrets::Guessable(number)),
         false => Ok(octets),

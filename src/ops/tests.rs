@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
+use weir_loadtest::port::Reserved;
 
 use super::*;
 use crate::clock::WallTime;
@@ -250,14 +251,11 @@ async fn a_refusal_says_why_and_what_would_help() {
 
 #[tokio::test]
 async fn a_node_that_is_not_there_is_a_finding_and_a_bad_address_is_wrong_use() {
-    // Bound, and not listened on: nobody else gets it meanwhile.
-    let bound = tokio::net::TcpSocket::new_v4().unwrap();
-    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let gone = bound.local_addr().unwrap();
+    let gone = Reserved::any().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let nobody = format!("unix:{}", folder.path().join("none.sock").display());
     for (admin, outcome, said) in [
-        (gone.to_string(), Outcome::Finding, "nobody answers there"),
+        (gone.addr().to_string(), Outcome::Finding, "nobody answers there"),
         (nobody, Outcome::Finding, "nobody answers there"),
         ("unix:".to_owned(), Outcome::WrongUse, "no admin address"),
         ("ftp://a".to_owned(), Outcome::WrongUse, "no admin address"),

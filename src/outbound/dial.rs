@@ -241,6 +241,8 @@ impl AsyncWrite for Wire {
 
 #[cfg(test)]
 mod tests {
+    use weir_loadtest::port::Reserved;
+
     use super::*;
     use crate::clock::WallTime;
     use crate::outbound::addresses::System;
@@ -250,14 +252,6 @@ mod tests {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         (listener, address)
-    }
-
-    /// Where nobody listens, and nobody else can while the socket is there.
-    fn dead() -> (tokio::net::TcpSocket, SocketAddr) {
-        let bound = tokio::net::TcpSocket::new_v4().unwrap();
-        bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = bound.local_addr().unwrap();
-        (bound, address)
     }
 
     fn told(addresses: &[SocketAddr]) -> Dial {
@@ -279,7 +273,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_refuses_is_passed_over_at_once_and_tried_last_from_then_on() {
-        let (_bound, dead) = dead();
+        let port = Reserved::any().unwrap();
+        let dead = port.addr();
         let (_listener, alive) = listener("127.0.0.1:0").await;
         let dial = told(&[dead, alive]);
         let clock = Clock::manual(WallTime::default());
@@ -314,8 +309,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_where_nobody_listens_is_a_failure_to_connect() {
-        let (_bound, dead) = dead();
-        let dial = told(&[dead]);
+        let dead = Reserved::any().unwrap();
+        let dial = told(&[dead.addr()]);
         let clock = Clock::manual(WallTime::default());
         let outcome = dial.wire(&clock, clock.now() + Duration::from_secs(2)).await;
         assert!(matches!(outcome, Err(DialError::Connect(_))));

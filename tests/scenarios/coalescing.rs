@@ -62,7 +62,10 @@ async fn a_joiner_gets_what_is_there_before_the_end_and_whoever_comes_later_a_hi
         let mut leader = stage.get(&blob.path).await;
         blob.read_to(&mut leader, 100_000).await.unwrap();
         let mut joiner = stage.get(&blob.path).await;
-        assert_eq!(joiner.header("cache-status"), "edge-test;fwd=uri-miss;collapsed;ttl=3600");
+        let told = joiner.header("cache-status");
+        let left = told.strip_prefix("edge-test;fwd=uri-miss;collapsed;ttl=").and_then(|left| left.parse::<u64>().ok());
+        // The origin's date has whole seconds, and some may end meanwhile.
+        assert!(left.is_some_and(|left| (3_300..=3_600).contains(&left)), "{told}");
         blob.read_to(&mut joiner, 100_000).await.unwrap();
         gate.open();
         blob.read_all(&mut leader).await.unwrap();

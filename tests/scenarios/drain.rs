@@ -6,6 +6,7 @@ use http::Method;
 use serde_json::Value;
 use weir_loadtest::client::{ClientError, Way};
 use weir_loadtest::origin::{Action, Rule};
+use weir_loadtest::port::Reserved;
 
 use crate::stage::{PAUSE, Setup, Stage, fresh_blob, on_every_protocol, with};
 
@@ -16,6 +17,11 @@ async fn drain(stage: &Stage, order: &'static str) -> u16 {
     let (code, answer) = stage.admin(Method::POST, "/drain", order).await;
     assert!(code < 500, "{answer}");
     code
+}
+
+/// The ports of its doors, which nobody else gets while they are closed.
+fn kept(stage: &Stage) -> [Reserved; 2] {
+    [Way::H1, Way::H1Tls].map(|way| Reserved::at(stage.server(way).addr).unwrap())
 }
 
 async fn ready(stage: &Stage) -> u16 {
@@ -62,6 +68,7 @@ async fn running_bodies_finish_and_nobody_new_comes_in() {
         });
         head.arrived().await;
         let connections = viewer.connections();
+        let _ports = kept(stage);
         assert_eq!(drain(stage, "{\"by_seconds\":240}").await, 202);
         nobody_comes_in(stage).await;
 
@@ -93,7 +100,7 @@ fn assert_refused(way: Way, error: &ClientError) {
     assert!(refused || unheard, "{error:?}");
 }
 
-/// Completes when the node takes no new connections, and has told those that are there.
+/// Completes when the node, whose ports are kept, takes no new connections and has told those that are there.
 async fn nobody_comes_in(stage: &Stage) {
     let server = stage.server(Way::H1);
     while tokio::net::TcpStream::connect(server.addr).await.is_ok() {
@@ -111,6 +118,7 @@ async fn a_drain_is_taken_back_after_the_doors_have_closed() {
         let mut running = stage.get(&blob.path).await;
         blob.read_to(&mut running, 100_000).await.unwrap();
         let server = stage.server(stage.way);
+        let _ports = kept(stage);
         assert_eq!(drain(stage, "{\"by_seconds\":240}").await, 202);
         nobody_comes_in(stage).await;
         assert_eq!(drain(stage, "{\"cancel\":true}").await, 200);
@@ -154,6 +162,7 @@ async fn a_later_drain_also_cuts_what_an_earlier_one_had_told_to_go() {
         let body = stage.origin.desk().gate(Rule::new(&blob.path, Action::Stall { after: 100_000 })).unwrap();
         let mut running = stage.get(&blob.path).await;
         blob.read_to(&mut running, 100_000).await.unwrap();
+        let _ports = kept(stage);
         assert_eq!(drain(stage, "{\"by_seconds\":240}").await, 202);
         nobody_comes_in(stage).await;
         assert_eq!(drain(stage, "{\"cancel\":true}").await, 200);

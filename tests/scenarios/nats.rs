@@ -19,6 +19,7 @@ use weir::region::nats::{Subjects, connect};
 use weir::rules::caching::purge::{Meant, Mode};
 use weir::rules::session::{Revocation, SessionId, What};
 use weir::tasks::Tasks;
+use weir_loadtest::port::Reserved;
 
 use crate::certificates::{Authority, Kind};
 
@@ -29,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Server {
     child: Child,
     folder: TempDir,
-    port: u16,
+    port: Reserved,
     options: Vec<String>,
 }
 
@@ -43,7 +44,9 @@ impl Server {
             fs::write(&file, text).unwrap();
             options.extend(["-c".to_owned(), file.display().to_string()]);
         }
-        let (child, port) = spawn(&options, "-1");
+        let port = Reserved::any().unwrap();
+        options.extend(["-p".to_owned(), port.addr().port().to_string()]);
+        let child = spawn(&options);
         Self { child, folder, port, options }
     }
 
@@ -55,12 +58,12 @@ impl Server {
 
     /// It comes back on the same port, and remembers nothing.
     pub fn restart(&mut self) {
-        (self.child, _) = spawn(&self.options, &self.port.to_string());
+        self.child = spawn(&self.options);
     }
 
     /// Where it is.
     pub fn url(&self, scheme: &str) -> String {
-        format!("{scheme}://127.0.0.1:{}", self.port)
+        format!("{scheme}://{}", self.port.addr())
     }
 }
 
@@ -71,19 +74,18 @@ impl Drop for Server {
     }
 }
 
-/// Starts a server and waits until it says that it is ready, and where it listens.
-fn spawn(options: &[String], port: &str) -> (Child, u16) {
+/// Starts a server and waits until it says that it is ready.
+fn spawn(options: &[String]) -> Child {
     let found = ["/usr/sbin/nats-server", "/usr/bin/nats-server"].into_iter().find(|path| Path::new(path).exists());
     let mut command = Command::new(found.unwrap_or("nats-server"));
-    command.args(options).args(["-p", port]).stderr(Stdio::piped());
+    command.args(options).stderr(Stdio::piped());
     let mut child = command.spawn().expect("nats-server is installed by tests/setup.sh");
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let said: Vec<_> = lines.by_ref().map_while(Result::ok).take_while(|line| !line.contains("is ready")).collect();
     assert!(child.try_wait().unwrap().is_none(), "{said:?}");
     // What it says later must be read, or it stops.
     std::thread::spawn(move || lines.for_each(drop));
-    let port = said.iter().find_map(|line| line.split_once("client connections on 127.0.0.1:"));
-    (child, port.unwrap().1.trim().parse().unwrap())
+    child
 }
 
 /// What a node knows; whoever waits for it is woken.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use weir_loadtest::client::{Response, Way};
@@ -156,7 +157,10 @@ async fn a_part_that_never_comes_is_the_first_of_the_next_segment() {
             held(stage, 1.0).await;
             // The segment is complete after its first part.
             stream.publish(|edge| *edge = Edge { end: 113, parts: 0, ended: false });
-            stage.until("the version is there", |status| status.to_string().contains("113")).await;
+            let is_there = |status: &Value| {
+                status["live"]["renditions"].as_array().unwrap().iter().any(|one| one["position"] == "113.0")
+            };
+            stage.until("the version is there", is_there).await;
             held(stage, 1.0).await;
             stream.publish(|edge| edge.parts = 1);
             let text = body(&mut waiting.await.unwrap().unwrap()).await;

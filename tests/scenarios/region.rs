@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use weir::admin::Command;
@@ -16,6 +15,7 @@ use weir::node::Node;
 use weir::region::proof::{Message, Signer};
 use weir_loadtest::client::{Client, Response, Trust, Way};
 use weir_loadtest::origin::{Action, Gate, Origin, OriginConfig, Rule, Running};
+use weir_loadtest::port::Reserved;
 
 use crate::certificates::{Authority, Kind};
 use crate::playlists::{LONG, Stream, body};
@@ -30,27 +30,10 @@ const CERTIFIED: &str = "connect = \"100s\"\nfirst_byte = \"100s\"\n\
                          tls = { ca = \"ca.pem\", cert = \"node.pem\", key = \"node.key\" }";
 const LAST_DEADLINE: Duration = Duration::from_secs(300);
 
-/// A port that nobody else gets while this lives; a listener of the node's may share it.
-pub struct Port(Socket);
-
-impl Port {
-    pub fn reserve() -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_reuse_address(true).unwrap();
-        socket.set_reuse_port(true).unwrap();
-        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        Self(socket)
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.0.local_addr().unwrap().as_socket().unwrap()
-    }
-}
-
 /// Nodes of one region.
 struct Region {
     nodes: Vec<Node>,
-    ports: Vec<Port>,
+    ports: Vec<Reserved>,
     folder: TempDir,
     authority: Authority,
 }
@@ -58,13 +41,13 @@ struct Region {
 impl Region {
     /// `count` nodes that list each other, in front of one origin.
     async fn start(count: usize, origin: SocketAddr, lock: &str) -> Self {
-        let ports: Vec<_> = (0..count).map(|_| Port::reserve()).collect();
-        let listed: Vec<_> = ports.iter().map(|port| format!("\"{}\"", port.address())).collect();
+        let ports: Vec<_> = (0..count).map(|_| Reserved::any().unwrap()).collect();
+        let listed: Vec<_> = ports.iter().map(|port| format!("\"{}\"", port.addr())).collect();
         let listed = listed.join(", ");
-        let peers = |index: usize| format!("self = \"{}\"\nnodes = [{listed}]\n{lock}", ports[index].address());
+        let peers = |index: usize| format!("self = \"{}\"\nnodes = [{listed}]\n{lock}", ports[index].addr());
         let mut region = Self::prepared();
         let texts: Vec<_> = (0..count)
-            .map(|index| node_toml(&format!("node-{index}"), ports[index].address(), &peers(index), &main_at(origin)))
+            .map(|index| node_toml(&format!("node-{index}"), ports[index].addr(), &peers(index), &main_at(origin)))
             .collect();
         for text in &texts {
             region.open(text).await;
@@ -204,7 +187,7 @@ async fn three_nodes_that_prove_themselves_by_certificate_do_the_same() {
 async fn nobody_comes_in_by_certificate_who_has_none() {
     let origin = Script::start(|_| reply(200, &[], "x")).await;
     let region = Region::start(2, origin.addr, CERTIFIED).await;
-    let peers = format!("https://{}", region.ports[0].address());
+    let peers = format!("https://{}", region.ports[0].addr());
     let trust = region.authority.trust(region.folder.path());
     let refused = match Client::connect(&peers, Way::H1Tls, &trust).await {
         Ok(client) => client.get("/x", &[]).await.is_err(),
@@ -230,7 +213,7 @@ async fn whoever_reads_from_a_node_that_lives_notices_nothing_of_one_that_dies()
     const SIZE: u64 = 400_000;
     let origin = Origin::start(OriginConfig::default()).await.unwrap();
     let mut region = Region::start(3, origin.addr(), LOCKED).await;
-    let blobs: Vec<_> = (0..24).map(|_| fresh_blob(SIZE, "")).collect();
+    let blobs: Vec<_> = (0..64).map(|_| fresh_blob(SIZE, "")).collect();
     let gates: Vec<_> = blobs.iter().map(|blob| stalled(&origin, blob, SIZE / 2)).collect();
     let mut reading: Vec<(Blob, Response)> = Vec::new();
     for (index, blob) in blobs.iter().enumerate() {
@@ -307,7 +290,7 @@ async fn the_listener_for_nodes_hears_only_those_who_prove_themselves() {
     let fields = [("cache-control", "max-age=60"), ("cdn-cache-control", "max-age=600"), ("cache-tag", "news")];
     let origin = Script::start(move |_| reply(200, &fields, "hello")).await;
     let region = Region::start(2, origin.addr, LOCKED).await;
-    let host = region.ports[0].address().to_string();
+    let host = region.ports[0].addr().to_string();
     let peers = Client::connect(&format!("http://{host}"), Way::H1, &Trust::AcceptAny).await.unwrap();
     let now = WallTime::from(std::time::SystemTime::now());
     let at = |seconds: u64| WallTime::at(Duration::from_secs(now.since_epoch().as_secs() - seconds));
@@ -342,7 +325,7 @@ async fn the_listener_for_nodes_hears_only_those_who_prove_themselves() {
 async fn a_viewers_address_is_believed_of_a_node_and_of_nobody_else() {
     let origin = Script::start(|_| reply(200, &[], "hello")).await;
     let region = Region::start(1, origin.addr, LOCKED).await;
-    let host = region.ports[0].address().to_string();
+    let host = region.ports[0].addr().to_string();
     let peers = Client::connect(&format!("http://{host}"), Way::H1, &Trust::AcceptAny).await.unwrap();
     let signer = Signer::new(Some(&Secret::from(SECRET.to_owned())), None, 78);
     let message = Message { method: &Method::DELETE, host: &host, target: "/x" };
@@ -360,8 +343,8 @@ async fn a_viewers_address_is_believed_of_a_node_and_of_nobody_else() {
 #[tokio::test]
 async fn lists_that_disagree_cost_a_question_and_lead_nowhere() {
     let origin = Origin::start(OriginConfig::default()).await.unwrap();
-    let ports: Vec<_> = (0..3).map(|_| Port::reserve()).collect();
-    let [a, b, c] = [0, 1, 2].map(|index| ports[index].address());
+    let ports: Vec<_> = (0..3).map(|_| Reserved::any().unwrap()).collect();
+    let [a, b, c] = [0, 1, 2].map(|index| ports[index].addr());
     let mut region = Region::prepared();
     // The first names the third otherwise than that does itself; the second knows nothing of the third; the third
     // knows one that does not exist.
@@ -388,12 +371,12 @@ async fn lists_that_disagree_cost_a_question_and_lead_nowhere() {
 async fn an_owner_that_says_nothing_is_passed_over_after_its_deadline() {
     let origin = Origin::start(OriginConfig::default()).await.unwrap();
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = Port::reserve();
-    let (own, other) = (port.address(), silent.local_addr().unwrap());
+    let port = Reserved::any().unwrap();
+    let (own, other) = (port.addr(), silent.local_addr().unwrap());
     let mut region = Region::prepared();
     let peers = format!("self = \"{own}\"\nnodes = [\"{own}\", \"{other}\"]\nfirst_byte = \"200ms\"\n{OF_REGION}");
     region.open(&node_toml("node-0", own, &peers, &main_at(origin.addr()))).await;
-    let blobs: Vec<_> = (0..20).map(|_| fresh_blob(5_000, "")).collect();
+    let blobs: Vec<_> = (0..60).map(|_| fresh_blob(5_000, "")).collect();
     ask_everybody(&region, &blobs).await;
     assert!(metric(&region.nodes[0], "weir_peer_requests_total", "result=\"failed\"").await > 0.0);
     assert_eq!(metric(&region.nodes[0], "weir_peers_up", "").await, 0.0, "it rests after three failures");
@@ -402,10 +385,10 @@ async fn an_owner_that_says_nothing_is_passed_over_after_its_deadline() {
 }
 
 /// A node below another one.
-async fn tiers(upper_peers: &Port, origin: SocketAddr) -> Region {
+async fn tiers(upper_peers: &Reserved, origin: SocketAddr) -> Region {
     let mut region = Region::prepared();
-    region.open(&node_toml("upper", upper_peers.address(), LOCKED, &main_at(origin))).await;
-    let above = format!("{}\nregion_secret = \"region.secret\"", main_at(upper_peers.address()));
+    region.open(&node_toml("upper", upper_peers.addr(), LOCKED, &main_at(origin))).await;
+    let above = format!("{}\nregion_secret = \"region.secret\"", main_at(upper_peers.addr()));
     region.open(&lower_toml(&above)).await;
     region
 }
@@ -417,10 +400,10 @@ fn lower_toml(origins: &str) -> String {
 
 #[tokio::test]
 async fn nodes_whose_origins_are_each_other_refuse_to_go_round() {
-    let ports = [Port::reserve(), Port::reserve()];
+    let ports = [Reserved::any().unwrap(), Reserved::any().unwrap()];
     let mut region = Region::prepared();
     for (own, other) in [(0, 1), (1, 0)] {
-        let (own, other) = (ports[own].address(), ports[other].address());
+        let (own, other) = (ports[own].addr(), ports[other].addr());
         let above = format!("[origins.main]\nurl = \"http://{other}\"\nregion_secret = \"region.secret\"");
         // Both have one name, so that each believes the other to be a tier of its own, once.
         region.open(&node_toml("node", own, LOCKED, &above)).await;
@@ -436,7 +419,7 @@ async fn nodes_whose_origins_are_each_other_refuse_to_go_round() {
 #[tokio::test]
 async fn a_live_stream_goes_through_two_tiers_and_the_packager_is_asked_once() {
     let stream = Stream::start(LONG).await;
-    let port = Port::reserve();
+    let port = Reserved::any().unwrap();
     let region = tiers(&port, stream.origin.addr).await;
     watched_by_many(&stream, &region, &[1]).await;
     region.end().await;

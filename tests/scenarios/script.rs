@@ -54,7 +54,7 @@ impl Script {
         Self::start_with(move |seen| Box::pin(std::future::ready(answer(seen)))).await
     }
 
-    /// The same where another one was before.
+    /// The same at a port that the story has reserved, so that one may come after another.
     pub async fn start_at(addr: SocketAddr, answer: impl Fn(Seen) -> Response<Body> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(addr).await.unwrap();
         Self::listening(listener, move |seen| Box::pin(std::future::ready(answer(seen))))

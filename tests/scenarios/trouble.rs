@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
 use weir_loadtest::client::Response;
 use weir_loadtest::origin::{Action, Rule};
+use weir_loadtest::port::Reserved;
 
 use crate::script::{Script, reply};
 use crate::stage::{Setup, Stage, WAYS, fresh_blob, on_every_protocol, tell, with};
@@ -21,14 +21,12 @@ async fn reason(answer: &mut Response) -> String {
     body["reason"].as_str().unwrap().to_owned()
 }
 
-/// An address where nobody listens, and nobody else can come to listen: the socket is bound for as long as the stories
-/// run.
+/// An address where nobody listens for as long as the stories run.
 fn nowhere() -> SocketAddr {
-    static TAKEN: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let address = socket.local_addr().unwrap().as_socket().unwrap();
-    TAKEN.lock().unwrap().push(socket);
+    static TAKEN: Mutex<Vec<Reserved>> = Mutex::new(Vec::new());
+    let port = Reserved::any().unwrap();
+    let address = port.addr();
+    TAKEN.lock().unwrap().push(port);
     address
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use weir_loadtest::client::{Client, Response};
 use weir_loadtest::origin::{Action, Rule};
+use weir_loadtest::port::Reserved;
 
 use crate::gated::{MAIN, Stream, body, gated, mint, now, play, token};
 use crate::script::{Script, reply};
@@ -269,9 +270,9 @@ async fn who_drops_what_they_had_begun_is_not_taken_for_a_broken_way() {
 
 #[tokio::test]
 async fn what_changes_on_the_node_is_told_too() {
-    let origin = Script::start(|_| reply(200, &[("cache-control", "no-store")], "ok")).await;
-    let gone = origin.addr;
-    let setup = Setup { upstream: Some(gone), route: "live = \"off\"".to_owned(), ..Setup::default() };
+    let port = Reserved::any().unwrap();
+    let origin = Script::start_at(port.addr(), |_| reply(200, &[("cache-control", "no-store")], "ok")).await;
+    let setup = Setup { upstream: Some(port.addr()), route: "live = \"off\"".to_owned(), ..Setup::default() };
     let stage = Stage::start(WAYS[0], setup).await;
     drop(origin);
     let is = |what: &'static str| move |line: &Value| line["event"] == "node" && line["what"] == what;
@@ -283,7 +284,7 @@ async fn what_changes_on_the_node_is_told_too() {
     let all = json!(["all"]);
     assert_eq!((&down["of"], &down["routes"], &down["only_for"]), (&json!("main"), &all, &all), "{down}");
     assert!(of(&told, "fetch").iter().any(|line| line["error"] == "connect"), "{told:#?}");
-    let _again = Script::start_at(gone, |_| reply(200, &[], "ok")).await;
+    let _again = Script::start_at(port.addr(), |_| reply(200, &[], "ok")).await;
     lines(&stage, is("origin-up")).await;
     let text = std::fs::read_to_string(&stage.config).unwrap();
     std::fs::write(&stage.config, text + "\n[limits]\nheld_reloads = 77\n").unwrap();

@@ -182,13 +182,12 @@ class Nats:
     """A server of its own with JetStream."""
 
     def __init__(self, folder):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
-        host, port = self.address.rsplit(":", 1)
-        self.process = processes.Process(["nats-server", "-a", host, "-p", port, "-js", "-sd", folder / "nats"], folder, "nats")
+        port = processes.free_port()
+        self.address = f"127.0.0.1:{port}"
+        self.process = processes.Process(
+            ["nats-server", "-a", "127.0.0.1", "-p", port, "-js", "-sd", folder / "nats"], folder, "nats")
         for _ in range(200):
-            with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 return
             time.sleep(0.05)
         raise AssertionError(f"nats-server does not listen: {self.process.said()}")

@@ -1,7 +1,7 @@
 //! Listeners and connections: HTTP/1.1 and HTTP/2 on one port, in clear (by the HTTP/2 preface) or over TLS (by ALPN).
 //!
 //! A listener's task owns its connections. It stops when told to; when the origin dies it closes the socket and resets every
-//! connection, and binds the same address again when the origin is revived.
+//! connection, and listens at the same address again when the origin is revived. The port stays ours meanwhile.
 
 use std::convert::Infallible;
 use std::io;
@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::service::Origin;
+use crate::port::Reserved;
 
 const MAX_CONNECTIONS: usize = 65_536;
 const MAX_STREAMS: u32 = 1_000;
@@ -73,6 +74,8 @@ async fn lowered(flag: &mut watch::Receiver<bool>) {
 pub struct Port {
     /// Address, its number known.
     pub addr: SocketAddr,
+    /// Keeps it while the origin is dead.
+    reserved: Reserved,
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
 }
@@ -80,18 +83,20 @@ pub struct Port {
 impl Port {
     /// Binds `addr`; with a TLS configuration, `h2` and `http/1.1` are offered by ALPN.
     pub async fn bind(addr: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Self> {
+        let reserved = Reserved::at(addr)?;
+        let addr = reserved.addr();
         let listener = TcpListener::bind(addr).await?;
         let tls = tls.map(|config| {
             let mut config = (*config).clone();
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             TlsAcceptor::from(Arc::new(config))
         });
-        Ok(Self { addr: listener.local_addr()?, listener, tls })
+        Ok(Self { addr, reserved, listener, tls })
     }
 
     /// Serves until told to stop.
     pub async fn serve(self, origin: Arc<Origin>, mut orders: Orders) {
-        let (addr, tls) = (self.addr, self.tls);
+        let (addr, tls, _reserved) = (self.addr, self.tls, self.reserved);
         let mut listener = Some(self.listener);
         while !*orders.stop.borrow() {
             if let Some(bound) = listener.take() {
@@ -107,7 +112,7 @@ impl Port {
     }
 }
 
-/// Binds an address again that was ours. Another process may hold it for a moment.
+/// Listens again at an address that stayed ours. There may be no descriptor for it for a moment.
 async fn rebind(addr: SocketAddr) -> Option<TcpListener> {
     for _ in 0..REBIND_TRIES {
         if let Ok(listener) = TcpListener::bind(addr).await {

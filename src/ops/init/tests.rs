@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use weir_loadtest::port::Reserved;
 
 use super::*;
 use crate::config::{Config, Machine};
@@ -191,7 +192,7 @@ async fn what_is_wrong_is_said_with_its_remedy_and_nothing_is_written() {
         _ => with(404, "", ""),
     })
     .await;
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = Reserved::any().unwrap();
     for (origin, outcome, words) in [
         (format!("http://{address}/page.m3u8"), Outcome::Finding, "answers with a page, not with a playlist"),
         (format!("http://{address}/denied.m3u8"), Outcome::Finding, "a private bucket needs `auth"),
@@ -199,7 +200,7 @@ async fn what_is_wrong_is_said_with_its_remedy_and_nothing_is_written() {
         (format!("http://{address}/ill.m3u8"), Outcome::Finding, "is in trouble (503)"),
         (format!("http://{address}/loop"), Outcome::Finding, "more often than 5 times"),
         (format!("http://{address}/away"), Outcome::Finding, "redirects to ftp://x"),
-        (format!("http://{nobody}/"), Outcome::Finding, "Is it running, and is the port right?"),
+        (format!("http://{}/", nobody.addr()), Outcome::Finding, "Is it running, and is the port right?"),
         (format!("https://{address}/"), Outcome::Finding, "no TLS connection"),
         ("http://no-such-host.invalid/".to_owned(), Outcome::Finding, "cannot be asked"),
         ("packager.example".to_owned(), Outcome::WrongUse, "is no origin: write --origin https://HOST"),

@@ -1,6 +1,6 @@
 //! Second chances: a fresh connection, another origin, and when there is none.
 
-use tokio::net::TcpSocket;
+use weir_loadtest::port::Reserved;
 
 use super::*;
 use crate::rules::upstream::health::{Cause, Class, FIRST_REST, Standing};
@@ -71,26 +71,22 @@ async fn a_post_that_was_sent_is_never_sent_again() {
     assert_eq!(edge.figures("primary").retries, 0);
 }
 
-async fn two() -> (ByHand, ByHand, Edge) {
-    let (primary, backup) = (ByHand::new().await, ByHand::new().await);
-    let edge = Edge::new(&[origin_at(primary.port), Origin { name: "backup".into(), ..origin_at(backup.port) }]);
-    (primary, backup, edge)
+/// An edge with a primary origin at one port and a backup at another.
+fn before(primary: u16, backup: u16) -> Edge {
+    Edge::new(&[origin_at(primary), Origin { name: "backup".into(), ..origin_at(backup) }])
 }
 
-/// A port on which nobody listens, and nobody else can while the socket is there.
-pub(super) fn dead() -> (TcpSocket, u16) {
-    let bound = TcpSocket::new_v4().unwrap();
-    bound.set_reuseaddr(true).unwrap();
-    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let port = bound.local_addr().unwrap().port();
-    (bound, port)
+async fn two() -> (ByHand, ByHand, Edge) {
+    let (primary, backup) = (ByHand::new().await, ByHand::new().await);
+    let edge = before(primary.port, backup.port);
+    (primary, backup, edge)
 }
 
 #[tokio::test]
 async fn the_next_origin_answers_for_one_that_cannot_be_reached() {
     let backup = ByHand::new().await;
-    let (_bound, port) = dead();
-    let edge = Edge::new(&[origin_at(port), Origin { name: "backup".into(), ..origin_at(backup.port) }]);
+    let port = Reserved::any().unwrap();
+    let edge = before(port.addr().port(), backup.port);
     let fetch = edge.fetching(post("/", "hello"));
     let (mut hand, _) = backup.asked().await;
     let mut body = [0; 5];
@@ -121,7 +117,9 @@ async fn the_next_origin_answers_for_one_that_is_silent_or_broken() {
 
 #[tokio::test]
 async fn the_last_answer_counts_where_all_are_unwell() {
-    let (primary, backup, edge) = two().await;
+    let port = Reserved::any().unwrap();
+    let (primary, backup) = (ByHand::new().await, ByHand::at(port.addr()).await);
+    let edge = before(primary.port, backup.port);
     let fetch = edge.fetching(get("/"));
     let (mut first, _) = primary.asked().await;
     first.say("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").await;
@@ -152,8 +150,8 @@ async fn errors_about_the_object_are_answers() {
 #[tokio::test]
 async fn an_origin_that_keeps_failing_rests_and_is_tried_again() {
     let backup = ByHand::new().await;
-    let (_bound, port) = dead();
-    let edge = Edge::new(&[origin_at(port), Origin { name: "backup".into(), ..origin_at(backup.port) }]);
+    let port = Reserved::any().unwrap();
+    let edge = before(port.addr().port(), backup.port);
     let mut hands = None;
     for round in 0..5 {
         let fetch = edge.fetching(get("/"));
@@ -171,9 +169,9 @@ async fn an_origin_that_keeps_failing_rests_and_is_tried_again() {
     assert_eq!(edge.figures("primary").standing, Standing::Resting(Cause::Failures(Class::Connect)));
 
     edge.clock.advance(FIRST_REST);
-    let primary = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let primary = ByHand::at(port.addr()).await;
     let fetch = edge.fetching(get("/"));
-    let mut hand = Hand(primary.accept().await.unwrap().0);
+    let mut hand = primary.accept().await;
     hand.head().await.unwrap();
     hand.say(EMPTY).await;
     assert_eq!(&*fetch.await.unwrap().unwrap().origin, "primary");
@@ -213,8 +211,8 @@ async fn what_one_origin_alone_knows_is_asked_of_no_other() {
 #[tokio::test]
 async fn what_a_dead_origin_alone_knows_is_refused_at_once() {
     let backup = ByHand::new().await;
-    let (_bound, port) = dead();
-    let edge = Edge::new(&[origin_at(port), Origin { name: "backup".into(), ..origin_at(backup.port) }]);
+    let port = Reserved::any().unwrap();
+    let edge = before(port.addr().port(), backup.port);
     let only = || Ask { course: Course { only: Some("primary".into()), ..Course::default() }, ..get("/part") };
     for _ in 0..3 {
         assert!(matches!(edge.fetch(only()).await, Err(FetchError::Connect { .. })));

@@ -335,8 +335,8 @@ async fn one_who_gives_up_while_it_opens_a_connection_leaves_that_to_the_next() 
 #[tokio::test]
 async fn those_who_wait_for_a_connection_that_cannot_be_opened_fail_with_it() {
     let authority = Authority::new();
-    let (_bound, port) = super::failover::dead();
-    let origin = Origin { scheme: OriginScheme::Https, tls: authority.trusted(), ..origin_at(port) };
+    let port = weir_loadtest::port::Reserved::any().unwrap();
+    let origin = Origin { scheme: OriginScheme::Https, tls: authority.trusted(), ..origin_at(port.addr().port()) };
     let edge = Edge::new(&[origin]);
     let fetches: Vec<_> = (0..5).map(|_| edge.reading(get("/"))).collect();
     for fetch in fetches {

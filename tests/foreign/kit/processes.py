@@ -2,13 +2,16 @@
 
 import ctypes
 import os
+import random
 import resource
 import signal
+import socket
 import subprocess
 import tempfile
 import time
 
 _started = []
+_kept = []
 _libc = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 
@@ -124,11 +127,19 @@ def go_first():
 
 
 def free_port():
-    """A port that nobody uses now, for programs that cannot choose one themselves."""
-    import socket
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of our own, for programs that cannot choose one themselves. Until this program ends a socket that never listens
+    keeps it from all but servers, which share it with what does not listen (SO_REUSEADDR). The number is below those that the
+    system gives away, so that it is not used for UDP either."""
+    while True:
+        kept = socket.socket()
+        try:
+            kept.bind(("127.0.0.1", random.randrange(10_000, 32_768)))
+        except OSError:
+            kept.close()
+            continue
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _kept.append(kept)
+        return kept.getsockname()[1]
 
 
 def executable(name):

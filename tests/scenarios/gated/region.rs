@@ -3,12 +3,13 @@
 
 use weir::config::Config;
 use weir::node::Node;
+use weir_loadtest::port::Reserved;
 
 use super::{MAIN, SECRET, Stream, body, named, resolved, secret_file, token};
-use crate::region::{Port, viewer_of};
+use crate::region::viewer_of;
 
-fn node_toml(name: &str, own: &Port, nodes: &str, origin: std::net::SocketAddr) -> String {
-    let own = own.address();
+fn node_toml(name: &str, own: &Reserved, nodes: &str, origin: std::net::SocketAddr) -> String {
+    let own = own.addr();
     format!(
         r#"
 [node]
@@ -52,8 +53,8 @@ async fn a_session_of_one_node_goes_on_at_another_and_objects_are_fetched_once()
     secret_file(&folder.path().join("issuer.secret"), SECRET);
     secret_file(&folder.path().join("region.secret"), "a secret of the region, of some length");
     secret_file(&folder.path().join("node.keys"), &"0123456789abcdef".repeat(4));
-    let ports = [Port::reserve(), Port::reserve()];
-    let nodes = ports.iter().map(|port| format!("\"{}\"", port.address())).collect::<Vec<_>>().join(", ");
+    let ports = [Reserved::any().unwrap(), Reserved::any().unwrap()];
+    let nodes = ports.iter().map(|port| format!("\"{}\"", port.addr())).collect::<Vec<_>>().join(", ");
     let mut region: Vec<Node> = Vec::new();
     for (index, port) in ports.iter().enumerate() {
         let text = node_toml(&format!("node-{index}"), port, &nodes, stream.origin.addr);

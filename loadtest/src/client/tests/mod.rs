@@ -177,11 +177,8 @@ async fn faults_of_connecting_are_told_apart() {
         assert_eq!(error.word(), "handshake");
         assert!(Client::connect(&tls, way, &Trust::AcceptAny).await.is_ok());
     }
-    // Bound, and not listened on: nobody else gets it meanwhile.
-    let bound = tokio::net::TcpSocket::new_v4().unwrap();
-    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let unused = bound.local_addr().unwrap();
-    let error = Client::connect(&unused.to_string(), Way::H1, &Trust::AcceptAny).await.unwrap_err();
+    let unused = crate::port::Reserved::any().unwrap();
+    let error = Client::connect(&unused.addr().to_string(), Way::H1, &Trust::AcceptAny).await.unwrap_err();
     assert_eq!(error.word(), "connect");
     origin.stop().await;
 }

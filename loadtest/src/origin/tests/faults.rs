@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{START, begin, get, manual, request, send, send_h2, start};
-use crate::origin::{Action, Origin, OriginConfig, Rule};
+use crate::origin::{Action, Rule};
 
 const BLOB: &str = "/blob/f?size=100000";
 const PLAYLIST: &str = "/live/v0/media.m3u8";
@@ -197,12 +197,8 @@ async fn a_new_part_target_shows_from_the_next_segment_on() {
 
 #[tokio::test]
 async fn a_dead_origin_refuses_resets_and_comes_back() {
-    // Bound, and not listened on, for as long as the test runs: nobody else gets the port while the origin is dead.
-    let bound = tokio::net::TcpSocket::new_v4().unwrap();
-    bound.set_reuseaddr(true).unwrap();
-    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let addr = bound.local_addr().unwrap();
-    let origin = Origin::start(OriginConfig { http: addr, ..OriginConfig::default() }).await.unwrap();
+    let origin = start().await;
+    let addr = origin.addr();
     let gate = origin.hold("/blob").unwrap();
     let held = tokio::spawn(async move { send(addr, request("GET", BLOB, &[], "")).await });
     gate.arrived().await;
@@ -211,6 +207,8 @@ async fn a_dead_origin_refuses_resets_and_comes_back() {
     while TcpStream::connect(addr).await.is_ok() {
         tokio::task::yield_now().await;
     }
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    assert!(other.bind(addr).is_err(), "nobody else gets its port meanwhile");
     drop(gate);
     origin.desk().remove(&id);
     while TcpStream::connect(addr).await.is_err() {

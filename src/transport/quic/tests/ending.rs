@@ -1,5 +1,6 @@
 //! How connections end when the node ends, and when the node has come back.
 
+use std::num::NonZeroU8;
 use std::time::Duration;
 
 use super::echo::{CODES, Told, give};
@@ -7,6 +8,7 @@ use super::node::{Node, PATIENCE, ask, loopback};
 use crate::clock::{Clock, WallTime};
 use crate::transport::quic::layer::Drain;
 use crate::transport::quic::{QuicKeys, SharedKeys};
+use crate::transport::steer::Group;
 
 fn closed_with(reason: quinn::ConnectionError) -> u64 {
     match reason {
@@ -74,14 +76,15 @@ async fn a_layer_is_dropped_when_its_viewer_leaves() {
 #[tokio::test]
 async fn a_viewer_of_a_former_process_is_told_at_once_that_it_is_gone() {
     let keys = SharedKeys::new(&QuicKeys::random());
-    // No other test binds this address: its port stays free meanwhile.
-    let apart = ([127, 0, 0, 3], 0).into();
-    let node = Node::with(apart, |settings| settings.keys = keys.clone());
-    let connection = node.connect_to(apart.ip()).await.unwrap();
+    // One socket for both, so that nobody else gets the port meanwhile.
+    let socket = Group::bind(loopback(), NonZeroU8::MIN).unwrap().sockets.remove(0);
+    let next = socket.try_clone().unwrap();
+    let node = Node::on(socket, |settings| settings.keys = keys.clone());
+    let connection = node.connect().await;
     assert_eq!(ask(&connection, b"hello").await, b"hello");
     node.running.abort();
     _ = node.running.await;
-    let _next = Node::with(node.address, |settings| settings.keys = keys.clone());
+    let _next = Node::on(next, |settings| settings.keys = keys.clone());
     let (mut send, _receive) = connection.open_bi().await.unwrap();
     send.write_all(&[0; 1_000]).await.unwrap();
     let reason = tokio::time::timeout(PATIENCE, connection.closed()).await.unwrap();

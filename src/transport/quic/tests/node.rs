@@ -96,15 +96,18 @@ impl Node {
     }
 
     pub(super) fn with(address: SocketAddr, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::on(Group::bind(address, NonZeroU8::MIN).unwrap().sockets.remove(0), change)
+    }
+
+    pub(super) fn on(socket: std::net::UdpSocket, change: impl FnOnce(&mut Settings)) -> Self {
+        let address = socket.local_addr().unwrap();
         let trust = Trust::new();
         let mut settings = trust.settings();
         change(&mut settings);
         let (told, told_here) = unbounded_channel();
         let signal = Arc::default();
         let make = MakeEcho { told, signal: Arc::clone(&signal) };
-        let mut group = Group::bind(address, NonZeroU8::MIN).unwrap();
-        let address = group.address().unwrap();
-        let (driver, handle) = Driver::new(group.sockets.remove(0), Seat::ALONE, &settings, make).unwrap();
+        let (driver, handle) = Driver::new(socket, Seat::ALONE, &settings, make).unwrap();
         let running = Tasks::current().spawn("quic", driver.run());
         Self { address, handle, told: told_here, signal, running, trust, window: 1 << 20 }
     }

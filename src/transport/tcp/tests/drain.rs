@@ -1,15 +1,13 @@
 //! A node that ends.
 
+use weir_loadtest::port::Reserved;
+
 use super::*;
 
 impl Stage {
-    /// Binds its port too, without listening there: nobody else gets it while the socket is there.
-    fn bound(&self) -> socket2::Socket {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket.set_reuse_address(true).unwrap();
-        socket.set_reuse_port(true).unwrap();
-        socket.bind(&SocketAddr::from(([0, 0, 0, 0], self.address.port())).into()).unwrap();
-        socket
+    /// Nobody else gets its port when nothing is accepted there any more.
+    fn reserved(&self) -> Reserved {
+        Reserved::at(([0, 0, 0, 0], self.address.port()).into()).unwrap()
     }
 }
 
@@ -22,7 +20,7 @@ async fn idle_connections_close_at_once_and_nothing_is_accepted() {
     octets(h1.get("/").await).await.unwrap();
     octets(h2.get("/").await).await.unwrap();
     stage.until(|| stage.admission.total() == 3).await;
-    let _bound = stage.bound();
+    let _reserved = stage.reserved();
     stage.drain.begin();
     stage.until(|| stage.admission.total() == 0).await;
     rest(&mut silent).await;
