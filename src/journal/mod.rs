@@ -19,6 +19,9 @@ pub use appender::{Figures, Journal, Keeping, NotKept};
 /// Octets of the longest event.
 pub const LONGEST: usize = 16 << 10;
 
+/// No file or version bears a greater number: who counts from 1 never comes so far, and the number behind it is one still.
+const GREATEST: u64 = u64::MAX >> 1;
+
 /// What an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::Kind;
+use super::{GREATEST, Kind};
 use super::frame::{self, Frame, HEAD, LONGEST, PREAMBLE};
 
 /// Octets that are read at once; at least one frame fits.
@@ -65,13 +65,19 @@ pub(super) fn snapshot_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:016x}.snapshot"))
 }
 
+/// The number that a file's name says; `None`: a journal gives no file such a name, whoever did.
+fn number_of(digits: &str) -> Option<u64> {
+    let number = u64::from_str_radix(digits, 16).ok()?;
+    (number <= GREATEST && digits == format!("{number:016x}")).then_some(number)
+}
+
 /// What there is. A snapshot replaces every file up to its number.
 pub(super) fn list(folder: &Path) -> io::Result<Listing> {
     let (mut snapshots, mut logs, mut listing) = (Vec::new(), Vec::new(), Listing::default());
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let number = |suffix| name.strip_suffix(suffix).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        let number = |suffix| name.strip_suffix(suffix).and_then(number_of);
         if let Some(number) = number(".log") {
             logs.push(number);
         } else if let Some(number) = number(".snapshot") {

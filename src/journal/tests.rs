@@ -274,6 +274,20 @@ async fn files_that_a_snapshot_replaces_are_not_read_again() {
     assert!(files(folder.path(), ".log").is_empty());
 }
 
+#[tokio::test]
+async fn files_that_no_journal_names_so_are_none_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    keep(&start(folder.path(), SMALL), 0).await.unwrap();
+    let foreign = ["bad.log", "1.log", "+000000000000002.log", "ffffffffffffffff.log", "ffffffffffffffff.snapshot"];
+    foreign.iter().for_each(|name| fs::write(folder.path().join(name), "of others").unwrap());
+    for number in 1..3 {
+        let process = start(folder.path(), SMALL);
+        assert_eq!(process.read, events(0..number));
+        keep(&process, number).await.unwrap();
+    }
+    assert!(foreign.iter().all(|name| fs::read(folder.path().join(name)).unwrap() == b"of others"));
+}
+
 #[test]
 fn a_file_that_is_in_the_way_is_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
