@@ -11,8 +11,10 @@ pub mod caching;
 pub mod config;
 pub mod headers;
 pub mod hls;
+pub mod journal;
 pub mod reports;
 pub mod request;
+pub mod stories;
 pub mod tokens;
 pub mod transport;
 
@@ -33,18 +35,23 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("date", headers::date),
     ("delta", hls::delta),
     ("directives", hls::directives),
+    ("entry", stories::entry),
     ("forwarded", headers::forwarded),
     ("h3_control", transport::h3_control),
     ("h3_request", transport::h3_request),
     ("http1_answers", transport::http1_answers),
     ("http1_guard", transport::http1_guard),
     ("http2_watch", transport::http2_watch),
+    ("journal", journal::journal),
+    ("lines", stories::lines),
+    ("log", journal::log),
     ("playlist", hls::playlist),
     ("proxy_protocol", transport::proxy_protocol),
     ("qpack", transport::qpack),
     ("range", caching::range),
     ("request_fields", headers::request_fields),
     ("rewrite", hls::rewrite),
+    ("search", stories::search),
     ("session_seal", tokens::session_seal),
     ("structured_field", headers::structured_field),
     ("token_cat", tokens::token_cat),
