@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::{GREATEST, Kind};
 use super::frame::{self, Frame, HEAD, LONGEST, PREAMBLE};
+use super::{GREATEST, Kind};
 
 /// Octets that are read at once; at least one frame fits.
 const BUFFER: usize = 256 << 10;
