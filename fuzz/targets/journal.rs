@@ -325,17 +325,31 @@ async fn rests(tasks: &Tasks) {
     }
 }
 
-/// The files, and the events that are in each.
-static JOURNAL: LazyLock<(Files, BTreeMap<String, Vec<u64>>)> = LazyLock::new(|| {
+static JOURNAL: LazyLock<Files> = LazyLock::new(|| {
     let write = async |folder: &Path| keep(&opened(folder).0, 0..2 * KEPT).await;
-    let files = within(&Files::new(), write).1;
-    let events = |(name, octets): (&String, &Vec<u8>)| {
-        let alone = Files::from([(name.clone(), octets.clone())]);
-        (name.clone(), within(&alone, async |folder| opened(folder).1).0)
-    };
-    let events = files.iter().map(events).collect();
-    (files, events)
+    within(&Files::new(), write).1
 });
+
+/// The frames of a file that nothing happened to: its own beginning, then each with its length and a checksum before it.
+fn frames(mut octets: &[u8]) -> Vec<&[u8]> {
+    let mut frames = Vec::new();
+    octets = &octets[20..];
+    while let Some(length) = octets.first_chunk() {
+        let (frame, rest) = octets.split_at(8 + u32::from_le_bytes(*length) as usize);
+        frames.push(frame);
+        octets = rest;
+    }
+    frames
+}
+
+/// Events of which a whole frame stands in the file into which it was written.
+fn standing(files: &Files) -> Vec<u64> {
+    let own = JOURNAL.iter().filter_map(|(name, before)| Some((before, files.get(name)?)));
+    let standing = own.flat_map(|(before, now)| {
+        frames(before).into_iter().filter(|frame| now.windows(frame.len()).any(|octets| octets == *frame))
+    });
+    standing.map(|frame| number_of(&frame[9..])).collect()
+}
 
 fn journal_name(script: &mut Script<'_>) -> String {
     let number = [0, 1, 2, 4, 20, 1_000, u64::MAX - 1, u64::MAX][usize::from(script.octet() % 8)];
@@ -343,19 +357,18 @@ fn journal_name(script: &mut Script<'_>) -> String {
     format!("{number:016x}.{suffix}")
 }
 
-/// A damaged journal is opened. Nothing is read of it that was not written, in its order, and all of every file to which
-/// nothing happened. What comes then is read by the next process once, and with it all that was read before.
+/// A damaged journal is opened. Nothing is read of it that was not written, in its order, and all that still stands in the
+/// files. What comes then is read by the next process once, and with it all that was read before.
 pub fn journal(data: &[u8]) {
     const NEW: u64 = 1_000;
-    let (files, events) = &*JOURNAL;
-    let mut files = files.clone();
+    let mut files = JOURNAL.clone();
     let done = damage(data, &mut files, journal_name);
     let worst = done.values().max().copied().unwrap_or(Damage::None);
+    let standing = if worst < Damage::Names { standing(&files) } else { Vec::new() };
     let (before, files) = within(&files, async |folder| {
         let (journal, read) = opened(folder);
         assert!(worst >= Damage::Places || read.is_sorted_by(|one, next| one < next), "{read:?}");
-        let untouched = events.iter().filter(|(name, _)| worst < Damage::Names && done[*name] == Damage::None);
-        untouched.for_each(|(name, events)| assert!(events.iter().all(|event| read.contains(event)), "{name}"));
+        assert!(standing.iter().all(|event| read.contains(event)), "{standing:?} {read:?}");
         keep(&journal, [NEW]).await;
         read
     });

@@ -24,13 +24,15 @@ pub(super) struct Listing {
     pub useless: Vec<PathBuf>,
 }
 
-/// Where a file's whole frames end.
+/// How far a file is what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// Octets up to the end of the last whole frame.
+    /// Octets up to the end of the last whole frame before anything that is none.
     pub whole: u64,
     /// Octets of the file.
     pub all: u64,
+    /// Events behind what is none.
+    pub behind: usize,
 }
 
 /// What a journal holds, in order. Nothing is changed.
@@ -97,7 +99,7 @@ pub(super) fn list(folder: &Path) -> io::Result<Listing> {
     Ok(listing)
 }
 
-/// Reads the whole events of a file, up to the first that is none.
+/// Reads the whole events of a file, wherever they stand: what was damaged hides none of those behind it.
 pub(super) fn read_file(path: &Path, number: u64, take: &mut dyn FnMut(u8, &[u8])) -> io::Result<Extent> {
     let file = fs::File::open(path)?;
     let all = file.metadata()?.len();
@@ -108,7 +110,14 @@ pub(super) fn read_file(path: &Path, number: u64, take: &mut dyn FnMut(u8, &[u8]
         take(*kind, event);
         ControlFlow::Continue(())
     })?;
-    Ok(Extent { whole, all })
+    let mut behind = 0;
+    salvage(&file, number, (whole, all), &mut |frame| {
+        if let Some((kind, event)) = frame.body.split_first() {
+            behind += 1;
+            take(*kind, event);
+        }
+    })?;
+    Ok(Extent { whole, all, behind })
 }
 
 /// Goes through the frames between two places of a file, the first of which is where one begins, or 0. `step` is told

@@ -201,6 +201,28 @@ async fn a_torn_tail_is_cut_wherever_it_was_torn() {
 }
 
 #[tokio::test]
+async fn what_is_damaged_costs_nothing_behind_it_now_or_in_a_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), Room::default());
+    for number in 0..5 {
+        keep(&process, number).await.unwrap();
+    }
+    let [file] = files(folder.path(), ".log").try_into().unwrap();
+    let frame = frame::size(1 + event(0).len());
+    let mut octets = fs::read(&file).unwrap();
+    // The beginning of the file, the length of one event, and an octet of another.
+    octets[9] ^= 1;
+    octets[frame::PREAMBLE + frame] ^= 1;
+    octets[frame::PREAMBLE + 3 * frame + 20] ^= 1;
+    fs::write(&file, octets).unwrap();
+    let left = events([0, 2, 4]);
+    assert_eq!(start(folder.path(), SMALL).read, left);
+    assert_eq!(start(folder.path(), SMALL).read, left, "the file stays as it is");
+    files::compact(folder.path(), 1, &|_, _| true).unwrap();
+    assert_eq!(start(folder.path(), SMALL).read, left);
+}
+
+#[tokio::test]
 async fn a_full_disk_is_told_and_nothing_of_what_was_appended_is_lost_once_it_has_room() {
     let folder = tempfile::tempdir().unwrap();
     let process = start(folder.path(), Room::default());
