@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 use weir::clock::WallTime;
 
 pub mod caching;
@@ -94,4 +95,22 @@ fn fields(data: &[u8]) -> HeaderMap {
 fn two_heads(data: &[u8]) -> (HeaderMap, HeaderMap) {
     let parting = data.windows(2).position(|pair| pair == b"\n\n").unwrap_or(data.len());
     (fields(&data[..parting]), fields(&data[parting..]))
+}
+
+/// Whether two values are the same but for the last binary digits of fractions, which a reader of decimal ones may lose.
+fn is_near(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) if one != other => {
+            let both = one.as_f64().zip(other.as_f64());
+            both.is_some_and(|(one, other)| (one - other).abs() <= one.abs() * 4.0 * f64::EPSILON)
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_near(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let is_member = |(name, value)| other.get(name).is_some_and(|other| is_near(value, other));
+            one.len() == other.len() && one.iter().all(is_member)
+        }
+        _ => one == other,
+    }
 }
