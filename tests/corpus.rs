@@ -3,50 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-#[path = "../fuzz/targets.rs"]
+#[path = "../fuzz/targets/mod.rs"]
 mod targets;
 
-type Target = fn(&[u8]);
-
-const TARGETS: &[(&str, Target)] = &[
-    ("beacon", targets::beacon),
-    ("cache_control", targets::cache_control),
-    ("cache_status", targets::cache_status),
-    ("carrier", targets::carrier),
-    ("cmcd", targets::cmcd),
-    ("cmcd_events", targets::cmcd_events),
-    ("cmsd", targets::cmsd),
-    ("conditions", targets::conditions),
-    ("config", targets::config),
-    ("date", targets::date),
-    ("delta", targets::delta),
-    ("directives", targets::directives),
-    ("forwarded", targets::forwarded),
-    ("h3_control", targets::h3_control),
-    ("h3_request", targets::h3_request),
-    ("http1_answers", targets::http1_answers),
-    ("http1_guard", targets::http1_guard),
-    ("http2_watch", targets::http2_watch),
-    ("playlist", targets::playlist),
-    ("proxy_protocol", targets::proxy_protocol),
-    ("qpack", targets::qpack),
-    ("range", targets::range),
-    ("request_fields", targets::request_fields),
-    ("rewrite", targets::rewrite),
-    ("session_seal", targets::session_seal),
-    ("structured_field", targets::structured_field),
-    ("token_cat", targets::token_cat),
-    ("token_cbor", targets::token_cbor),
-    ("token_claims", targets::token_claims),
-    ("token_hdnts", targets::token_hdnts),
-    ("token_json", targets::token_json),
-    ("token_jws", targets::token_jws),
-    ("token_keys", targets::token_keys),
-    ("token_scope", targets::token_scope),
-    ("token_uri_signing", targets::token_uri_signing),
-    ("uri", targets::uri),
-    ("window", targets::window),
-];
+use targets::TARGETS;
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(folder);

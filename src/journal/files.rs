@@ -5,10 +5,10 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::frame::{self, PREAMBLE};
-use super::reader::{self, snapshot_path};
+use super::reader::{self, Extent, snapshot_path};
 
 /// What the files hold when a journal is opened.
 pub(super) struct Found {
@@ -25,21 +25,25 @@ pub(super) struct Found {
 /// Whether an event, by its kind, still counts.
 pub(super) type Counts = dyn Fn(u8, &[u8]) -> bool + Send + Sync;
 
-/// Reads everything, cuts torn tails and removes what is of no use.
+/// Reads everything, cuts torn tails and removes what is of no use. A file that is damaged before its tail stays as it is:
+/// what stands behind the damage is read at every start, until a snapshot replaces the file.
 pub(super) fn open(folder: &Path, take: &mut dyn FnMut(u8, &[u8])) -> io::Result<Found> {
     fs::DirBuilder::new().recursive(true).create(folder)?;
     let listing = reader::list(folder)?;
     let mut found = Found { next: 1, octets: 0, logs: listing.logs.len(), snapshot: 0 };
     for (path, number) in listing.paths(folder) {
-        let extent = reader::read_file(&path, number, take)?;
-        if extent.whole < extent.all {
-            let torn = extent.all - extent.whole;
-            warn!(file = %path.display(), torn, "the tail of a file of the journal was torn and is cut");
-            OpenOptions::new().write(true).open(&path)?.set_len(extent.whole)?;
+        let Extent { whole, all, behind } = reader::read_file(&path, number, take)?;
+        let mut octets = all;
+        if behind > 0 {
+            error!(file = %path.display(), behind, "a file of the journal is damaged; what stands behind that is read");
+        } else if whole < all {
+            warn!(file = %path.display(), torn = all - whole, "the tail of a file of the journal was torn and is cut");
+            OpenOptions::new().write(true).open(&path)?.set_len(whole)?;
+            octets = whole;
         }
-        found.octets += extent.whole;
+        found.octets += octets;
         if listing.snapshot == Some(number) && found.snapshot == 0 {
-            found.snapshot = extent.whole;
+            found.snapshot = octets;
         }
         found.next = number + 1;
     }

@@ -1,8 +1,9 @@
 //! What must not be forgotten: events in the order in which they were written, over restarts and kills.
 //!
 //! Files of frames, each frame with a checksum over what it holds and where it stands. What was written together is
-//! synced together, and only then is anybody told that it is kept. A tail that was torn is cut at the next start. When
-//! the files have grown, what still counts is written anew as one snapshot. An event may be read more than once, after an
+//! synced together, and only then is anybody told that it is kept. A tail that was torn is cut at the next start; what
+//! is damaged before it costs what stands there and nothing behind it. When the files have grown, what still counts is
+//! written anew as one snapshot. An event may be read more than once, after an
 //! attempt that failed half way: events say what is so, never what changes by how much.
 
 mod appender;
@@ -18,6 +19,9 @@ pub use appender::{Figures, Journal, Keeping, NotKept};
 
 /// Octets of the longest event.
 pub const LONGEST: usize = 16 << 10;
+
+/// No file or version bears a greater number: who counts from 1 never comes so far, and the number behind it is one still.
+const GREATEST: u64 = u64::MAX >> 1;
 
 /// What an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::Kind;
 use super::frame::{self, Frame, HEAD, LONGEST, PREAMBLE};
+use super::{GREATEST, Kind};
 
 /// Octets that are read at once; at least one frame fits.
 const BUFFER: usize = 256 << 10;
@@ -24,13 +24,15 @@ pub(super) struct Listing {
     pub useless: Vec<PathBuf>,
 }
 
-/// Where a file's whole frames end.
+/// How far a file is what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
-    /// Octets up to the end of the last whole frame.
+    /// Octets up to the end of the last whole frame before anything that is none.
     pub whole: u64,
     /// Octets of the file.
     pub all: u64,
+    /// Events behind what is none.
+    pub behind: usize,
 }
 
 /// What a journal holds, in order. Nothing is changed.
@@ -65,13 +67,19 @@ pub(super) fn snapshot_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:016x}.snapshot"))
 }
 
+/// The number that a file's name says; `None`: a journal gives no file such a name, whoever did.
+fn number_of(digits: &str) -> Option<u64> {
+    let number = u64::from_str_radix(digits, 16).ok()?;
+    (number <= GREATEST && digits == format!("{number:016x}")).then_some(number)
+}
+
 /// What there is. A snapshot replaces every file up to its number.
 pub(super) fn list(folder: &Path) -> io::Result<Listing> {
     let (mut snapshots, mut logs, mut listing) = (Vec::new(), Vec::new(), Listing::default());
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let number = |suffix| name.strip_suffix(suffix).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        let number = |suffix| name.strip_suffix(suffix).and_then(number_of);
         if let Some(number) = number(".log") {
             logs.push(number);
         } else if let Some(number) = number(".snapshot") {
@@ -91,7 +99,7 @@ pub(super) fn list(folder: &Path) -> io::Result<Listing> {
     Ok(listing)
 }
 
-/// Reads the whole events of a file, up to the first that is none.
+/// Reads the whole events of a file, wherever they stand: what was damaged hides none of those behind it.
 pub(super) fn read_file(path: &Path, number: u64, take: &mut dyn FnMut(u8, &[u8])) -> io::Result<Extent> {
     let file = fs::File::open(path)?;
     let all = file.metadata()?.len();
@@ -102,7 +110,14 @@ pub(super) fn read_file(path: &Path, number: u64, take: &mut dyn FnMut(u8, &[u8]
         take(*kind, event);
         ControlFlow::Continue(())
     })?;
-    Ok(Extent { whole, all })
+    let mut behind = 0;
+    salvage(&file, number, (whole, all), &mut |frame| {
+        if let Some((kind, event)) = frame.body.split_first() {
+            behind += 1;
+            take(*kind, event);
+        }
+    })?;
+    Ok(Extent { whole, all, behind })
 }
 
 /// Goes through the frames between two places of a file, the first of which is where one begins, or 0. `step` is told

@@ -201,6 +201,28 @@ async fn a_torn_tail_is_cut_wherever_it_was_torn() {
 }
 
 #[tokio::test]
+async fn what_is_damaged_costs_nothing_behind_it_now_or_in_a_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), Room::default());
+    for number in 0..5 {
+        keep(&process, number).await.unwrap();
+    }
+    let [file] = files(folder.path(), ".log").try_into().unwrap();
+    let frame = frame::size(1 + event(0).len());
+    let mut octets = fs::read(&file).unwrap();
+    // The beginning of the file, the length of one event, and an octet of another.
+    octets[9] ^= 1;
+    octets[frame::PREAMBLE + frame] ^= 1;
+    octets[frame::PREAMBLE + 3 * frame + 20] ^= 1;
+    fs::write(&file, octets).unwrap();
+    let left = events([0, 2, 4]);
+    assert_eq!(start(folder.path(), SMALL).read, left);
+    assert_eq!(start(folder.path(), SMALL).read, left, "the file stays as it is");
+    files::compact(folder.path(), 1, &|_, _| true).unwrap();
+    assert_eq!(start(folder.path(), SMALL).read, left);
+}
+
+#[tokio::test]
 async fn a_full_disk_is_told_and_nothing_of_what_was_appended_is_lost_once_it_has_room() {
     let folder = tempfile::tempdir().unwrap();
     let process = start(folder.path(), Room::default());
@@ -272,6 +294,20 @@ async fn files_that_a_snapshot_replaces_are_not_read_again() {
     fs::write(&old[0], copy).unwrap();
     assert_eq!(start(folder.path(), SMALL).read, events(0..1));
     assert!(files(folder.path(), ".log").is_empty());
+}
+
+#[tokio::test]
+async fn files_that_no_journal_names_so_are_none_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    keep(&start(folder.path(), SMALL), 0).await.unwrap();
+    let foreign = ["bad.log", "1.log", "+000000000000002.log", "ffffffffffffffff.log", "ffffffffffffffff.snapshot"];
+    foreign.iter().for_each(|name| fs::write(folder.path().join(name), "of others").unwrap());
+    for number in 1..3 {
+        let process = start(folder.path(), SMALL);
+        assert_eq!(process.read, events(0..number));
+        keep(&process, number).await.unwrap();
+    }
+    assert!(foreign.iter().all(|name| fs::read(folder.path().join(name)).unwrap() == b"of others"));
 }
 
 #[test]

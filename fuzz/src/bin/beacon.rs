@@ -1,4 +1,4 @@
 //! The generic beacon's records.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::beacon(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::reports::beacon(data));

@@ -1,4 +1,4 @@
 //! Cache-Control and the lifetime that follows from it.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::cache_control(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::caching::cache_control(data));

@@ -1,4 +1,4 @@
 //! Cache-Status behind that of others.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::cache_status(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::headers::cache_status(data));

@@ -1,4 +1,4 @@
 //! What a request presents.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::carrier(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::request::carrier(data));

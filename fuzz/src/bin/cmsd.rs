@@ -1,4 +1,4 @@
 //! CMSD of others, and this hop's member behind it.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::cmsd(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::reports::cmsd(data));

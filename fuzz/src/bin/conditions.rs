@@ -1,4 +1,4 @@
 //! Preconditions, validators and Vary.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::conditions(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::caching::conditions(data));

@@ -1,4 +1,4 @@
 //! The file of configuration.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::config(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::config::config(data));

@@ -1,4 +1,4 @@
 //! HTTP dates.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::date(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::headers::date(data));

@@ -1,4 +1,4 @@
 //! Queries of reloads.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::directives(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::hls::directives(data));

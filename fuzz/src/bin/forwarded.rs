@@ -1,4 +1,4 @@
 //! What proxies say of a viewer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::forwarded(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::headers::forwarded(data));

@@ -1,4 +1,4 @@
 //! Request streams of HTTP/3.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::h3_request(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::transport::h3_request(data));

@@ -1,4 +1,4 @@
 //! The framing of HTTP/1.x requests.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::http1_guard(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::transport::http1_guard(data));

@@ -1,4 +1,4 @@
 //! The heads among the frames of HTTP/2.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::http2_watch(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::transport::http2_watch(data));

@@ -1,4 +1,4 @@
 //! Media playlists.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::playlist(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::hls::playlist(data));

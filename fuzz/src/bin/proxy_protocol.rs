@@ -1,4 +1,4 @@
 //! The header of the PROXY protocol.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::proxy_protocol(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::transport::proxy_protocol(data));

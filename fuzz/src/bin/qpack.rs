@@ -1,4 +1,4 @@
 //! Field sections of HTTP/3.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::qpack(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::transport::qpack(data));

@@ -1,4 +1,4 @@
 //! Byte ranges.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::range(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::caching::range(data));

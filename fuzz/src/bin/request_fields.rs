@@ -1,4 +1,4 @@
 //! Changes to the fields of a request.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::request_fields(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::headers::request_fields(data));

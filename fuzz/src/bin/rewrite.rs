@@ -1,4 +1,4 @@
 //! URIs of playlists, and what multivariant playlists name.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::rewrite(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::hls::rewrite(data));

@@ -1,4 +1,4 @@
 //! Structured fields.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::structured_field(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::headers::structured_field(data));

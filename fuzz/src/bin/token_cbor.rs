@@ -1,4 +1,4 @@
 //! CBOR, and scopes out of sessions.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::token_cbor(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::tokens::token_cbor(data));

@@ -1,4 +1,4 @@
 //! Claims of a signed payload.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::token_claims(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::tokens::token_claims(data));

@@ -1,4 +1,4 @@
 //! Edge tokens.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::token_hdnts(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::tokens::token_hdnts(data));

@@ -1,4 +1,4 @@
 //! A token in its compact form.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::token_jws(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::tokens::token_jws(data));

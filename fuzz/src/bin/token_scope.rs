@@ -1,4 +1,4 @@
 //! A prefix, a path and a query.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::token_scope(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::tokens::token_scope(data));

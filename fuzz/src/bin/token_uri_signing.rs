@@ -1,4 +1,4 @@
 //! URI signing: claims, containers.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::token_uri_signing(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::tokens::token_uri_signing(data));

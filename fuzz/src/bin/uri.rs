@@ -1,4 +1,4 @@
 //! Path and query.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::uri(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::request::uri(data));

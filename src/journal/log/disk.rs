@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::clock::{Clock, Tick};
 use crate::disk::{Engine, File};
-use crate::journal::NotKept;
+use crate::journal::{GREATEST, NotKept};
 use crate::tasks::Tasks;
 
 use super::found::{self, Found};
@@ -145,11 +145,12 @@ pub(super) fn path(folder: &Path, first: u64, version: u64) -> PathBuf {
     folder.join(format!("{first:016x}-{version:08x}.log"))
 }
 
-/// Which file a name says.
-pub(super) fn named(path: &Path) -> Option<(u64, u64)> {
-    let name = path.file_name()?.to_str()?.strip_suffix(".log")?;
-    let (first, version) = name.split_once('-')?;
-    Some((u64::from_str_radix(first, 16).ok()?, u64::from_str_radix(version, 16).ok()?))
+/// Which file a name says; `None`: a log gives no file such a name, whoever did.
+pub(super) fn named(file: &Path) -> Option<(u64, u64)> {
+    let (first, version) = file.file_name()?.to_str()?.strip_suffix(".log")?.split_once('-')?;
+    let (first, version) = (u64::from_str_radix(first, 16).ok()?, u64::from_str_radix(version, 16).ok()?);
+    let is_own = path(Path::new(""), first, version).file_name() == file.file_name();
+    (is_own && first.max(version) <= GREATEST).then_some((first, version))
 }
 
 impl Disk {

@@ -92,12 +92,12 @@ fn open(disk: &Disk, segment: Segment) -> io::Result<fs::File> {
 /// The records from a number on that have reached the disk, as many as fit.
 pub(super) async fn from(disk: &Arc<Disk>, from: u64, most: usize) -> io::Result<Vec<Numbered>> {
     reading((disk, &disk.readers), move |disk| {
-        let mut page = Page { records: Vec::new(), octets: 0, most };
+        let mut page = Page { next: from, records: Vec::new(), octets: 0, most };
         for piece in pieces(disk, from, |_, synced| synced) {
             let file = open(disk, piece.segment)?;
             let mut stop = Stop::End;
             let offset = scan(&file, piece.segment.first, (piece.from, piece.segment.length), &mut |_, frame| {
-                stop = page.look(frame, (from, &piece));
+                stop = page.look(frame, &piece);
                 if stop == Stop::End { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             })?;
             match stop {
@@ -108,7 +108,7 @@ pub(super) async fn from(disk: &Arc<Disk>, from: u64, most: usize) -> io::Result
                 Stop::End if offset == piece.segment.length => page.leave_mark(disk, piece.segment, offset),
                 Stop::Past => page.leave_mark(disk, piece.segment, offset),
                 Stop::End | Stop::Damaged => {
-                    disk.trim(piece, offset, page.records.last().map_or(from, |last| last.number + 1));
+                    disk.trim(piece, offset, page.next);
                 }
             }
         }
@@ -131,17 +131,19 @@ enum Stop {
 }
 
 struct Page {
+    /// No record before this number is taken: it is not asked for, or is there already.
+    next: u64,
     records: Vec<Numbered>,
     octets: usize,
     most: usize,
 }
 
 impl Page {
-    fn look(&mut self, frame: Frame<'_>, (from, piece): (u64, &Piece)) -> Stop {
-        match View::of(frame.body) {
+    fn look(&mut self, frame: Frame<'_>, piece: &Piece) -> Stop {
+        // What is not whole may bear any number: it is not passed over for its own.
+        match View::of(frame.body).filter(|_| frame.is_whole(piece.segment.first)) {
             None => Stop::Damaged,
-            Some(view) if view.number < from => Stop::End,
-            Some(_) if !frame.is_whole(piece.segment.first) => Stop::Damaged,
+            Some(view) if view.number < self.next => Stop::End,
             Some(view) if view.number >= piece.end => Stop::Past,
             Some(view) if self.takes(&view) => Stop::End,
             Some(_) => Stop::Full,
@@ -155,6 +157,7 @@ impl Page {
             return false;
         }
         self.octets += length;
+        self.next = record.number + 1;
         self.records.push(record);
         true
     }

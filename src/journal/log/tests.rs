@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::WallTime;
 use crate::disk::Choice;
+use crate::journal::frame::PREAMBLE;
 use crate::journal::tests::{Disk, Fault};
 
 const SYNC: Duration = Duration::from_millis(50);
@@ -152,6 +153,21 @@ async fn what_is_kept_is_read_by_the_next_process_under_the_same_numbers() {
         assert_eq!(all[7].record, record(7, Class::Lasting));
         assert_eq!(process_.log.figures().octets, taken(folder.path()));
     }
+}
+
+#[tokio::test]
+async fn files_that_no_log_names_so_are_none_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    append(&start(folder.path(), BOUNDS).log, 0..3).await;
+    let foreign = ["1-0.log", "bad-bad.log", "0000000000000002-ffffffffffffffff.log", "ffffffffffffffff-00000007.log"];
+    foreign.iter().for_each(|name| fs::write(folder.path().join(name), "of others").unwrap());
+    for number in 3..5 {
+        let process = start(folder.path(), BOUNDS);
+        assert_eq!(all(&process.log).await.iter().map(value).collect::<Vec<_>>(), (0..number).collect::<Vec<_>>());
+        append(&process.log, number..number + 1).await;
+        process.kill().await;
+    }
+    assert!(foreign.iter().all(|name| fs::read(folder.path().join(name)).unwrap() == b"of others"));
 }
 
 #[tokio::test]
@@ -568,6 +584,39 @@ async fn damage_in_the_middle_costs_one_file_and_is_counted_once() {
     assert_eq!(first.len() as u64 + lost, 200);
     assert_eq!(all(&process.log).await, first);
     assert_eq!(process.log.figures().losses.of(Loss::Damaged), lost);
+}
+
+#[tokio::test]
+async fn a_record_that_lost_its_number_is_damage_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = start(folder.path(), SMALL);
+    append(&process.log, 0..200).await;
+    let file = &files(folder.path())[1];
+    let mut octets = fs::read(file).unwrap();
+    let second = PREAMBLE + 8 + u32::from_le_bytes(octets[PREAMBLE..][..4].try_into().unwrap()) as usize;
+    octets[second + 8..second + 16].fill(0);
+    fs::write(file, octets).unwrap();
+    let read = all(&process.log).await;
+    let lost = process.log.figures().losses.of(Loss::Damaged);
+    assert!(lost > 1, "{lost}");
+    assert_eq!(read.len() as u64 + lost, 200);
+    process.log.erase(session(1)).await.unwrap();
+    let others = read.into_iter().filter(|one| one.record.session != Some(session(1)));
+    assert_eq!(all(&process.log).await, others.collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_session_that_is_erased_does_not_come_back_from_behind_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    append(&start(folder.path(), SMALL).log, 0..200).await;
+    let file = &files(folder.path())[1];
+    let mut octets = fs::read(file).unwrap();
+    octets[PREAMBLE + 30] ^= 1;
+    fs::write(file, octets).unwrap();
+    let process = start(folder.path(), SMALL);
+    process.log.erase(session(1)).await.unwrap();
+    process.kill().await;
+    assert!(of_session(&start(folder.path(), SMALL).log, session(1)).await.is_empty());
 }
 
 #[tokio::test]

@@ -246,8 +246,8 @@ impl Disk {
         if whole < segment.length && next < end {
             self.counts.lose(Loss::Damaged, end - next);
         }
-        if writer.is_none() && is_needed {
-            // Behind its end may stand what was never kept, and what a later process would take for records.
+        if writer.is_none() && (is_needed || whole < segment.length) {
+            // Behind its end may stand what was never kept, or was to go, and what a later process would take for records.
             writer = Some(copy(&old, &fresh, whole.max(PREAMBLE as u64))?);
         }
         let new = match writer {
