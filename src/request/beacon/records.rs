@@ -12,7 +12,7 @@ use crate::request::refusal::Unwelcome;
 use crate::request::{Head, Refusal, Scheme};
 use crate::rules::qoe::fault::Fault;
 use crate::rules::qoe::read::Read;
-use crate::rules::qoe::report::{Data, Report};
+use crate::rules::qoe::report::{Data, Numbers, Report};
 use crate::rules::qoe::{beacon, cmcd};
 use crate::rules::session::SessionId;
 use crate::rules::timeline::event::{Entry, Event};
@@ -200,7 +200,7 @@ fn essential(data: Data) -> Data {
         h: None,
         nor: Vec::new(),
         smrt: None,
-        tpb: Vec::new(),
+        tpb: Numbers::default(),
         url: None,
         ..data
     }
