@@ -130,7 +130,7 @@ fn keep(edge: &Edge, (route, path): (&RoutePolicy, &str), (watcher, read): (&Wat
     let (session, stream) = (watcher.session, route.stream(path));
     // Open sessions have their stream's name in memory already.
     let known = watcher.open.as_ref().map(|open| &open.stream).filter(|known| ***known == *stream);
-    let view = read.sid.as_deref().map(|sid| edge.stories.key().view(session, sid));
+    let view = read.sid.as_deref().map(|sid| edge.stories.view(session, sid));
     let report = Report { mode: Mode::Request, view, record: None, data: read.data };
     edge.beacons.kept(Mode::Request, 1);
     edge.stories.tell(Entry {

@@ -13,6 +13,7 @@ mod metrics;
 pub mod open;
 pub mod snapshot;
 pub mod telling;
+mod views;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -24,7 +25,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::clock::{Clock, WallTime};
 use crate::journal::NotKept;
 use crate::journal::log::{Log, Reply};
-use crate::rules::session::PrintKey;
+use crate::rules::session::{PrintKey, SessionId};
 use crate::rules::timeline::event::{Ended, Entry, Event, Lost, NodeChange};
 use crate::telemetry::counters::Sharded;
 
@@ -34,6 +35,7 @@ use lines::Lines;
 use live::Live;
 use open::OpenSessions;
 use telling::Retention;
+use views::Views;
 
 /// Rings are emptied at least this often where nobody waits.
 const ROUND: Duration = Duration::from_millis(250);
@@ -59,6 +61,7 @@ pub struct Stories {
     bell: Notify,
     log: Log,
     key: PrintKey,
+    views: Views,
     /// For how long entries of routes are kept.
     retention: Mutex<Retention>,
     /// The figures of this moment.
@@ -101,15 +104,21 @@ impl Stories {
             bell: Notify::new(),
             log,
             key,
+            views: Views::new(workers),
             retention: Mutex::default(),
             live: Mutex::default(),
             index: Mutex::default(),
         }
     }
 
-    /// What identifiers of open sessions and views are made with.
+    /// What identifiers of open sessions are made with.
     pub fn key(&self) -> &PrintKey {
         &self.key
+    }
+
+    /// The view of a session by what its player calls it: a keyed hash (CTA-5004-B §7.4).
+    pub fn view(&self, session: SessionId, sid: &str) -> SessionId {
+        self.views.of(&self.key, session, sid)
     }
 
     /// What the node calls itself.

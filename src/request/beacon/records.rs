@@ -176,7 +176,7 @@ fn keeps(head: &Head, theirs: &Theirs<'_>, (read, at): (&Read, u64)) -> Result<K
 fn entry(edge: &Edge, theirs: Theirs<'_>, (record, kept): (Record<'_>, Kept), (kind, at): (Kind, u64)) -> Entry {
     let Record { sent, read } = record;
     let session = theirs.session;
-    let view = read.sid.as_deref().map(|sid| edge.stories.key().view(session, sid));
+    let view = read.sid.as_deref().map(|sid| edge.stories.view(session, sid));
     let data = match kept {
         Kept::Essential => essential(read.data),
         Kept::All | Kept::Off => read.data,
