@@ -8,7 +8,6 @@ use crate::config::reports::{Cmcd, Kept};
 use crate::rules::qoe::cmcd;
 use crate::rules::qoe::read::Read;
 use crate::rules::qoe::report::{Data, Mode, Report};
-use crate::rules::session::SessionId;
 use crate::rules::timeline::event::{Entry, Event};
 use crate::rules::uri;
 use crate::stories::millis;
@@ -17,6 +16,7 @@ use crate::telemetry::beacons::Dropped;
 use super::edge::Edge;
 use super::policies::{Policies, RoutePolicy};
 use super::route::Resource;
+use super::witness::Watcher;
 use super::{Caller, Head, beacon};
 
 /// What was cut out of a request.
@@ -30,15 +30,12 @@ pub struct Said {
 /// Cuts all of it out of a request, and with it fields of such names that say nothing.
 pub fn cut(head: &mut Head) -> Option<Box<Said>> {
     let fields = fields(&mut head.headers);
-    let parameters = head.query.as_deref().filter(|query| may_have(query)).and_then(parameters);
-    if fields.is_empty() && parameters.is_none() {
-        return None;
-    }
-    if parameters.is_some() {
-        let query = head.query.take().unwrap_or_default();
-        head.query = uri::filter_query(&query, |name| !is_parameter(name)).map(Into::into);
-    }
-    Some(Box::new(Said { parameters, fields }))
+    let parameters = head.query.take_if(|query| may_have(query)).and_then(|query| {
+        let (parameters, rest) = parted(query);
+        head.query = rest;
+        parameters
+    });
+    (!fields.is_empty() || parameters.is_some()).then(|| Box::new(Said { parameters, fields }))
 }
 
 fn fields(headers: &mut HeaderMap) -> HeaderMap {
@@ -58,11 +55,17 @@ fn may_have(query: &str) -> bool {
     query.contains(cmcd::PARAMETER) || query.contains('%')
 }
 
-fn parameters(query: &str) -> Option<String> {
+/// The parameters of that name, and the others. Most often it stands alone, and is not copied.
+fn parted(query: String) -> (Option<String>, Option<String>) {
     let is_one = |pair: &&str| is_parameter(pair.split_once('=').map_or(*pair, |(name, _)| name));
+    if !query.contains('&') {
+        return if is_one(&query.as_str()) { (Some(query), None) } else { (None, Some(query)) };
+    }
     let mut found = query.split('&').filter(is_one);
-    let first = found.next()?.to_owned();
-    Some(found.fold(first, |all, more| all + "&" + more))
+    let Some(first) = found.next() else { return (None, Some(query)) };
+    let parameters = found.fold(first.to_owned(), |all, more| all + "&" + more);
+    let rest = uri::filter_query(&query, |name| !is_parameter(name)).map(Into::into);
+    (Some(parameters), rest)
 }
 
 fn is_parameter(name: &str) -> bool {
@@ -93,8 +96,8 @@ pub fn tell(edge: &Edge, policies: &Policies, head: &Head, (resource, said): (&R
     if !qoe.enabled || head.caller != Caller::Viewer {
         return;
     }
-    let watcher = resource.watcher.as_ref().map(|watcher| watcher.session);
-    if watcher.is_some_and(|session| !beacon::is_chosen(session, qoe.intake.requests)) {
+    let watcher = resource.watcher.as_ref();
+    if watcher.is_some_and(|watcher| !beacon::is_chosen(watcher.session, qoe.intake.requests)) {
         return edge.beacons.dropped(Dropped::Sampled, 1);
     }
     let Some(mut read) = cmcd::from_request(said.parameters.as_deref(), &said.fields) else { return };
@@ -107,13 +110,13 @@ pub fn tell(edge: &Edge, policies: &Policies, head: &Head, (resource, said): (&R
         return;
     }
     match is_kept {
-        Ok(session) => keep(edge, (resource.route, &head.path), (session, read)),
+        Ok(watcher) => keep(edge, (resource.route, &head.path), (watcher, read)),
         Err(why) => edge.beacons.dropped(why, 1),
     }
 }
 
 /// Whose story it belongs to; why it is kept in none.
-fn keeps(route: &RoutePolicy, head: &Head, watcher: Option<SessionId>) -> Result<SessionId, Dropped> {
+fn keeps<'w>(route: &RoutePolicy, head: &Head, watcher: Option<&'w Watcher>) -> Result<&'w Watcher, Dropped> {
     match route.config.reporting.beacons {
         Kept::Off => return Err(Dropped::Off),
         Kept::Essential => return Err(Dropped::Essential),
@@ -123,16 +126,18 @@ fn keeps(route: &RoutePolicy, head: &Head, watcher: Option<SessionId>) -> Result
     watcher.ok_or(Dropped::UnknownViewer)
 }
 
-fn keep(edge: &Edge, (route, path): (&RoutePolicy, &str), (session, read): (SessionId, Read)) {
-    let stream = route.stream(path);
-    let view = read.sid.as_deref().map(|sid| edge.stories.key().view(session, sid));
+fn keep(edge: &Edge, (route, path): (&RoutePolicy, &str), (watcher, read): (&Watcher, Read)) {
+    let (session, stream) = (watcher.session, route.stream(path));
+    // Open sessions have their stream's name in memory already.
+    let known = watcher.open.as_ref().map(|open| &open.stream).filter(|known| ***known == *stream);
+    let view = read.sid.as_deref().map(|sid| edge.stories.view(session, sid));
     let report = Report { mode: Mode::Request, view, record: None, data: read.data };
     edge.beacons.kept(Mode::Request, 1);
     edge.stories.tell(Entry {
         at: millis(edge.clock.wall()),
         session: Some(session),
         route: Some(route.name.clone()),
-        stream: (!stream.is_empty()).then(|| stream.into()),
+        stream: (!stream.is_empty()).then(|| known.cloned().unwrap_or_else(|| stream.into())),
         event: Event::Report(Box::new(report)),
     });
 }
@@ -142,8 +147,7 @@ mod tests {
     use super::*;
 
     fn left(query: &str) -> (Option<String>, Option<String>) {
-        let found = Some(query).filter(|query| may_have(query)).and_then(parameters);
-        (found, uri::filter_query(query, |name| !is_parameter(name)).map(Into::into))
+        if may_have(query) { parted(query.to_owned()) } else { (None, Some(query.to_owned())) }
     }
 
     #[test]

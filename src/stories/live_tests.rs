@@ -206,7 +206,7 @@ fn a_million_random_names_add_no_series_and_no_more_sessions_than_there_is_room_
 
 /// What a player says along with a request: a view, and a throughput that is like no other.
 fn asks(at: u64, session: u64, view: u64, kbps: u64) -> Entry {
-    let data = Data { mtp: vec![Rated { value: kbps, of: None }], ..Data::default() };
+    let data = Data { mtp: Rated { value: kbps, of: None }.into(), ..Data::default() };
     let report = Report { mode: Mode::Request, view: Some(id(view)), record: None, data };
     entry(at, session, "live/one", Event::Report(Box::new(report)))
 }

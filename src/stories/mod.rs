@@ -7,33 +7,35 @@
 pub mod fold;
 mod groups;
 pub mod index;
+mod lines;
 pub mod live;
 mod metrics;
 pub mod open;
 pub mod snapshot;
 pub mod telling;
+mod views;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
-use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::{Clock, WallTime};
 use crate::journal::NotKept;
-use crate::journal::log::{Class, Log, Record, Reply};
-use crate::rules::session::PrintKey;
-use crate::rules::timeline::event::{Ended, Entry, Event, Lost, NodeChange, SCHEMA};
+use crate::journal::log::{Log, Reply};
+use crate::rules::session::{PrintKey, SessionId};
+use crate::rules::timeline::event::{Ended, Entry, Event, Lost, NodeChange};
 use crate::telemetry::counters::Sharded;
 
 use fold::Folds;
 use index::Index;
+use lines::Lines;
 use live::Live;
 use open::OpenSessions;
 use telling::Retention;
+use views::Views;
 
 /// Rings are emptied at least this often where nobody waits.
 const ROUND: Duration = Duration::from_millis(250);
@@ -59,6 +61,7 @@ pub struct Stories {
     bell: Notify,
     log: Log,
     key: PrintKey,
+    views: Views,
     /// For how long entries of routes are kept.
     retention: Mutex<Retention>,
     /// The figures of this moment.
@@ -72,20 +75,6 @@ struct Ring {
     entries: Vec<Entry>,
     replies: Vec<Reply>,
     lost: u64,
-}
-
-/// An entry as it is written.
-#[derive(Serialize)]
-struct Line<'a> {
-    /// The version of the line.
-    schema: u32,
-    /// What a receiver knows a line by that it gets twice.
-    key: &'a str,
-    node: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    region: Option<&'a str>,
-    #[serde(flatten)]
-    entry: &'a Entry,
 }
 
 /// What the node calls itself in what it tells.
@@ -115,15 +104,21 @@ impl Stories {
             bell: Notify::new(),
             log,
             key,
+            views: Views::new(workers),
             retention: Mutex::default(),
             live: Mutex::default(),
             index: Mutex::default(),
         }
     }
 
-    /// What identifiers of open sessions and views are made with.
+    /// What identifiers of open sessions are made with.
     pub fn key(&self) -> &PrintKey {
         &self.key
+    }
+
+    /// The view of a session by what its player calls it: a keyed hash (CTA-5004-B §7.4).
+    pub fn view(&self, session: SessionId, sid: &str) -> SessionId {
+        self.views.of(&self.key, session, sid)
     }
 
     /// What the node calls itself.
@@ -260,36 +255,11 @@ impl Stories {
             }
             live.pass(now);
         }
-        let records: Vec<_> = entries.iter().map(|entry| self.record(entry)).collect();
+        let mut lines = Lines::of(self);
+        let records: Vec<_> = entries.iter().map(|entry| lines.record(entry)).collect();
         if !records.is_empty() || !replies.is_empty() {
             self.log.keep(records, replies);
         }
-    }
-
-    fn record(&self, entry: &Entry) -> Record {
-        let number = self.number.fetch_add(1, Relaxed);
-        let own;
-        let (key, class) = match &entry.event {
-            Event::Report(report) => {
-                let class = match report.data.e.as_deref() {
-                    Some("t") => Class::Interval,
-                    Some("rr") => Class::Response,
-                    _ => Class::Lasting,
-                };
-                (report.record.as_deref(), class)
-            }
-            _ => (None, Class::Lasting),
-        };
-        let key = match key {
-            Some(key) => key,
-            None => {
-                own = format!("{:x}-{number:x}", self.boot);
-                &own
-            }
-        };
-        let line = Line { schema: SCHEMA, key, node: &self.node, region: self.region.as_deref(), entry };
-        let line = serde_json::to_vec(&line).expect("entries are JSON");
-        Record { session: entry.session, at: entry.at, class, line: Bytes::from(line) }
     }
 }
 

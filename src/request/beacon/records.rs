@@ -12,7 +12,7 @@ use crate::request::refusal::Unwelcome;
 use crate::request::{Head, Refusal, Scheme};
 use crate::rules::qoe::fault::Fault;
 use crate::rules::qoe::read::Read;
-use crate::rules::qoe::report::{Data, Report};
+use crate::rules::qoe::report::{Data, Numbers, Report};
 use crate::rules::qoe::{beacon, cmcd};
 use crate::rules::session::SessionId;
 use crate::rules::timeline::event::{Entry, Event};
@@ -176,7 +176,7 @@ fn keeps(head: &Head, theirs: &Theirs<'_>, (read, at): (&Read, u64)) -> Result<K
 fn entry(edge: &Edge, theirs: Theirs<'_>, (record, kept): (Record<'_>, Kept), (kind, at): (Kind, u64)) -> Entry {
     let Record { sent, read } = record;
     let session = theirs.session;
-    let view = read.sid.as_deref().map(|sid| edge.stories.key().view(session, sid));
+    let view = read.sid.as_deref().map(|sid| edge.stories.view(session, sid));
     let data = match kept {
         Kept::Essential => essential(read.data),
         Kept::All | Kept::Off => read.data,
@@ -200,7 +200,7 @@ fn essential(data: Data) -> Data {
         h: None,
         nor: Vec::new(),
         smrt: None,
-        tpb: Vec::new(),
+        tpb: Numbers::default(),
         url: None,
         ..data
     }

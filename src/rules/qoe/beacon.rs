@@ -16,7 +16,7 @@ use super::cmcd::{
 use super::fault::Fault;
 use super::path::{opening, path_of, plain};
 use super::read::Read;
-use super::report::{Data, ObjectType, Rated, State};
+use super::report::{Data, Numbers, ObjectType, Rated, State, Word};
 
 /// A record in its canonical writing, with what it says; or why it is dropped.
 pub type Record = Result<(String, Read), Fault>;
@@ -35,7 +35,7 @@ enum Says {
     /// A whole number, not negative, and at most what the key may be.
     Whole(Key, fn(&mut Data) -> &mut Option<u64>),
     /// Such a number of all, or one for each kind of object.
-    Rated(Key, fn(&mut Data) -> &mut Vec<Rated>),
+    Rated(Key, fn(&mut Data) -> &mut Numbers),
     /// A number.
     Rate,
     /// True or false.
@@ -43,7 +43,7 @@ enum Says {
     /// A text of at most so many characters.
     Text(usize, fn(&mut Data) -> &mut Option<Box<str>>),
     /// A word of a list, for a key's own.
-    Choice(Choices, fn(&mut Data) -> &mut Option<Box<str>>),
+    Choice(Choices, fn(&mut Data) -> &mut Option<Word>),
     /// What the player does.
     State,
     /// What is played.
@@ -275,8 +275,8 @@ fn speed(value: &Value) -> Result<f64, Fault> {
 }
 
 /// `5000`, or `{"audio": 128, "video": 5000}`.
-fn rated(value: &Value, key: Key) -> Result<Vec<Rated>, Fault> {
-    let Value::Object(kinds) = value else { return Ok(vec![Rated { value: whole(value, key)?, of: None }]) };
+fn rated(value: &Value, key: Key) -> Result<Numbers, Fault> {
+    let Value::Object(kinds) = value else { return Ok(Rated { value: whole(value, key)?, of: None }.into()) };
     let of = |(kind, value): (&String, &Value)| {
         let (_, of) = OBJECTS.iter().find(|(own, _)| own == kind).ok_or(Fault::UnknownValue)?;
         Ok(Rated { value: whole(value, key)?, of: Some(*of) })

@@ -11,13 +11,13 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 
-use self::dictionary::{Bare, Member, Members, Unreadable};
+use self::dictionary::{Bare, Member, Members, Unreadable, Value};
 use self::key::{EVENTS, Form, Place};
 use self::value::Source;
 use super::fault::{Fault, Faults};
 use super::path::plain;
 use super::read::Read;
-use super::report::{Data, ObjectType};
+use super::report::{Data, Numbers, ObjectType};
 
 pub use self::dictionary::{MOST_ITEMS, MOST_MEMBERS};
 pub(super) use self::key::{FASTEST, Key, OPENING};
@@ -95,7 +95,7 @@ fn of_request(members: &Members<'_>, mut faults: Faults) -> Read {
 /// What `v` says.
 fn version(members: &Members<'_>) -> Option<Result<u64, Fault>> {
     let value = members.find(Key::V)?;
-    Some(members.item(value).ok_or(Fault::WrongType).and_then(|value| value::whole(value, Key::V.most())))
+    Some(value.item().ok_or(Fault::WrongType).and_then(|value| value::whole(value, Key::V.most())))
 }
 
 /// One event (CTA-5004-B §5): of version 2, with what its kind needs.
@@ -108,7 +108,7 @@ fn record(line: &[u8]) -> Result<Read, Fault> {
     if version(&members) != Some(Ok(2)) {
         return Err(Fault::Version);
     }
-    let event = members.find(Key::E).and_then(|value| members.item(value)).ok_or(Fault::MissingKey)?;
+    let event = members.find(Key::E).and_then(Value::item).ok_or(Fault::MissingKey)?;
     let told = match event {
         Bare::Token("rr") => Told::OfResponse,
         Bare::Token(event) if EVENTS.contains(&event) => Told::InEvent,
@@ -156,7 +156,7 @@ struct Report<'m, 't> {
     told: Told,
 }
 
-impl Report<'_, '_> {
+impl<'t> Report<'_, 't> {
     fn read(&self, faults: Faults) -> Read {
         let mut read = Read { faults, ..Read::default() };
         for member in self.members.iter() {
@@ -171,7 +171,7 @@ impl Report<'_, '_> {
         read
     }
 
-    fn take(&self, member: &Member<'_>, read: &mut Read) -> Result<(), Fault> {
+    fn take(&self, member: &Member<'t>, read: &mut Read) -> Result<(), Fault> {
         let source = Source { members: self.members, value: member.value };
         let Some(key) = member.key else { return custom(member, &source, read) };
         let rule = key.rule();
@@ -215,7 +215,7 @@ fn custom(member: &Member<'_>, source: &Source<'_, '_>, read: &mut Read) -> Resu
     if !is_custom(member.name) {
         return Err(Fault::UnknownKey);
     }
-    let value = match source.members.item(source.value) {
+    let value = match source.value.item() {
         Some(Bare::Text(text)) => dictionary::unescaped(text),
         Some(Bare::Token(token)) => Cow::Borrowed(token),
         _ => return Err(Fault::WrongType),
@@ -244,7 +244,7 @@ fn is_regular(name: &str) -> bool {
 /// What one key says of another: of two that contradict each other the weaker is dropped, and what does not belong to
 /// this object or event.
 pub fn settle(data: &mut Data, faults: &mut Faults) {
-    let mut drop_list = |is_wrong: bool, list: &mut Vec<_>, fault| {
+    let mut drop_list = |is_wrong: bool, list: &mut Numbers, fault| {
         if is_wrong && !list.is_empty() {
             list.clear();
             faults.add(fault);

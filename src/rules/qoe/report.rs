@@ -1,10 +1,13 @@
 //! What a player says of itself, in typed values: the model behind CMCD (CTA-5004, CTA-5004-B) in all its forms and behind
 //! the generic beacon. Players' words stay claims: nothing of the node's own is ever put in their place.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use smallvec::SmallVec;
 
 use crate::rules::session::SessionId;
 
@@ -113,6 +116,53 @@ pub struct Rated {
     pub of: Option<ObjectType>,
 }
 
+/// Such numbers. Nearly always there is one, which has its place here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "Vec<Rated>")]
+pub struct Numbers(SmallVec<[Rated; 1]>);
+
+impl Numbers {
+    /// Forgets them.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Deref for Numbers {
+    type Target = [Rated];
+
+    fn deref(&self) -> &[Rated] {
+        &self.0
+    }
+}
+
+impl Serialize for Numbers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl From<Rated> for Numbers {
+    fn from(one: Rated) -> Self {
+        Self(SmallVec::from_buf([one]))
+    }
+}
+
+impl From<Vec<Rated>> for Numbers {
+    fn from(numbers: Vec<Rated>) -> Self {
+        Self(numbers.into())
+    }
+}
+
+impl FromIterator<Rated> for Numbers {
+    fn from_iter<I: IntoIterator<Item = Rated>>(numbers: I) -> Self {
+        Self(numbers.into_iter().collect())
+    }
+}
+
+/// A word of a closed list; one that was read back has memory of its own.
+pub type Word = Cow<'static, str>;
+
 /// An object that will be asked for next (`nor`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Next {
@@ -130,16 +180,16 @@ pub struct Next {
 #[allow(missing_docs, reason = "each is a key of CTA-5004-B §5 by its own name")]
 #[rustfmt::skip]
 pub struct Data {
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub ab: Vec<Rated>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub lab: Vec<Rated>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub tab: Vec<Rated>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub ab: Numbers,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub lab: Numbers,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub tab: Numbers,
     #[serde(skip_serializing_if = "Option::is_none")] pub bg: Option<bool>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub bl: Vec<Rated>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub br: Vec<Rated>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub bl: Numbers,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub br: Numbers,
     #[serde(skip_serializing_if = "Option::is_none")] pub bs: Option<bool>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub bsa: Vec<Rated>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub bsd: Vec<Rated>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub bsda: Vec<Rated>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub bsa: Numbers,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub bsd: Numbers,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub bsda: Numbers,
     #[serde(skip_serializing_if = "Option::is_none")] pub cdn: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")] pub cen: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")] pub cid: Option<Arc<str>>,
@@ -150,31 +200,31 @@ pub struct Data {
     #[serde(skip_serializing_if = "Option::is_none")] pub d: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")] pub dfa: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")] pub dl: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")] pub e: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")] pub e: Option<Word>,
     #[serde(skip_serializing_if = "Vec::is_empty")] pub ec: Vec<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")] pub h: Option<Box<str>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub lb: Vec<Rated>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub lb: Numbers,
     #[serde(skip_serializing_if = "Option::is_none")] pub ltc: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")] pub msd: Option<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub mtp: Vec<Rated>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub mtp: Numbers,
     #[serde(skip_serializing_if = "Vec::is_empty")] pub nor: Vec<Next>,
     #[serde(skip_serializing_if = "Option::is_none")] pub nr: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")] pub nrr: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")] pub ot: Option<ObjectType>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub pb: Vec<Rated>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub pb: Numbers,
     #[serde(skip_serializing_if = "Option::is_none")] pub pr: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")] pub pt: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")] pub rc: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")] pub rtp: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")] pub sf: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")] pub sf: Option<Word>,
     #[serde(skip_serializing_if = "Option::is_none")] pub smrt: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")] pub sn: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")] pub st: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")] pub st: Option<Word>,
     #[serde(skip_serializing_if = "Option::is_none")] pub sta: Option<State>,
     #[serde(skip_serializing_if = "Option::is_none")] pub su: Option<bool>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub tb: Vec<Rated>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub tbl: Vec<Rated>,
-    #[serde(skip_serializing_if = "Vec::is_empty")] pub tpb: Vec<Rated>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub tb: Numbers,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub tbl: Numbers,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")] pub tpb: Numbers,
     #[serde(skip_serializing_if = "Option::is_none")] pub ts: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")] pub ttfb: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")] pub ttfbb: Option<u64>,

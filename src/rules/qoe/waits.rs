@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn with(left: u64, data: Data) -> Data {
-        Data { bl: vec![Rated { value: left, of: None }], ..data }
+        Data { bl: Rated { value: left, of: None }.into(), ..data }
     }
 
     fn state(sta: State) -> Data {

@@ -30,13 +30,22 @@ impl SessionId {
         }
         Some(Self(id))
     }
+
+    /// Hands on its hexadecimal digits. Every line that is told of it has them: they are made without a formatter.
+    pub fn with_digits<T>(&self, take: impl FnOnce(&str) -> T) -> T {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 24];
+        let (pairs, _) = text.as_chunks_mut::<2>();
+        for (pair, octet) in pairs.iter_mut().zip(self.0) {
+            *pair = [DIGITS[usize::from(octet >> 4)], DIGITS[usize::from(octet & 0xf)]];
+        }
+        take(std::str::from_utf8(&text).expect("digits are ASCII"))
+    }
 }
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut wide = [0; 16];
-        wide[4..].copy_from_slice(&self.0);
-        write!(f, "{:024x}", u128::from_be_bytes(wide))
+        self.with_digits(|digits| f.write_str(digits))
     }
 }
 
@@ -48,7 +57,7 @@ impl fmt::Debug for SessionId {
 
 impl Serialize for SessionId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        self.with_digits(|digits| serializer.serialize_str(digits))
     }
 }
 

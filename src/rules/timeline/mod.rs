@@ -2,5 +2,6 @@
 
 pub mod event;
 pub mod figures;
+pub mod line;
 pub mod spans;
 pub mod story;

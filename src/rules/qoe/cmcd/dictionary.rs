@@ -40,16 +40,26 @@ pub type Parameter<'t> = (&'t str, Bare<'t>);
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug)]
-pub enum Value {
-    /// The item at this place.
-    Item(u16),
+pub enum Value<'t> {
+    /// One item, of which nothing is kept but this.
+    Item(Bare<'t>),
     /// The items between two places.
     Inner(u16, u16),
     /// A list with more items than are kept.
     TooMany,
 }
 
-/// A value with its parameters, which stand between two places.
+impl<'t> Value<'t> {
+    /// The value of one piece; `None`: it is a list.
+    pub const fn item(self) -> Option<Bare<'t>> {
+        match self {
+            Self::Item(value) => Some(value),
+            Self::Inner(..) | Self::TooMany => None,
+        }
+    }
+}
+
+/// A value of a list with its parameters, which stand between two places.
 #[derive(Clone, Copy, Debug)]
 struct Item<'t> {
     value: Bare<'t>,
@@ -64,7 +74,7 @@ pub struct Member<'t> {
     /// The name.
     pub name: &'t str,
     /// What it stands for.
-    pub value: Value,
+    pub value: Value<'t>,
     /// Whether parameters qualify all of it.
     pub is_qualified: bool,
 }
@@ -100,7 +110,12 @@ impl Default for Members<'_> {
 impl<'t> Members<'t> {
     /// Reads one dictionary to the end, that of a request field where it stood in one; what was read before a fault must
     /// not be used.
-    pub fn read(&mut self, text: &'t [u8], shard: Option<Shard>) -> Result<(), Unreadable> {
+    pub fn read(&mut self, octets: &'t [u8], shard: Option<Shard>) -> Result<(), Unreadable> {
+        // Looked through once. What is no UTF-8 fits nowhere: it ends the text, and voids it.
+        let text = match std::str::from_utf8(octets) {
+            Ok(text) => text,
+            Err(_) => octets.utf8_chunks().next().map_or("", |chunk| chunk.valid()),
+        };
         let mut reader = Reader { text, at: 0, has_letters: false };
         reader.skip(b" ");
         let mut is_more = reader.peek().is_some();
@@ -110,6 +125,9 @@ impl<'t> Members<'t> {
             let member = self.member(&mut reader).ok_or(Unreadable::Grammar)?;
             self.set(member, shard);
             is_more = reader.another().ok_or(Unreadable::Grammar)?;
+        }
+        if text.len() < octets.len() {
+            return Err(Unreadable::Grammar);
         }
         self.has_letters |= reader.has_letters;
         Ok(())
@@ -126,7 +144,7 @@ impl<'t> Members<'t> {
     }
 
     /// What a key of the standard stands for.
-    pub fn find(&self, key: Key) -> Option<Value> {
+    pub fn find(&self, key: Key) -> Option<Value<'t>> {
         let place = usize::from(self.places[key as usize]);
         place.checked_sub(1).map(|at| self.members[at].value)
     }
@@ -136,16 +154,8 @@ impl<'t> Members<'t> {
         self.members.iter()
     }
 
-    /// The value of one piece; `None`: it is a list.
-    pub fn item(&self, value: Value) -> Option<Bare<'t>> {
-        match value {
-            Value::Item(at) => Some(self.items[usize::from(at)].value),
-            Value::Inner(..) | Value::TooMany => None,
-        }
-    }
-
     /// The items of a list, each with its parameters; `None`: it is no list.
-    pub fn inner(&self, value: Value) -> Option<impl Iterator<Item = (Bare<'t>, &[Parameter<'t>])>> {
+    pub fn inner(&self, value: Value<'t>) -> Option<impl Iterator<Item = (Bare<'t>, &[Parameter<'t>])>> {
         let Value::Inner(from, to) = value else { return None };
         let items = &self.items[usize::from(from)..usize::from(to)];
         Some(items.iter().map(|item| {
@@ -160,9 +170,9 @@ impl<'t> Members<'t> {
             true if reader.peek()? == b'(' => self.inner_list(reader)?,
             true => {
                 let value = reader.bare()?;
-                self.push_item(reader, value)?
+                (Value::Item(value), self.qualify(reader)?)
             }
-            false => self.push_item(reader, Bare::Boolean(true))?,
+            false => (Value::Item(Bare::Boolean(true)), self.qualify(reader)?),
         };
         Some(Member { key: Key::of(name), name, value, is_qualified })
     }
@@ -191,7 +201,19 @@ impl<'t> Members<'t> {
         }
     }
 
-    fn inner_list(&mut self, reader: &mut Reader<'t>) -> Option<(Value, bool)> {
+    /// Whether parameters qualify a value that stands alone. They must be well written, and mean nothing.
+    fn qualify(&mut self, reader: &mut Reader<'t>) -> Option<bool> {
+        if reader.peek() != Some(b';') {
+            return Some(false);
+        }
+        let before = self.parameters.len();
+        self.push_parameters(reader)?;
+        let is_qualified = self.parameters.len() > before;
+        self.parameters.truncate(before);
+        Some(is_qualified)
+    }
+
+    fn inner_list(&mut self, reader: &mut Reader<'t>) -> Option<(Value<'t>, bool)> {
         reader.at += 1; // the parenthesis
         let from = self.items.len();
         let mut count = 0;
@@ -203,7 +225,8 @@ impl<'t> Members<'t> {
             let value = reader.bare()?;
             count += 1;
             if count <= MOST_ITEMS {
-                self.push_item(reader, value)?;
+                let parameters = self.push_parameters(reader)?;
+                self.items.push(Item { value, parameters });
             } else {
                 reader.parameters(|_, _| Some(()))?;
             }
@@ -220,7 +243,8 @@ impl<'t> Members<'t> {
         Some((value, is_qualified))
     }
 
-    fn push_item(&mut self, reader: &mut Reader<'t>, value: Bare<'t>) -> Option<(Value, bool)> {
+    /// Between which places the parameters stand that come now.
+    fn push_parameters(&mut self, reader: &mut Reader<'t>) -> Option<(u16, u16)> {
         let from = self.parameters.len();
         let parameters = &mut self.parameters;
         reader.parameters(|name, value| {
@@ -231,10 +255,7 @@ impl<'t> Members<'t> {
             parameters.push((name, value));
             (parameters.len() - from <= MOST_PARAMETERS).then_some(())
         })?;
-        let parameters = (u16::try_from(from).ok()?, u16::try_from(self.parameters.len()).ok()?);
-        let at = u16::try_from(self.items.len()).ok()?;
-        self.items.push(Item { value, parameters });
-        Some((Value::Item(at), parameters.0 < parameters.1))
+        Some((u16::try_from(from).ok()?, u16::try_from(self.parameters.len()).ok()?))
     }
 }
 
@@ -252,14 +273,14 @@ pub fn unescaped(text: &str) -> Cow<'_, str> {
 }
 
 struct Reader<'t> {
-    text: &'t [u8],
+    text: &'t str,
     at: usize,
     has_letters: bool,
 }
 
 impl<'t> Reader<'t> {
     fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+        self.text.as_bytes().get(self.at).copied()
     }
 
     fn next(&mut self) -> Option<u8> {
@@ -282,10 +303,15 @@ impl<'t> Reader<'t> {
 
     /// The longest run of octets that fit, all of which are ASCII.
     fn run(&mut self, fits: impl Fn(u8) -> bool) -> &'t str {
-        let rest = &self.text[self.at..];
-        let length = rest.iter().position(|octet| !fits(*octet)).unwrap_or(rest.len());
-        self.at += length;
-        std::str::from_utf8(&rest[..length]).unwrap_or_default()
+        let from = self.at;
+        self.pass(fits);
+        &self.text[from..self.at]
+    }
+
+    /// Goes on behind all octets that fit.
+    fn pass(&mut self, fits: impl Fn(u8) -> bool) {
+        let rest = &self.text.as_bytes()[self.at..];
+        self.at += rest.iter().position(|octet| !fits(*octet)).unwrap_or(rest.len());
     }
 
     /// After a member: whether another one must follow; `None`: something else does, or nothing after the comma.
@@ -354,7 +380,7 @@ impl<'t> Reader<'t> {
         if digits.is_empty() || digits.len() > 15 {
             return None;
         }
-        let whole: i64 = digits.parse().ok()?;
+        let whole = digits.bytes().fold(0, |whole, digit| whole * 10 + i64::from(digit - b'0'));
         if !self.eat(b'.') {
             return Some(Bare::Integer(sign * whole));
         }
@@ -370,11 +396,11 @@ impl<'t> Reader<'t> {
         self.at += 1; // the quote
         let from = self.at;
         loop {
+            self.pass(|octet| matches!(octet, b' '..=b'~') && octet != b'"' && octet != b'\\');
             match self.next()? {
-                b'"' => return std::str::from_utf8(&self.text[from..self.at - 1]).ok(),
+                b'"' => return Some(&self.text[from..self.at - 1]),
                 b'\\' if !matches!(self.next()?, b'"' | b'\\') => return None,
                 b'\\' => {}
-                0x20..=0x7e => {}
                 0x80.. => self.has_letters = true,
                 _ => return None,
             }

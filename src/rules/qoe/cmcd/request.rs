@@ -109,12 +109,23 @@ fn from_parameter(value: &str) -> Read {
 
 /// Players write parameters as forms do: a blank may be `+`.
 fn form_decoded(text: &str) -> SmallVec<[u8; ON_STACK]> {
-    let mut plain = SmallVec::with_capacity(text.len());
-    for (number, piece) in text.split('+').enumerate() {
-        if number > 0 {
-            plain.push(b' ');
-        }
-        plain.extend(percent_decode(piece.as_bytes()));
+    let octets = text.as_bytes();
+    let mut plain = SmallVec::from_elem(0, octets.len());
+    let (mut from, mut to) = (0, 0);
+    for place in &mut plain {
+        let Some(octet) = octets.get(from) else { break };
+        let escaped = if *octet == b'%' { escaped(&octets[from..]) } else { None };
+        *place = escaped.unwrap_or(if *octet == b'+' { b' ' } else { *octet });
+        from += if escaped.is_some() { 3 } else { 1 };
+        to += 1;
     }
+    plain.truncate(to);
     plain
+}
+
+/// What the escape stands for with which a text begins.
+fn escaped(text: &[u8]) -> Option<u8> {
+    let escape = text.first_chunk::<3>()?;
+    let is_one = escape[1..].iter().all(u8::is_ascii_hexdigit);
+    percent_decode(escape).next().filter(|_| is_one)
 }

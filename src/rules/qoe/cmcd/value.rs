@@ -12,7 +12,7 @@ use super::dictionary::{Bare, Members, Parameter, Value, unescaped};
 use super::key::{FASTEST, Form};
 use crate::rules::qoe::fault::Fault;
 use crate::rules::qoe::path::{opening, path_of, plain};
-use crate::rules::qoe::report::{Next, ObjectType, Rated, State};
+use crate::rules::qoe::report::{Next, Numbers, ObjectType, Rated, State, Word};
 
 /// A value and the members that it stands among.
 #[derive(Clone, Copy, Debug)]
@@ -20,12 +20,12 @@ pub struct Source<'m, 't> {
     /// The members.
     pub members: &'m Members<'t>,
     /// The value.
-    pub value: Value,
+    pub value: Value<'t>,
 }
 
 impl<'t> Source<'_, 't> {
     fn item(&self) -> Result<Bare<'t>, Fault> {
-        self.members.item(self.value).ok_or(Fault::WrongType)
+        self.value.item().ok_or(Fault::WrongType)
     }
 
     fn items(&self) -> Result<impl Iterator<Item = (Bare<'t>, &[Parameter<'t>])>, Fault> {
@@ -38,9 +38,9 @@ impl<'t> Source<'_, 't> {
         text(self.item()?)
     }
 
-    fn word(&self, words: &[&str]) -> Result<&'t str, Fault> {
+    fn word<'w>(&self, words: &[&'w str]) -> Result<&'w str, Fault> {
         let Bare::Token(word) = self.item()? else { return Err(Fault::WrongType) };
-        if words.contains(&word) { Ok(word) } else { Err(Fault::UnknownValue) }
+        words.iter().copied().find(|own| *own == word).ok_or(Fault::UnknownValue)
     }
 
     /// The URIs of `nor` as they are sent, with their ranges.
@@ -97,6 +97,13 @@ impl Field for Option<Box<str>> {
     }
 }
 
+impl Field for Option<Word> {
+    fn of(value: &Source<'_, '_>, form: Form) -> Result<Self, Fault> {
+        let Form::Word(words) = form else { return Err(Fault::WrongType) };
+        value.word(words).map(|word| Some(Word::Borrowed(word)))
+    }
+}
+
 impl Field for Option<Arc<str>> {
     fn of(value: &Source<'_, '_>, form: Form) -> Result<Self, Fault> {
         kept(value, form).map(|text| Some(text.into()))
@@ -115,9 +122,9 @@ impl Field for Option<State> {
     }
 }
 
-impl Field for Vec<Rated> {
+impl Field for Numbers {
     fn of(value: &Source<'_, '_>, form: Form) -> Result<Self, Fault> {
-        let one = |value| Ok(vec![Rated { value, of: None }]);
+        let one = |value| Ok(Rated { value, of: None }.into());
         match form {
             Form::Whole(most) => one(whole(value.item()?, most)?),
             Form::Rounded(most) => one(rounded(value.item()?, most)?),
@@ -142,7 +149,7 @@ impl Field for Vec<Next> {
     }
 }
 
-fn word_of<'de, T: Deserialize<'de>>(value: &Source<'_, 'de>, form: Form) -> Result<Option<T>, Fault> {
+fn word_of<T: Deserialize<'static>>(value: &Source<'_, '_>, form: Form) -> Result<Option<T>, Fault> {
     let Form::Word(words) = form else { return Err(Fault::WrongType) };
     word(value.word(words)?).map(Some)
 }
@@ -153,12 +160,9 @@ fn word<'de, T: Deserialize<'de>>(text: &'de str) -> Result<T, Fault> {
     T::deserialize(text).map_err(|_| Fault::UnknownValue)
 }
 
-/// What of a word or a text is kept.
+/// What of a text is kept.
 fn kept<'t>(value: &Source<'_, 't>, form: Form) -> Result<Cow<'t, str>, Fault> {
-    let text = match form {
-        Form::Word(words) => return Ok(Cow::Borrowed(value.word(words)?)),
-        _ => value.text()?,
-    };
+    let text = value.text()?;
     match form {
         Form::Text(most) if is_longer(&text, most) => Err(Fault::TooLong),
         Form::Text(_) => Ok(plain(text)),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::rules::qoe::figures::{Figures, Outcome, Spread, ViewFigures};
-use crate::rules::qoe::report::{Data, ObjectType, Rated, Report, State};
+use crate::rules::qoe::report::{Data, Numbers, ObjectType, Rated, Report, State};
 use crate::rules::qoe::sums::Both;
 use crate::rules::session::SessionId;
 use crate::rules::timeline::event::Ended;
@@ -53,12 +53,12 @@ fn served(at: u64, playlists: u32, media: u32) -> Entry {
     )
 }
 
-fn kbps(value: u64) -> Vec<Rated> {
+fn kbps(value: u64) -> Numbers {
     rated(value, ObjectType::Video)
 }
 
-fn rated(value: u64, of: ObjectType) -> Vec<Rated> {
-    vec![Rated { value, of: Some(of) }]
+fn rated(value: u64, of: ObjectType) -> Numbers {
+    Rated { value, of: Some(of) }.into()
 }
 
 /// The only view, an hour later.
@@ -168,7 +168,7 @@ fn rebuffering_is_time_in_r_and_transitions_from_p() {
 
 #[test]
 fn without_states_rebuffering_is_the_sum_that_the_player_tells() {
-    let ms = |value| vec![Rated { value, of: None }];
+    let ms = |value| Numbers::from(Rated { value, of: None });
     let each = [tick(0, Data { bsd: ms(300), ..Data::default() }), tick(9, Data { bsd: ms(200), ..Data::default() })];
     assert_eq!(reported(&each).rebuffer_ms, Some(500));
     let all = tick(20, Data { bsda: ms(700), bsa: ms(3), ..Data::default() });
@@ -291,7 +291,7 @@ fn dropped_frames_are_the_last_count_less_the_first() {
 
 #[test]
 fn what_players_measure_is_not_mixed_with_what_the_node_does() {
-    let measured = |ts, kbps| tick(ts, Data { mtp: vec![Rated { value: kbps, of: None }], ..Data::default() });
+    let measured = |ts, kbps| tick(ts, Data { mtp: Rated { value: kbps, of: None }.into(), ..Data::default() });
     let entries = [measured(0, 1_000), measured(1, 5_000), measured(2, 6_000), served(10, 1, 1), served(11, 1, 1)];
     let view = view(&entries);
     assert!(near(view.reported.throughput_kbps, 5_000.0));
@@ -350,7 +350,7 @@ fn a_batch_that_is_sent_again_counts_once_and_gaps_are_counted() {
             e: Some("t".into()),
             sn: Some(sn),
             ts: Some(T + sn),
-            bsd: vec![Rated { value: 10, of: None }],
+            bsd: Rated { value: 10, of: None }.into(),
             ..Data::default()
         };
         let report = Report { mode: Mode::Event, view: Some(SessionId([7; 12])), record: Some(record.into()), data };
@@ -461,7 +461,7 @@ fn stories() -> impl Strategy<Value = Vec<Entry>> {
         let made = steps.into_iter().enumerate().map(|(sn, (after, state, rate, is_unseen))| {
             ts += after;
             let nr = is_unseen.then_some(true);
-            let pb = if rate > 0 { kbps(rate * 1_000) } else { Vec::new() };
+            let pb = if rate > 0 { kbps(rate * 1_000) } else { Numbers::default() };
             let ltc = Some(1_000 + rate * 100);
             let sn = Some(sn as u64);
             event(ts, Data { e: Some("ps".into()), sta: Some(STATES[state]), nr, pb, ltc, sn, ..Data::default() })

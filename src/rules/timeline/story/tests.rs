@@ -8,7 +8,7 @@ use super::super::event::{
     Began, Ended, Entry, Event, Fetch, Kind as Asked, Lost, NodeChange, Path, Request, Served, Verdict,
 };
 use super::{Cause, Fault, Kind, Severity, Source, Story, Told, story};
-use crate::rules::qoe::report::{Data, Mode, ObjectType, Rated, Report, State};
+use crate::rules::qoe::report::{Data, Mode, Numbers, ObjectType, Rated, Report, State};
 use crate::rules::session::SessionId;
 
 const ME: SessionId = SessionId([7; 12]);
@@ -217,8 +217,8 @@ impl History {
     }
 }
 
-fn kbps(value: u64) -> Vec<Rated> {
-    vec![Rated { value, of: None }]
+fn kbps(value: u64) -> Numbers {
+    Rated { value, of: None }.into()
 }
 
 /// A viewer who plays for a minute.
