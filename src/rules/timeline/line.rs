@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::event::{Entry, Event};
-use crate::rules::qoe::report::{Data, Numbers, Report};
+use crate::rules::qoe::report::{Data, Numbers, Rated, Report};
 use crate::rules::session::SessionId;
 
 /// Writes an entry as an object of JSON behind what stands in `line`.
@@ -23,7 +23,7 @@ macro_rules! fields {
     ($line:ident: $($name:ident)*) => {
         $(if $name.is_said() {
             $line.extend_from_slice(concat!(",\"", stringify!($name), "\":").as_bytes());
-            json($name, $line);
+            $name.write($line);
         })*
     };
 }
@@ -60,6 +60,10 @@ fn write_data(data: &Data, line: &mut Vec<u8>) {
 /// What may be said, and is only then written.
 trait Field: Serialize {
     fn is_said(&self) -> bool;
+
+    fn write(&self, line: &mut Vec<u8>) {
+        json(self, line);
+    }
 }
 
 impl<T: Serialize> Field for Option<T> {
@@ -78,6 +82,16 @@ impl Field for Numbers {
     fn is_said(&self) -> bool {
         !self.is_empty()
     }
+
+    fn write(&self, line: &mut Vec<u8>) {
+        for (place, Rated { value, of }) in self.iter().enumerate() {
+            line.extend_from_slice(if place == 0 { b"[{\"value\":" } else { b",{\"value\":" });
+            json(value, line);
+            fields!(line: of);
+            line.push(b'}');
+        }
+        line.push(b']');
+    }
 }
 
 impl<K: Serialize, V: Serialize> Field for BTreeMap<K, V> {
@@ -92,7 +106,7 @@ fn write_id(name: &str, id: SessionId, line: &mut Vec<u8>) {
     line.push(b'"');
 }
 
-fn json(value: &impl Serialize, line: &mut Vec<u8>) {
+fn json(value: &(impl Serialize + ?Sized), line: &mut Vec<u8>) {
     serde_json::to_writer(line, value).expect("entries are JSON, and memory takes them");
 }
 
