@@ -9,6 +9,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use memchr::memmem;
 use tempfile::TempDir;
 use tokio::runtime::{self, Runtime};
 use weir::clock::{Clock, WallTime};
@@ -266,7 +267,7 @@ pub fn log(data: &[u8]) {
         })
         .await;
     });
-    let stands = |line: &[u8]| erased.values().any(|octets| octets.windows(line.len()).any(|part| part == line));
+    let stands = |line: &[u8]| erased.values().any(|octets| memmem::find(octets, line).is_some());
     assert!(worst == Damage::Names || !before.iter().filter(is_theirs).any(|one| stands(&one.record.line)));
 }
 
@@ -358,9 +359,8 @@ fn frames(mut octets: &[u8]) -> Vec<&[u8]> {
 /// Events of which a whole frame stands in the file into which it was written.
 fn standing(files: &Files) -> Vec<u64> {
     let own = JOURNAL.iter().filter_map(|(name, before)| Some((before, files.get(name)?)));
-    let standing = own.flat_map(|(before, now)| {
-        frames(before).into_iter().filter(|frame| now.windows(frame.len()).any(|octets| octets == *frame))
-    });
+    let standing =
+        own.flat_map(|(before, now)| frames(before).into_iter().filter(|frame| memmem::find(now, frame).is_some()));
     standing.map(|frame| number_of(&frame[9..])).collect()
 }
 

@@ -3,8 +3,8 @@
 //! Files of frames, each frame with a checksum over what it holds and where it stands. What was written together is
 //! synced together, and only then is anybody told that it is kept. A tail that was torn is cut at the next start; what
 //! is damaged before it costs what stands there and nothing behind it. When the files have grown, what still counts is
-//! written anew as one snapshot. An event may be read more than once, after an
-//! attempt that failed half way: events say what is so, never what changes by how much.
+//! written anew as one snapshot. An event may be read more than once, after an attempt that failed half way: events say
+//! what is so, never what changes by how much.
 
 mod appender;
 mod files;
@@ -15,13 +15,15 @@ pub mod reader;
 #[cfg(test)]
 mod tests;
 
+use std::ops::RangeInclusive;
+
 pub use appender::{Figures, Journal, Keeping, NotKept};
 
 /// Octets of the longest event.
 pub const LONGEST: usize = 16 << 10;
 
-/// No file or version bears a greater number: who counts from 1 never comes so far, and the number behind it is one still.
-const GREATEST: u64 = u64::MAX >> 1;
+/// Numbers that a file may bear. Who counts from 1 never comes to the last of them, and the one behind it is a number still.
+const NUMBERS: RangeInclusive<u64> = 1..=u64::MAX >> 1;
 
 /// What an event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

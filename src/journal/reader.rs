@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::frame::{self, Frame, HEAD, LONGEST, PREAMBLE};
-use super::{GREATEST, Kind};
+use super::{Kind, NUMBERS};
 
 /// Octets that are read at once; at least one frame fits.
 const BUFFER: usize = 256 << 10;
@@ -70,7 +70,7 @@ pub(super) fn snapshot_path(folder: &Path, number: u64) -> PathBuf {
 /// The number that a file's name says; `None`: a journal gives no file such a name, whoever did.
 fn number_of(digits: &str) -> Option<u64> {
     let number = u64::from_str_radix(digits, 16).ok()?;
-    (number <= GREATEST && digits == format!("{number:016x}")).then_some(number)
+    (NUMBERS.contains(&number) && digits == format!("{number:016x}")).then_some(number)
 }
 
 /// What there is. A snapshot replaces every file up to its number.

@@ -300,7 +300,14 @@ async fn files_that_a_snapshot_replaces_are_not_read_again() {
 async fn files_that_no_journal_names_so_are_none_of_it() {
     let folder = tempfile::tempdir().unwrap();
     keep(&start(folder.path(), SMALL), 0).await.unwrap();
-    let foreign = ["bad.log", "1.log", "+000000000000002.log", "ffffffffffffffff.log", "ffffffffffffffff.snapshot"];
+    let foreign = [
+        "bad.log",
+        "1.log",
+        "+000000000000002.log",
+        "0000000000000000.log",
+        "ffffffffffffffff.log",
+        "ffffffffffffffff.snapshot",
+    ];
     foreign.iter().for_each(|name| fs::write(folder.path().join(name), "of others").unwrap());
     for number in 1..3 {
         let process = start(folder.path(), SMALL);

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::clock::{Clock, Tick};
 use crate::disk::{Engine, File};
-use crate::journal::{GREATEST, NotKept};
+use crate::journal::{NUMBERS, NotKept};
 use crate::tasks::Tasks;
 
 use super::found::{self, Found};
@@ -150,7 +150,7 @@ pub(super) fn named(file: &Path) -> Option<(u64, u64)> {
     let (first, version) = file.file_name()?.to_str()?.strip_suffix(".log")?.split_once('-')?;
     let (first, version) = (u64::from_str_radix(first, 16).ok()?, u64::from_str_radix(version, 16).ok()?);
     let is_own = path(Path::new(""), first, version).file_name() == file.file_name();
-    (is_own && first.max(version) <= GREATEST).then_some((first, version))
+    (is_own && NUMBERS.contains(&first) && version <= *NUMBERS.end()).then_some((first, version))
 }
 
 impl Disk {

@@ -159,7 +159,13 @@ async fn what_is_kept_is_read_by_the_next_process_under_the_same_numbers() {
 async fn files_that_no_log_names_so_are_none_of_it() {
     let folder = tempfile::tempdir().unwrap();
     append(&start(folder.path(), BOUNDS).log, 0..3).await;
-    let foreign = ["1-0.log", "bad-bad.log", "0000000000000002-ffffffffffffffff.log", "ffffffffffffffff-00000007.log"];
+    let foreign = [
+        "1-0.log",
+        "bad-bad.log",
+        "0000000000000000-00000009.log",
+        "0000000000000002-ffffffffffffffff.log",
+        "ffffffffffffffff-00000007.log",
+    ];
     foreign.iter().for_each(|name| fs::write(folder.path().join(name), "of others").unwrap());
     for number in 3..5 {
         let process = start(folder.path(), BOUNDS);
