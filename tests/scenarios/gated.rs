@@ -13,6 +13,7 @@ mod secrecy;
 mod sharing;
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
@@ -162,13 +163,17 @@ fn multivariant(host: &str) -> String {
     )
 }
 
-/// Rooted and absolute references in a media playlist, too.
+/// When the streams of this process began, in milliseconds since 1970.
+static BEGAN: LazyLock<u64> = LazyLock::new(|| now() * 1_000);
+
+/// Rooted and absolute references in a media playlist, too, and a date.
 fn media(host: &str, parts: u64) -> String {
     let mut text = format!(
         "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-VERSION:9\n#EXT-X-PART-INF:PART-TARGET=0.5\n\
          #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.5\n#EXT-X-MEDIA-SEQUENCE:{FIRST}\n\
          #EXT-X-MAP:URI=\"/live/a/v/init.mp4\"\n#EXT-X-KEY:METHOD=AES-128,URI=\"/live/a/key\"\n"
     );
+    weir_loadtest::origin::playlist::date(&mut text, *BEGAN);
     for msn in FIRST..FIRST + 3 {
         text += &format!("#EXTINF:4.0,\nhttp://{host}/live/a/v/s{msn}.m4s\n");
     }
