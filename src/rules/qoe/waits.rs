@@ -7,9 +7,19 @@ use super::report::{Data, ObjectType, Rated, State};
 /// Buffers that are told by themselves: of pictures, and of sound.
 const BUFFERS: usize = 2;
 
-/// A player has stopped with so much left, and may be late in saying how much it has: a buffer that came to its end
-/// before that is one that nobody uses any more, in milliseconds.
+/// What a player has left when it stops, about: the last frames, and half of what it rounds to, in milliseconds.
+const LEFT_MS: u64 = 50;
+
+/// A buffer that came to its end so long before a player still played is one that it does not use any more, in
+/// milliseconds.
 const SLACK_MS: u64 = 200;
+
+/// Where requests follow each other as parts of a live stream do, a picture comes so soon after the last urgent one, about:
+/// a player asks on as soon as it has what it starts with, and for what comes next a while later. In milliseconds.
+const AT_ONCE_MS: u64 = 80;
+
+/// How long that while is at most, in milliseconds: what takes longer may have been waited for.
+const A_WHILE_MS: u64 = 500;
 
 /// Who has so much media can start, and waits for something else if it does not within `SOON_MS`, in milliseconds.
 const READY_MS: u64 = 1_000;
@@ -99,7 +109,7 @@ impl Waits {
                 Phase::Waiting { since, last: last.max(at), why }
             }
             (Phase::Waiting { since, last, why }, Some(Says::Plays)) => {
-                over = self.plays_on(Wait { from: since, to: between(last, at) }).filter(|_| why == Why::Dry);
+                over = self.plays_on(Wait { from: since, to: ended(last, at) }).filter(|_| why == Why::Dry);
                 Phase::Playing { last: at }
             }
             (Phase::Playing { last }, Some(Says::Waits(why))) => {
@@ -170,7 +180,8 @@ impl Waits {
         };
         let left = |of: &&Rated| of.of.is_none() || of.of == data.ot;
         if let (Some(left), Some(duration)) = (data.bl.iter().find(left), data.d) {
-            self.empty[buffer] = Some(at.saturating_add(left.value).saturating_add(duration));
+            let end = at.saturating_add(left.value).saturating_add(duration);
+            self.empty[buffer] = Some(end.saturating_sub(LEFT_MS));
         }
     }
 
@@ -202,6 +213,12 @@ impl Waits {
     pub fn dry(&self) -> Option<Dry> {
         (self.start != Start::Ahead).then_some(self.dry)
     }
+}
+
+/// When a wait ended between two times.
+fn ended(last: u64, at: u64) -> u64 {
+    let middle = between(last, at);
+    if at.saturating_sub(last) > A_WHILE_MS { middle } else { middle.min(last + AT_ONCE_MS) }
 }
 
 const fn between(from: u64, to: u64) -> u64 {
@@ -249,6 +266,8 @@ mod tests {
     fn a_start_ends_between_the_last_urgent_request_and_the_first_other_one() {
         let start = [(10, urgent(Manifest)), (100, urgent(Video)), (300, urgent(Video)), (400, of(Video))];
         assert_eq!(waits(&start).start(), wait(10, 350));
+        assert_eq!(waits(&[&start[..3], &[(633, of(Video))]].concat()).start(), wait(10, 380), "the next part");
+        assert_eq!(waits(&[&start[..3], &[(2_300, of(Video))]].concat()).start(), wait(10, 1_300), "nobody knows");
         assert_eq!(waits(&start[..3]).start(), None, "it has not ended yet");
         let said = [(10, state(State::Starting)), (300, state(State::Starting)), (310, state(State::Playing))];
         assert_eq!(waits(&said).start(), wait(10, 305));
@@ -265,7 +284,7 @@ mod tests {
     #[test]
     fn what_never_says_that_it_is_urgent_says_nothing_by_that() {
         let start = [(10, of(Manifest)), (100, urgent(Video)), (200, of(Manifest)), (300, of(Audio)), (400, of(Video))];
-        assert_eq!(waits(&start).start(), wait(10, 250));
+        assert_eq!(waits(&start).start(), wait(10, 180));
         let silent = waits(&[(10, of(Manifest)), (100, of(Video))]);
         assert_eq!((silent.start(), silent.dry()), (None, None));
     }
@@ -276,7 +295,7 @@ mod tests {
             vec![(0, urgent(Manifest)), (0, urgent(Video)), (100, of(Manifest)), (110, with(900, of(Video)))];
         said.extend([(3_000, of(Manifest)), (3_010, Data { bs: Some(true), ..urgent(Video) }), (3_015, of(Manifest))]);
         said.extend([(3_020, urgent(Video)), (3_040, of(Video))]);
-        assert_eq!((waits(&said).start(), waits(&said).dry()), (wait(0, 50), dry(1, 3_030 - 1_343)));
+        assert_eq!((waits(&said).start(), waits(&said).dry()), (wait(0, 50), dry(1, 3_030 - 1_293)));
     }
 
     #[test]
@@ -292,10 +311,10 @@ mod tests {
             vec![(0, urgent(Video)), (0, urgent(Audio)), (100, with(900, of(Video))), (110, with(800, of(Audio)))];
         said.extend([(3_000, urgent(Audio)), (3_010, starved), (3_020, urgent(Video))]);
         let mut waits = waits(&said);
-        // That of sound came to its end first, at 110 + 800 + 333.
-        assert_eq!((waits.dries(), waits.dry(), waits.start()), (wait(1_243, 3_020), dry(0, 0), wait(0, 50)));
-        assert_eq!(waits.note(&of(Video), 3_040), wait(1_243, 3_030));
-        assert_eq!((waits.dries(), waits.dry()), (None, dry(1, 3_030 - 1_243)));
+        // That of sound came to its end first, at 110 + 800 + 333, and it stopped just before.
+        assert_eq!((waits.dries(), waits.dry(), waits.start()), (wait(1_193, 3_020), dry(0, 0), wait(0, 50)));
+        assert_eq!(waits.note(&of(Video), 3_040), wait(1_193, 3_030));
+        assert_eq!((waits.dries(), waits.dry()), (None, dry(1, 3_030 - 1_193)));
     }
 
     #[test]
@@ -305,14 +324,14 @@ mod tests {
         assert_eq!(waits(&none).dry(), dry(1, 1_150 - 600));
         let mut said = vec![(0, urgent(Video)), (0, urgent(Audio)), (100, with(500, of(Audio)))];
         said.extend([(9_000, with(900, of(Video))), (12_000, starved()), (12_100, of(Video))]);
-        assert_eq!(waits(&said).dry(), dry(1, 12_050 - 10_233));
+        assert_eq!(waits(&said).dry(), dry(1, 12_050 - 10_183));
     }
 
     #[test]
     fn a_buffer_that_reaches_further_than_the_next_request_ran_dry_just_before_that() {
         let starved = Data { bs: Some(true), ..urgent(Video) };
         let said = [(0, urgent(Video)), (100, with(9_000, of(Video))), (1_000, starved), (1_200, of(Video))];
-        assert_eq!(waits(&said).dry(), dry(1, 100));
+        assert_eq!(waits(&said).dry(), dry(1, 80));
     }
 
     #[test]
