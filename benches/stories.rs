@@ -32,6 +32,7 @@ const PART: One<'_> = One {
     rendition: "v/high",
     playlist_age_ms: None,
     playlist_target_ms: None,
+    behind_ms: None,
 };
 
 /// What a player says with each request.

@@ -78,10 +78,13 @@ async function watch({ site, flags }, [script, play], mode, tells) {
     const context = await browser.newContext({ userAgent: `Mozilla/5.0 Chrome/140.0 run/${Date.now()}`, ignoreHTTPSErrors: false });
     const page = await context.newPage();
     let session = null;
-    const sent = { bodies: [], requests: [] };
+    const sent = { bodies: [], requests: [], answers: new Set() };
     page.on('response', response => {
       session ??= response.headers()['weir-session'] ?? null;
-      noteSent(sent, response.request(), response.status());
+      // What the browser's cache answers bears the identifier of an earlier answer, and did not reach the node.
+      const id = response.headers()['x-request-id'];
+      if (id === undefined || !sent.answers.has(id)) noteSent(sent, response.request(), response.status());
+      sent.answers.add(id);
     });
     // It may have reached the node, or not.
     page.on('requestfailed', request => noteSent(sent, request, null));

@@ -40,7 +40,7 @@ async fn what_a_live_playlist_dates_is_known_by_when_it_begins() {
     let (first, second, open) =
         (began("seg-0.m4s").unwrap(), began("seg-1.m4s").unwrap(), began("part-3.0.m4s").unwrap());
     assert_eq!((first, first - second, first - open), (8_000, 2_000, 6_000));
-    let parts: Vec<_> = ["part-2.0.m4s", "part-2.1.m4s", "part-3.0.m4s", "part-3.1.m4s"].map(|leaf| began(leaf)).into();
+    let parts: Vec<_> = ["part-2.0.m4s", "part-2.1.m4s", "part-3.0.m4s", "part-3.1.m4s"].map(began).into();
     assert!(parts.iter().all(Option::is_some) && parts.is_sorted_by(|one, next| one > next), "{parts:?}");
     for other in [plain(0, 5), text.replace("1970", "2020"), text.clone() + "#EXT-X-ENDLIST\n"] {
         let stage = Stage::new().await;
