@@ -270,19 +270,26 @@ fn a_viewer_who_reports_takes_no_more_than_its_share() {
 #[test]
 fn a_scrape_writes_what_viewers_experience() {
     let mut live = Live::default();
+    let page = |live: &Live| {
+        let mut exposition = Exposition::default();
+        let families = live.families();
+        exposition.add(move || families.clone());
+        exposition.render()
+    };
+    let startups = "weir_qoe_startup_seconds_count{stream=\"live/one\",source=\"inferred\"}";
     live.note(&served(0, 1, "live/one"));
     live.note(&served(3_500, 1, "live/one"));
     live.pass(T + 4_000);
-    let mut exposition = Exposition::default();
-    let families = live.families();
-    exposition.add(move || families.clone());
-    let page = exposition.render();
+    assert!(page(&live).contains(&format!("{startups} 0\n")), "its player may still tell");
+    live.note(&served(10_500, 1, "live/one"));
+    live.pass(T + 11_000);
+    let page = page(&live);
     for line in [
         "weir_viewers{stream=\"live/one\"} 1.0\n",
         "weir_viewers_by_protocol{protocol=\"h2\"} 1.0\n",
-        "weir_qoe_playing_seconds_total{stream=\"live/one\",source=\"inferred\"} 3.5\n",
+        "weir_qoe_playing_seconds_total{stream=\"live/one\",source=\"inferred\"} 10.5\n",
         "weir_qoe_views_total{stream=\"live/one\",source=\"inferred\"} 1\n",
-        "weir_qoe_startup_seconds_count{stream=\"live/one\",source=\"inferred\"} 1\n",
+        &format!("{startups} 1\n"),
     ] {
         assert!(page.contains(line), "{line} in {page}");
     }

@@ -274,6 +274,9 @@ impl Asked {
     /// An estimate of the startup: from the first playlist to the end of the first media, or to where requests are not
     /// urgent any more, whichever is later.
     fn startup(&self) -> Option<u64> {
+        if self.waits.is_starting() {
+            return None;
+        }
         let (asked, picture) = self.waits.start().map(|Wait { from, to }| (from, to)).unzip();
         let first = self.first_playlist.into_iter().chain(asked).min()?;
         self.first_media.max(picture)?.checked_sub(first)

@@ -23,6 +23,9 @@ const FRESH_MS: u64 = 10_000;
 /// Requests that were on their way when the player said that it is over.
 const ON_THEIR_WAY_MS: u64 = 5_000;
 
+/// An estimate of the startup stands once it is this old: its player may still tell.
+const SETTLED_MS: u64 = 10_000;
+
 /// A sign of life from requests is noted among reports only so often.
 const SIGN_MS: u64 = 20_000;
 
@@ -293,6 +296,7 @@ impl View {
             return;
         }
         let end = self.end.map(|(_, end)| end);
+        let is_settled = end.is_some() || self.last.saturating_sub(self.began) >= SETTLED_MS;
         if let Some(batches) = &mut self.batches {
             let line = batches.line(self.asked.last_media);
             let figures = batches.figures(&line, end);
@@ -301,7 +305,8 @@ impl View {
             put((&mut sums.reported, new), &figures, (latency, &mut self.is_startup_credited[0]));
             batches.claims.throughput.take(&mut sums.reported.throughput);
         }
-        let figures = self.inferred(end);
+        let mut figures = self.inferred(end);
+        figures.startup_ms = figures.startup_ms.filter(|_| is_settled || !figures.startup_estimated);
         let new = counts(&figures, self.asked.rated(), end).since(&mut self.credited[1]);
         let startup = (self.asked.latency_now(), &mut self.is_startup_credited[1]);
         put((&mut sums.inferred, new), &figures, startup);

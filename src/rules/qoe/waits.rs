@@ -199,6 +199,11 @@ impl Waits {
         }
     }
 
+    /// Whether it says that it still starts.
+    pub const fn is_starting(&self) -> bool {
+        matches!((self.phase, self.start), (Phase::Waiting { .. }, Start::Ahead))
+    }
+
     /// The time without a picture that goes on, as far as it is known of.
     pub fn dries(&self) -> Option<Wait> {
         match self.phase {
@@ -268,7 +273,12 @@ mod tests {
         assert_eq!(waits(&start).start(), wait(10, 350));
         assert_eq!(waits(&[&start[..3], &[(633, of(Video))]].concat()).start(), wait(10, 380), "the next part");
         assert_eq!(waits(&[&start[..3], &[(2_300, of(Video))]].concat()).start(), wait(10, 1_300), "nobody knows");
-        assert_eq!(waits(&start[..3]).start(), None, "it has not ended yet");
+        assert_eq!(
+            (waits(&start[..3]).start(), waits(&start[..3]).is_starting()),
+            (None, true),
+            "it has not ended yet"
+        );
+        assert!(!waits(&start).is_starting() && !Waits::default().is_starting());
         let said = [(10, state(State::Starting)), (300, state(State::Starting)), (310, state(State::Playing))];
         assert_eq!(waits(&said).start(), wait(10, 305));
     }

@@ -105,6 +105,8 @@ fn startup_is_estimated_from_requests_and_says_so() {
     let urgent = Some(true);
     let figures = inferred(&[served(0, 1, 1), asked(20, urgent), asked(500, urgent), asked(600, None)]);
     assert_eq!((figures.startup_ms, figures.startup_estimated), (Some(550), true), "players say when they are in need");
+    let figures = inferred(&[served(0, 1, 1), asked(20, urgent), asked(500, urgent), served(900, 1, 1)]);
+    assert_eq!(figures.startup_ms, None, "it still starts");
     let told = request(800, Data { msd: Some(640), ..Data::default() });
     let figures = inferred(&[served(0, 1, 0), served(700, 1, 1), told]);
     assert_eq!((figures.startup_ms, figures.startup_estimated), (Some(640), false));
