@@ -223,7 +223,7 @@ impl Waits {
 /// When a wait ended between two times.
 fn ended(last: u64, at: u64) -> u64 {
     let middle = between(last, at);
-    if at.saturating_sub(last) > A_WHILE_MS { middle } else { middle.min(last + AT_ONCE_MS) }
+    if at.saturating_sub(last) > A_WHILE_MS { middle } else { middle.min(last.saturating_add(AT_ONCE_MS)) }
 }
 
 const fn between(from: u64, to: u64) -> u64 {
@@ -279,6 +279,8 @@ mod tests {
             "it has not ended yet"
         );
         assert!(!waits(&start).is_starting() && !Waits::default().is_starting());
+        let late = [(u64::MAX - 9, urgent(Video)), (u64::MAX, of(Video))];
+        assert_eq!(waits(&late).start(), wait(u64::MAX - 9, u64::MAX - 5), "whatever a clock says");
         let said = [(10, state(State::Starting)), (300, state(State::Starting)), (310, state(State::Playing))];
         assert_eq!(waits(&said).start(), wait(10, 305));
     }
