@@ -17,6 +17,19 @@ use weir::transport::h3::{message, qpack};
 
 use super::in_pieces;
 
+/// The verdict on the whole is that on its pieces, and behind a refusal nothing passes that is fed to these.
+fn agree(octets: &[u8], verdicts: (Step, Option<Step>), next: impl FnOnce() -> Step) {
+    match verdicts {
+        (Step::Pass, None) => {}
+        (Step::Refuse { pass, fault }, Some(Step::Refuse { fault: other, .. })) => {
+            assert_eq!(fault, other);
+            assert!(pass <= octets.len());
+            assert!(matches!(next(), Step::Refuse { pass: 0, .. }));
+        }
+        (verdict, step) => panic!("{verdict:?} of the whole, {step:?} of pieces"),
+    }
+}
+
 /// The verdict on a connection does not depend on how its octets were split, and nothing passes after a refusal.
 pub fn http1_guard(data: &[u8]) {
     const BOUNDS: Bounds = Bounds { head_size: 2_000, fields: 20, request_line: 600 };
@@ -24,15 +37,7 @@ pub fn http1_guard(data: &[u8]) {
     let (mut whole, mut split) = (Guard::new(BOUNDS), Guard::new(BOUNDS));
     let verdict = whole.feed(octets);
     let step = octets.chunks(length).map(|piece| split.feed(piece)).find(|step| *step != Step::Pass);
-    match (verdict, step) {
-        (Step::Pass, None) => {}
-        (Step::Refuse { pass, fault }, Some(Step::Refuse { fault: other, .. })) => {
-            assert_eq!(fault, other);
-            assert!(pass <= octets.len());
-            assert!(matches!(split.feed(b"G"), Step::Refuse { pass: 0, .. }));
-        }
-        (verdict, step) => panic!("{verdict:?} of the whole, {step:?} of pieces"),
-    }
+    agree(octets, (verdict, step), || split.feed(b"G"));
     assert_eq!((whole.heads(), whole.in_head(), whole.in_body()), (split.heads(), split.in_head(), split.in_body()));
 }
 
@@ -47,15 +52,7 @@ pub fn http1_answers(data: &[u8]) {
         split.ask(asked);
         let verdict = whole.feed(octets);
         let step = octets.chunks(length).map(|piece| split.feed(piece)).find(|step| *step != Step::Pass);
-        match (verdict, step) {
-            (Step::Pass, None) => {}
-            (Step::Refuse { pass, fault }, Some(Step::Refuse { fault: other, .. })) => {
-                assert_eq!(fault, other);
-                assert!(pass <= octets.len());
-                assert!(matches!(split.feed(b"H"), Step::Refuse { pass: 0, .. }));
-            }
-            (verdict, step) => panic!("{verdict:?} of the whole, {step:?} of pieces"),
-        }
+        agree(octets, (verdict, step), || split.feed(b"H"));
     }
 }
 
