@@ -136,9 +136,12 @@ pub(super) struct Facts<'a> {
 
 /// What went wrong with a question to an origin.
 pub(super) fn has_trouble(fetch: &Fetch) -> Option<Cause> {
-    let of_origin = |cause: &Cause| cause.fault() == Fault::Origin;
     match (&fetch.error, fetch.status) {
-        (Some(word), _) => Some(Cause::of_refusal(word).filter(of_origin).unwrap_or(Cause::OriginError)),
+        (Some(word), _) => Some(match &**word {
+            "connect" | "tls" | "reset" | "resting" => Cause::OriginDown,
+            "timeout" | "queue-full" => Cause::OriginSlow,
+            _ => Cause::OriginError,
+        }),
         (None, None) => Some(Cause::OriginSlow),
         (None, Some(status)) if status >= 500 => Some(Cause::OriginError),
         (None, Some(_)) if fetch.wait_ms >= SLOW_MS => Some(Cause::OriginSlow),

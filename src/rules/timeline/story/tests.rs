@@ -143,8 +143,12 @@ impl History {
 
     /// A miss that the origin failed.
     fn failed(self, at: u64, error: &str, status: Option<u16>) -> Self {
+        let reason = match error {
+            "" => "origin-status".into(),
+            "connect" => "origin-unreachable".into(),
+            other => format!("origin-{other}").into(),
+        };
         let error: Option<Box<str>> = (!error.is_empty()).then(|| error.into());
-        let reason = error.clone().unwrap_or_else(|| "origin-status".into());
         let fetch = Fetch { id: at, origin: "main".into(), status, error, wait_ms: 40 };
         let request = Request { status: 502, reason: Some(reason), fault: Some("origin".into()), ..Request::default() };
         self.request(at, Request { origin: Some(fetch), complete: true, ..request })
@@ -250,17 +254,13 @@ fn histories() -> Vec<(&'static str, History, Cause, &'static str)> {
         ("the origin is slow and nobody stalls", minute().miss(29_000, 2_500), Cause::NothingWrong, "no stall"),
         (
             "the origin does not answer in time",
-            minute().stalls(24_000, 30_000).failed(28_000, "origin-timeout", None).miss(29_500, 5_000),
+            minute().stalls(24_000, 30_000).failed(28_000, "timeout", None).miss(29_500, 5_000),
             Cause::OriginSlow,
             "origin main was slow",
         ),
         (
             "the origin is down",
-            minute().stalls(24_000, 29_000).failed(25_000, "origin-unreachable", None).failed(
-                26_000,
-                "origin-unreachable",
-                None,
-            ),
+            minute().stalls(24_000, 29_000).failed(25_000, "connect", None).failed(26_000, "connect", None),
             Cause::OriginDown,
             "origin main could not be reached",
         ),
@@ -440,9 +440,9 @@ fn histories() -> Vec<(&'static str, History, Cause, &'static str)> {
         (
             "the player gives up because the origin is down",
             minute()
-                .failed(25_000, "origin-reset", None)
-                .failed(27_000, "origin-unreachable", None)
-                .failed(29_000, "origin-unreachable", None)
+                .failed(25_000, "reset", None)
+                .failed(27_000, "connect", None)
+                .failed(29_000, "connect", None)
                 .says(30_000, Data { sta: Some(State::Failed), ..Data::default() }),
             Cause::OriginDown,
             "The player gave up at 20:30:30: origin main could not be reached",
